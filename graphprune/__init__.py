@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     )
     from graphprune.engine.prunable_layer import PrunableLayer
     from graphprune.engine.schedules import ConstantSparsity, PolynomialDecay, PruningSchedule
+    from graphprune.engine.training_result import TrainingResult
     from graphprune.errors import (
         ArchiveError,
         CheckpointError,
@@ -61,7 +62,6 @@ if TYPE_CHECKING:
     from graphprune.tf.pruning.surgery import prune_one_shot
     from graphprune.tf.pruning.wrapper import PruneLowMagnitude
     from graphprune.tf.training.run import resume, train
-    from graphprune.tf.training.training_loop import TrainingResult
 
 __version__ = "0.1.0"
 
@@ -107,8 +107,8 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "engine.schedules": ("ConstantSparsity", "PolynomialDecay", "PruningSchedule"),
     "tf.models.loading": ("load_model",),
     "tf.models.saving": ("save_model",),
+    "engine.training_result": ("TrainingResult",),
     "tf.pruning.callbacks": ("PruningSummaries",),
-    "tf.training.training_loop": ("TrainingResult",),
     "sparsity.schedules": ("Schedule",),
     "tf.training.run": ("resume", "train"),
     "tf.pruning.surgery": ("prune_one_shot",),

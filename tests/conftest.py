@@ -2,13 +2,31 @@
 `--slow`. Holds output against golden files.
 """
 
+import os
 from pathlib import Path
 
 import pytest
+from fork_server import LIGHT, ForkServer
 from hypothesis import HealthCheck, settings
 
-TF_TESTS = Path(__file__).parent / "tf"
-GOLDEN = Path(__file__).parent / "golden"
+TESTS = Path(__file__).parent
+TF_TESTS, GOLDEN = TESTS / "tf", TESTS / "golden"
+LONGEST = (
+    "tests/tf/test_layer_matrix.py",
+    "tests/cli/test_story.py",
+    "tests/tf/test_prunable_layer.py",
+    "tests/tf/test_training.py",
+    "tests/tf/test_audited_loading.py",
+    "tests/tf/test_allowed_objects.py",
+    "tests/tf/test_stopping.py",
+    "tests/tf/test_live_display.py",
+    "tests/test_readme.py",
+)
+"""Files that take long, longest first."""
+TOGETHER = {"tests/fuzz/test_loading.py": "tests/tf/test_audited_loading.py"}
+"""Files that run in the process of another, since both load models in a process that takes long to
+start.
+"""
 
 
 settings.register_profile(
@@ -26,6 +44,9 @@ settings.register_profile(
 def pytest_configure(config):
     """Let hypothesis try the same examples in every run, and many others under `--slow`."""
     settings.load_profile("explore" if config.getoption("--slow") else "same-every-time")
+    missing = [name for name in (*LONGEST, *TOGETHER) if not (TESTS.parent / name).exists()]
+    if missing:
+        raise pytest.UsageError(f"tests/conftest.py: no such file: {', '.join(missing)}")
 
 
 def pytest_addoption(parser):
@@ -68,6 +89,28 @@ def _own_state_folder(tmp_path_factory):
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _no_sync():
+    """Leave out the flushing to disk, which takes long and which no test can see."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda number: None)
+        yield
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """Starts command lines that need TensorFlow as processes of their own."""
+    with ForkServer(tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def light_server(tmp_path_factory):
+    """Starts command lines that need no TensorFlow as processes of their own."""
+    with ForkServer(tmp_path_factory.mktemp("light-server"), LIGHT) as server:
+        yield server
+
+
 @pytest.fixture
 def check_golden(request):
     """Holds a text against the file of that name in tests/golden."""
@@ -83,12 +126,37 @@ def check_golden(request):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Deselect slow tests, unless they are asked for."""
+    """Deselect slow tests, unless they are asked for. Where processes share the files, begin with
+    those that take long, so that all processes end together.
+    """
+    if hasattr(config, "workerinput"):
+        items.sort(key=_turn)
     if config.getoption("--slow"):
         return
     slow = [item for item in items if item.get_closest_marker("slow")]
     config.hook.pytest_deselected(items=slow)
     items[:] = [item for item in items if item not in slow]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Give a file to one process, as `--dist=loadfile` does, and those of TOGETHER to the same."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            file = super()._split_scope(nodeid)
+            return TOGETHER.get(file, file)
+
+    return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def _turn(item):
+    file = item.nodeid.partition("::")[0]
+    file = TOGETHER.get(file, file)
+    if file in LONGEST:
+        return LONGEST.index(file)
+    return len(LONGEST) + (item.get_closest_marker("tf") is None)
 
 
 def pytest_ignore_collect(collection_path, config):

@@ -1,24 +1,42 @@
-"""Command lines of graphprune in processes of their own, without the seconds that the import of
-TensorFlow takes each time.
+"""Python programs and command lines of graphprune in processes of their own, without the seconds
+that imports take each time.
 
-A server process imports TensorFlow, but computes nothing with it, and forks a child for each
-command line: what the child does from `main` on is what a process does that was started anew. Run
-as a program this file is the server: a line of JSON in, the child's pid out, its exit code out.
+A server process imports modules, TensorFlow too if it is asked to, but computes nothing with them,
+and forks a child for each command line: what the child does from there on is what a process does
+that was started anew. Run as a program this file is the server: it gets an order and three
+descriptors through a socket, and answers with the child's pid and then its exit code.
 """
 
 from __future__ import annotations
 
+import fcntl
+import importlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import termios
 import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+LIGHT = (
+    "graphprune.cli.main",
+    "graphprune.cli.diff",
+    "graphprune.cli.explain",
+    "graphprune.cli.lint",
+    "graphprune.cli.plan",
+    "graphprune.cli.progress",
+    "h5py",
+    "rich.console",
+)
+TENSORFLOW = (*LIGHT, "graphprune.tf.training.run")
 
 
 @dataclass(frozen=True)
@@ -67,38 +85,83 @@ class Child:
         return Ended(self._code, *(path.read_text() for path in self._files))
 
 
+class Fork:
+    """A forked process, with what `subprocess.Popen` has of these names."""
+
+    def __init__(self, pid: int, server: socket.socket):
+        self.pid, self._server, self.returncode = pid, server, None
+
+    def wait(self) -> int:
+        """Return how the process ended."""
+        if self.returncode is None:
+            self.returncode = json.loads(self._server.recv(4096))
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal."""
+        os.kill(self.pid, number)
+
+
 class ForkServer:
     """Starts command lines by forking; one at a time."""
 
-    def __init__(self, folder: Path):
-        self._files = folder / "out.txt", folder / "err.txt"
-        self._server = subprocess.Popen(
-            [sys.executable, __file__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-            bufsize=1,
-        )
+    def __init__(self, folder: Path, modules: Sequence[str] = TENSORFLOW):
+        self._files, self._latest = (folder / "out.txt", folder / "err.txt"), None
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._server = subprocess.Popen(
+                [sys.executable, __file__, str(theirs.fileno()), *modules],
+                pass_fds=[theirs.fileno()],
+                cwd=ROOT,
+            )
 
     def __enter__(self):
         return self
 
     def __exit__(self, *fault):
-        self._server.stdin.close()
+        self._end_latest()
+        self._socket.close()
         self._server.wait()
-        self._server.stdout.close()
 
-    def start(self, *arguments) -> Child:
+    def fork(
+        self,
+        command: Sequence[str],
+        streams: Sequence[int],
+        folder: Path = ROOT,
+        env: Mapping[str, str] | None = None,
+    ) -> Fork:
+        """Start `python ...` in a fork: `-m graphprune` with arguments, or `-c` with a program.
+
+        Args:
+            command: The command line, Python itself first.
+            streams: Descriptors for stdin, stdout and stderr.
+            folder: Where the process runs.
+            env: Its whole environment; that of this process if not given.
+        """
+        self._end_latest()
+        order = {
+            "command": [str(word) for word in command[1:]],
+            "folder": str(folder),
+            "env": dict(os.environ if env is None else env),
+        }
+        socket.send_fds(self._socket, [json.dumps(order).encode()], list(streams))
+        self._latest = Fork(json.loads(self._socket.recv(4096)), self._socket)
+        return self._latest
+
+    def _end_latest(self) -> None:
+        """End the latest process, where its test failed before that."""
+        if self._latest is not None and self._latest.returncode is None:
+            self._latest.send_signal(signal.SIGKILL)
+            self._latest.wait()
+
+    def start(self, *arguments, folder: Path = ROOT) -> Child:
         """Start `graphprune ARGUMENTS` in a fork."""
-        self._server.stdin.write(
-            json.dumps([list(map(str, arguments)), *map(str, self._files)]) + "\n"
-        )
-        return Child(
-            int(self._server.stdout.readline()),
-            lambda: int(self._server.stdout.readline()),
-            self._files,
-        )
+        return self._start(["-m", "graphprune", *arguments], folder)
+
+    def _start(self, command, folder, env=None) -> Child:
+        with _opened(self._files) as streams:
+            fork = self.fork([sys.executable, *command], streams, folder, env)
+        return Child(fork.pid, fork.wait, self._files)
 
     def start_anew(self, *arguments) -> Child:
         """Start `python -m graphprune ARGUMENTS` in a process of its own, import of TensorFlow and
@@ -117,9 +180,23 @@ class ForkServer:
             )
         return Child(process.pid, process.wait, self._files)
 
-    def run(self, *arguments) -> Ended:
+    def run(self, *arguments, folder: Path = ROOT) -> Ended:
         """Return how `graphprune ARGUMENTS` ends."""
-        return self.start(*arguments).wait()
+        return self.start(*arguments, folder=folder).wait()
+
+    def run_program(self, program, *arguments, folder: Path = ROOT, env=None) -> Ended:
+        """Return how `python -c PROGRAM ARGUMENTS` ends."""
+        return self._start(["-c", program, *arguments], folder, env).wait()
+
+
+@contextmanager
+def _opened(files: Sequence[Path]) -> Iterator[list[int]]:
+    """Open nothing for stdin, and files for stdout and stderr."""
+    streams = [os.open(os.devnull, os.O_RDONLY)]
+    streams += [os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) for path in files]
+    yield streams
+    for number in streams:
+        os.close(number)
 
 
 def usual_signals() -> None:
@@ -145,34 +222,74 @@ def wait_until(condition, child: Child, seconds: float = 120) -> bool:
     raise AssertionError("waited in vain")
 
 
-def _serve() -> None:
+def _serve(orders: socket.socket, modules: Sequence[str]) -> None:
     sys.path.insert(0, str(ROOT))
-    from graphprune.tf.models.quiet import import_tensorflow
+    if "graphprune.tf.training.run" in modules:
+        from graphprune.tf.models.quiet import import_tensorflow
 
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import_tensorflow()
-    __import__("graphprune.tf.training.run")
-    for line in sys.stdin:
-        arguments, out, err = json.loads(line)
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        import_tensorflow()
+    for module in modules:
+        importlib.import_module(module)
+    while True:
+        order, streams, _, _ = socket.recv_fds(orders, 1 << 20, 3)
+        if not order:
+            return
         pid = os.fork()
         if not pid:
-            _become(arguments, out, err)
-        print(pid, flush=True)
-        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+            orders.close()
+            _become(streams=streams, **json.loads(order))
+        for number in streams:
+            os.close(number)
+        orders.send(json.dumps(pid).encode())
+        orders.send(json.dumps(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])).encode())
 
 
-def _become(arguments, out, err) -> None:
-    """Be a process that was started with `arguments`."""
+def _become(
+    command: Sequence[str], folder: str, env: Mapping[str, str], streams: Sequence[int]
+) -> None:
+    """Be a process that was started with `command` in `folder`, and end."""
     os.setsid()
     usual_signals()
-    for number, path in [(1, out), (2, err)]:
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    sys.argv = ["graphprune", *arguments]
-    from graphprune.__main__ import main
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    if os.isatty(0):
+        fcntl.ioctl(0, termios.TIOCSCTTY)
+    sys.stdin, sys.stdout = os.fdopen(0), os.fdopen(1, "w")
+    sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace")
+    sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(env)
+    # what the interpreter puts there itself, and then PYTHONPATH
+    sys.path[:0] = [folder, *filter(None, env.get("PYTHONPATH", "").split(os.pathsep))]
+    code = 0
+    try:
+        _run(command)
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
-    main()
+
+def _run(command: Sequence[str]) -> None:
+    kind, subject, *arguments = command
+    if kind == "-m":
+        assert subject == "graphprune"
+        sys.argv = [subject, *arguments]
+        from graphprune.__main__ import main
+
+        main()
+    assert kind == "-c"
+    sys.argv = ["-c", *arguments]
+    exec(compile(subject, "<string>", "exec"), {"__name__": "__main__"})
 
 
 if __name__ == "__main__":
-    _serve()
+    with socket.socket(fileno=int(sys.argv[1])) as given:
+        _serve(given, sys.argv[2:])

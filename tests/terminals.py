@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyte
-from fork_server import ROOT, usual_signals
+from fork_server import ROOT, ForkServer, usual_signals
 
 LINES = 400
 ERASE = rb"(?=\r\x1b\[2K)"
@@ -41,13 +41,22 @@ class Seen:
 
 
 class Terminal:
-    """A process in a pseudo-terminal of some width. It is the process's own terminal, so Ctrl-C is
-    a key that is typed.
+    """A process in a pseudo-terminal of some width, forked by `server` if one is given. It is the
+    process's own terminal, so Ctrl-C is a key that is typed.
     """
 
-    def __init__(self, command: list[str], columns: int, folder: Path, stdout=None, env=None):
+    def __init__(
+        self,
+        command: list[str],
+        columns: int,
+        folder: Path,
+        stdout=None,
+        env=None,
+        server: ForkServer | None = None,
+    ):
         self._screen = pyte.Screen(columns, LINES)
         self._stream, self._moments, self._raw = pyte.ByteStream(self._screen), [], b""
+        self._rows: dict[int, str] = {}
         self._main, side = pty.openpty()
         fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, columns, 0, 0))
         keep = {
@@ -55,15 +64,20 @@ class Terminal:
             for name, value in os.environ.items()
             if name not in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")
         }
-        self._process = subprocess.Popen(
-            command,
-            stdin=side,
-            stdout=stdout or side,
-            stderr=side,
-            cwd=folder,
-            env=keep | QUIET | (env or {}),
-            preexec_fn=self._take_terminal,
-        )
+        env = keep | QUIET | (env or {})
+        if server is None:
+            self._process = subprocess.Popen(
+                command,
+                stdin=side,
+                stdout=stdout or side,
+                stderr=side,
+                cwd=folder,
+                env=env,
+                preexec_fn=self._take_terminal,
+            )
+        else:
+            out = stdout.fileno() if stdout else side
+            self._process = server.fork(command, (side, out, side), folder, env)
         os.close(side)
 
     @staticmethod
@@ -75,10 +89,14 @@ class Terminal:
     @property
     def lines(self) -> list[str]:
         """The lines of the screen as it is now."""
-        lines = [line.rstrip() for line in self._screen.display]
-        while lines and not lines[-1]:
-            lines.pop()
-        return lines
+        for row in self._screen.dirty & self._screen.buffer.keys():
+            line = self._screen.buffer[row]
+            self._rows[row] = "".join(
+                line[column].data for column in range(max(line, default=-1) + 1)
+            ).rstrip()
+        self._screen.dirty.clear()
+        last = max((row for row, text in self._rows.items() if text), default=-1)
+        return [self._rows.get(row, "") for row in range(last + 1)]
 
     def read(self, seconds: float) -> bool:
         """Take in what is written within some time; return whether there may be more."""

@@ -23,7 +23,7 @@ from graphprune.report.tables import align_rows
 from graphprune.runs.training_arguments import StopRequest
 
 if TYPE_CHECKING:
-    from graphprune.tf.training.training_loop import TrainingResult
+    from graphprune.engine.training_result import TrainingResult
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,8 +60,9 @@ class MaskUpdates:
         self.pruner.start(self.run or run_of(self.params), done=self._done)
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        """Catch up, for loops that call nothing else; where batches end with a call there is
-        nothing to catch up with.
+        """Catch up with steps that no call followed.
+
+        Loops that call something at the end of a batch have nothing to catch up with.
         """
         if not self._ends_batches:
             self.pruner.on_step()
@@ -96,8 +97,9 @@ class MaskUpdates:
             self.pruner.warn_missed(was_stopped=was_stopped)
 
     def _at_the_very_end(self, finish: Callable[[], None]) -> None:
-        """Call `finish` once the callbacks behind this one have ended too, which may restore
-        weights: in `fit`, Keras's History is the last of all.
+        """Call `finish` once the callbacks behind this one have ended too.
+
+        They may restore weights. In `fit`, Keras's History is the last of all.
         """
         history: Any = getattr(self.model, "history", None)
         # Keras gives all callbacks of one fit the same dict

@@ -19,8 +19,9 @@ _ARGUMENTS = re.compile(r"\n\s*\n\s*Call arguments received by")
 
 
 def explain_fault(fault: Exception) -> str:
-    """Return the line of a Keras or TensorFlow error that says what is wrong: the last one, without
-    the names of graph nodes.
+    """Return the line of a Keras or TensorFlow error that says what is wrong.
+
+    It is the last one, without the names of graph nodes.
 
     Where a Python function of a dataset failed, the place in it is added, by the traceback that
     TensorFlow puts into the message.
@@ -35,8 +36,9 @@ def explain_fault(fault: Exception) -> str:
 
 
 def find_place(fault: BaseException) -> str:
-    """Return `FILE:LINE` of the user's own code where a failure was raised: the innermost line that
-    is of no installed package; empty where there is none.
+    """Return `FILE:LINE` of the user's own code where a failure was raised.
+
+    It is the innermost line outside installed packages; empty if there is none.
     """
     frames = [
         (frame.filename, frame.lineno or 1) for frame in traceback.extract_tb(fault.__traceback__)
@@ -55,9 +57,7 @@ def _render_place(frames: list[tuple[str, int]]) -> str:
 
 
 def _is_own(file: Path) -> bool:
-    """Return whether a file is of the user's, not of Python, of an installed package or of
-    graphprune.
-    """
+    """Return whether a file is the user's, not part of Python, graphprune or another package."""
     return (
         not _INSTALLED & set(file.parts)
         and not file.is_relative_to(_LIBRARY)

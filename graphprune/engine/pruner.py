@@ -43,8 +43,9 @@ class Pruner:
         self._looked: dict[str, int] = {}
 
     def start(self, run: Run, *, done: int = 0) -> None:
-        """Turn every schedule into optimizer steps, attach to the pruned layers and do the update
-        that is due at step 0.
+        """Attach to the pruned layers and do the update that is due at step 0.
+
+        Every schedule is turned into optimizer steps first.
 
         Args:
             run: The length of the run.
@@ -89,8 +90,7 @@ class Pruner:
         return isinstance(other, Pruner) and other.held.model is self.held.model
 
     def follow(self, run: Run) -> None:
-        """Turn every schedule into optimizer steps, so that `tensors` knows the targets; nothing is
-        pruned.
+        """Turn every schedule into optimizer steps, for `tensors`; prune nothing.
 
         Raises:
             TrainingError: a schedule needs the length of an epoch or of the run, and `run` does not
@@ -106,15 +106,16 @@ class Pruner:
             layer.pruners.discard(self)
 
     def project(self) -> None:
-        """Zero the masked weights again, after something other than an optimizer update wrote them:
-        weight averaging (`use_ema`) when it ends.
+        """Zero the masked weights again.
+
+        It is for what writes weights outside an optimizer update: weight averaging (`use_ema`) when
+        it ends.
         """
         self.held.sync()
         project(self.layers.values())
 
     def on_step(self) -> None:
-        """Update the masks that are due since the last update, on all replicas; do nothing if none
-        is.
+        """Update the masks that are due since the last update, on all replicas.
 
         Raises:
             TrainingError: it is called inside of a step, where weights are changing.
@@ -150,8 +151,9 @@ class Pruner:
         return self._steps.has_advanced
 
     def standing_still(self) -> tuple[str, ...]:
-        """Return the addresses of layers that get no gradient: no update has reached them since
-        `start`, although the optimizer has counted some.
+        """Return the addresses of layers that get no gradient.
+
+        No update has reached them since `start`, although the optimizer has counted some.
         """
         return self._steps.standing_still()
 
@@ -170,8 +172,10 @@ class Pruner:
         return overall(self.tensors())[1]
 
     def _is_due(self, address: str, step: int) -> bool:
-        """Return whether masks change at `step`; the variable with the last update is read only if
-        the schedule asks for one since the last look.
+        """Return whether masks change at `step`.
+
+        The variable with the last update is read only if the schedule asks for one since the last
+        look.
         """
         looked, times = self._looked.get(address), self._started(address)
         self._looked[address] = step
@@ -190,8 +194,9 @@ class Pruner:
         return self._timetables[address]
 
     def check_pruned(self, callback: str) -> None:
-        """Refuse to train a model without pruned layers, where `callback` has nothing to do; warn
-        if its pruned layers have no weights.
+        """Refuse to train a model without pruned layers, where `callback` has nothing to do.
+
+        Warns if its pruned layers have no weights.
 
         Raises:
             TrainingError: no layer of the model is pruned.
@@ -211,8 +216,7 @@ class Pruner:
             )
 
     def warn_missed(self, *, was_stopped: bool) -> None:
-        """Warn of layers that the planned run would have brought to their target and that are not
-        there when training ends.
+        """Warn of layers that the planned run should have brought to their target and did not.
 
         That is so when training was stopped (`was_stopped`), or when weights of an earlier step
         were restored: both are what EarlyStopping does.

@@ -17,8 +17,7 @@ from graphprune.sparsity.schedules import Schedule
 
 
 class PruningSchedule(ABC):
-    """When masks change and how much must be zero, in optimizer steps: what `prune_low_magnitude`
-    takes.
+    """When masks change and how much is zero then, in optimizer steps.
 
     Calling it with a step, a number or a tensor, returns (whether masks change then, the share of
     weights that must be zero). A schedule of your own says that in `__call__`, returns its
@@ -33,8 +32,9 @@ class PruningSchedule(ABC):
 
     @abstractmethod
     def __call__(self, step: Any) -> tuple[Any, Any]:
-        """Return (bool, float) scalars: whether masks change at `step`, and the share of weights
-        that must be zero.
+        """Return whether masks change at `step`, and the share of weights that must be zero.
+
+        Both are scalars, of bool and float.
         """
 
     @abstractmethod
@@ -48,14 +48,13 @@ class PruningSchedule(ABC):
 
     @property
     def target(self) -> float:
-        """The share of zeros in the end: at `end_step`, or at `begin_step` of a schedule that never
-        ends.
-        """
+        """The share of zeros at `end_step`, or at `begin_step` of a schedule that never ends."""
         return float(self(self.end_step if self.end_step >= 0 else self.begin_step)[1])
 
     def to_schedule(self) -> Schedule:
-        """Return the schedule as plans and reports show it; the pruner calls a schedule of your own
-        itself.
+        """Return the schedule as plans and reports show it.
+
+        The pruner calls a schedule of your own itself.
         """
         end = None if self.end_step < 0 else Position(self.end_step, "step")
         begin, every = Position(self.begin_step, "step"), Position(self.frequency, "step")
@@ -104,8 +103,9 @@ class KnownSchedule(PruningSchedule):
 
 
 class ConstantSparsity(KnownSchedule):
-    """The same sparsity from `begin_step` on; masks change every `frequency` steps until `end_step`
-    (-1: for ever).
+    """The same sparsity from `begin_step` on.
+
+    Masks change every `frequency` steps until `end_step` (-1: for ever).
     """
 
     def __init__(
@@ -145,8 +145,9 @@ class ConstantSparsity(KnownSchedule):
 
 
 class PolynomialDecay(KnownSchedule):
-    """Sparsity that rises from `initial_sparsity` at `begin_step` to `final_sparsity` at
-    `end_step`, fast at first where `power` is above 1.
+    """Sparsity that rises from `initial_sparsity` to `final_sparsity`.
+
+    It rises from `begin_step` to `end_step`, fast at first if `power` is above 1.
     """
 
     def __init__(
@@ -211,8 +212,10 @@ class PolynomialDecay(KnownSchedule):
 
 
 class PlannedSchedule(PruningSchedule):
-    """A schedule of a rule file that `ConstantSparsity` and `PolynomialDecay` cannot say: another
-    curve, or places in epochs or percent of the run.
+    """A schedule of a rule file that needs a class of its own.
+
+    `ConstantSparsity` and `PolynomialDecay` cannot express other curves, or places in epochs or
+    percent of the run.
 
     Attributes:
         schedule: The schedule, as plans hold it.
@@ -235,8 +238,9 @@ class PlannedSchedule(PruningSchedule):
         return self.schedule
 
     def __call__(self, step: Any) -> tuple[Any, Any]:
-        """Return whether masks change at `step` (a number), and the share of weights that must be
-        zero.
+        """Return whether masks change at `step`, and the share of weights that must be zero.
+
+        `step` is a number.
 
         Raises:
             ValueError: the schedule is in epochs or percent, whose steps only a run knows.
@@ -288,8 +292,7 @@ def own_schedule(schedule: PruningSchedule) -> PruningSchedule | None:
 
 
 def check_schedule(schedule: Any) -> None:
-    """Raise unless `schedule` is a pruning schedule of graphprune, or a user's own that inherits
-    from it.
+    """Raise unless `schedule` is a graphprune.PruningSchedule, the user's own classes included.
 
     Raises:
         TypeError: it is something else; the text says what to write instead.
@@ -340,8 +343,9 @@ def _check_share(name: str, value: float) -> None:
 def _check_steps(
     begin_step: int, end_step: int, frequency: int, *, endless: bool
 ) -> tuple[int, int, int]:
-    """Return the three as whole numbers of Python; floats may stand for them, as in
-    `end_step=steps_per_epoch * 4.0`.
+    """Return the three as Python's whole numbers.
+
+    Whole floats are accepted, as in `end_step=steps_per_epoch * 4.0`.
     """
     begin_step, end_step, frequency = (
         _whole("begin_step", begin_step),

@@ -37,8 +37,9 @@ class StepCounting:
         return self._held.read_updates() > self._began[0]
 
     def standing_still(self) -> tuple[str, ...]:
-        """Return the addresses of layers that no update has reached since `begin`, although the
-        optimizer has counted some.
+        """Return the addresses of layers that no update has reached since `begin`.
+
+        It is empty until the optimizer has counted an update.
 
         Frozen layers follow the model, and those that several models share may be trained by
         another one.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import lru_cache
 
 
+@lru_cache(maxsize=4096)  # models repeat their shapes, and fractions are slow
 def kept_count(size: int, sparsity: float) -> int:
     """Return how many of `size` weights stay when the share `sparsity` (0 to below 1) must be zero.
 
@@ -47,8 +49,9 @@ def percent(share: float) -> str:
 
 
 def kept_in_group(keep: int, of: int, share: float) -> int:
-    """Return how many weights of a group of `of` stay at `share`, on the way to `keep`:
-    round_half_even(of * (1 - share)), but never below `keep`.
+    """Return how many weights of a group of `of` stay at `share`, on the way to `keep`.
+
+    It is round_half_even(of * (1 - share)), but never below `keep`.
 
     So the pattern is reached step by step along a schedule, and never passed.
 

@@ -23,8 +23,9 @@ _ADDED = 64
 
 
 def keep_of_mask(weights: Weights, kept: int, of: int, axis: int) -> tuple[Mask, float]:
-    """Return the mask that keeps the `kept` largest of each `of` neighbours along an axis, and the
-    smallest magnitude kept.
+    """Return the mask that keeps the `kept` largest of each `of` neighbours along an axis.
+
+    Also returned is the smallest magnitude kept.
     """
     scores = magnitude_bits(weights).reshape(weights.shape)
     blocks = _split(scores, [of if index == axis else 1 for index in range(weights.ndim)])
@@ -41,9 +42,7 @@ def keep_of_mask(weights: Weights, kept: int, of: int, axis: int) -> tuple[Mask,
 
 
 def _rank_by_pairs(groups: NDArray[np.unsignedinteger]) -> NDArray[np.uint8]:
-    """Return how many of its group (axis 0) stand before each score: larger ones, and equal ones
-    with a lower index.
-    """
+    """Return how many of its group (axis 0) rank before each score: larger, or equal earlier."""
     ranks = np.zeros(groups.shape, dtype=np.uint8)
     for first, second in itertools.combinations(range(len(groups)), 2):
         wins = groups[first] >= groups[second]
@@ -63,8 +62,9 @@ def _rank_by_sorting(groups: NDArray[np.unsignedinteger]) -> NDArray[np.intp]:
 def block_mask(
     weights: Weights, lengths: Sequence[int], pool: str, share: float
 ) -> tuple[Mask, float]:
-    """Return the mask that zeroes the share `share` of the blocks with these lengths along each
-    axis, and the smallest score kept; `pool` is `max` or `mean`.
+    """Return the mask that zeroes the share `share` of the blocks, and the smallest score kept.
+
+    `lengths` are those of a block along each axis, `pool` is `max` or `mean`.
     """
     blocks = _split(np.abs(weights), lengths)
     scores = (
@@ -107,8 +107,9 @@ def _places(blocks: Weights) -> Iterator[Weights]:
 
 
 def _weights_in_blocks(shape: Sequence[int], lengths: Sequence[int]) -> NDArray[np.float64]:
-    """Return how many weights each block has, in a shape that broadcasts over the blocks; only the
-    last along an axis may be short.
+    """Return how many weights each block has, in a shape that broadcasts over the blocks.
+
+    Only the last block along an axis may be short.
     """
     counts = np.ones([1] * len(shape))
     for axis, (size, length) in enumerate(zip(shape, lengths, strict=True)):
@@ -118,9 +119,7 @@ def _weights_in_blocks(shape: Sequence[int], lengths: Sequence[int]) -> NDArray[
 
 
 def channel_mask(weights: Weights, axis: int, share: float) -> tuple[Mask, float]:
-    """Return the mask that zeroes the share `share` of the slices of an axis, and the smallest mean
-    magnitude kept.
-    """
+    """Return the mask that zeroes `share` of an axis's slices, and the smallest mean kept."""
     others = tuple(index for index in range(weights.ndim) if index != axis)
     with np.errstate(over="ignore"):
         scores = np.abs(weights).sum(axis=others, dtype=np.float64) / (
@@ -131,9 +130,7 @@ def channel_mask(weights: Weights, axis: int, share: float) -> tuple[Mask, float
 
 
 def _split(values: NDArray[Any], lengths: Sequence[int]) -> NDArray[Any]:
-    """Return `values` with each axis split into (blocks, length in a block); zeros fill up what is
-    short.
-    """
+    """Return `values` with each axis split into (blocks, length), filled up with zeros."""
     short = [-size % length for size, length in zip(values.shape, lengths, strict=True)]
     padded = np.pad(values, [(0, count) for count in short]) if any(short) else values
     return padded.reshape(

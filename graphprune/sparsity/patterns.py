@@ -48,15 +48,11 @@ class Pattern:
         raise NotImplementedError
 
     def zeros(self, shape: Sequence[int], axes: Sequence[str], sparsity: float) -> int:
-        """Return how many weights of a tensor that the pattern fits are zero, or the fewest that
-        may be.
-        """
+        """Return how many weights of a fitting tensor are zero, or the fewest that may be."""
         raise NotImplementedError
 
     def mask(self, weights: Weights, axes: Sequence[str], sparsity: float) -> tuple[Mask, float]:
-        """Return the mask (True keeps) of a tensor that the pattern fits, and the least score kept:
-        of a weight, a block or a channel.
-        """
+        """Return the mask (True keeps) of a fitting tensor, and the smallest score kept."""
         raise NotImplementedError
 
     def to_config(self) -> dict[str, Any]:
@@ -133,8 +129,9 @@ class KeepOf(Pattern):
         return {self.along: self.of}
 
     def zeros(self, shape: Sequence[int], axes: Sequence[str], sparsity: float) -> int:
-        """Return in each group all but `kept_in_group`; a short last group keeps as many as a whole
-        one, or all that it has.
+        """Return the zeros of all groups.
+
+        A short last group keeps as many weights as a whole one, or all that it has.
         """
         length = shape[axes.index(self.along)]
         kept = kept_in_group(self.keep, self.of, sparsity)
@@ -159,8 +156,9 @@ class KeepOf(Pattern):
 
 @dataclass(frozen=True, slots=True)
 class Block(Pattern):
-    """Blocks of weights, scored by the mean or the largest |w| and zeroed whole; `sizes` has the
-    length along each axis that is longer than 1.
+    """Blocks of weights that are zeroed whole, scored by the mean or the largest |w|.
+
+    `sizes` has the length along each axis that is longer than 1.
     """
 
     sizes: tuple[tuple[str, int], ...]
@@ -183,9 +181,12 @@ class Block(Pattern):
         return dict(self.sizes)
 
     def zeros(self, shape: Sequence[int], axes: Sequence[str], sparsity: float) -> int:
-        """Return the weights of whole blocks; max(1, round_half_even(blocks * (1 - sparsity))) of
-        them stay. Where blocks at the edge are short the number of blocks is exact, and the number
-        of weights depends on which they are: this is then the fewest.
+        """Return the weights of the zeroed blocks.
+
+        max(1, round_half_even(blocks * (1 - sparsity))) blocks stay.
+
+        Where blocks at the edge are short, the number of blocks is exact and the number of
+        weights depends on which they are: this is then the fewest.
         """
         sizes = self.lengths()
         lengths = [(length, sizes.get(axis, 1)) for axis, length in zip(axes, shape, strict=True)]
@@ -223,8 +224,9 @@ class Channel(Pattern):
         return {self.axis: 1}
 
     def zeros(self, shape: Sequence[int], axes: Sequence[str], sparsity: float) -> int:
-        """Return the weights of whole channels; max(1, round_half_even(channels * (1 - sparsity)))
-        of them stay.
+        """Return the weights of the zeroed channels.
+
+        max(1, round_half_even(channels * (1 - sparsity))) channels stay.
         """
         length = shape[axes.index(self.axis)]
         return math.prod(shape) // length * zero_count(length, sparsity)
@@ -273,8 +275,9 @@ def pattern_from_config(config: Mapping[str, Any]) -> Pattern:
 
 @dataclass(frozen=True, slots=True)
 class Misfit:
-    """Why a pattern does not fit: the slug of the diagnostic (`pattern/rank` where the tensor lacks
-    an axis that it names), and the reason in words.
+    """Why a pattern does not fit: the slug of the diagnostic, and the reason in words.
+
+    The slug is `pattern/rank` where the tensor lacks an axis that the pattern names.
     """
 
     slug: Literal["pattern/misfit", "pattern/rank"]
@@ -284,8 +287,9 @@ class Misfit:
 def find_misfit(
     pattern: Pattern, shape: Sequence[int], axes: Sequence[str], *, pads: bool = False
 ) -> Misfit | None:
-    """Return why `pattern` does not fit a tensor with these axes, None where it does; with `pads`
-    every length fits.
+    """Return why `pattern` does not fit a tensor with these axes, None where it does.
+
+    With `pads` every length fits.
 
     A tensor may have more axes than the pattern names. A block or group then lies at one place of
     the others: on a convolution's kernel, at one spatial position.
@@ -343,8 +347,9 @@ def target_zeros(
     *,
     pads: bool = False,
 ) -> int:
-    """Return how many weights of a tensor are zero when the share `sparsity` must be, or the fewest
-    that may be where that depends on the weights.
+    """Return how many weights of a tensor are zero at `sparsity`.
+
+    Where that depends on the weights, it is the fewest that may be.
 
     Raises:
         ValueError: `sparsity` is outside [0, 1), or the pattern does not fit.
@@ -360,8 +365,9 @@ def target_zeros(
 
 
 def is_exact(pattern: Pattern, shape: Sequence[int], axes: Sequence[str]) -> bool:
-    """Return whether `target_zeros` is the number of zeros, not only the fewest: always but for
-    blocks that are short at an edge.
+    """Return whether `target_zeros` is the number of zeros, and not only the fewest.
+
+    It always is, except for blocks that are short at an edge.
     """
     return pattern.is_exact_when_short or find_misfit(pattern, shape, axes) is None
 
@@ -374,8 +380,9 @@ def select_pattern_mask(
     *,
     pads: bool = False,
 ) -> tuple[Mask, float]:
-    """Return the mask (True keeps) that zeroes the share `share` as `pattern` says, and the
-    smallest score kept: of a weight, a block or a channel.
+    """Return the mask (True keeps) that zeroes `share` by `pattern`, and the smallest score kept.
+
+    The score is that of a weight, a block or a channel.
 
     Equals `pattern_mask` of tests/reference_masks.py. Means are taken in float64; where two differ
     by less than adding in another order does, they may tie.

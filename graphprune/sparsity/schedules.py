@@ -50,7 +50,7 @@ def _exponential(initial: float, target: float, progress: float, power: float) -
 CURVES: Mapping[str, Curve] = {
     curve.name: curve
     for curve in (
-        Curve("constant", "the target from `begin` on; the mask is chosen anew every `every`"),
+        Curve("constant", "the target from `begin` on; masks are chosen again every `every`"),
         Curve("linear", "rises evenly from `from` to the target", _LIMITS | {"from"}, _linear),
         Curve(
             "polynomial",
@@ -60,7 +60,7 @@ CURVES: Mapping[str, Curve] = {
         ),
         Curve(
             "exponential",
-            "takes the same part of the weights that are left in each stretch of steps",
+            "removes the same share of the remaining weights in every interval",
             _LIMITS | {"from"},
             _exponential,
         ),

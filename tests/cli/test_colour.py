@@ -3,7 +3,6 @@ or JSON.
 """
 
 import re
-import subprocess
 
 import pytest
 from terminals import Terminal, graphprune
@@ -38,22 +37,28 @@ def folder(tmp_path):
     return tmp_path
 
 
-def show(folder, command, **env):
-    return Terminal(
-        graphprune(*command), 200, folder, env={name: value for name, value in env.items()}
-    ).end()
+@pytest.fixture
+def show(folder, light_server):
+    """Runs a command in a terminal; returns what a user sees."""
+
+    def run(command, **env):
+        return Terminal(graphprune(*command), 200, folder, env=env, server=light_server).end()
+
+    return run
 
 
 @pytest.mark.parametrize(("command", "painted"), COMMANDS.values(), ids=COMMANDS)
-def test_a_terminal_gets_colour_and_the_text_is_that_of_a_pipe(folder, command, painted):
-    seen = show(folder, command)
+def test_a_terminal_gets_colour_and_the_text_is_that_of_a_pipe(
+    folder, show, light_server, command, painted
+):
+    seen = show(command)
     assert painted in seen.raw
-    piped = subprocess.run(graphprune(*command), capture_output=True, text=True, cwd=folder)
-    assert "\x1b" not in piped.stdout + piped.stderr
+    piped = light_server.run(*command, folder=folder)
+    assert "\x1b" not in piped.out + piped.err
     assert [
         line.rstrip()
         for line in ESCAPES.sub("", seen.raw).replace("\r\n", "\n").rstrip("\n").split("\n")
-    ] == (piped.stdout + piped.stderr).rstrip("\n").split("\n")
+    ] == (piped.out + piped.err).rstrip("\n").split("\n")
 
 
 @pytest.mark.parametrize(
@@ -62,19 +67,19 @@ def test_a_terminal_gets_colour_and_the_text_is_that_of_a_pipe(folder, command, 
 @pytest.mark.parametrize(
     "command", [COMMANDS[name][0] for name in ("plan", "faults of a plan")], ids=["plan", "faults"]
 )
-def test_a_terminal_gets_no_colour_where_that_is_not_wanted(folder, command, env):
-    assert not ESCAPES.search(show(folder, command, **env).raw)
+def test_a_terminal_gets_no_colour_where_that_is_not_wanted(show, command, env):
+    assert not ESCAPES.search(show(command, **env).raw)
 
 
-def test_a_pipe_gets_colour_where_it_is_forced_and_files_and_json_never(folder, monkeypatch):
+def test_a_pipe_gets_colour_where_it_is_forced_and_files_and_json_never(
+    folder, light_server, monkeypatch
+):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
 
     def run(*command):
-        return subprocess.run(
-            graphprune(*command), capture_output=True, text=True, cwd=folder
-        ).stdout
+        return light_server.run(*command, folder=folder).out
 
     plan, painted = COMMANDS["plan"]
     assert painted in run(*plan)

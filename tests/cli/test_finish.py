@@ -9,8 +9,8 @@ import pytest
 from graphprune import signals
 from graphprune.cli import finish
 from graphprune.cli.finish import check_stop, report_run, say_how_to_go_on, stoppable
+from graphprune.engine.training_result import TrainingResult
 from graphprune.runs.training_arguments import StopRequest
-from graphprune.tf.training.training_loop import TrainingResult
 
 pytestmark = pytest.mark.tf
 

@@ -37,7 +37,7 @@ with lasting_output(), stoppable("none", is_new=True), live_display() as display
         time.sleep(0.02)
         if step % 10 == 0:
             display.show(Progress(epoch, last // 10, step, last, metrics, 0.5, 0.5, True))
-    sys.stderr.write("a line without an end")
+    print("a line without an end", end="", file=sys.stderr, flush=True)
     display.close()
     click.echo("the end")
 """
@@ -58,12 +58,19 @@ WARNING = {
 }
 
 
-def start(columns, folder, *arguments, **options):
-    return Terminal([sys.executable, "-c", RUN, *map(str, arguments)], columns, folder, **options)
+@pytest.fixture
+def start(light_server):
+    """Starts the program in a terminal."""
+
+    def run(columns, folder, *arguments, **options):
+        command = [sys.executable, "-c", RUN, *map(str, arguments)]
+        return Terminal(command, columns, folder, server=light_server, **options)
+
+    return run
 
 
 @pytest.mark.parametrize("columns", [80, 200])
-def test_the_final_screen_has_the_lines_and_nothing_else(tmp_path, columns):
+def test_the_final_screen_has_the_lines_and_nothing_else(start, tmp_path, columns):
     seen = start(columns, tmp_path, 2, 20).end()
     assert (seen.code, seen.cursor) == (0, True)
     assert seen.lines == [
@@ -77,7 +84,7 @@ def test_the_final_screen_has_the_lines_and_nothing_else(tmp_path, columns):
 
 
 @pytest.mark.parametrize("columns", [80, 200])
-def test_the_live_line_is_one_line_with_step_time_and_sparsity(tmp_path, columns):
+def test_the_live_line_is_one_line_with_step_time_and_sparsity(start, tmp_path, columns):
     seen = start(columns, tmp_path, 2, 20).end()
     last = [lines[-1] for lines in seen.moments if lines]
     assert any(line.endswith(" loading TensorFlow") for line in last)
@@ -94,7 +101,7 @@ def test_the_live_line_is_one_line_with_step_time_and_sparsity(tmp_path, columns
 
 
 @pytest.mark.parametrize(("stages", "until"), [(2, "loading"), (0, "eta")])
-def test_ctrl_c_leaves_a_clean_screen_and_the_cursor(tmp_path, stages, until):
+def test_ctrl_c_leaves_a_clean_screen_and_the_cursor(start, tmp_path, stages, until):
     terminal = start(80, tmp_path, stages, 2000)
     terminal.wait_for(until)
     terminal.type("\x03")
@@ -106,7 +113,7 @@ def test_ctrl_c_leaves_a_clean_screen_and_the_cursor(tmp_path, stages, until):
     assert not any(mark in line for line in seen.lines for mark in ("eta", "loading", "━", "^C"))
 
 
-def test_lines_in_a_pipe_are_whole_and_plain_while_the_terminal_shows_the_bar(tmp_path):
+def test_lines_in_a_pipe_are_whole_and_plain_while_the_terminal_shows_the_bar(start, tmp_path):
     with (tmp_path / "log.txt").open("w") as log:
         seen = start(80, tmp_path, 2, 20, stdout=log).end()
     assert (tmp_path / "log.txt").read_text().splitlines() == [
@@ -138,7 +145,7 @@ def test_without_a_terminal_there_is_nothing_live(tmp_path):
 
 
 @pytest.mark.parametrize("term", ["dumb", "unknown"])
-def test_a_terminal_that_cannot_move_its_cursor_gets_lines_alone(tmp_path, term):
+def test_a_terminal_that_cannot_move_its_cursor_gets_lines_alone(start, tmp_path, term):
     seen = start(80, tmp_path, 2, 20, env={"TERM": term}).end()
     assert seen.lines == [
         "the plan",

@@ -228,7 +228,7 @@ def test_the_faults_of_all_test_files_come_together_those_of_the_text_beside_tho
     (folder / "tests" / "other_test.yaml").write_text("version: 1\nrules: p.yaml\ncases: 3\n")
     assert [line for line in run().err.splitlines() if line.startswith("error[")] == [
         "error[value/type]: cases must be a list, got 3",
-        "error[yaml/duplicate-key]: the key 'graph' stands twice in one mapping",
+        "error[yaml/duplicate-key]: the key 'graph' appears twice in one mapping",
         "error[value/range]: case 1: plan must be snapshot, got 'kept'",
     ]
 

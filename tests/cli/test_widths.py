@@ -3,7 +3,6 @@ the whole text.
 """
 
 import re
-import subprocess
 
 import pytest
 from builders import build_graph
@@ -50,8 +49,8 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
-def test_no_line_is_longer_than_the_terminal(folder, monkeypatch, command):
-    seen = Terminal(graphprune(*command), 80, folder).end()
+def test_no_line_is_longer_than_the_terminal(folder, light_server, monkeypatch, command):
+    seen = Terminal(graphprune(*command), 80, folder, server=light_server).end()
     shown = re.sub(r"\x1b\[[0-9;]*m", "", seen.raw).replace("\r\n", "\n")
     assert seen.code == 0
     assert max(map(len, shown.split("\n"))) <= 80
@@ -61,8 +60,8 @@ def test_no_line_is_longer_than_the_terminal(folder, monkeypatch, command):
     assert LONG in whole
 
 
-def test_a_name_that_does_not_fit_keeps_beginning_and_end(folder):
-    seen = Terminal(graphprune(*COMMANDS["diff"]), 80, folder).end()
+def test_a_name_that_does_not_fit_keeps_beginning_and_end(folder, light_server):
+    seen = Terminal(graphprune(*COMMANDS["diff"]), 80, folder, server=light_server).end()
     assert seen.lines[6:9] == [
         "  ~ expanded_con…_last_block_a  config.strides  [1, 1] -> [2, 1]",
         "  + drop  Dropout   added",
@@ -70,8 +69,9 @@ def test_a_name_that_does_not_fit_keeps_beginning_and_end(folder):
     ]
 
 
-def test_a_wide_terminal_shows_what_a_pipe_gets(folder):
-    command = graphprune(*COMMANDS["diff"])
-    piped = subprocess.run(command, capture_output=True, text=True, cwd=folder).stdout
-    seen = Terminal(command, 250, folder, env={"NO_COLOR": "1"}).end()
+def test_a_wide_terminal_shows_what_a_pipe_gets(folder, light_server):
+    piped = light_server.run(*COMMANDS["diff"], folder=folder).out
+    seen = Terminal(
+        graphprune(*COMMANDS["diff"]), 250, folder, env={"NO_COLOR": "1"}, server=light_server
+    ).end()
     assert seen.lines == [line.rstrip() for line in piped.rstrip("\n").split("\n")]

@@ -179,7 +179,8 @@ def test_keep_of_fixes_the_sparsity():
     )
     assert (
         fault(f"{pattern}, budget: net")
-        == "error[value/range]: rule 'a': budget cannot stand beside 'keep 2 of 4 along in', which"
+        == "error[value/range]: rule 'a': budget cannot be combined with 'keep 2 of 4 along in',"
+        " which"
         " fixes the sparsity at 0.5, got 'net'\n  --> p.yaml:8:93\n  help: delete one of them"
     )
 
@@ -280,7 +281,7 @@ def test_like_cannot_lead_back_or_to_a_rule_that_keeps():
             prune("like: a", "c"),
             prune("like: a", "d"),
         )
-        == "error[like/cycle]: rule 'a': like leads back to itself: a > b > c > a\n  -->"
+        == "error[like/cycle]: rule 'a': like refers back to itself: a > b > c > a\n  -->"
         " p.yaml:9:37\n  help: write the fields out in one of them"
     )
     assert (

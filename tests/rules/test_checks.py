@@ -227,7 +227,7 @@ def test_covers_looks_at_every_branch_and_at_outputs_in_the_middle():
             "{id: r, count: {type: Dense, is: 1}}",
             (
                 "error[key/unknown]: check 'r': unknown key 'type' in count\n  --> p.yaml:3:19\n"
-                "  help: it stands inside 'of', such as 'of: {type: Dense}'; known here: of, is"
+                "  help: it belongs inside 'of', such as 'of: {type: Dense}'; known here: of, is"
             ),
         ),
         (

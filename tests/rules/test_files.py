@@ -4,7 +4,7 @@ from graphprune.rules.text.files import decode_text
 
 TEXT = "version: 1\nrules: []\n"
 SAVE = "save it as UTF-8 (in Windows editors: UTF-8, not Unicode)"
-MODEL = "a model stands before -r, or after --model; here the rule file is meant"
+MODEL = "give the model before -r, or after --model; a rule file belongs here"
 
 
 @pytest.mark.parametrize("content", [TEXT.encode(), TEXT.encode("utf-8-sig")])

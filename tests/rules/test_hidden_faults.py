@@ -190,7 +190,7 @@ def test_faults_of_the_text_and_the_version_hide_none_below():
         (6, "match/contradiction", "check 1: is can hold for no number: at least 3 and at most 1"),
         (7, "value/type", "layer type 'Dense': kernel must be a list, got 3"),
         (9, "key/unknown", "rule 'a': unknown key 'typ' in match"),
-        (9, "yaml/duplicate-key", "the key 'keep' stands twice in one mapping"),
+        (9, "yaml/duplicate-key", "the key 'keep' appears twice in one mapping"),
     ]
 
 

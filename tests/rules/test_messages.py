@@ -21,26 +21,29 @@ def faults_of(text):
     return caught.value.diagnostics
 
 
-FAULTS = {name: faults_of(text) for name, text in WRONG.items()}
+@pytest.fixture(scope="module")
+def all_faults():
+    """The faults of each wrong text, by its name."""
+    return {name: faults_of(text) for name, text in WRONG.items()}
 
 
-def test_the_messages_are_these(check_golden):
+def test_the_messages_are_these(all_faults, check_golden):
     """Read the difference as a user would: does each message say what is wrong there, and what to
     write instead?
     """
     blocks = [
         f"=== {name}\n" + "\n".join(map(str, faults))
-        for name, faults in FAULTS.items()
+        for name, faults in all_faults.items()
         if name not in GENERATED
     ]
     check_golden("\n".join(blocks) + "\n", "rule_messages.txt")
 
 
-def test_each_message_says_what_to_do():
+def test_each_message_says_what_to_do(all_faults):
     """By its help, or by what it says must stand there."""
     silent = [
         f"{name}: {fault}"
-        for name, faults in FAULTS.items()
+        for name, faults in all_faults.items()
         for fault in faults
         if not (fault.help or says_what_may_stand(fault.message))
     ]
@@ -51,10 +54,10 @@ def says_what_may_stand(message):
     return "such as" in message or "must be one of" in message
 
 
-def test_each_message_says_what_it_got():
+def test_each_message_says_what_it_got(all_faults):
     values = [
         fault
-        for faults in FAULTS.values()
+        for faults in all_faults.values()
         for fault in faults
         if fault.slug in ("value/type", "value/range", "schedule/unit")
     ]
@@ -72,17 +75,19 @@ def test_each_message_says_what_it_got():
     }
 
 
-def test_each_place_lies_in_the_text():
+def test_each_place_lies_in_the_text(all_faults):
     for name, text in WRONG.items():
         lines = text.split("\n")
-        for fault in FAULTS[name]:
+        for fault in all_faults[name]:
             if fault.where.line is not None:
                 assert 1 <= fault.where.line <= len(lines), name
                 assert 1 <= fault.where.column <= len(lines[fault.where.line - 1]) + 1, name
 
 
-def test_one_slip_is_one_fault():
-    many = {name for name, faults in FAULTS.items() if len(faults) > 1 and name not in GENERATED}
+def test_one_slip_is_one_fault(all_faults):
+    many = {
+        name for name, faults in all_faults.items() if len(faults) > 1 and name not in GENERATED
+    }
     assert many == {
         "match {between: {from: {type: A}, to: {type: B}}}",
         "prune {}",
@@ -99,7 +104,7 @@ def test_one_slip_is_one_fault():
 # Faults of meaning: a schema sees one value at a time, and no text that is not YAML.
 OF_MEANING = (
     "threshold looks at single weights",
-    "threshold cannot stand beside",
+    "threshold cannot be combined with",
     "exactly one of 'sparsity', 'budget' and 'threshold'",
     "has no meaning",
     "needs an end",
@@ -149,12 +154,15 @@ MEANING_SLUGS |= {
 }
 
 
-def test_the_schema_fails_too_or_the_fault_is_one_of_meaning():
+def test_the_schema_fails_too_or_the_fault_is_one_of_meaning(all_faults):
     passed = [
         name for name, text in WRONG.items() if SCHEMA.is_valid(parse_document(text, "p.yaml").data)
     ]
     missed = [
-        f"{name}: {fault}" for name in passed for fault in FAULTS[name] if not is_of_meaning(fault)
+        f"{name}: {fault}"
+        for name in passed
+        for fault in all_faults[name]
+        if not is_of_meaning(fault)
     ]
     assert missed == []
     assert len(passed) < len(WRONG) / 4

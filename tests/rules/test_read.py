@@ -139,7 +139,7 @@ MATCHERS = ", ".join(keys_of(MatcherShape))  # tests/golden/rule_messages.txt pi
         ),
         pytest.param(
             f"{HEAD}version: 1\nrules: [{{id: a, match: '*', keep: true}}]\n",
-            "error[yaml/duplicate-key]: the key 'version' stands twice in one mapping\n  -->"
+            "error[yaml/duplicate-key]: the key 'version' appears twice in one mapping\n  -->"
             " p.yaml:3:1\n  help: first at p.yaml:1:1; delete or rename one",
             id="duplicate-key",
         ),
@@ -152,8 +152,8 @@ MATCHERS = ", ".join(keys_of(MatcherShape))  # tests/golden/rule_messages.txt pi
         pytest.param(
             f"{HEAD}rules: [{{id: a, <<: {{keep: true}}, match: '*', keep: true}}]\n",
             "error[key/unknown]: merge keys '<<' are not part of rule files\n  --> p.yaml:3:17\n "
-            " help: what rules share stands under 'defaults', a matcher that several use under"
-            " 'selectors', to be named with 'use'",
+            " help: write shared fields under 'defaults', and shared matchers under 'selectors',"
+            " to name them with 'use'",
             id="merge-key",
         ),
         pytest.param(
@@ -318,8 +318,8 @@ def test_a_fault_of_the_file(text, message):
         pytest.param(
             "{id: a, match: {type: 'x${kind}'}, keep: true}",
             "error[value/type]: a variable must be the whole value, got 'x${kind}'\n  -->"
-            " p.yaml:3:31\n  help: make the whole text one variable; nothing is put together inside"
-            " a text",
+            " p.yaml:3:31\n  help: make the whole text one variable; text is not put together"
+            " from parts",
             id="var-inside",
         ),
         pytest.param(
@@ -462,7 +462,7 @@ def test_a_name_that_two_files_define_differently_is_a_fault(tmp_path):
     assert (
         str(caught.value) == "error[id/duplicate]: the schedule 'once' is defined twice\n  -->"
         f" {tmp_path}/b.yaml:2:13\n"
-        f"  help: first at {tmp_path}/a.yaml:2:13; the files give it different values: rename one"
+        f"  help: first at {tmp_path}/a.yaml:2:13; the files define it differently: rename one"
     )
 
 

@@ -104,7 +104,7 @@ def test_a_selector_is_its_matcher_and_is_joined_with_the_keys_beside_it():
             "rules: [{id: a, match: {fed_by: {hops: 2, type: Dense}}, keep: true}]",
             (
                 "error[key/unknown]: rule 'a': unknown key 'hops' in fed_by\n  --> p.yaml:2:34\n "
-                " help: it stands inside 'after' or 'before', such as 'after: {type: Add, hops:"
+                " help: it belongs inside 'after' or 'before', such as 'after: {type: Add, hops:"
                 f" 3}}'; known here: {KNOWN}, every, only"
             ),
         ),
@@ -197,8 +197,8 @@ def test_selectors_are_known_in_all_files(tmp_path):
         read_rules(tmp_path / "a.yaml", tmp_path / "b.yaml", tmp_path / "c.yaml")
     assert (
         str(caught.value) == "error[id/duplicate]: the selector 'dense' is defined twice\n  -->"
-        f" {tmp_path}/c.yaml:2:13\n  help: first at {tmp_path}/b.yaml:2:13; the files give it"
-        " different values: rename one"
+        f" {tmp_path}/c.yaml:2:13\n  help: first at {tmp_path}/b.yaml:2:13; the files define it"
+        " differently: rename one"
     )
 
 

@@ -29,10 +29,7 @@ CASES = [
         4,
         2,
         "expected <block end>, but found '<block mapping start>'",
-        (
-            "indent this line as much as those that it stands beside; keys of one mapping begin in"
-            " one column"
-        ),
+        ("indent this line like its neighbours; keys of one mapping begin in one column"),
     ),
     (
         '- id: "a\n  match: {type: Dense}\n',
@@ -73,7 +70,7 @@ CASES = [
         4,
         23,
         "expected <block end>, but found ','",
-        "entries with commas between them stand in braces: {key: value, key: value}",
+        "write entries with commas between them in braces: {key: value, key: value}",
     ),
     (
         "- id: a\n\tmatch: b\n",

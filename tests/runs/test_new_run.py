@@ -63,14 +63,6 @@ def wait(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-@pytest.fixture(autouse=True)
-def _no_sync(monkeypatch):
-    """Leave out the flushing to disk, which these tests cannot see and which takes most of their
-    time.
-    """
-    monkeypatch.setattr(os, "fsync", lambda number: None)
-
-
 def make_new(folder: Path, *, force: bool = False) -> None:
     found = RunFolder(folder).check_free(force=force)
     with create(folder, NEW, found=found, force=force):

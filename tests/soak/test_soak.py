@@ -16,14 +16,6 @@ import pytest
 pytestmark = [pytest.mark.slow, pytest.mark.tf, pytest.mark.timeout(0)]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    from fork_server import ForkServer
-
-    with ForkServer(tmp_path_factory.mktemp("server")) as started:
-        yield started
-
-
 def interrupt_all(server, folder, request, kinds, break_off):
     """Interrupt runs of all formats and optimizers at so many moments of each kind; return how
     often what happened.

@@ -1,14 +1,11 @@
 """The TensorFlow toolkit as an oracle: same weights and sparsity, same mask, where magnitudes do
-not tie. It runs in its own process, with its own tf.keras.
+not tie. It runs in its own process.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -75,7 +72,7 @@ def pattern_of(name, block, pool, zeros):
     importlib.util.find_spec("tensorflow_model_optimization") is None,
     reason="tensorflow_model_optimization is not installed",
 )
-def test_masks_equal_those_of_tfmot(tmp_path):
+def test_masks_equal_those_of_tfmot(server, tmp_path):
     weights = {
         name: np.random.default_rng(3).normal(size=shape).astype("float32")
         for name, shape in SHAPES.items()
@@ -86,12 +83,8 @@ def test_masks_equal_those_of_tfmot(tmp_path):
     }
     np.savez(tmp_path / "weights.npz", **weights)
     arguments = [tmp_path / "weights.npz", tmp_path / "masks.npz", json.dumps(cases)]
-    subprocess.run(
-        [sys.executable, "-c", PROGRAM, *arguments],
-        env=os.environ | {"TF_USE_LEGACY_KERAS": "1"},
-        check=True,
-        capture_output=True,
-    )
+    done = server.run_program(PROGRAM, *arguments)
+    assert done.code == 0, done.err
     masks = np.load(tmp_path / "masks.npz")
     assert sorted(masks) == sorted(cases)
     for case, (share, block, pool, zeros) in cases.items():

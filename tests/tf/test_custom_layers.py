@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -142,16 +141,13 @@ def test_a_custom_layer_that_rules_teach_is_planned_wrapped_trained_saved_and_st
     np.testing.assert_array_equal(stripped(inputs).numpy(), wrapped(inputs).numpy())
 
 
-def test_the_command_line_wraps_and_strips_a_taught_custom_layer(custom, tmp_path):
+def test_the_command_line_wraps_and_strips_a_taught_custom_layer(custom, server, tmp_path):
     folder, low_rank = custom
     model_with(low_rank).save(tmp_path / "model.keras")
     (tmp_path / "p.yaml").write_text(RULES)
-    subprocess.run(
-        [sys.executable, "-c", COMMANDS],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": f"{folder}:{Path(__file__).parents[1]}"},
-        check=True,
-    )
+    paths = {"PYTHONPATH": f"{folder}:{Path(__file__).parents[1]}"}
+    done = server.run_program(COMMANDS, folder=tmp_path, env=os.environ | paths)
+    assert done.code == 0, done.err
     assert read_graph(tmp_path / "out.keras") == read_graph(tmp_path / "model.keras")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import warnings
 import zipfile
@@ -50,9 +49,10 @@ np.savez(sys.argv[1] + "/weights.npz", **{w.path: w.numpy() for w in model.weigh
 
 
 @pytest.fixture(scope="module")
-def keras_3(tmp_path_factory):
+def keras_3(server, tmp_path_factory):
     folder = tmp_path_factory.mktemp("keras3")
-    subprocess.run([sys.executable, "-c", KERAS_3, str(folder)], check=True, capture_output=True)
+    done = server.run_program(KERAS_3, folder)
+    assert done.code == 0, done.err
     return folder
 
 

@@ -98,21 +98,23 @@ def test_train_leaves_the_lines_that_a_pipe_gets(home, tmp_path, columns):
 
 
 @pytest.mark.parametrize("columns", [80, pytest.param(200, marks=pytest.mark.slow)])
-def test_resume_leaves_the_lines_that_a_pipe_gets(home, tmp_path, columns):
-    seen = Terminal(graphprune("resume", "run"), columns, prepare(home, tmp_path)).end()
+def test_resume_leaves_the_lines_that_a_pipe_gets(home, server, tmp_path, columns):
+    folder = prepare(home, tmp_path)
+    seen = Terminal(graphprune("resume", "run"), columns, folder, server=server).end()
     assert (seen.code, seen.cursor) == (0, True)
     assert seen.lines == on_screen((home / "resume.txt").read_text(), columns)
 
 
 @pytest.mark.parametrize(
-    ("until", "told"),
-    [("loading TensorFlow", "stopped by Ctrl-C; "), ("  eta ", "stopped after step ")],
+    ("is_forked", "until", "told"),
+    [(False, "loading TensorFlow", "stopped by Ctrl-C; "), (True, "  eta ", "stopped after step ")],
 )
-def test_ctrl_c_leaves_a_clean_screen(home, tmp_path, until, told):
+def test_ctrl_c_leaves_a_clean_screen(home, server, tmp_path, is_forked, until, told):
     terminal = Terminal(
         graphprune(*(1000 if word == 2 else word for word in TRAIN), "--force"),
         200,
         prepare(home, tmp_path),
+        server=server if is_forked else None,  # a fork has TensorFlow already
     )
     terminal.wait_for(until)
     terminal.type("\x03")

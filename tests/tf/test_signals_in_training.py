@@ -2,26 +2,24 @@
 end. The long version is tests/soak.
 """
 
+import os
 import random
 import re
 import signal
-import subprocess
 import sys
 import time
 
 import pytest
-from fork_server import ROOT, ForkServer, usual_signals, wait_until
+from fork_server import wait_until
 from interrupted_runs import CODES, build_soak, kill
 
 pytestmark = pytest.mark.tf
 
 
 @pytest.fixture(scope="module")
-def soak(tmp_path_factory):
-    with ForkServer(tmp_path_factory.mktemp("server")) as server:
-        yield build_soak(
-            server, tmp_path_factory.mktemp("runs") / "adam", ".keras", "adam", random.Random(0)
-        )
+def soak(server, tmp_path_factory):
+    home = tmp_path_factory.mktemp("runs") / "adam"
+    return build_soak(server, home, ".keras", "adam", random.Random(0))
 
 
 @pytest.mark.parametrize("number", CODES)
@@ -98,20 +96,15 @@ def test_a_signal_while_tensorflow_is_imported_ends_with_one_line(soak, tmp_path
 
 def test_training_goes_on_where_nobody_reads_its_output(soak, tmp_path):
     command = [sys.executable, "-m", "graphprune", *soak.train, "--run", str(tmp_path / "run")]
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        preexec_fn=usual_signals,
-    )
-    process.stdout.close()
-    err = process.stderr.read()
-    assert process.wait() == 0, err
-    process.stderr.close()
+    reader, writer = os.pipe()
+    with (tmp_path / "err.txt").open("w") as err, open(os.devnull) as nothing:
+        process = soak.server.fork(command, (nothing.fileno(), writer, err.fileno()))
+    os.close(writer)
+    os.close(reader)
+    told = (tmp_path / "err.txt").read_text
+    assert process.wait() == 0, told()
     assert (
-        err
+        told()
         == "graphprune: warning: stdout cannot be written any more (Broken pipe); going on without"
         " it\n"
     )

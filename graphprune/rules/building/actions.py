@@ -79,7 +79,7 @@ class BudgetShape(Shape):
     sparsity: Share = required("The share of zeros over all tensors of the budget.", "95%")
     allocate: AllocateName = optional(
         (
-            "How the zeros are shared out: uniform, erk (by the sum of the axes) or magnitude (one"
+            "How the zeros are distributed: uniform, erk (by the sum of the axes) or magnitude (one"
             " threshold)."
         ),
         "erk",
@@ -87,14 +87,14 @@ class BudgetShape(Shape):
     )
     over: OverName = optional(
         (
-            "Which tensors count: claimed (of the rules that name the budget) or prunable (all of"
+            "Which tensors count: claimed (by the rules that name the budget) or prunable (all of"
             " the model)."
         ),
         "claimed",
         default="claimed",
     )
-    minimum: Share = optional("The least share of zeros of one tensor.", "10%", alias="min")
-    maximum: Share = optional("The greatest share of zeros of one tensor.", "99%", alias="max")
+    minimum: Share = optional("The smallest share of zeros of one tensor.", "10%", alias="min")
+    maximum: Share = optional("The largest share of zeros of one tensor.", "99%", alias="max")
 
 
 _MISSING_HELP = {
@@ -193,8 +193,9 @@ class ActionBuilder:
         return self.schedules.get(given.value)
 
     def _target(self, fields: Fields) -> float | Budget | None:
-        """Return what sets the share of zeros: a number, a budget, or a pattern that fixes it; None
-        with a fault, or where nothing does.
+        """Return the target share of zeros: a number, a budget, or what the pattern fixes.
+
+        None where a fault was noted, or where no field gives a target.
         """
         pattern = self._pattern(fields)
         sparsity, budget, threshold = (fields.get(name) for name in TARGETS)
@@ -266,15 +267,16 @@ def _threshold_target(threshold: Given, pattern: Pattern | None) -> Budget | Non
 def _fixed_target(
     pattern: Pattern, fixed: float, sparsity: Given | None, budget: Given | None
 ) -> float | None:
-    """Return the share of zeros that the pattern fixes; None with a fault where something else asks
-    for another.
+    """Return the share of zeros that the pattern fixes.
+
+    None, with a fault, where another field asks for another share.
     """
     form = pattern.short
     if budget is not None:
         key = budget.path[-1]
         budget.fault(
             "value/range",
-            f"{key} cannot stand beside '{form}', which fixes the sparsity at {fixed:.6g}, got"
+            f"{key} cannot be combined with '{form}', which fixes the sparsity at {fixed:.6g}, got"
             f" {budget.value!r}",
             "delete one of them",
         )
@@ -298,7 +300,7 @@ def _check_way(schedule: Schedule, target: float | Budget, fields: Fields) -> No
                 fields["threshold"],
                 "a schedule of points, whose last point is a share of zeros",
             )
-            message = f"threshold cannot stand beside {beside}, got {given.value:g}"
+            message = f"threshold cannot be combined with {beside}, got {given.value:g}"
             given.fault(
                 "value/range",
                 message,

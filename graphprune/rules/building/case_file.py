@@ -144,9 +144,7 @@ class Case:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """What can be searched for: the name, `snapshot` where the plan is kept, and the slugs that
-        are expected.
-        """
+        """The texts that a search looks at: the name, `snapshot`, and the expected slugs."""
         return (
             self.name,
             *(("snapshot",) if self.has_snapshot else ()),
@@ -170,8 +168,7 @@ class CaseFile:
 
 
 def find_case_files(place: str) -> tuple[str, ...]:
-    """Return the files of rule tests in a folder and all below it, sorted; a file stands for
-    itself.
+    """Return the files of rule tests at `place`: a file, or a folder with all below it, sorted.
 
     Raises:
         RuleError: there are none.

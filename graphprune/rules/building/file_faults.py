@@ -1,6 +1,4 @@
-"""What pydantic found wrong with a rule file, said in the words of the rule language and at its
-place in the file.
-"""
+"""Validation errors of pydantic in the words of the rule language, with their places."""
 
 from __future__ import annotations
 
@@ -62,9 +60,7 @@ def check_shape(
 
 
 def check_match_shape(document: Document) -> tuple[MatchShape | None, tuple[Diagnostic, ...]]:
-    """Return the shape of a document with one matcher under `match` (None with faults), and the
-    faults.
-    """
+    """Return the shape of a document with one `match` (None with faults), and the faults."""
     shape, faults, _ = _validate(MatchShape, document, document.data, frozenset())
     return shape, faults
 
@@ -72,9 +68,7 @@ def check_match_shape(document: Document) -> tuple[MatchShape | None, tuple[Diag
 def check_document(
     kind: type[AnyShape], document: Document
 ) -> tuple[AnyShape | None, tuple[Diagnostic, ...]]:
-    """Return the shape of a document of another kind than a rule file (None with faults), and the
-    faults.
-    """
+    """Return the shape of a document that is not a rule file (None with faults), and the faults."""
     shape, faults, _ = _validate(kind, document, document.data, frozenset())
     return shape, faults
 
@@ -97,8 +91,9 @@ def _validate(
 def _diagnostics(
     document: Document, data: Any, found: list[tuple[Path, Any]], shapes: Mapping[int, type[Shape]]
 ) -> list[Diagnostic]:
-    """Return the faults as diagnostics; of each kind as many as are listed, as the help for each
-    takes a search, and the rest as a count.
+    """Return the faults as diagnostics: the first of each kind, and a count of the rest.
+
+    The help of each takes a search, so only those that are listed get one.
     """
     seen: Counter[str] = Counter()
     listed: list[Diagnostic] = []
@@ -137,8 +132,9 @@ def _without_misspelt(
 
 
 def _two_actions(document: Document, data: Any) -> Iterator[tuple[Path, Diagnostic]]:
-    """Yield a fault for each rule with both actions: pydantic does not look at the whole of a rule
-    whose parts have faults.
+    """Yield a fault for each rule with both actions.
+
+    Pydantic does not check a rule as a whole when its parts have faults.
     """
     rules = data.get("rules") if isinstance(data, Mapping) else None
     for index, rule in enumerate(rules if isinstance(rules, list) else []):
@@ -290,8 +286,9 @@ def _within(path: Path) -> str:
 
 
 def field_name(path: Path) -> str:
-    """Return the field that a fault at `path` is about, followed by a blank; "" where the subject
-    says it all.
+    """Return the field that a fault at `path` is about, followed by a blank.
+
+    "" where the subject of the message already names it.
     """
     if not path:
         return "a rule file "

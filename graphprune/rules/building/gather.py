@@ -27,8 +27,9 @@ class Overrides:
 
 
 def follow_overrides(direct: Mapping[str, Overrides]) -> Mapping[str, frozenset[str]]:
-    """Return the ids of all rules that each rule beats: those it names, those that they name, and
-    so on; `direct` is what each rule names. Cycles are noted.
+    """Return the ids of all rules that each rule beats, directly or through others; note cycles.
+
+    `direct` has the ids that each rule names itself.
     """
     found = {id: _reached(id, direct) for id in direct}
     told: set[str] = set()
@@ -51,9 +52,7 @@ def _reached(id: str, direct: Mapping[str, Overrides]) -> frozenset[str]:
 
 
 def tell_of_unknown(id: str, overrides: Overrides, known: frozenset[str]) -> None:
-    """Note each id under `overrides` of rule `id` that is not among those of all rules of all
-    files.
-    """
+    """Note each id under `overrides` of rule `id` that no rule of any file has."""
     for index, other in enumerate(overrides.ids):
         if other not in known:
             help = partial(_known_help, other, id, known)
@@ -98,8 +97,7 @@ def _way_back(id: str, direct: Mapping[str, Overrides]) -> Sequence[str]:
 
 @dataclass(frozen=True, slots=True)
 class FileParts:
-    """One file: what is wrong in it, its plain values, and the shape of the parts that hold
-    together.
+    """One file: its faults, its plain values, and the shape of its valid entries.
 
     `indexes` are the places, by section that is a list, of the shape's entries in the file's own
     list.

@@ -62,8 +62,9 @@ class Remains:
     texts: frozenset[str] = frozenset()
 
     def lost_in(self, path: Path) -> frozenset[Path]:
-        """Return what was taken out of the entry at `path`; nothing where it is sound, or gone as a
-        whole.
+        """Return what was taken out of the entry at `path`.
+
+        Nothing where the entry is valid, or was taken out as a whole.
         """
         lost = self.lost.get(path, frozenset())
         return frozenset() if path in lost else lost
@@ -72,8 +73,9 @@ class Remains:
 def take_out(
     document: Document, data: Any, paths: Iterable[Path], schedules: frozenset[str]
 ) -> Remains:
-    """Return what remains of `data` without the values at the faulty `paths`, and without those
-    whose fault shows only then.
+    """Return `data` without the values at the faulty `paths`.
+
+    What is left is checked again: a value whose fault shows only then is taken out too.
     """
     rest, lost, paths = copy.deepcopy(data), set[Path](), tuple(paths)
     texts = frozenset(
@@ -98,8 +100,9 @@ def _by_entry(lost: Iterable[Path]) -> dict[Path, frozenset[Path]]:
 
 
 def _take(rest: Any, path: Path) -> Path:
-    """Take the value at `path` out of `rest`, or of what holds it where it cannot be spared;
-    returns the path of what is lost.
+    """Take the value at `path` out of `rest`, and return the path of what was taken out.
+
+    Where the value is required, what holds it is taken out.
     """
     if not path:
         return path
@@ -243,8 +246,9 @@ class _Hidden:
         return None if self._remains.shape is None else self._remains.shape.given(name)
 
     def _notes(self, path: Path, nameless: str = "") -> Notes | None:
-        """Return notes for an entry from which values were taken out; None for a sound one.
-        `nameless` is what it is called where its id was taken out.
+        """Return notes for an entry from which values were taken out; None for a valid one.
+
+        `nameless` is what messages call it where its id was taken out.
         """
         lost = self._remains.lost_in(path)
         called = nameless if (*path, "id") in lost else ""

@@ -1,6 +1,4 @@
-"""Help for faults of shape: how each key is written, and what people mean by keys and values that
-do not exist.
-"""
+"""Help for schema errors: an example for each key, and what unknown keys and values may mean."""
 
 from __future__ import annotations
 
@@ -27,14 +25,14 @@ _INSIDE: tuple[tuple[type[Shape], str, type[Shape]], ...] = (
     (FileShape, "rules", RuleShape),
 )
 _ELSEWHERE = {
-    "hops": "it stands inside 'after' or 'before', such as 'after: {type: Add, hops: 3}'",
+    "hops": "it belongs inside 'after' or 'before', such as 'after: {type: Add, hops: 3}'",
     "until": (
-        "it stands inside 'after' or 'before', such as 'after: {type: Add, until: {type: ReLU}}'"
+        "it belongs inside 'after' or 'before', such as 'after: {type: Add, until: {type: ReLU}}'"
     ),
-    "every": "it stands inside 'fed_by' or 'feeds', such as 'fed_by: {type: Add, every: true}'",
-    "only": "it stands inside 'fed_by' or 'feeds', such as 'fed_by: {type: Add, only: true}'",
-    "glob": "it stands inside 'name', such as 'name: {glob: \"block_*\"}'",
-    "regex": "it stands inside 'name', such as 'name: {regex: \"block_[0-9]+\"}'",
+    "every": "it belongs inside 'fed_by' or 'feeds', such as 'fed_by: {type: Add, every: true}'",
+    "only": "it belongs inside 'fed_by' or 'feeds', such as 'fed_by: {type: Add, only: true}'",
+    "glob": "it belongs inside 'name', such as 'name: {glob: \"block_*\"}'",
+    "regex": "it belongs inside 'name', such as 'name: {regex: \"block_[0-9]+\"}'",
 }
 
 
@@ -59,8 +57,9 @@ def meant_key(shape: type[Shape], key: str) -> str | None:
 
 
 def unknown_help(shape: type[Shape], key: str, owner: str, value: Any) -> str:
-    """Return what an unknown key may mean: a near one, its usual other name, the place where it
-    belongs; and the keys that are known.
+    """Return what an unknown key may mean, and the keys that are known.
+
+    It may be a near key, a usual other name, or a key of another mapping.
 
     Args:
         shape: The mapping that the key stands in.
@@ -70,7 +69,7 @@ def unknown_help(shape: type[Shape], key: str, owner: str, value: Any) -> str:
 
     Example:
         >>> unknown_help(CountShape, "type", "count", "Dense")
-        "it stands inside 'of', such as 'of: {type: Dense}'; known here: of, is"
+        "it belongs inside 'of', such as 'of: {type: Dense}'; known here: of, is"
     """
     keys = keys_of(shape)
     hint = (
@@ -128,9 +127,7 @@ def _config_help(shape: type[Shape], key: str, owner: str, value: Any) -> str:
 
 
 def _outer_keys(shape: type[Shape], key: str) -> dict[str, type[Shape]]:
-    """Return the keys of a mapping that another key belongs into, each with the mapping that stands
-    under it.
-    """
+    """Return the keys under which `key` belongs, each with the mapping that stands there."""
     return {
         outer: inner
         for place, outer, inner in _INSIDE
@@ -145,7 +142,7 @@ def _inside(shape: type[Shape], key: str) -> str:
     (outer, inner), *_ = found.items()
     example = f"{{{key}: {example_of(inner, key)}}}"
     return (
-        f"it stands inside {outer!r}, such as '{outer}:"
+        f"it belongs inside {outer!r}, such as '{outer}:"
         f" {f'[{example}]' if outer == 'rules' else example}'"
     )
 

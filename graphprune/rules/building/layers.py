@@ -21,8 +21,9 @@ SECTION = "layers"
 
 
 class CustomLayerShape(Shape):
-    """One custom layer: the axes of its prunable weights, and the names of all its weights where
-    files only number them.
+    """One custom layer: the axes of its prunable weights.
+
+    Where files only number weights, also the names of all its weights.
     """
 
     prunable: Annotated[
@@ -79,9 +80,7 @@ def build_custom_layer(name: str, shape: CustomLayerShape, notes: Notes) -> Cust
 def find_unknown_axes(
     rules: Sequence[Rule], custom_layers: Sequence[CustomLayer]
 ) -> Iterator[Diagnostic]:
-    """Yield a warning for each axis in a rule's pattern that neither a layer of Keras has nor one
-    that the files teach.
-    """
+    """Yield a warning for each axis of a pattern that no layer and no section `layers` has."""
     taught = {axis for custom in custom_layers for axes in custom.axes.values() for axis in axes}
     for rule in rules:
         if not isinstance(rule.action, Prune):

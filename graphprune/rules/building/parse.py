@@ -61,9 +61,7 @@ class _Parts:
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
-    """The shape of a file's sound parts, where its sound rules and checks stand in the file's own
-    lists, and what remains of the others.
-    """
+    """The shape of a file's valid entries, their indexes, and what remains of the others."""
 
     shape: FileShape | None
     indexes: Indexes
@@ -77,8 +75,9 @@ def parse_rules(
     *,
     switches: Switches | None = None,
 ) -> RuleSet:
-    r"""Return the rules in `text`; `file` is the name that faults print. `variables` are part of
-    `switches` where those are given.
+    r"""Return the rules in `text`; `file` is the name that faults print.
+
+    `variables` are part of `switches` where those are given.
 
     Raises:
         RuleError: with every fault.
@@ -213,8 +212,9 @@ def _defined_selectors(files: Sequence[FileParts]) -> Defined:
 
 
 def _forget_consequences(faults: list[Diagnostic], unfilled: Sequence[Diagnostic]) -> None:
-    """Drop what is said of a value only because no variable could be filled in there; `unfilled`
-    says that itself.
+    """Drop the faults of values in which a variable could not be filled in.
+
+    `unfilled` has the faults of the variables themselves.
     """
     places, causes = {fault.where for fault in unfilled}, set(unfilled)
     faults[:] = [fault for fault in faults if fault in causes or fault.where not in places]
@@ -228,9 +228,7 @@ def _section(data: Any, name: str) -> dict[str, Any]:
 def _checked(
     document: Document, data: Any, names: frozenset[str], faults: list[Diagnostic]
 ) -> _Checked:
-    """Return the parts of a file that hold together, and what is left of the others; adds to
-    `faults` what is wrong with its shape.
-    """
+    """Return the valid entries of a file and what is left of the others; add to `faults`."""
     nothing: Indexes = {section: [] for section in _LISTS}
     shape, found, paths = check_shape(document, data, names)
     faults += found
@@ -271,9 +269,7 @@ def _without(data: dict[str, Any], paths: tuple[Path, ...], indexes: Indexes) ->
 
 
 def _clashes(documents: Sequence[Document], filled: Sequence[Any]) -> list[Diagnostic]:
-    """Return a fault for each id of a rule or check that is not unique, and for each name, or the
-    defaults, that two files define differently.
-    """
+    """Return a fault for each id used twice, and each name that files define differently."""
     faults: list[Diagnostic] = []
     seen: dict[tuple[str, str], tuple[Where, Any]] = {}
 
@@ -308,7 +304,7 @@ def _clashes(documents: Sequence[Document], filled: Sequence[Any]) -> list[Diagn
                     name,
                     document.key((section, name)),
                     freeze(value),
-                    "the files give it different values: rename one",
+                    "the files define it differently: rename one",
                 )
         if _section(data, "defaults"):
             help = "the files give different defaults: move them into the rules"

@@ -53,7 +53,7 @@ class PatternShape(Shape):
 
 
 class KeepOfShape(PatternShape):
-    """In each group of `of` neighbours along an axis, the `keep` largest stay."""
+    """In each group of `of` neighbours along an axis, the `keep` largest are kept."""
 
     form: ClassVar[str] = "{keep: 2, of: 4, along: in}"
     fixes_sparsity: ClassVar[bool] = True
@@ -64,7 +64,7 @@ class KeepOfShape(PatternShape):
         "along": "name the axis that groups run along: {keep: 2, of: 4, along: in}",
     }
 
-    keep: PositiveCount = required("How many weights of each group stay.", "2")
+    keep: PositiveCount = required("How many weights of each group are kept.", "2")
     of: PositiveCount = required("How many weights a group has.", "4")
     along: Text = required("The axis that groups run along: in or out.", "in")
 
@@ -74,9 +74,7 @@ class KeepOfShape(PatternShape):
 
 
 class BlockShape(PatternShape):
-    """Blocks of weights that are zeroed whole: their length along each named axis, and how a block
-    is scored.
-    """
+    """Blocks of weights that are zeroed whole: their lengths, and how one is scored."""
 
     form: ClassVar[str] = "{block: {in: 4, out: 1}}"
     called: ClassVar[tuple[str, ...]] = ("block", "blocks")
@@ -97,12 +95,12 @@ class BlockShape(PatternShape):
 
 
 class ChannelShape(PatternShape):
-    """All weights at one place of an axis."""
+    """Whole slices of an axis, such as the filters of a convolution."""
 
     form: ClassVar[str] = "{channel: out}"
     called: ClassVar[tuple[str, ...]] = ("channel", "channels", "filter", "filters")
 
-    channel: Text = required("The axis whose slices are zeroed whole: out.", "out")
+    channel: Text = required("The axis whose slices are zeroed as a whole: out.", "out")
 
     def to_pattern(self) -> Pattern:
         """Return the pattern."""
@@ -173,9 +171,7 @@ def _pattern_kind(value: Any) -> str | None:
 
 
 def _check_keys(value: Any) -> Any:
-    """Refuse a mapping that has none of the keys which tell the patterns apart, with the nearest of
-    them.
-    """
+    """Refuse a mapping that has no key of any pattern, and name the nearest one."""
     if isinstance(value, dict) and value and _pattern_kind(value) is None:
         near = next(
             (word for key in value for word in find_close(str(key), _KIND_OF_KEY, count=1)), None

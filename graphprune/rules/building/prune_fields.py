@@ -1,6 +1,4 @@
-"""The fields of a prune action: their shape; and what the rule gives, then what the rule that it is
-`like` gives, then the `defaults`.
-"""
+"""The fields of a prune action: their shape, and how `like` and `defaults` fill in missing ones."""
 
 from __future__ import annotations
 
@@ -43,8 +41,9 @@ MisfitName = Annotated[
 
 
 class PruneFieldsShape(Shape):
-    """The settings of a prune action; which of them must be there shows when `like` and `defaults`
-    have filled in theirs.
+    """The settings of a prune action.
+
+    Which of them are missing is known only when `like` and `defaults` have filled in theirs.
     """
 
     meant: ClassVar[Mapping[str, str]] = {
@@ -68,24 +67,24 @@ class PruneFieldsShape(Shape):
         "0.05",
     )
     schedule: ScheduleValue = optional(
-        "When masks change: the name of a schedule, or one written here.",
+        "When masks change: the name of a schedule, or a schedule.",
         "{curve: polynomial, begin: 0 epochs, end: 4 epochs, every: 100 steps}",
     )
     pattern: PatternValue = optional(
-        "Which weights are zeroed together; 'unstructured' takes each by itself.",
+        "Which weights are zeroed together; 'unstructured': each by itself.",
         "{block: {in: 4, out: 1}}",
     )
     weights: TextOrList = optional(
         (
             "Names of the tensors to prune inside the layer: kernel, or forward_layer.kernel for"
-            " one of several. Without it all that can be pruned."
+            " one of several. Default: all prunable tensors."
         ),
         "[kernel]",
     )
     misfit: MisfitName = optional(
         (
-            "What becomes of a tensor that the pattern does not fit: error, skip (stays dense) or"
-            " pad (short last group)."
+            "What to do with a tensor that the pattern does not fit: error, skip (leave it dense)"
+            " or pad (prune a short last group too)."
         ),
         "skip",
     )
@@ -96,8 +95,8 @@ class PruneShape(PruneFieldsShape):
 
     like: Text = optional(
         (
-            "The id of a rule whose fields are copied; what stands here beside it replaces single"
-            " ones."
+            "The id of a rule whose fields are copied; fields that are given beside it replace"
+            " the copied ones."
         ),
         "dense-90",
     )
@@ -107,14 +106,15 @@ class DefaultsShape(Shape):
     """What fills the missing fields of every action."""
 
     prune: PruneFieldsShape = optional(
-        "Fields for every prune action that leaves them out.", "{schedule: ramp}"
+        "Fields for prune actions that leave them out.", "{schedule: ramp}"
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """One field that a file gives: its checked value, and where it stands; `subject` begins what is
-    said of it.
+    """One field that a file gives: its checked value and its place.
+
+    `subject` begins the messages about it.
     """
 
     value: Any
@@ -157,8 +157,9 @@ class Inheritance:
     lost_defaults: bool = False
 
     def complete(self, id: str, own: Fields) -> Fields | None:
-        """Return the fields of the prune action of rule `id` after `like` and `defaults`: `own`,
-        filled up; None, with a fault, where `like` leads nowhere.
+        """Return the fields of the action of rule `id`: `own`, then those of `like` and `defaults`.
+
+        None, with a fault, where `like` names no rule that prunes.
         """
         chain = self._chain(id, own)
         if chain is None:
@@ -220,14 +221,15 @@ def _tell_of_cycle(seen: list[str], back: str, like: Given) -> None:
     if back == seen[0] == min(seen):
         like.fault(
             "like/cycle",
-            f"like leads back to itself: {' > '.join((*seen, back))}",
+            f"like refers back to itself: {' > '.join((*seen, back))}",
             "write the fields out in one of them",
         )
 
 
 def _merge(own: Fields, inherited: Fields) -> Fields:
-    """Return `own` filled up from `inherited`; a target or a pattern that fixes it replaces every
-    inherited target.
+    """Return `own`, with missing fields from `inherited`.
+
+    A target, or a pattern that fixes it, replaces every inherited target.
     """
     fixes_target = bool(own.keys() & set(TARGETS)) or (
         "pattern" in own and fixes_sparsity(own["pattern"].value)

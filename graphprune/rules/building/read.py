@@ -91,8 +91,7 @@ def read_rules(
 
 
 def rule_set_of(rules: Any) -> RuleSet:
-    """Return `rules`, or the rules that it names: a rule file, `builtin:NAME`, YAML text, a dict,
-    or a list of these.
+    """Return `rules`, or read them from files, `builtin:NAME`, YAML text or dicts.
 
     Raises:
         RuleError: the rules have faults.
@@ -123,8 +122,9 @@ def _numbered(kind: str, number: int) -> str:
 
 
 def _write_text(number: int, data: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the name and the text of rules that were given as a dict; faults name the line of this
-    text.
+    """Return the name and the text of rules that were given as a dict.
+
+    Faults name lines of this text.
     """
     name = _numbered("dict", number)
     try:
@@ -173,8 +173,9 @@ def _read_text(name: str) -> tuple[str, str] | Diagnostic:
 
 
 def parse_matcher(text: str, place: str) -> Matcher:
-    r"""Return the matcher that `text` writes, in YAML or JSON; `place` is what faults print before
-    line and column.
+    r"""Return the matcher in `text`, which is YAML or JSON: the value of `match` in a rule file.
+
+    `place` is what faults print before line and column.
 
     Raises:
         RuleError: with every fault.
@@ -209,9 +210,7 @@ def parse_matcher(text: str, place: str) -> Matcher:
 
 
 def _below_match(document: Document) -> Document:
-    """Return the document as if its value stood under the key `match`; the places stay those of the
-    text.
-    """
+    """Return the document with its value under the key `match`, and the places unchanged."""
     keys = {(MATCH, *path): where for path, where in document.keys.items()}
     values = {(MATCH, *path): where for path, where in document.values.items()}
     return replace(document, data={MATCH: document.data}, keys=keys, values=values)

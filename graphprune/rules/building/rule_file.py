@@ -1,5 +1,6 @@
-"""The shape of a rule and of a whole rule file as pydantic models, the one source of the checker
-and of the JSON Schema; and rules from checked shapes.
+"""The shapes of a rule and of a whole rule file, and rules built from them.
+
+The checker and the JSON Schema both come from these pydantic models.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class RuleShape(Shape):
         "The rule's name, unique over all files and one word. Wrapped layers remember it.",
         "dense-90",
     )
-    note: str = optional("A remark for people.", "hidden layers only")
+    note: str = optional("A comment.", "hidden layers only")
     match: MatcherValue = required(
         (
             'Which layers: a mapping of conditions that must all hold, or "*" for every layer with'
@@ -68,13 +69,13 @@ class RuleShape(Shape):
         ),
         "{type: Dense}",
     )
-    prune: PruneShape = optional("Prune the layers that match.", "{sparsity: 90%, schedule: ramp}")
-    keep: OnlyTrue = optional("true: leave the layers that match dense. keep beats prune.", "true")
+    prune: PruneShape = optional("Prune the matching layers.", "{sparsity: 90%, schedule: ramp}")
+    keep: OnlyTrue = optional("true: leave the matching layers dense. keep beats prune.", "true")
     overrides: TextOrList = optional(
         "Ids of rules that this one beats on every layer that both match.", "[dense-90]"
     )
     expect: NumberTestValue = optional(
-        "How many layers must match: a number, or a test. Without it at least one.", "{gte: 1}"
+        "How many layers must match: a number, or a test. Default: at least one.", "{gte: 1}"
     )
 
     @model_validator(mode="after")
@@ -108,7 +109,7 @@ class FileShape(Shape):
         "{final: 90%}",
     )
     layers: dict[str, CustomLayerShape] = optional(
-        "Custom layers: which of their weights can be pruned, and what their axes mean.",
+        "Custom layers: their prunable weights, and the meaning of the axes.",
         "{MyPkg>LowRank: {prunable: {u: [in, rank], v: [rank, out]}}}",
     )
     schedules: dict[str, ScheduleShape] = optional(
@@ -126,16 +127,12 @@ class FileShape(Shape):
         "Targets that several layers share, by name.", "{net: {sparsity: 95%, allocate: erk}}"
     )
     defaults: DefaultsShape = optional(
-        "Fills the missing fields of every prune action.", "{prune: {schedule: ramp}}"
+        "Fields for prune actions that leave them out.", "{prune: {schedule: ramp}}"
     )
     rules: list[RuleShape] = optional(
         "Which layers are pruned, and how. The order never changes the meaning.",
         "[{id: dense-90, match: {type: Dense}, prune: {sparsity: 90%, schedule: ramp}}]",
     )
-
-
-for _shape in (RuleShape, FileShape):
-    _shape.model_rebuild()
 
 
 def build_rule(

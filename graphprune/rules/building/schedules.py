@@ -152,24 +152,26 @@ class ScheduleShape(Shape):
     missing: ClassVar[Mapping[str, str]] = {"curve": f"add one of {', '.join(CURVES)}"}
 
     curve: CurveName = required(
-        "How the sparsity gets to its target: constant, linear, polynomial, step, ...", "polynomial"
+        "How the sparsity reaches its target: constant, linear, polynomial, step, ...", "polynomial"
     )
     initial: Share = optional(
         "The share of zeros at the beginning of a ramp.", "30%", alias="from", default=0.0
     )
-    begin: Place = optional("The first mask: 0 epochs, 2000 steps or 10% (of the run).", "0 epochs")
+    begin: Place = optional(
+        "When pruning begins: 0 epochs, 2000 steps or 10% (of the run).", "0 epochs"
+    )
     end: Place = optional(
-        "The last change of masks, at the target. Needs its unit, as begin does.", "4 epochs"
+        "When the target is reached and masks change last, with a unit as in begin.", "4 epochs"
     )
     every: Place = optional(
         (
-            "The distance between two changes of masks, such as 100 steps. begin and end always"
-            " count."
+            "How often masks change in between, such as 100 steps. They always change at begin and"
+            " end."
         ),
         "100 steps",
     )
     power: Power = optional(
-        "The exponent of a polynomial ramp; 3 rises fast first and slowly at the end.",
+        "The exponent of a polynomial ramp; 3 rises fast at first and slowly at the end.",
         "3",
         default=3.0,
     )

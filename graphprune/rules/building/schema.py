@@ -1,6 +1,4 @@
-"""The JSON Schema of rule files and rule tests, from the models that check them: what an editor's
-YAML language server reads.
-"""
+"""The JSON Schema of rule files and rule tests, for editors, from the models that check them."""
 
 from __future__ import annotations
 
@@ -34,8 +32,10 @@ Node = dict[str, Any]
 
 
 def build_schema(kind: Kind) -> dict[str, Any]:
-    """Return the JSON Schema of a kind of file. What passes may still have faults that need more
-    than one value to see; what fails has a fault.
+    """Return the JSON Schema of a kind of file.
+
+    A file that fails it has a fault. One that passes may have faults that no schema can
+    express.
 
     Example:
         >>> build_schema("rules")["required"]
@@ -67,9 +67,7 @@ def _all_shapes(base: type[Shape]) -> Iterator[type[Shape]]:
 
 
 def _mapping(shape: type[Shape], node: Node) -> Node:
-    """Return the schema of one mapping with help for each key, and with the rules on its keys that
-    pydantic cannot express.
-    """
+    """Return the schema of a mapping, with help for its keys and what pydantic cannot express."""
     takes_variables = not shape.__name__.startswith("Case")
     properties = {
         key: _described(_value(item, takes_variables), help_for(shape, key))

@@ -56,8 +56,9 @@ def build_selectors(defined: Defined, faults: list[Diagnostic]) -> dict[str, Use
 def find_unused(
     defined: Defined, users: Iterable[Any], also: Iterable[str] = ()
 ) -> Iterator[Diagnostic]:
-    """Yield a warning for each selector that none of the shapes in `users` needs, directly or
-    through other selectors; the names in `also` count as used.
+    """Yield a warning for each selector that no shape in `users` needs, directly or through others.
+
+    The names in `also` count as used.
     """
     waiting = [*also, *(name for shape in users for name in uses_in(shape))]
     used: set[str] = set()
@@ -95,8 +96,9 @@ def uses_in(shape: Any) -> Iterator[str]:
 
 
 def _order(uses: Mapping[str, Sequence[str]]) -> tuple[list[str], list[list[str]]]:
-    """Return the names, used ones before their users, and the cycles; by depth-first search,
-    without recursion as chains may be long.
+    """Return the names, each before those that use it, and the cycles.
+
+    The depth-first search does not recurse, as chains may be long.
     """
     order: list[str] = []
     cycles: list[list[str]] = []

@@ -1,5 +1,4 @@
-"""What the command line changes in rule files: fields with `--set`, and which rules are left with
-`--only` and `--off`.
+"""The command line's changes to rule files: `--set` for fields, `--only` and `--off` for rules.
 
 A field of a rule's action means what the rule does in the end, wherever it stands in the file: of a
 schedule that the rule only names, or takes from `like` or `defaults`, the rule gets a copy of its
@@ -48,8 +47,9 @@ class _Value:
 def change_settings(
     documents: Sequence[Document], settings: Sequence[tuple[str, str]]
 ) -> tuple[list[Document], list[Diagnostic]]:
-    """Return the documents with each field given its value, and what is wrong with the paths; a
-    fault in a value is told at its `--set`.
+    """Return the documents with each field set to its value, and the faults of paths and values.
+
+    Each fault has its `--set` as its place.
     """
     changed, faults = list(documents), []
     for path, text in settings:
@@ -144,8 +144,9 @@ def _named_schedule(documents: Sequence[Document], id: str, name: str) -> _Value
 def _in_effect(
     documents: Sequence[Document], id: str, field: str, seen: list[str]
 ) -> _Value | None:
-    """Return a field of a rule's action as it comes out: the rule's own, that of the rule it is
-    like, that of the defaults; None where there is none.
+    """Return the field of a rule's action that is in effect; None where there is none.
+
+    It is the rule's own, that of the rule it is `like`, or that of the defaults.
     """
     if id not in seen and any(
         id == name for document in documents for _, name, _ in _rules(document)
@@ -199,9 +200,7 @@ def _find_rule(documents: Sequence[Document], id: str) -> tuple[int, int, Mappin
 
 
 def _find_named(documents: Sequence[Document], section: str, rest: str) -> tuple[int, Path]:
-    """Return the document and the path of `NAME.FIELD` in a section of named mappings; names may
-    hold dots.
-    """
+    """Return the document and the path of `NAME.FIELD` in a section; names may contain dots."""
     kind = _SECTIONS[section]
     known: list[str] = []
     for index, document in enumerate(documents):
@@ -233,9 +232,7 @@ def _section(document: Document, name: str) -> Mapping[str, Any]:
 
 
 def _without_targets(document: Document, target: Path, field: str, value: Any) -> Document:
-    """Return the document without what sets the share of zeros in the action at `target`, where the
-    field that is set replaces it.
-    """
+    """Return the document without the targets of the action at `target` if `field` sets one."""
     fixes = field in TARGETS or (field == "pattern" and fixes_sparsity(value))
     if not fixes:
         return document
@@ -265,8 +262,9 @@ def _with_copy(document: Document, path: Path, source: _Value) -> Document:
 
 
 def _with_value(document: Document, path: Path, value: Any, where: Where) -> Document:
-    """Return the document with `value` at `path`, whose place is then the option that set it; so is
-    that of mappings around it that were not there.
+    """Return the document with `value` at `path`; its place is the option that set it.
+
+    Mappings around it that did not exist get the same place.
     """
     kept = {place: there for place, there in document.values.items() if place[: len(path)] != path}
     keys = {place: there for place, there in document.keys.items() if place[: len(path)] != path}
@@ -280,9 +278,7 @@ def _with_value(document: Document, path: Path, value: Any, where: Where) -> Doc
 
 
 def _set(data: Any, path: Path, value: Any) -> Any:
-    """Return a copy of `data` with `value` at `path`; mappings that are not there, or are no
-    mappings, are made.
-    """
+    """Return a copy of `data` with `value` at `path`, and missing mappings on the way to it."""
     if not path:
         return value
     if isinstance(data, list):
@@ -297,8 +293,9 @@ def _set(data: Any, path: Path, value: Any) -> Any:
 def select_rules(
     rules: Sequence[Rule], switches: Switches, known: frozenset[str]
 ) -> tuple[list[Rule], list[Diagnostic]]:
-    """Return the rules that are used, and a fault for each id that names none of `known`, or where
-    no rule is left.
+    """Return the rules that are used, and the faults of the options.
+
+    A fault is an id that is not among `known`, or that no rule is left.
     """
     faults = [
         Diagnostic(

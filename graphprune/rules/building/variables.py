@@ -1,6 +1,4 @@
-"""Variables of rule files: `${name}` as a whole scalar, typed by the default, overridden from
-outside.
-"""
+"""Variables of rule files: `${name}` as a whole scalar, with the type of its default."""
 
 from __future__ import annotations
 
@@ -26,8 +24,9 @@ _PART = re.compile(r"\$\{\s*[A-Za-z_][\w-]*\s*\}")
 def collect_variables(
     documents: Sequence[Document], overrides: Mapping[str, str]
 ) -> tuple[dict[str, Variable], list[Diagnostic]]:
-    """Return the variables of all files after overrides, and what is wrong with the overrides.
-    Definitions of other types are left to the shape check.
+    """Return the variables of all files after overrides, and the faults of the overrides.
+
+    A definition of another type is left to the check of shapes.
     """
     defaults: dict[str, Variable] = {}
     for document in documents:
@@ -99,8 +98,9 @@ def _known_help(name: str, variables: Mapping[str, Variable]) -> str:
 
 
 def fill_in(document: Document, variables: Mapping[str, Variable]) -> tuple[Any, list[Diagnostic]]:
-    """Return the document's values without `x-` keys and with each `${name}` replaced, and the
-    references that lead nowhere.
+    """Return the document's values with each `${name}` replaced, and the faults of unknown ones.
+
+    Keys that begin with `x-` are left out.
     """
     faults: list[Diagnostic] = []
 
@@ -130,7 +130,7 @@ def fill_in(document: Document, variables: Mapping[str, Variable]) -> tuple[Any,
                 )
             )
         elif _PART.search(text):
-            help = "make the whole text one variable; nothing is put together inside a text"
+            help = "make the whole text one variable; text is not put together from parts"
             faults.append(
                 Diagnostic(
                     "value/type",

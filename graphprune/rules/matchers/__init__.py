@@ -1,5 +1,4 @@
-"""Conditions on one layer: a module for each family of matcher keys, and the sets of layers that
-they stand for in a graph.
+"""Conditions on one layer, and the sets of layers of a graph that they match.
 
 A family module holds all that is known of its keys: how a rule file writes them (`MatcherKey`, with
 what an editor and the reference say), the value that is built, which layers it holds for, its

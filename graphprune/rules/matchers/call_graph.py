@@ -65,9 +65,7 @@ class CallGraph:
         ]
 
     def name(self, call: int) -> str:
-        """Return the address of the layer that this is a call of, and where it has several calls,
-        which of them.
-        """
+        """Return the layer's address, and which of its calls this is where it has several."""
         address = self.address[call]
         return (
             f"{address} ({name_call(self._index[call])})"
@@ -80,8 +78,9 @@ class CallGraph:
         return self._order.at(compress(self._layer, calls))
 
     def search(self, walks: Sequence[Walk], *, downstream: bool) -> list[Marks]:
-        """Return, for each of at most eight walks, the calls that it leads to in one step or more;
-        all calls are looked at once, in topological order.
+        """Return, for each of at most eight walks, the calls that it reaches in one step or more.
+
+        One pass over all calls in topological order serves all walks.
 
         A walk goes past its stops only where it starts.
         """
@@ -112,8 +111,9 @@ def _bits(walks: Sequence[Iterable[int]], size: int) -> bytearray:
 def reach(
     starts: Iterable[int], links: Links, stops: Iterable[int] = (), hops: int | None = None
 ) -> Marks:
-    """Return the calls that one step or more along `links` leads to, at most `hops`; a call in
-    `stops` is reached but not passed, unless it is a start.
+    """Return the calls that are one step or more along `links` away, at most `hops`.
+
+    A call in `stops` is reached but not passed, unless it is a start.
     """
     found, is_closed = bytearray(len(links)), bytearray(len(links))
     edge = list(starts)
@@ -144,8 +144,9 @@ def find_way(
     stops: Collection[str] = (),
     hops: int | None = None,
 ) -> list[int]:
-    """Return the calls on a shortest way from the layer along `links` to one of `wanted`, both ends
-    included; empty where there is none.
+    """Return the calls on a shortest path along `links` from the layer to one of `wanted`.
+
+    Both ends are included; empty where there is no path.
 
     The way passes no layer of `stops`.
     """
@@ -190,9 +191,7 @@ def through(matches: Matches, way: Sequence[int]) -> str:
 
 
 def not_reached(failures: Failures, wanted: Matcher, address: str, *, upstream: bool) -> str:
-    """Return that no layer of `wanted` comes before the layer, or follows it; and which of those
-    that do is nearest to it.
-    """
+    """Return that no layer of `wanted` lies on one side of the layer; and the nearest there."""
     matches = failures.matches
     links = matches.calls.before if upstream else matches.calls.after
     reached = matches.calls.layers_of(reach(matches.calls.calls_of((address,)), links))

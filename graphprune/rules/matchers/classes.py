@@ -31,8 +31,9 @@ KERAS_CLASSES = frozenset(
 
 
 def class_names(layer: Layer) -> tuple[str, ...]:
-    """Return the names of the layer's class and of its bases: every layer is a Layer, and a
-    Sequential model is a Functional one.
+    """Return the names of the layer's class and of its bases.
+
+    Every layer is a Layer, and a Sequential model is a Functional one.
     """
     models = () if layer.kind != "model" else ("Functional", "Model")
     return (layer.type, *layer.bases, *models, "Layer")
@@ -146,7 +147,7 @@ def _one_or_list(names: tuple[str, ...]) -> str:
 TYPE = MatcherKey(
     "type",
     TextOrList,
-    "The class is exactly this, or one of these. Wrappers are looked through.",
+    "The class is exactly this, or one of these. Of a pruning wrapper, the class inside.",
     "Dense",
     build=lambda types, place: TypeIs(types, place.where_items(types)),
     meant_by=("class", "kind", "class_name"),

@@ -180,8 +180,9 @@ ConfigTest = Equals | OneOf | Fits | Compares | Exists | Negation | Every
 
 
 def accepts_config(test: ConfigTest, value: Frozen | None) -> bool:
-    """Return whether a config value passes `test`; None stands for a key that is not there, which
-    passes only `exists: false`.
+    """Return whether a config value passes `test`.
+
+    None stands for a missing key, which passes only `exists: false`.
     """
     if isinstance(test, Every):
         return all(accepts_config(part, value) for part in test.tests)
@@ -236,13 +237,10 @@ ConfigTestValue = Annotated[
     Annotated[Any, Tag("~value")] | Annotated[ConfigTestShape, Tag("~mapping")],
     kind_of(False, "must be a value or a test"),
 ]
-ConfigTestShape.model_rebuild()
 
 
 def to_config_test(value: Any) -> ConfigTest:
-    """Return the typed test of a checked value: anything but a mapping of tests is compared by
-    value.
-    """
+    """Return the typed test of a checked value; a value that is no test must be equal."""
     if not isinstance(value, ConfigTestShape):
         return Equals(freeze(value))
     tests: list[ConfigTest] = []
@@ -265,9 +263,7 @@ SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class ConfigIs(Matcher):
-    """The config value under a dotted key passes a test; a key that is not there passes only
-    `exists: false`.
-    """
+    """The config value under a dotted key passes a test."""
 
     key: str
     test: ConfigTest
@@ -295,9 +291,7 @@ class ConfigIs(Matcher):
         return "not there" if value is None else thaw(value)
 
     def wider(self, matches: Matches) -> str:
-        """Return the values that the key has in the layers that rules can claim, the most frequent
-        first.
-        """
+        """Return the values of the key in the candidates, the most frequent first."""
         found = (find_config_value(layer.config, self.key) for layer in matches.graph.candidates())
         values = Counter(thaw(value) for value in found if value is not None)
         if not values:

@@ -124,8 +124,8 @@ PARAMS = MatcherKey(
     "params",
     NumberTestValue,
     (
-        "How many prunable weights the layer has, biases not counted: a number or a test. 10k,"
-        " 1.5M and 2G are numbers."
+        "How many prunable weights the layer has, without biases: a number or a test. 10k, 1.5M"
+        " and 2G are numbers."
     ),
     "{gte: 10k}",
     build=lambda value, place: Params(place.number_test(value)),
@@ -174,7 +174,7 @@ PARAMS_SHARE = MatcherKey(
 CALLS = MatcherKey(
     "calls",
     NumberTestValue,
-    "How often the layer is called; 2 and more means shared.",
+    "How often the layer is called; a shared layer is called 2 times or more.",
     "{gte: 2}",
     build=lambda value, place: Calls(place.number_test(value)),
     meant_by=("shared",),

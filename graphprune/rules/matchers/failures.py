@@ -35,19 +35,17 @@ Shares = tuple[Sequence[int], Sequence[int]]
 
 
 class Failures:
-    """Explains why layers of one graph are outside sets; what it found of a layer and a matcher is
-    kept.
-    """
+    """Explains why layers of one graph are outside sets, and remembers what it found."""
 
     def __init__(self, matches: Matches) -> None:
         self.matches = matches
         self._shares: dict[tuple[Matcher, str], float] = {}
 
     def nearest(self, matcher: Matcher, addresses: Iterable[str]) -> str:
-        """Return, of the layers outside the set, the one that meets the largest share of its
-        conditions, and which it fails; "" where none meets any.
+        """Return the layer outside the set that meets most of its conditions, and which it fails.
 
-        Among equals one with prunable weights is named, and the first in the graph's order.
+        "" where no layer meets any. Among equals, a layer with prunable weights is named,
+        then the first in the graph's order.
         """
         outside = self.matches.order.of(addresses) - self.matches.of(matcher)
         met, total = count_shares(self.matches, matcher, outside)
@@ -61,16 +59,18 @@ class Failures:
         return f"nearest: {self.explain(matcher, best)}" if share else ""
 
     def explain(self, matcher: Matcher, address: str) -> str:
-        """Return what a layer outside the set lacks: `Conv1 (Conv2D) holds 4 of 6 conditions; fails
-        padding: valid (is same), ...`.
+        """Return what a layer outside the set lacks, after its address and class.
+
+        For example `Conv1 (Conv2D) holds 4 of 6 conditions; fails padding: valid (is same)`.
         """
         return (
             f"{address} ({self.matches.graph.layers[address].type}) {self.lacks(matcher, address)}"
         )
 
     def lacks(self, matcher: Matcher, address: str) -> str:
-        """Return how many conditions a layer outside the set holds, and what it is where it fails:
-        `holds 4 of 6 conditions; fails ...`.
+        """Return how many conditions a layer outside the set holds, and which it fails.
+
+        For example `holds 4 of 6 conditions; fails padding: valid (is same)`.
         """
         conditions = self.nearest_conditions(matcher, address)
         failing = [
@@ -85,9 +85,7 @@ class Failures:
         return f"{holds}fails {texts}"
 
     def share(self, matcher: Matcher, address: str) -> float:
-        """Return the share of the conditions that a layer meets; of alternatives, that of the
-        nearest.
-        """
+        """Return the share of the conditions that a layer meets; of alternatives, the largest."""
         key = matcher, address
         if key not in self._shares:
             conditions = self.nearest_conditions(matcher, address)
@@ -97,9 +95,7 @@ class Failures:
         return self._shares[key]
 
     def nearest_conditions(self, matcher: Matcher, address: str) -> tuple[Matcher, ...]:
-        """Return the leaf conditions that must all hold; of alternatives, those of the one that the
-        layer is nearest to.
-        """
+        """Return the leaf conditions that must all hold; of alternatives, the nearest ones."""
         found: list[Matcher] = []
         for condition in map(push_not, conditions_of(matcher)):
             if isinstance(condition, AllOf):
@@ -114,8 +110,9 @@ class Failures:
 
 
 def count_shares(matches: Matches, matcher: Matcher, among: LayerSet) -> Shares:
-    """Return the shares of the leaf conditions, those inside selectors and under `not` too; of
-    alternatives, those of the nearest.
+    """Return how many leaf conditions each layer meets, and of how many; of alternatives, the best.
+
+    Conditions inside selectors and under `not` count too.
     """
     met: Sequence[int] = [0] * len(among)
     total = met
@@ -192,8 +189,9 @@ def _exclude(first: Matcher, second: Matcher) -> Contradiction:
 
 
 def _inside(condition: Matcher) -> Contradiction | None:
-    """Return why a condition on other layers, or every one of its alternatives, can hold for none;
-    selectors are judged where they stand.
+    """Return why a condition on other layers, or each of its alternatives, can hold for no layer.
+
+    Selectors are checked where they are defined.
     """
     if isinstance(condition, Not):
         return None
@@ -209,8 +207,7 @@ def _inside(condition: Matcher) -> Contradiction | None:
 def find_matcher_faults(
     matches: Matches, matcher: Matcher, where: Where, *, judges_candidates: bool
 ) -> Iterator[Diagnostic]:
-    """Yield each name in a matcher, and in the selectors that it uses, that the model does not
-    know.
+    """Yield a fault for each name in a matcher, and in its selectors, that the model does not have.
 
     Args:
         matches: The model.
@@ -234,9 +231,7 @@ def find_matcher_faults(
 
 
 def _context_inside(matcher: Matcher, context: Context) -> Context:
-    """Return the context of the matchers that stand inside another: those of relations judge other
-    layers than the candidates.
-    """
+    """Return the context of the matchers inside another; relations look at other layers."""
     match matcher:
         case AllOf():
             return replace(context, beside=(*context.beside, *conditions_of(matcher)))
@@ -247,8 +242,9 @@ def _context_inside(matcher: Matcher, context: Context) -> Context:
 
 
 def find_matched(matches: Matches, matcher: Matcher, place: str) -> tuple[LayerSet, str]:
-    """Return the layers of all kinds that `matcher` holds for; where there are none, also which
-    layer is nearest and what it fails ("" otherwise).
+    """Return the layers of all kinds that `matcher` holds for.
+
+    Where there are none, also return the nearest layer and which conditions it fails, else "".
 
     Args:
         matches: The model.

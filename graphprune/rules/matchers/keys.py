@@ -134,10 +134,6 @@ class MatchShape(Shape):
     match: MatcherValue = required("Which layers.", "{type: Dense}")
 
 
-for _shape in (MatcherShape, NeighbourShape, ReachShape, BetweenShape, MatchShape):
-    _shape.model_rebuild()
-
-
 @dataclass(frozen=True, slots=True)
 class MatcherBuilder:
     """Builds the matchers of one file; `selectors` are those of all files."""

@@ -1,6 +1,4 @@
-"""Sets of a graph's layers as one byte a layer, so that their algebra is arithmetic on whole
-numbers.
-"""
+"""Sets of a graph's layers, one byte a layer, so that set operations are operations on integers."""
 
 from __future__ import annotations
 

@@ -38,8 +38,9 @@ class Everything(Matcher):
 
 @dataclass(frozen=True, slots=True)
 class Use(Matcher):
-    """What a selector matches. Names are unique in a rule set, so the name alone tells two apart:
-    selectors that use others twice stay cheap.
+    """What a selector matches.
+
+    Names are unique in a rule set, so that the name alone is compared.
     """
 
     name: str
@@ -165,8 +166,9 @@ class Not(Matcher):
 
 
 def conditions_of(matcher: Matcher, *, through_selectors: bool = True) -> tuple[Matcher, ...]:
-    """Return the conditions that must all hold: conjunctions inside conjunctions taken apart, and
-    selectors too (each once) unless told not to.
+    """Return the conditions that must all hold, with nested conjunctions flattened.
+
+    Selectors are flattened too, each once, unless `through_selectors` is false.
 
     Example:
         >>> star = Everything()
@@ -191,8 +193,7 @@ def conditions_of(matcher: Matcher, *, through_selectors: bool = True) -> tuple[
 
 
 def push_not(matcher: Matcher) -> Matcher:
-    """Return the matcher with a `not` on the outside of alternatives or of a conjunction moved
-    inside.
+    """Return an equal matcher with `not` moved inside alternatives and conjunctions.
 
     Example:
         >>> star, used = Everything(), Use("wide", Everything())

@@ -62,9 +62,7 @@ class Matcher:
         return f"{{{', '.join([self.spelled(), *more])}}}" if more else self.spelled()
 
     def inner(self) -> tuple[Matcher, ...]:
-        """Return the matchers that stand directly inside; a selector is named, and does not stand
-        there.
-        """
+        """Return the matchers directly inside; not those of a selector, which is only named."""
         return ()
 
     def searches(self) -> Iterable[Search]:
@@ -113,8 +111,9 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Everything strictly after (downstream), or strictly before, some call of the layers of `of`,
-    on walks that do not go past a layer of `until`.
+    """Every call strictly after (downstream), or strictly before, some call of the layers of `of`.
+
+    Paths do not go past a layer of `until`.
     """
 
     of: Matcher
@@ -132,9 +131,7 @@ def all_parts(matcher: Matcher) -> Iterator[Matcher]:
 
 
 def reads_weights(matcher: Matcher) -> bool:
-    """Return whether the set depends on measured zeros, as far as it is written here; what
-    selectors say stands with them.
-    """
+    """Return whether the set depends on measured zeros, selectors that it uses aside."""
     return any(part.reads_weights for part in all_parts(matcher))
 
 

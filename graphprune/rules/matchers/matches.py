@@ -1,10 +1,9 @@
-"""Matchers to sets of layers: each distinct matcher once, relations by breadth-first search over
-the calls.
-"""
+"""The layers that matchers match in one graph; each distinct matcher is evaluated once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, TypeVar
 
 from graphprune.diagnostics.diagnostic import MAX_OF_A_KIND
@@ -38,8 +37,6 @@ class Matches:
         order: Its layers, numbered.
         universe: All layers.
         candidates: Those with prunable tensors.
-        types: The names of all classes and base classes.
-        calls: The call graph.
     """
 
     def __init__(self, graph: LayerGraph, zeros: Zeros | None = None) -> None:
@@ -48,8 +45,6 @@ class Matches:
         self.order = LayerOrder(graph.layers)
         self.universe = self.order.everything()
         self.candidates = self.order.of(layer.address for layer in graph.candidates())
-        self.types = frozenset(name for names in self._layers_by(class_names) for name in names)
-        self.calls = CallGraph(graph.flow, self.order)
         self._known: dict[Matcher, LayerSet] = {}
         self._found: dict[Search, Marks] = {}
         self._announced: dict[Search, None] = {}
@@ -58,14 +53,22 @@ class Matches:
             MAX_OF_A_KIND, max(MIN_SEARCHES, MAX_SEARCHED // max(1, len(graph.layers)))
         )
 
+    @cached_property
+    def types(self) -> frozenset[str]:
+        """The names of all classes and base classes."""
+        return frozenset(name for names in self._layers_by(class_names) for name in names)
+
+    @cached_property
+    def calls(self) -> CallGraph:
+        """The call graph, built when the first relation asks for it."""
+        return CallGraph(self.graph.flow, self.order)
+
     def announce(self, matchers: Iterable[Matcher]) -> None:
         """Take note of matchers that will be asked for, so that their searches walk together."""
         self._announced |= dict.fromkeys(find_searches(matchers))
 
     def spend_search(self) -> bool:
-        """Return whether one more search of the whole model for the help of a fault is allowed:
-        thousands of faults must not take hours.
-        """
+        """Return whether help may search the model once more: there may be thousands of faults."""
         self._searches_left -= 1
         return self._searches_left >= 0
 
@@ -127,16 +130,18 @@ class Matches:
         return () if matcher is None else self.calls.calls_of(self.of(matcher))
 
     def ends(self, search: Search) -> LayerSet:
-        """Return the layers with a call that no call of the set reaches, walking downstream (the
-        first ones) or upstream (the last ones).
+        """Return the layers with a call that no call of the set reaches.
+
+        Walking downstream these are the first ones, upstream the last ones.
         """
         calls = mark(self.calls_of(search.of), len(self.calls.address))
         return self.calls.layers_of(without(calls, self.search(search)))
 
 
 def find_searches(matchers: Iterable[Matcher]) -> tuple[Search, ...]:
-    """Return the searches, each once, that these matchers need and that need no other search first;
-    those in selectors are not looked for.
+    """Return the searches that these matchers need, each once, and that need no other search first.
+
+    Searches inside selectors are left out.
     """
     found = (
         search for matcher in matchers for part in all_parts(matcher) for search in part.searches()

@@ -49,9 +49,7 @@ class NameIs(Matcher):
         return f"name: [{', '.join(self.addresses)}]"
 
     def faults(self, matches: Matches, context: Context) -> Iterator[Diagnostic]:
-        """Yield each address that no layer has, or one without prunable weights where only others
-        can be meant.
-        """
+        """Yield each address that no layer has, or no candidate where only those can be meant."""
         places = self.places or (context.where,) * len(self.addresses)
         for address, place in zip(self.addresses, places, strict=True):
             layer = matches.graph.layers.get(address)
@@ -170,8 +168,9 @@ def _not_prunable(matches: Matches, layer: Layer, place: Where) -> Diagnostic:
 
 
 def _custom_help(layer: Layer) -> str:
-    """Return how to say what of a custom layer can be pruned; nothing for layers of Keras, and
-    layers without a matrix.
+    """Return how to make a custom layer prunable.
+
+    "" for layers of Keras, and for layers without a matrix.
     """
     names = [tensor.name for tensor in layer.tensors if len(tensor.shape) > 1]
     if not names or not is_custom(layer.entry):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from graphprune.rules.matchers.call_graph import Links, neighbours
 from graphprune.rules.matchers.classes import IsA, TypeIs
@@ -18,154 +18,132 @@ if TYPE_CHECKING:
     from graphprune.rules.matchers.matches import Matches
 
 
-@dataclass(frozen=True, slots=True)
-class FedBy(Matcher):
-    """Some direct producer matches; with `every` all of them, with `only` there is exactly one.
-    Producers are calls.
+class _Neighbour(Matcher):
+    """Some direct neighbour on one side (a call) matches.
+
+    Attributes:
+        key: Its key in rule files.
+        is_upstream: Whether producers are meant, and not consumers.
+        verb, nothing, several, mixed: How reasons begin; what they say where there is no neighbour;
+            how they end where `only` finds several, and where `every` or `only` fails in each call.
     """
 
+    __slots__ = ()
+
+    key: ClassVar[str]
+    is_upstream: ClassVar[bool]
+    verb: ClassVar[str]
+    nothing: ClassVar[str]
+    several: ClassVar[str]
+    mixed: ClassVar[str]
+
     of: Matcher
-    every: bool = False
-    only: bool = False
+    every: bool
+    only: bool
 
     def find(self, matches: Matches) -> LayerSet:
-        """Return the layers with such producers."""
-        return _find(self, matches, matches.calls.before)
+        """Return the layers with such neighbours."""
+        links = self._links(matches)
+        inside = mark(matches.calls_of(self.of), len(links))
+        quantifier = all if self.every else any
+        return matches.calls.layers_of(
+            bytes(
+                bool(others)
+                and (not self.only or len(others) == 1)
+                and quantifier(inside[other] for other in others)
+                for others in links
+            )
+        )
 
     def words(self) -> str:
         """Return `fed_by only ReLU`."""
-        return f"fed_by {_how_many(self)}{self.of.grouped()}"
+        quantity = "nothing but " if self.every else ""
+        return f"{self.key} {'only ' if self.only else quantity}{self.of.grouped()}"
 
     def spelled(self) -> str:
         """Return `fed_by: {..., only: true}`."""
-        return f"fed_by: {_nested(self)}"
+        more = [f"{key}: true" for key in ("every", "only") if getattr(self, key)]
+        return f"{self.key}: {self.of.nested(*more)}"
 
     def inner(self) -> tuple[Matcher, ...]:
-        """Return the matcher of the producers."""
+        """Return the matcher of the neighbours."""
         return (self.of,)
 
     def failing(self, failures: Failures, address: str) -> str:
-        """Return which condition the nearest producer fails."""
-        names = neighbours(failures.matches, address, failures.matches.calls.before)
+        """Return which condition the nearest neighbour fails.
+
+        Where it fails none, say that there are too many neighbours, or others.
+        """
+        names = self._names(failures.matches, address)
         if not names:
-            return f"{self.words()} (is fed by nothing)"
-        return _failing(self, "fed_by", failures, names)
+            return f"{self.words()} ({self.nothing})"
+        best = max(names, key=lambda name: failures.share(self.of, name))
+        conditions = failures.nearest_conditions(self.of, best)
+        failing = [part for part in conditions if best not in failures.matches.of(part)]
+        classes = [part for part in conditions if isinstance(part, TypeIs | IsA)]
+        head = (classes[0] if classes else self.of).words()
+        if not failing:
+            quantity = "only " if self.only else "nothing but "
+            return f"{self.key} {quantity}{head} (there are {listed(names)})"
+        told = failing[0].failing(failures, best)
+        if isinstance(failing[0], TypeIs | IsA) or len(conditions) == 1:
+            return f"{self.key} {told}"
+        return f"{self.key} {head} with {told}"
 
     def reason(self, failures: Failures, address: str) -> str:
-        """Return the producers that match, or what is wrong with them."""
-        names = neighbours(failures.matches, address, failures.matches.calls.before)
+        """Return the neighbours that match, or what is wrong with them."""
+        names = self._names(failures.matches, address)
         inside = failures.matches.of(self.of)
         if address in failures.matches.of(self):
-            return f"fed by {listed(name for name in names if name in inside)}"
+            return f"{self.verb} {listed(name for name in names if name in inside)}"
         if not names:
-            return "is fed by nothing"
+            return self.nothing
         if self.only and len(names) > 1:
-            return f"fed by {listed(names)}, not by one alone"
-        if all(name in inside for name in names):
-            return f"fed by {listed(names)}, but never by them alone in one call"
-        return f"fed by {_wrong(self, failures, names)}"
+            return f"{self.verb} {listed(names)}{self.several}"
+        outside = [name for name in names if name not in inside]
+        if not outside:
+            return f"{self.verb} {listed(names)}{self.mixed}"
+        nearest = max(outside, key=lambda name: failures.share(self.of, name))
+        kind = failures.matches.graph.layers[nearest].type
+        return f"{self.verb} {nearest} ({kind}), which {failures.lacks(self.of, nearest)}"
+
+    def _links(self, matches: Matches) -> Links:
+        return matches.calls.before if self.is_upstream else matches.calls.after
+
+    def _names(self, matches: Matches, address: str) -> list[str]:
+        return neighbours(matches, address, self._links(matches))
 
 
 @dataclass(frozen=True, slots=True)
-class Feeds(Matcher):
-    """Some direct consumer matches; with `every` all of them, with `only` there is exactly one.
-    Consumers are calls.
-    """
+class FedBy(_Neighbour):
+    """Some direct producer matches; with `every` all do, with `only` there is exactly one."""
 
     of: Matcher
     every: bool = False
     only: bool = False
 
-    def find(self, matches: Matches) -> LayerSet:
-        """Return the layers with such consumers."""
-        return _find(self, matches, matches.calls.after)
-
-    def words(self) -> str:
-        """Return `feeds nothing but Add`."""
-        return f"feeds {_how_many(self)}{self.of.grouped()}"
-
-    def spelled(self) -> str:
-        """Return `feeds: {..., every: true}`."""
-        return f"feeds: {_nested(self)}"
-
-    def inner(self) -> tuple[Matcher, ...]:
-        """Return the matcher of the consumers."""
-        return (self.of,)
-
-    def failing(self, failures: Failures, address: str) -> str:
-        """Return which condition the nearest consumer fails."""
-        names = neighbours(failures.matches, address, failures.matches.calls.after)
-        if not names:
-            return f"{self.words()} (feeds nothing)"
-        return _failing(self, "feeds", failures, names)
-
-    def reason(self, failures: Failures, address: str) -> str:
-        """Return the consumers that match, or what is wrong with them."""
-        names = neighbours(failures.matches, address, failures.matches.calls.after)
-        inside = failures.matches.of(self.of)
-        if address in failures.matches.of(self):
-            return f"feeds {listed(name for name in names if name in inside)}"
-        if not names:
-            return "feeds nothing"
-        if self.only and len(names) > 1:
-            return f"feeds {listed(names)}, not one alone"
-        if all(name in inside for name in names):
-            return f"feeds {listed(names)} in more than one call"
-        return f"feeds {_wrong(self, failures, names)}"
+    key = "fed_by"
+    is_upstream = True
+    verb = "fed by"
+    nothing = "is fed by nothing"
+    several = ", not by one alone"
+    mixed = ", but never by them alone in one call"
 
 
-Neighbour = FedBy | Feeds
+@dataclass(frozen=True, slots=True)
+class Feeds(_Neighbour):
+    """Some direct consumer matches; with `every` all do, with `only` there is exactly one."""
 
+    of: Matcher
+    every: bool = False
+    only: bool = False
 
-def _find(relation: Neighbour, matches: Matches, links: Links) -> LayerSet:
-    inside = mark(matches.calls_of(relation.of), len(links))
-    quantifier = all if relation.every else any
-    return matches.calls.layers_of(
-        bytes(
-            bool(others)
-            and (not relation.only or len(others) == 1)
-            and quantifier(inside[other] for other in others)
-            for others in links
-        )
-    )
-
-
-def _how_many(relation: Neighbour) -> str:
-    if relation.only:
-        return "only "
-    return "nothing but " if relation.every else ""
-
-
-def _nested(relation: Neighbour) -> str:
-    more = [f"{key}: true" for key in ("every", "only") if getattr(relation, key)]
-    return relation.of.nested(*more)
-
-
-def _failing(relation: Neighbour, key: str, failures: Failures, names: list[str]) -> str:
-    """Return which condition the nearest of the neighbours fails; where all is well with it, that
-    there are too many or others.
-    """
-    best = max(names, key=lambda name: failures.share(relation.of, name))
-    conditions = failures.nearest_conditions(relation.of, best)
-    failing = [part for part in conditions if best not in failures.matches.of(part)]
-    classes = [part for part in conditions if isinstance(part, TypeIs | IsA)]
-    head = (classes[0] if classes else relation.of).words()
-    if not failing:
-        quantity = "only " if relation.only else "nothing but "
-        return f"{key} {quantity}{head} (there are {listed(names)})"
-    told = failing[0].failing(failures, best)
-    if isinstance(failing[0], TypeIs | IsA) or len(conditions) == 1:
-        return f"{key} {told}"
-    return f"{key} {head} with {told}"
-
-
-def _wrong(relation: Neighbour, failures: Failures, names: list[str]) -> str:
-    """Return which of the neighbours outside comes nearest, and what it lacks."""
-    inside = failures.matches.of(relation.of)
-    outside = [name for name in names if name not in inside]
-    nearest = max(outside, key=lambda name: failures.share(relation.of, name))
-    kind = failures.matches.graph.layers[nearest].type
-    return f"{nearest} ({kind}), which {failures.lacks(relation.of, nearest)}"
+    key = "feeds"
+    is_upstream = False
+    verb = "feeds"
+    nothing = "feeds nothing"
+    several = ", not one alone"
+    mixed = " in more than one call"
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +194,7 @@ NEIGHBOUR_KEYS = (
 )
 
 
-def _build(kind: type[Neighbour], shape: Any, place: Place) -> Matcher:
+def _build(kind: type[FedBy | Feeds], shape: Any, place: Place) -> Matcher:
     of = place.matcher(shape)
     if shape == "*":
         return kind(of)

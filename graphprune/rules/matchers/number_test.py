@@ -1,6 +1,4 @@
-"""Tests of a number, such as how many layers a rule must match: how a file writes them, and their
-values.
-"""
+"""Tests of a number: how a rule file writes them, and their values."""
 
 from __future__ import annotations
 
@@ -92,8 +90,7 @@ _PHRASES = {
 
 @dataclass(frozen=True, slots=True)
 class NumberTest:
-    """All the given tests must hold; `is_share` says that the numbers are shares from 0 to 1 and
-    not whole.
+    """Tests of a number that must all hold; with `is_share` the numbers are shares from 0 to 1.
 
     Example:
         >>> some = NumberTest(gte=1, lt=4)
@@ -129,8 +126,9 @@ class NumberTest:
         )
 
     def is_empty(self) -> bool:
-        """Return whether no whole number of 0 or more, or no share, can pass (found for single
-        values, and where bounds cross).
+        """Return whether no whole number of 0 or more, or no share, can pass.
+
+        Only single values and crossing bounds are looked at.
         """
         if self.eq is not None:
             return not self.accepts(self.eq)

@@ -84,8 +84,10 @@ class _Reach(Matcher):
         return f"{self.key} {matches.calls.name(way[-1])}{self._through(matches, way)}"
 
     def missed(self, failures: Failures, address: str) -> str:
-        """Return why no layer of the set is reached: there is none on that side, it is too many
-        calls away, or another layer stops the walk.
+        """Return why no layer of the set is reached.
+
+        There is none on that side, it is too many calls away, or another layer stops the
+        walk.
         """
         matches, calls = failures.matches, failures.matches.calls
         way = find_way(matches, address, matches.of(self.of), self._links(matches))
@@ -109,8 +111,9 @@ class _Reach(Matcher):
 
 @dataclass(frozen=True, slots=True)
 class After(_Reach):
-    """Some strict ancestor matches, at most `hops` calls away, on a walk that does not go past a
-    layer matching `until`.
+    """Some strict ancestor matches, at most `hops` calls away.
+
+    The path to it does not go past a layer that matches `until`.
     """
 
     of: Matcher
@@ -123,8 +126,9 @@ class After(_Reach):
 
 @dataclass(frozen=True, slots=True)
 class Before(_Reach):
-    """Some strict descendant matches, at most `hops` calls away, on a walk that does not go past a
-    layer matching `until`.
+    """Some strict descendant matches, at most `hops` calls away.
+
+    The path to it does not go past a layer that matches `until`.
     """
 
     of: Matcher
@@ -137,9 +141,7 @@ class Before(_Reach):
 
 @dataclass(frozen=True, slots=True)
 class Between(Matcher):
-    """Strictly downstream of a layer in one set and strictly upstream of one in the other; the
-    layers of both sets are outside.
-    """
+    """Strictly after a layer of one set and strictly before one of another; in neither set."""
 
     after: Matcher
     before: Matcher

@@ -80,9 +80,7 @@ class HasWeight(Matcher):
         return f"weight {', '.join(tests)}"
 
     def failing(self, failures: Failures, address: str) -> str:
-        """Return the condition and the layer's tensors; of several tests, also which the nearest
-        tensor fails.
-        """
+        """Return the condition, the layer's tensors, and which tests the nearest one fails."""
         layer = failures.matches.graph.layers[address]
         return f"{self.words()} ({self._tensors(failures.matches, layer)})"
 
@@ -93,8 +91,9 @@ class HasWeight(Matcher):
         return self._tensors(failures.matches, failures.matches.graph.layers[address])
 
     def wider(self, matches: Matches) -> str:
-        """Return the layer whose tensor fails the fewest tests, and which; where none passes one,
-        the largest tensors that there are.
+        """Return the layer whose tensor fails the fewest tests, and which.
+
+        Where no tensor passes any test, return the largest tensors.
         """
         candidates = list(matches.graph.candidates())
         if not candidates:
@@ -108,9 +107,7 @@ class HasWeight(Matcher):
         return f"the largest weights are {shown}"
 
     def faults(self, matches: Matches, context: Context) -> Iterator[Diagnostic]:
-        """Yield a fault for each tensor name that no layer has, and where zeros are asked for that
-        nobody measured.
-        """
+        """Yield each tensor name that no layer has, and a test of zeros that were not measured."""
         where = self.places[0] if self.places else context.where
         candidates = matches.graph.candidates() if self.names else ()
         known = {tensor.name for layer in candidates for tensor in layer.prunable}
@@ -169,9 +166,7 @@ def _label(tensor: Tensor, zeros: int | None) -> str:
 
 
 def accepts_tensor(test: HasWeight, tensor: Tensor, zeros: int | None) -> bool:
-    """Return whether a tensor passes; one whose zeros were not measured (None) passes no test of
-    its sparsity.
-    """
+    """Return whether a tensor passes; with `zeros` None it passes no test of its sparsity."""
     return all(passes for _, passes in _outcomes(test, tensor, zeros))
 
 
@@ -202,8 +197,9 @@ def _outcomes(test: HasWeight, tensor: Tensor, zeros: int | None) -> Iterator[tu
 
 
 def axis_length(tensor: Tensor, meaning: str) -> int | None:
-    """Return the length along an axis by meaning: the product over numbered ones (`out_1`,
-    `out_2`), None where the tensor has none.
+    """Return the length along an axis by meaning, None where the tensor has none.
+
+    Of several numbered axes (`out_1`, `out_2`) it is the product.
 
     Example:
         >>> axis_length(Tensor("kernel", (8, 2, 4), axes=("in", "out_1", "out_2")), "out")

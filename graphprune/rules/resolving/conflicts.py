@@ -14,8 +14,9 @@ from graphprune.sparsity.schedules import Schedule
 
 
 def settings_on(layer: Layer, action: Prune) -> tuple[Any, ...]:
-    """Return what `action` does to `layer`; equal for two rules that ask for the same, whatever
-    they call their schedules.
+    """Return what `action` does to `layer`, equal for two rules that ask for the same.
+
+    The names of schedules do not count.
     """
     weights = tuple(tensor.name for tensor in action.tensors_of(layer))
     return (

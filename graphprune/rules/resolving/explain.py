@@ -17,7 +17,7 @@ from graphprune.rules.matchers.matches import Matches, Zeros
 from graphprune.rules.matchers.names import address_help
 from graphprune.rules.resolving.conflicts import describe_settings
 from graphprune.rules.resolving.near_misses import Miss, explain_misses, find_misses
-from graphprune.rules.resolving.resolve import resolve_rules
+from graphprune.rules.resolving.resolve import resolve
 from graphprune.rules.values.custom_layers import teach_layers
 from graphprune.rules.values.rule_set import Keep, Resolution, Rule, RuleSet, describe_losses
 from graphprune.suggestions import closest
@@ -134,7 +134,7 @@ def explain_layer(
     reason = next(
         (other.reason for other in find_out_of_reach(graph) if other.address == address), ""
     )
-    result = _result(resolve_rules(graph, rules, zeros), reason, layer, verdicts)
+    result = _result(resolve(matches, rules), reason, layer, verdicts)
     labels = tuple(tensor.label() for tensor in layer.prunable)
     weights = sum(tensor.size for tensor in layer.prunable)
     return LayerExplanation(
@@ -164,9 +164,8 @@ def explain_rule(
             )
         )
     rule = by_id[rule_id]
-    resolution = resolve_rules(graph, rules, zeros)
-    graph = teach_layers(graph, rules.custom_layers)
-    matches = Matches(graph, zeros)
+    matches = Matches(teach_layers(graph, rules.custom_layers), zeros)
+    resolution = resolve(matches, rules)
     selected = tuple(matches.claimed(rule.matcher))
     decided = {claim.address: claim.rule for claim in resolution.claims}
     lost = tuple(

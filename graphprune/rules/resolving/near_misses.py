@@ -1,6 +1,4 @@
-"""Why a rule matched less than its author expected, or another number of layers: the cause first,
-then how to change the number.
-"""
+"""Why a rule matches too few layers, or another number than expected, and what to change."""
 
 from __future__ import annotations
 
@@ -23,8 +21,9 @@ SHOWN = 3
 
 
 def explain_misses(matches: Matches, matcher: Matcher) -> str:
-    """Return the help for a rule that matches too little: nearest misses, a regex that only had to
-    be wider, or what there is.
+    """Return the help for a rule that matches too little.
+
+    It has the nearest misses, a wider name pattern, or the classes of the model.
     """
     unreached = find_out_of_reach(matches.graph)
     if unreached and not matches.candidates and unreached[0].reason == NEVER_BUILT:
@@ -42,9 +41,7 @@ def explain_misses(matches: Matches, matcher: Matcher) -> str:
 
 
 def _wider(matches: Matches, matcher: Matcher) -> str:
-    """Return what would match instead of the first condition that holds for no candidate and can
-    tell.
-    """
+    """Return a wider form of the first condition that no candidate meets and that has one."""
     for condition in conditions_of(matcher):
         text = "" if matches.claimed(condition) else condition.wider(matches)
         if text:
@@ -54,9 +51,7 @@ def _wider(matches: Matches, matcher: Matcher) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Miss:
-    """A candidate outside that meets some of the leaf conditions: which it fails, and how many
-    there are.
-    """
+    """A candidate that meets some leaf conditions: which it fails, and how many there are."""
 
     address: str
     fails: tuple[str, ...]
@@ -72,8 +67,9 @@ class Miss:
 
 
 def find_misses(matches: Matches, matcher: Matcher, count: int = SHOWN) -> tuple[Miss, ...]:
-    """Return the candidates outside that meet the largest share of the leaf conditions, at least
-    one of them; equals in the graph's order.
+    """Return the candidates outside that meet the largest share of the leaf conditions, above 0.
+
+    Equals come in the graph's order.
     """
     outside = matches.candidates - matches.claimed(matcher)
     met, total = count_shares(matches, matcher, outside)
@@ -116,8 +112,9 @@ def explain_miscount(matches: Matches, rule: Rule, addresses: Sequence[str]) -> 
 
 
 def find_like_named(matches: Matches, matcher: Matcher, inside: Sequence[str]) -> list[str]:
-    """Return the candidates outside whose addresses are most like those `inside`, for a matcher
-    that asks for names and nothing else.
+    """Return the candidates outside whose addresses are most like those `inside`.
+
+    Empty for a matcher that tests anything but names.
 
     First some with other words (`block_7_xpand` beside `block_2_expand`), best first, as a renamed
     layer is the likelier cause; then those that only have other numbers, which the match may leave

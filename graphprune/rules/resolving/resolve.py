@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import chain, compress, repeat
 
 from graphprune.archive.files import collector_paused
@@ -30,8 +29,7 @@ Pairs = dict[tuple[str, str], list[str]]
 
 @collector_paused()
 def resolve_rules(graph: LayerGraph, rules: RuleSet, zeros: Zeros | None = None) -> Resolution:
-    """Return one claim a candidate, in graph order, and all faults, warnings and notes, sorted by
-    place.
+    """Return one claim a candidate, in graph order, and the diagnostics, sorted by place.
 
     `zeros` are the measured zeros by layer address and tensor name; matchers of a tensor's sparsity
     need them. The custom layers that the rules teach are candidates too.
@@ -40,8 +38,11 @@ def resolve_rules(graph: LayerGraph, rules: RuleSet, zeros: Zeros | None = None)
     same settings the alphabetically first is recorded; different settings are the error
     `rule/conflict`, and no rule decides.
     """
-    graph = teach_layers(graph, rules.custom_layers)
-    matches = Matches(graph, zeros)
+    return resolve(Matches(teach_layers(graph, rules.custom_layers), zeros), rules)
+
+
+def resolve(matches: Matches, rules: RuleSet) -> Resolution:
+    """Return what `resolve_rules` does, for a model that the rules have taught their layers."""
     written = [
         *(rule.matcher for rule in rules.rules),
         *(matcher for check in rules.checks for matcher in matchers_of(check)),
@@ -65,7 +66,7 @@ def resolve_rules(graph: LayerGraph, rules: RuleSet, zeros: Zeros | None = None)
         conflict(by_id[first], by_id[second], addresses, sizes)
         for (first, second), addresses in conflicts.items()
     ]
-    faults += find_layer_faults(graph, rules.custom_layers)
+    faults += find_layer_faults(matches.graph, rules.custom_layers)
     notes = [
         same_settings(by_id[first], by_id[second], addresses)
         for (first, second), addresses in doubles.items()
@@ -90,8 +91,9 @@ def resolve_rules(graph: LayerGraph, rules: RuleSet, zeros: Zeros | None = None)
 def _claims(
     matches: Matches, rules: Sequence[Rule], conflicts: Pairs, doubles: Pairs
 ) -> tuple[Claim, ...]:
-    """Return one claim a candidate, in order; layers that the same rules match, and that have the
-    same weights, are judged once.
+    """Return one claim a candidate, in order.
+
+    Layers that the same rules match, and whose weights have the same names, are decided once.
     """
     order = matches.order
     alike: dict[tuple[tuple[int, ...], tuple[str, ...]], list[Layer]] = {}
@@ -103,7 +105,7 @@ def _claims(
         agreeing: Pairs = {}
         claim = _claim(layers[0], tuple(compress(rules, row)), differing, agreeing)
         addresses = [layer.address for layer in layers]
-        claims |= {address: replace(claim, address=address) for address in addresses}
+        claims |= {address: Claim(address, claim.rule, claim.lost) for address in addresses}
         for found, pairs in ((conflicts, differing), (doubles, agreeing)):
             for pair in pairs:
                 found.setdefault(pair, []).extend(addresses)
@@ -138,8 +140,10 @@ def _claim(layer: Layer, rules: Sequence[Rule], conflicts: Pairs, doubles: Pairs
 
 
 def _loss(rule: Rule, winner: Rule, unbeaten: Sequence[Rule]) -> Loss:
-    """Return what a rule lost to: of several rules that override it, the one that decides is named,
-    or one that nothing overrides.
+    """Return what a rule lost to.
+
+    Of several rules that override it, the one that decides is named, or one that nothing
+    overrides.
     """
     if rule in unbeaten:
         return Loss(rule.id, "keep", winner.id)
@@ -236,9 +240,7 @@ def _prune_faults(rule: Rule, action: Prune, layers: Sequence[Layer]) -> Iterato
 def _weight_faults(
     rule: Rule, weights: tuple[str, ...], layers: Sequence[Layer]
 ) -> Iterator[Diagnostic]:
-    """Yield a fault for each name that no layer has, and for the layers that have none of the
-    names.
-    """
+    """Yield a fault for each name that no layer has, and for layers that have none of the names."""
     names = {layer.address: [tensor.name for tensor in layer.prunable] for layer in layers}
     there = sorted({name for tensors in names.values() for name in tensors})
     missing = [name for name in weights if layers and not means_any(name, there)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from graphprune.diagnostics.diagnostic import Diagnostic
-from graphprune.rules.matchers.call_graph import Links
+from graphprune.rules.matchers.call_graph import Links, trace
 from graphprune.rules.matchers.failures import Failures
 from graphprune.rules.matchers.matches import Matches
 from graphprune.rules.matchers.number_test import format_share
@@ -25,9 +25,7 @@ Sizes = Mapping[str, tuple[int, int]]
 
 
 def check_model(matches: Matches, checks: Iterable[Check]) -> tuple[CheckOutcome, ...]:
-    """Return what comes of the checks that ask about the model; those about the finished plan are
-    left out.
-    """
+    """Return the outcomes of the checks on the model; those on the finished plan are left out."""
     return tuple(
         _outcome(check, _model_fault(matches, check))
         for check in checks
@@ -119,7 +117,7 @@ def _covers_fault(matches: Matches, condition: Covers) -> Fault | None:
     open_end = next((call for call in walked if call in ends), None)
     if open_end is None:
         return None
-    path = _path(walked, open_end)
+    path = trace(walked, open_end)
     text = (
         f"a path from the {condition.start} {'forward' if forward else 'backward'} meets no layer"
         f" that matches {condition.by.words()}: "
@@ -134,9 +132,7 @@ def _covers_fault(matches: Matches, condition: Covers) -> Fault | None:
 
 
 def _input_calls(matches: Matches) -> list[int]:
-    """Return the calls at which data enters: those of the input layers; of a model without any,
-    those that nothing feeds.
-    """
+    """Return the calls of the input layers; of a model without any, those that nothing feeds."""
     heads = [call for call, producers in enumerate(matches.calls.before) if not producers]
     inputs = [
         call for call in heads if matches.graph.layers[matches.calls.address[call]].kind == "input"
@@ -150,8 +146,9 @@ def _output_calls(matches: Matches) -> list[int]:
 
 
 def _walk(starts: Sequence[int], links: Links, covered: set[int]) -> dict[int, int | None]:
-    """Return the calls that a walk meets before the covered ones, nearest first, each with the call
-    before it.
+    """Return the calls that a walk reaches before the covered ones, each with the call before it.
+
+    The nearest come first.
     """
     came: dict[int, int | None] = dict.fromkeys(starts)
     waiting = list(starts)
@@ -161,13 +158,6 @@ def _walk(starts: Sequence[int], links: Links, covered: set[int]) -> dict[int, i
                 came[other] = call
                 waiting.append(other)
     return came
-
-
-def _path(came: Mapping[int, int | None], end: int) -> list[int]:
-    path = [end]
-    while (before := came[path[-1]]) is not None:
-        path.append(before)
-    return path[::-1]
 
 
 def _result_fault(matches: Matches, condition: ResultIs, sizes: Sizes) -> Fault | None:

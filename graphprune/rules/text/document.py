@@ -81,7 +81,8 @@ class Notes:
         return any((*path, key) in self.lost for key in keys)
 
     def has_unknown(self, path: Path, known: Collection[str]) -> bool:
-        """Return whether the mapping at `path` had a key that is none of the `known`: it may be any
-        of them, misspelt.
+        """Return whether the mapping at `path` had a key that is none of the `known`.
+
+        It may be any of them, misspelt.
         """
         return any(gone[:-1] == path and gone[-1] not in known for gone in self.lost if gone)

@@ -34,8 +34,7 @@ def list_shipped_rules() -> tuple[ShippedRules, ...]:
 
 
 def find_rule_file(name: str) -> Path:
-    """Return the path of a rule file: `builtin:NAME` is one that ships, all else is a path as it
-    stands.
+    """Return the path of a rule file: `builtin:NAME` for one that ships, or a path as it is.
 
     Raises:
         RuleError: no shipped rule file has that name.
@@ -48,9 +47,7 @@ def find_rule_file(name: str) -> Path:
 
 
 def find_source(name: str) -> Path | None:
-    """Return the path of a rule file as `find_rule_file` does; None where none that ships has the
-    name.
-    """
+    """Return the path of a rule file like `find_rule_file`; None for an unknown `builtin:NAME`."""
     if not name.startswith(PREFIX):
         return Path(name)
     shipped = (rules for rules in list_shipped_rules() if f"{PREFIX}{rules.name}" == name)
@@ -58,8 +55,9 @@ def find_source(name: str) -> Path | None:
 
 
 def find_meant_file(name: str) -> str:
-    """Return, as a question, which rule file was meant by a path that does not exist: one that
-    ships, or one beside it; "" where none is near.
+    """Return, as a question, the rule file that a missing path may mean; "" where none is near.
+
+    It is one that ships, or one in the same folder.
     """
     given = Path(name)
     shipped = find_close(
@@ -162,7 +160,7 @@ def decode_text(content: bytes, path: str) -> str | Diagnostic:
             "file/unreadable",
             f"{kind}, not text",
             Where(path),
-            "a model stands before -r, or after --model; here the rule file is meant",
+            "give the model before -r, or after --model; a rule file belongs here",
         )
     try:
         return content.decode("utf-8-sig")
@@ -177,9 +175,7 @@ def decode_text(content: bytes, path: str) -> str | Diagnostic:
 
 
 def _other_encoding(content: bytes) -> str | None:
-    """Return the encoding that a byte order mark, or a zero in every second byte, gives away; None
-    for others.
-    """
+    """Return the encoding that a byte order mark, or zeros in every second byte, show, or None."""
     marked = next((name for mark, name in _MARKS.items() if content.startswith(mark)), None)
     head = content[:_HEAD]
     halves = head[::2], head[1::2]

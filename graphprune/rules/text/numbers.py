@@ -98,9 +98,7 @@ def _whole(value: Any) -> int | None:
 
 
 def _meant_count(value: Any) -> str:
-    """Return what a value that is no count probably means: a comparison, a list, a number spelt
-    otherwise.
-    """
+    """Return what a value that is no count may mean: a comparison, a list, another spelling."""
     if isinstance(value, list) and value:
         return "write {in: [...]} for one of several"
     text = value.strip() if isinstance(value, str) else ""

@@ -1,6 +1,4 @@
-"""Regular expressions and globs of rule files and options, matched by RE2: the time grows with the
-length of the text, whatever the expression.
-"""
+"""Regular expressions and globs of rule files and options, matched by RE2 in linear time."""
 
 from __future__ import annotations
 
@@ -154,8 +152,7 @@ class Glob:
 
 
 def compile_glob(glob: str) -> Glob:
-    """Return the glob: `*` and `?` do not cross `::`, `**` does; `[a-c]` and `[!a-c]` are one
-    character.
+    """Return the glob: `*` and `?` do not cross `::`, `**` does; `[a-c]` is one character.
 
     Raises:
         RegexError: a range of letters runs backwards, or the glob is too long.

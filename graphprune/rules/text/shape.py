@@ -1,5 +1,4 @@
-"""What every mapping of a rule file has in common, as a pydantic model: unknown keys are faults,
-and nothing that is given may be empty.
+"""The base of all mappings of rule files, as a pydantic model: unknown and empty keys are faults.
 
 Each key carries its description (`Field(description=)`) and an example of its value in YAML
 (`examples=`): editors, messages and the reference of the language take them from there.
@@ -26,8 +25,9 @@ Form = Literal["example", "shown", "matcher"]
 
 
 class Fault(ValueError):
-    """One value is wrong; the message becomes `FIELD EXPECTATION, got VALUE`, or the expectation
-    alone where it says itself what it got (`says_all`).
+    """One value is wrong; the message becomes `FIELD EXPECTATION, got VALUE`.
+
+    With `says_all` it is the expectation alone, which then says what it got.
 
     Where there is no other help, `form` says how to show what is written instead: by the example of
     the key, not at all as the expectation shows it, or as a matcher.
@@ -58,8 +58,9 @@ class Fault(ValueError):
 def optional(
     description: str, example: str, *, alias: str | None = None, default: Any = None
 ) -> Any:
-    """Return a key that may be left out, but not be empty: an empty `name:` is a fault, not a
-    condition that is always true.
+    """Return a key that may be left out, but not be empty.
+
+    An empty `name:` is a fault, not a condition that is always true.
     """
     return Field(default=default, alias=alias, description=description, examples=[example])
 
@@ -77,7 +78,9 @@ class Shape(BaseModel):
         missing: What to say where a key is missing, if its example does not say enough.
     """
 
-    model_config = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, arbitrary_types_allowed=True, defer_build=True
+    )
 
     meant: ClassVar[Mapping[str, str]] = {}
     missing: ClassVar[Mapping[str, str]] = {}

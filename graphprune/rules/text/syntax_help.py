@@ -37,10 +37,7 @@ _BY_PROBLEM = (
     ("found unexpected ':'", "put quotes around text that holds a colon"),
     (
         "block end",
-        (
-            "indent this line as much as those that it stands beside; keys of one mapping begin in"
-            " one column"
-        ),
+        ("indent this line like its neighbours; keys of one mapping begin in one column"),
     ),
     (
         "but found '<stream end>'",
@@ -50,7 +47,7 @@ _BY_PROBLEM = (
         "expected the node content",
         "write a value here, or put quotes around text that begins with a sign",
     ),
-    ("document start", "only one value stands at the top: a mapping with 'version' and 'rules'"),
+    ("document start", "a file holds one value: a mapping with 'version' and 'rules'"),
     ("block scalar", "after '|' or '>' the text begins on the next line, indented"),
     ("directive", "a line must not begin with '%'; put quotes around text"),
     ("tag", "put quotes around text that begins with '!'"),
@@ -62,9 +59,7 @@ _SIGN = re.compile(r"found character '(.)' that cannot start any token")
 
 @dataclass(frozen=True, slots=True)
 class SyntaxFault:
-    """A fault of YAML: line and column from 0, None where nobody knows them; what is wrong; the way
-    out.
-    """
+    """A syntax error of YAML: line and column from 0 (None if unknown), the problem, the help."""
 
     mark: tuple[int, int] | None
     problem: str
@@ -72,8 +67,9 @@ class SyntaxFault:
 
 
 def explain_syntax(err: MarkedYAMLError, lines: list[str]) -> SyntaxFault:
-    """Return what is wrong with a text, given line by line, which the parser refused with `err`;
-    open brackets and quotes are told where they begin.
+    """Return what is wrong with a text that the parser refused with `err`.
+
+    `lines` are the lines of the text. Open brackets and quotes are reported where they begin.
     """
     problem = " ".join(str(err.problem or err.context or "damaged text").split())
     mark, opened = _at(err.problem_mark or err.context_mark), _at(err.context_mark)
@@ -103,7 +99,7 @@ def explain_syntax(err: MarkedYAMLError, lines: list[str]) -> SyntaxFault:
         return SyntaxFault(
             mark,
             problem,
-            "entries with commas between them stand in braces: {key: value, key: value}",
+            "write entries with commas between them in braces: {key: value, key: value}",
         )
     sign = _SIGN.search(problem)
     if sign is not None:

@@ -76,7 +76,7 @@ def parse_bool(value: Any) -> bool:
             "value/type",
             "must be true or false",
             (
-                f"write {word}, without quotes; yes, no, on and off are texts in YAML 1.2"
+                f"write {word}, without quotes; yes, no, on and off are strings in YAML 1.2"
                 if word
                 else ""
             ),
@@ -89,7 +89,7 @@ def parse_true(value: Any) -> bool:
     if value is not True:
         is_yes = isinstance(value, str) and _TRUTHS.get(value.strip().lower()) == "true"
         help = (
-            "write 'keep: true', without quotes; yes and on are texts in YAML 1.2"
+            "write 'keep: true', without quotes; yes and on are strings in YAML 1.2"
             if is_yes
             else "delete the rule if its layers may be pruned"
         )
@@ -123,8 +123,9 @@ def parse_variable(value: Any) -> str | int | float | bool:
 def parse_choice(
     value: Any, choices: Sequence[str], meant: Mapping[str, str], about: str = ""
 ) -> Any:
-    """Return one of these words; `meant` says what to write instead of other words, `about` what
-    the words mean.
+    """Return `value` if it is one of these words.
+
+    `meant` says what to write instead of other words, `about` what the words mean.
 
     Example:
         >>> try:

@@ -1,6 +1,4 @@
-"""Text of a rule file to plain values, with the place of every key and value. YAML 1.2, and JSON,
-which reads the same way.
-"""
+"""Text of a rule file (YAML 1.2 or JSON) to plain values, with the place of every key and value."""
 
 from __future__ import annotations
 
@@ -144,8 +142,9 @@ class _Conversion:
             self.open.discard(id(node))
 
     def entries(self, node: MappingNode, path: Path) -> Iterator[tuple[str, Node]]:
-        """Yield the entries with a usable key that stands once; those of a merge key too, so that
-        nothing else is said to be missing.
+        """Yield the entries whose key is text, each key once.
+
+        Those of a merge key are included, so that nothing else is reported as missing.
         """
         seen: set[Hashable] = set()
         merged: list[tuple[Node, Node]] = []
@@ -162,8 +161,8 @@ class _Conversion:
                     "key/unknown",
                     "merge keys '<<' are not part of rule files",
                     key,
-                    "what rules share stands under 'defaults', a matcher that several use under"
-                    " 'selectors', to be named with 'use'",
+                    "write shared fields under 'defaults', and shared matchers under 'selectors',"
+                    " to name them with 'use'",
                 )
                 parts = value.value if isinstance(value, SequenceNode) else [value]
                 merged += [
@@ -173,7 +172,7 @@ class _Conversion:
                 first = self.keys[(*path, name)]
                 self.fault(
                     "yaml/duplicate-key",
-                    f"the key {name!r} stands twice in one mapping",
+                    f"the key {name!r} appears twice in one mapping",
                     key,
                     f"first at {first}; delete or rename one",
                 )
@@ -188,8 +187,9 @@ class _Conversion:
                 yield key.value, value
 
     def text_of(self, node: ScalarNode) -> str:
-        """Return the text of a scalar; a half of a surrogate pair that stands alone is a fault, as
-        no file and no page can hold it.
+        """Return the text of a scalar, with whole surrogate pairs joined.
+
+        Half a pair is a fault, as no file in UTF-8 can hold it.
         """
         whole = _PAIRS.sub(
             lambda pair: pair[0].encode("utf-16", "surrogatepass").decode("utf-16"), node.value
@@ -235,9 +235,7 @@ class _Conversion:
         )
 
     def written(self, path: Path) -> Where:
-        """Return the place where the value at `path` is written: of what an alias repeats, that of
-        the alias's key or list.
-        """
+        """Return the place where the value at `path` is written; of an aliased one, the alias."""
         found = Where(self.file, 1, 1)
         for length in range(1, len(path) + 1):
             where = self.keys.get(path[:length]) or self.values.get(path[:length])

@@ -30,9 +30,7 @@ class EachSatisfies:
 
 @dataclass(frozen=True, slots=True)
 class Covers:
-    """Every path from the model's inputs forward, or from its outputs backward, meets a layer of
-    the set.
-    """
+    """Every path from the inputs forward, or the outputs backward, meets a layer of the set."""
 
     start: Literal["inputs", "outputs"]
     by: Matcher
@@ -63,8 +61,9 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class CheckOutcome:
-    """What came of one check: `pass`, `warn` (it failed, and that is no error) or `fail`; the
-    diagnostic says why.
+    """The outcome of one check; the diagnostic says why it failed.
+
+    `warn` is a failure with severity `warn`.
     """
 
     id: str

@@ -1,6 +1,4 @@
-"""Custom layers that rule files teach: which of their weights may be pruned, and what the axes
-mean.
-"""
+"""Custom layers that rule files describe: their prunable weights, and the meaning of the axes."""
 
 from __future__ import annotations
 
@@ -37,17 +35,20 @@ class CustomLayer:
 
 
 def teach_layers(graph: LayerGraph, table: Sequence[CustomLayer]) -> LayerGraph:
-    """Return the graph in which the custom layers of `table` have names, axes and prunable tensors;
-    teaching twice changes nothing more.
+    """Return the graph with names, axes and prunable tensors for the custom layers of `table`.
+
+    Applying it twice changes nothing more.
 
     Of a class that says itself what to prune (`PrunableLayer`), what the table says counts: its
     weights may be pruned and no others.
     """
+    if not table:
+        return graph
     known = {custom.type: custom for custom in table}
     taught = {
         address: replace(layer, tensors=_taught(layer, known[layer.type]))
         for address, layer in graph.layers.items()
-        if _is_custom(layer) and layer.type in known
+        if layer.type in known and _is_custom(layer)
     }
     return replace(graph, layers=MappingProxyType({**graph.layers, **taught})) if taught else graph
 
@@ -56,6 +57,8 @@ def taught_zeros(
     before: LayerGraph, after: LayerGraph, zeros: Mapping[tuple[str, str], int]
 ) -> Mapping[tuple[str, str], int]:
     """Return measured zeros under the names that teaching gave the tensors."""
+    if after is before:
+        return zeros
     renamed = {
         (address, old.name): new.name
         for address, layer in after.layers.items()
@@ -83,18 +86,15 @@ def stored_names(graph: LayerGraph) -> Mapping[tuple[str, str], str]:
 
 
 def find_layer_faults(graph: LayerGraph, table: Sequence[CustomLayer]) -> Iterator[Diagnostic]:
-    """Yield what `table` says of the layers of a taught graph that is not so, once a type; and a
-    warning for a type that looks misspelt.
+    """Yield the faults of `table` against a taught graph, once a type.
+
+    A type that looks misspelt is a warning.
     """
-    types = {layer.type for layer in graph.layers.values() if _is_custom(layer)}
+    layers = [layer for layer in graph.layers.values() if table and _is_custom(layer)]
+    types = {layer.type for layer in layers}
     for custom in table:
         layer = next(
-            (
-                layer
-                for layer in graph.layers.values()
-                if layer.type == custom.type and _is_custom(layer) and layer.tensors
-            ),
-            None,
+            (layer for layer in layers if layer.type == custom.type and layer.tensors), None
         )
         if layer is not None:
             yield from _tensor_faults(layer, custom)
@@ -124,8 +124,9 @@ def _taught(layer: Layer, custom: CustomLayer) -> tuple[Tensor, ...]:
 
 
 def _labels(names: Sequence[str], listed: Sequence[str]) -> dict[str, str]:
-    """Return what `listed` calls the weights that `names` only number, layer inside by layer
-    inside: the first of `a` is `a.0`, however it is called.
+    """Return the names in `listed` of the weights that `names` only number.
+
+    Each inner layer has its own numbers: the first weight of `a` is `a.0`.
 
     Example:
         >>> _labels(["0", "a.0", "a.1"], ["a.kernel", "a.bias", "scale"])

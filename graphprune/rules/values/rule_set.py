@@ -94,9 +94,7 @@ class Budget:
 
     @classmethod
     def of_threshold(cls, threshold: float, where: Where) -> Budget:
-        """Return the budget that a rule with a `threshold` of its own stands for: every tensor
-        loses the weights below it.
-        """
+        """Return the budget of a rule with a `threshold`: tensors lose the weights below it."""
         return cls(f"|w| < {threshold:g}", 0.0, "threshold", where=where, threshold=threshold)
 
     def __str__(self) -> str:
@@ -148,8 +146,7 @@ class Prune:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule: which layers (`matcher`), what to do (`action`), and how many layers must match
-    (`expect`).
+    """One rule: which layers (`matcher`), the action, and how many layers must match (`expect`).
 
     `overrides` are the ids of the rules that it beats, those that they beat in turn included.
     """
@@ -216,9 +213,7 @@ class RuleSet:
 
     @property
     def reads_weights(self) -> bool:
-        """Whether a matcher looks at measured zeros, so that the plan depends on the values in the
-        file.
-        """
+        """Whether a matcher tests measured zeros, so that the plan depends on stored values."""
         written = [rule.matcher for rule in self.rules] + [
             selector.of for selector in self.selectors
         ]

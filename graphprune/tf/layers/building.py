@@ -26,8 +26,9 @@ _INFER = "_infer_output_signature"
 
 
 def foresee_outputs(source: Layer, clone: Layer, inner: Layer) -> None:
-    """Let the first call of `clone` in a functional model return tensors like those that `source`
-    returned, where the class and the inputs allow it.
+    """Let the first call of `clone` return tensors like those that `source` returned.
+
+    It applies in functional models, if the class and the inputs allow it.
 
     Args:
         source: A layer of a functional model; it may be in a pruning wrapper.
@@ -86,9 +87,7 @@ def _specs(inputs: Any) -> list[tf.TypeSpec | None]:
 
 @contextmanager
 def spectral_layers_buildable() -> Iterator[None]:
-    """Let SpectralNormalization build with the InputSpec of its own package, whatever `tf.keras`
-    is; nothing else sees a change.
-    """
+    """Let SpectralNormalization build with the InputSpec of tf_keras, whatever `tf.keras` is."""
     before = spectral_normalization.tf
     spectral_normalization.tf = _TensorFlowOfTfKeras(before)
     try:

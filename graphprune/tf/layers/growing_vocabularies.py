@@ -1,5 +1,7 @@
-"""Layers whose vocabulary grows while they run: Keras builds them from no file, and their
-`get_config` does not give what their constructor takes.
+"""Layers whose vocabulary grows while they run.
+
+Keras cannot rebuild them from a file, since their `get_config` does not return what their
+constructor takes.
 """
 
 from __future__ import annotations
@@ -20,8 +22,9 @@ GROWING = (DynamicEmbedding, DynamicLookup)
 
 
 def constructor_arguments(layer: Layer) -> dict[str, Any]:
-    """Return what builds a layer like this one: the vocabulary as a tensor, and without the unknown
-    words that `get_config` counts as known.
+    """Return the constructor arguments of a layer like this one.
+
+    The vocabulary is a tensor, without the unknown words that `get_config` counts as known.
     """
     config = layer.get_config()
     own = {"initial_vocabulary": tf.constant(config["initial_vocabulary"])}

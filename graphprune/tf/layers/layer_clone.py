@@ -29,8 +29,9 @@ _OWN_PACKAGES = ("tf_keras", "keras", "graphprune", "tensorflow", "builtins", "n
 
 
 def clone_layer(layer: Layer, address: str) -> Layer:
-    """Return a new, unbuilt layer like `layer`; its classes and functions come from the live layer,
-    so nothing needs registering.
+    """Return a new, unbuilt layer like `layer`.
+
+    Its classes and functions come from the live layer, so nothing needs registering.
 
     A Lambda gets the same function object: its code is never written out and read back.
 
@@ -65,8 +66,9 @@ def _clone(layer: Layer, address: str) -> Layer:
 
 
 def copy_state(source: Layer, target: Layer) -> None:
-    """Give `target` the weights of `source`, a layer of the same class and config, and its tables
-    (vocabularies).
+    """Copy weights and tables (vocabularies) from `source` to `target`.
+
+    Both are layers of the same class and config.
     """
     for old, new in zip(source.weights, target.weights, strict=True):
         if isinstance(old, tf.Variable):  # or a handle on a table, which is copied below
@@ -87,8 +89,9 @@ def copy_state(source: Layer, target: Layer) -> None:
 
 @contextmanager
 def without_random_values() -> Iterator[None]:
-    """Let variables that Keras would fill with random numbers begin with whatever memory holds, for
-    a clone that gets its values from another model.
+    """Leave variables uninitialized that Keras would fill with random numbers.
+
+    It is for a clone that gets its values from another model.
 
     Constants stay as they are, and so do initializers of the user's own.
     """
@@ -104,8 +107,9 @@ def without_random_values() -> Iterator[None]:
 
 
 def _empty(shape: Any, dtype: Any = None, **_: Any) -> tf.Tensor:
-    """Return a tensor of this shape that was never written, so that its memory costs nothing until
-    it is replaced.
+    """Return an uninitialized tensor of this shape.
+
+    Its memory costs nothing until it is replaced.
     """
     return tf.raw_ops.Empty(
         shape=tf.TensorShape(shape).as_list(),
@@ -115,8 +119,9 @@ def _empty(shape: Any, dtype: Any = None, **_: Any) -> tf.Tensor:
 
 
 def finalize(layer: Layer) -> None:
-    """Let every layer in `layer` work out what it derives from its weights: the bins of a
-    Discretization, the constants of a Normalization.
+    """Let every layer in `layer` compute what it derives from its weights.
+
+    Those are the bins of a Discretization, the constants of a Normalization.
     """
     for part in layer._flatten_layers():
         part.finalize_state()
@@ -132,8 +137,9 @@ def _clone_lambda(layer: Layer) -> Layer:
 
 
 def _config_with_functions(layer: Layer) -> dict[str, Any]:
-    """Return the layer's config with the user's own functions (an activation) as they are, not by
-    name or bytecode, and as its constructor takes it.
+    """Return the layer's config as its constructor takes it, with the user's functions as objects.
+
+    They are not given by name or bytecode.
 
     The initializers of Keras's own layers are there as new objects, since finding a class by its
     serialized name takes longer than the rest of a layer's constructor.
@@ -155,9 +161,7 @@ def _is_of_keras(value: object) -> bool:
 
 
 def _live_objects(layer: Layer) -> dict[str, Any]:
-    """Return the user's own classes and functions in a layer and the layers in it, by the names
-    that configs use.
-    """
+    """Return the user's own classes and functions in a layer, by the names that configs use."""
     found: dict[str, Any] = {}
     for part in layer._flatten_layers():
         for value in (part, *vars(part).values()):

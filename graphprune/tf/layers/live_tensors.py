@@ -1,5 +1,6 @@
-"""What is known of the weights of a live layer: from the table of built-in layers, and from custom
-layers that say themselves what to prune.
+"""The weights of a live layer: names, shapes, values.
+
+They are known from the table of built-in layers, and from custom layers that name what to prune.
 """
 
 from __future__ import annotations
@@ -24,8 +25,7 @@ from graphprune.tf.layers.stored_names import attribute_paths, kept_names, names
 
 
 def prunable_names(layer: Layer) -> tuple[str, ...]:
-    """Return the names of the weights that may be pruned, in storage order; none for layers of
-    which nothing is known.
+    """Return the names of the weights that may be pruned, in storage order; empty if unknown.
 
     Layers of the table need not be built; a `PrunableLayer` must be, and until then has no names.
 
@@ -43,8 +43,9 @@ def prunable_names(layer: Layer) -> tuple[str, ...]:
 
 
 def holds_prunable_layer(layer: Layer) -> bool:
-    """Return whether this is a `PrunableLayer`, or a layer of Keras around one (RNN around a cell):
-    what to prune in it is known once it was called.
+    """Return whether this is a `PrunableLayer`, or a layer of Keras around one (RNN around a cell).
+
+    What to prune in it is known once it was called.
     """
     if isinstance(layer, PrunableLayer):
         return True
@@ -54,8 +55,9 @@ def holds_prunable_layer(layer: Layer) -> bool:
 
 
 def tensor_facts(layer: Layer, asked: Collection[str] = ()) -> tuple[TensorFacts, ...]:
-    """Return name, shape and dtype of a built layer's weights; `asked` are names that others use
-    for weights of a custom layer, as in `names_like`.
+    """Return name, shape and dtype of a built layer's weights.
+
+    `asked` are names that others use for weights of a custom layer, as in `names_like`.
     """
     kept = kept_names(layer)
     named = dict(named_weights(layer, asked))
@@ -64,9 +66,7 @@ def tensor_facts(layer: Layer, asked: Collection[str] = ()) -> tuple[TensorFacts
 
 
 def tensor_zeros(layer: Layer, asked: Collection[str] = ()) -> dict[str, int]:
-    """Return how many values are zero in each of a built layer's weights, by the names of
-    `tensor_facts`.
-    """
+    """Return the number of zeros in each of a built layer's weights, by name as `tensor_facts`."""
     return {
         name: int(tf.size(weight) - tf.math.count_nonzero(weight, dtype=tf.int32))
         for name, weight in named_weights(layer, asked)
@@ -75,8 +75,9 @@ def tensor_zeros(layer: Layer, asked: Collection[str] = ()) -> dict[str, int]:
 
 
 def weight_names(layer: Layer) -> tuple[str, ...]:
-    """Return the names of all weights of a built custom layer, in the order of `layer.weights`;
-    none for layers of the table.
+    """Return the names of all weights of a built custom layer, in the order of `layer.weights`.
+
+    Empty for layers of the table.
     """
     known = known_class(class_entry(type(layer)))
     is_told = known is not None and (known.has_fixed_weights or _known_weights(layer) is not None)
@@ -88,8 +89,10 @@ def weight_names(layer: Layer) -> tuple[str, ...]:
 
 
 def named_weights(layer: Layer, asked: Collection[str] = ()) -> list[tuple[str, tf.Variable]]:
-    """Return the weights with their names: of the table; else of the layer's file; else of
-    variables, or of attributes where those are not unique.
+    """Return the weights with their names.
+
+    They are named by the table; else by the layer's file; else by variables, or by attributes if
+    variable names are not unique.
 
     What a layer itself says is to be pruned is named by its attributes.
     """
@@ -134,8 +137,9 @@ def _bare_name(weight: tf.Variable) -> str:
 
 
 def _shape(weight: tf.Variable) -> tuple[int, ...]:
-    """Return the shape of a variable's value; what a layer collects from data has none before it
-    has a value.
+    """Return the shape of a variable's value.
+
+    What a layer collects from data has no static shape before it has a value.
     """
     return tuple(weight.shape if weight.shape.is_fully_defined() else weight.numpy().shape)
 
@@ -151,8 +155,10 @@ def is_builtin_layer(layer: Layer) -> bool:
 
 
 def _known_weights(layer: Layer) -> tuple[Weight, ...] | None:
-    """Return what the table says; the config is not asked for where the class says it all (of a
-    Lambda, Keras cannot always describe the function).
+    """Return what the table says of the weights; None for unknown classes.
+
+    The config is read only if the class alone does not decide: Keras cannot always describe the
+    function of a Lambda.
     """
     known = known_class(class_entry(type(layer)))
     if known is None or known.has_no_weights:
@@ -161,9 +167,7 @@ def _known_weights(layer: Layer) -> tuple[Weight, ...] | None:
 
 
 def bare_names(layer: Layer) -> list[str]:
-    """Return the names of a layer's variables without what stands before them, in the order of
-    `layer.weights`.
-    """
+    """Return the names of a layer's variables without scopes, in the order of `layer.weights`."""
     return [_bare_name(weight) for weight in variables_of(layer)]
 
 
@@ -195,8 +199,9 @@ def _own_names(layer: Any) -> tuple[str, ...]:
 
 
 def find_weight(layer: Layer, name: str) -> tf.Variable:
-    """Return the variable that the table of layers calls `name` in a built layer: `kernel`,
-    `forward_layer.kernel`, `query.kernel`, `cells.0.kernel`.
+    """Return the variable of a built layer that the table of layers calls `name`.
+
+    Such as `kernel`, `forward_layer.kernel`, `query.kernel`, `cells.0.kernel`.
 
     In a custom layer that is the name in its file, of an attribute, or the variable's own,
     whichever `tensor_facts` gives it.
@@ -217,8 +222,9 @@ def find_weight(layer: Layer, name: str) -> tf.Variable:
 
 
 def _ways(layer: Layer) -> tuple[Callable[[Layer, str], tf.Variable | None], ...]:
-    """Return how a name is looked up, the first way first; a layer that says itself what to prune
-    has its attributes before the names of its file.
+    """Return the ways to look up a name, in order.
+
+    A layer that names what to prune is searched by attribute before the names of its file.
     """
     kept = kept_names(layer)
     if isinstance(layer, PrunableLayer):
@@ -261,8 +267,9 @@ def _find_by_variable(layer: Layer, name: str) -> tf.Variable | None:
 
 
 def _find_part(owner: Any, part: str) -> Any:
-    """Return what `part` of a weight's name stands for: an item of a list, or an attribute of a
-    layer or of its cell; None if there is none.
+    """Return the object that `part` of a weight's name refers to, or None.
+
+    It is an item of a list, or an attribute of a layer or of its cell.
     """
     if part.isdecimal():
         return owner[int(part)] if isinstance(owner, Sequence) and int(part) < len(owner) else None
@@ -272,9 +279,7 @@ def _find_part(owner: Any, part: str) -> Any:
 
 
 def unburied(error: Exception) -> Exception:
-    """Return the error marked in the ways of Keras and autograph to leave its text as it is, where
-    they would bury it in their own.
-    """
+    """Return the error, marked so that Keras and autograph leave its text as it is."""
     error._keras_call_info_injected = True  # type: ignore[attr-defined]
     error.ag_pass_through = True  # type: ignore[attr-defined]
     return error

@@ -1,6 +1,4 @@
-"""State of optimizers that is not among their `variables`, so that no model file holds it:
-`_u_product` of Nadam, for one.
-"""
+"""Optimizer state outside `variables`, which no model file holds, such as `_u_product` of Nadam."""
 
 from __future__ import annotations
 
@@ -26,8 +24,9 @@ def listed_variables(optimizer: Any) -> list[tf.Variable]:
 
 
 def attribute_variables(optimizer: Any) -> dict[str, tf.Variable]:
-    """Return the variables that the optimizer's attributes hold, by attribute; those in lists and
-    dicts by `attribute/index`.
+    """Return the variables that the optimizer's attributes hold, by attribute.
+
+    Those in lists and dicts are named `attribute/index`.
     """
     attributes = vars(inner_optimizer(optimizer))
     return {
@@ -49,8 +48,9 @@ def hidden_variables(optimizer: Any) -> dict[str, tf.Variable]:
 
 
 def python_numbers(model: tf_keras.Model) -> dict[str, int | float]:
-    """Return the numbers that the model's optimizer has as attributes, by attribute, where Python
-    runs at each step.
+    """Return the numbers among the attributes of the optimizer of a model that runs eagerly.
+
+    By attribute.
 
     In a compiled step they are constants, which they became when it was traced: there what they are
     now says nothing.

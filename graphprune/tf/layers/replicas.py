@@ -1,5 +1,4 @@
-"""Models on several replicas (`tf.distribute`): whose variables there is one copy of for each
-replica.
+"""Models on several replicas (`tf.distribute`), where a variable has a copy for each replica.
 
 Training works under `MirroredStrategy`, `MultiWorkerMirroredStrategy` and `OneDeviceStrategy`:
 gradients are summed over the replicas, so weights stay equal on all of them, and masks chosen from
@@ -26,8 +25,9 @@ _SUPPORTED = (
 
 
 def copies(variable: Any) -> tuple[tf.Variable, ...]:
-    """Return the variables that hold a variable's values, one for each replica of this process; the
-    variable itself where it is not distributed.
+    """Return the copies of a variable, one for each replica of this process.
+
+    It is the variable itself if it is not distributed.
     """
     # under mixed precision, an AutoCastVariable around it
     bare = getattr(variable, "_variable", variable)
@@ -35,8 +35,9 @@ def copies(variable: Any) -> tuple[tf.Variable, ...]:
 
 
 def strategy_scope(model: tf_keras.Model) -> AbstractContextManager[Any]:
-    """Return the scope that a copy of `model` is made in: the one that the caller is in, or that of
-    the model's own strategy.
+    """Return the scope to make a copy of `model` in.
+
+    It is the scope that the caller is in, or that of the model's own strategy.
     """
     strategy = getattr(model, "_distribution_strategy", None)
     return nullcontext() if strategy is None or tf.distribute.has_strategy() else strategy.scope()

@@ -1,5 +1,6 @@
-"""The names of a custom layer's weights: one table that plans read from a file, and wrappers of the
-loaded model, go by.
+"""The names of a custom layer's weights.
+
+Plans that were read from a file and wrappers of the loaded model go by the same names.
 
 Each format names what a custom layer holds in its own way, because none of them knows the class:
 `.keras` files by attribute and number (`a.0`, `blocks.dense.0`), `.h5` files by the paths of
@@ -49,17 +50,16 @@ def variables_of(layer: Layer) -> list[tf.Variable]:
 def keep_names(
     layer: Layer, names: Sequence[str], listed: Sequence[str] = (), *, decided: bool = False
 ) -> None:
-    """Let a layer know the names of its weights, given in the order of `layer.weights`; names that
-    are not unique are none.
+    """Record the names of a layer's weights on it, in the order of `layer.weights`.
+
+    Names that are not unique are not recorded.
     """
     if names and len(set(names)) == len(names):
         setattr(layer, _ATTRIBUTE, StoredNames(tuple(names), tuple(listed), decided))
 
 
 def kept_names(layer: Layer) -> StoredNames | None:
-    """Return the names that the layer was given; None without any, or where they are not as many as
-    its weights.
-    """
+    """Return the recorded names; None without any, or if their number does not fit the weights."""
     found: StoredNames | None = getattr(layer, _ATTRIBUTE, None)
     return found if found is not None and len(found.names) == len(variables_of(layer)) else None
 
@@ -72,8 +72,9 @@ def copy_names(source: Layer, target: Layer) -> None:
 
 
 def names_in_format(layer: Layer, kind: str, stored: Sequence[str]) -> tuple[str, ...]:
-    """Return the names that a file of this format (`keras`, `h5`, `savedmodel`) has for a layer's
-    weights, in the order of `layer.weights`.
+    """Return the names that a file of this format has for a layer's weights.
+
+    In the order of `layer.weights`; the formats are `keras`, `h5` and `savedmodel`.
 
     Args:
         layer: The layer, loaded from the file.
@@ -93,8 +94,9 @@ def names_in_format(layer: Layer, kind: str, stored: Sequence[str]) -> tuple[str
 
 
 def names_like(layer: Layer, asked: Collection[str]) -> tuple[str, ...]:
-    """Return the names of all weights of a layer, in the way in which `asked` are names of them: by
-    attribute, place in a `.keras` file, or variable.
+    """Return the names of all weights of a layer, in the style of `asked`.
+
+    Names can be attributes, places in a `.keras` file, or variable names.
 
     Nothing where they are names in none of these ways.
     """
@@ -112,8 +114,9 @@ def names_like(layer: Layer, asked: Collection[str]) -> tuple[str, ...]:
 
 
 def places_of(layer: Layer, names: Sequence[str]) -> dict[str, list[str]]:
-    """Return where `.keras` files and SavedModels have the weights of these names, by format, where
-    that is not under the same names.
+    """Return where `.keras` files and SavedModels have the weights of these names, by format.
+
+    A format is left out if it uses the same names.
     """
     found = {"keras": keras_places(layer), "savedmodel": tracked_paths(layer)}
     return {
@@ -124,16 +127,16 @@ def places_of(layer: Layer, names: Sequence[str]) -> dict[str, list[str]]:
 
 
 def attribute_paths(layer: Layer) -> tuple[str, ...]:
-    """Return the attributes that lead to each weight (`a.kernel`); nothing where one is in no
-    attribute.
-    """
+    """Return the attribute path of each weight (`a.kernel`); empty if one has none."""
     found = [find_path(layer, weight) for weight in variables_of(layer)]
     return () if None in found else tuple(str(path) for path in found)
 
 
 def tracked_paths(layer: Layer) -> tuple[str, ...]:
-    """Return where a SavedModel has each weight: the nearest path of what TensorFlow tracks, which
-    knows a variable by its own name before its attribute.
+    """Return where a SavedModel has each weight.
+
+    It is the nearest path of what TensorFlow tracks, which knows a variable by its own name before
+    its attribute.
     """
     paths: dict[int, str] = {}
     waiting: deque[tuple[str, Any]] = deque([("", layer)])
@@ -152,9 +155,7 @@ def tracked_paths(layer: Layer) -> tuple[str, ...]:
 
 
 def keras_places(layer: Layer) -> tuple[str, ...]:
-    """Return where a `.keras` file has each weight, below the layer (`a.0`); nothing where one is
-    in none of its attributes.
-    """
+    """Return where a `.keras` file has each weight, below the layer (`a.0`); empty if unknown."""
     places = {id(variable): place for place, variable in _walk(layer, "", set())}
     found = [places.get(id(variable)) for variable in variables_of(layer)]
     return () if None in found else tuple(str(place) for place in found)
@@ -187,8 +188,9 @@ def _walk_container(container: Any, path: str, seen: set[int]) -> Iterator[tuple
 
 
 def _tracked_names(layer: Layer, stored: Sequence[str]) -> tuple[str, ...]:
-    """Return for each weight the one of `stored`, which are paths of what TensorFlow tracks, that
-    leads to it; nothing where one leads nowhere.
+    """Return for each weight the one of `stored` that leads to it; empty if one leads nowhere.
+
+    The names are paths of what TensorFlow tracks.
     """
     by_variable = {id(_follow(layer, name)): name for name in stored}
     found = [by_variable.get(id(variable)) for variable in variables_of(layer)]
@@ -203,9 +205,7 @@ def _follow(layer: Layer, name: str) -> Any:
 
 
 def _variable_paths(layer: Layer) -> tuple[str, ...]:
-    """Return the names of variables below the layer's own, as an `.h5` file that was saved now
-    would have them.
-    """
+    """Return the names of variables below the layer's own, as an `.h5` file saved now has them."""
     paths = (f"/{variable.name.split(':')[0]}" for variable in variables_of(layer))
     return tuple(
         (path.partition(f"/{layer.name}/")[2] or path[1:]).replace("/", ".") for path in paths

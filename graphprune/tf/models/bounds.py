@@ -1,5 +1,4 @@
-"""Bounds on what a config lets Keras allocate while it builds a model: no more than the file's own
-weights explain.
+"""Bounds on what a config lets Keras allocate: no more than the file's own weights explain.
 
 A config of a few bytes may ask for a Dense of 10 ** 9 units, an LSTM unrolled over 10 ** 6 steps,
 or a state for a batch of 10 ** 9. A real file holds the weights that its config asks for, so the
@@ -36,9 +35,7 @@ MAX_STEPS = 10_000
 
 @contextmanager
 def growth_bounded(archive: Archive) -> Iterator[None]:
-    """Raise an ArchiveError where building the model would allocate far more than its file
-    explains.
-    """
+    """Raise an ArchiveError if building the model allocates far more than its file explains."""
     budget = _Budget(archive)
     patched: list[tuple[Any, str, Callable[..., Any]]] = [
         (base_layer_utils, "make_variable", _bounded_variable(budget)),

@@ -1,5 +1,6 @@
-"""Building of models, also those that `tf_keras.models.load_model` refuses, runs or reads wrongly:
-odd names, SavedModel folders, old dialects of `.h5`.
+"""Building of models, also those that `tf_keras.models.load_model` refuses or reads wrongly.
+
+Those are models with odd names, SavedModel folders, and old dialects of `.h5`.
 """
 
 from __future__ import annotations
@@ -44,8 +45,9 @@ from graphprune.wrapper_names import is_state
 
 
 def load_zip(archive: Archive, *, compiled: bool) -> tf_keras.Model:
-    """Return the model of a `.keras` file, built from the config that was checked; Keras itself
-    would read the file's once more.
+    """Return the model of a `.keras` file, built from the config that was checked.
+
+    Keras itself would read the config from the file again.
 
     Raises:
         ArchiveError: the zip holds more than it should.
@@ -95,9 +97,7 @@ def _scale_loss_as_saved(model: tf_keras.Model, zipped: OpenedZip) -> None:
 
 
 class _Weights:
-    """The open weights as Keras asks for them: by the place of an object in the model (`H5IOStore`,
-    tf_keras/src/saving/saving_lib.py).
-    """
+    """The open weights by place in the model, like Keras's `H5IOStore` (saving_lib.py)."""
 
     def __init__(self, file: h5py.File) -> None:
         self._file = file
@@ -108,8 +108,9 @@ class _Weights:
 
 
 def _build_until_2_14(archive: Archive, *, compiled: bool) -> tf_keras.Model:
-    """Return the model of a `.keras` file of TensorFlow 2.12 to 2.14, which names modules and
-    groups of weights that no later Keras has.
+    """Return the model of a `.keras` file of TensorFlow 2.12 to 2.14.
+
+    It names modules and groups of weights that no later Keras has.
     """
     model = _build({key: archive.config[key] for key in ("class_name", "config")})
     _check_vocabularies(
@@ -163,8 +164,9 @@ def _load_in_order(archive: Archive, texts: Mapping[str, str], *, compiled: bool
 
 
 def _other_orders_when_built(archive: Archive) -> dict[str, list[str]]:
-    """Return what `_other_orders` says of the model without weights; nothing where it cannot be
-    built, of which Keras's own error says more.
+    """Return `_other_orders` of the model without weights; empty if it cannot be built.
+
+    Keras's own error then says more.
     """
     try:
         return _other_orders(archive, _build(archive.config))
@@ -183,8 +185,9 @@ def _build(config: Mapping[str, Any]) -> tf_keras.Model:
 
 
 def _other_orders(archive: Archive, model: tf_keras.Model) -> dict[str, list[str]]:
-    """Return, for each layer of the model that lists its variables in another order than the file,
-    the file's names in the layer's order.
+    """Return the file's names in the layer's order, for layers with another order than the file.
+
+    Only layers of the model that list the same variables count.
     """
     orders = {}
     for layer in model.layers:
@@ -198,15 +201,17 @@ def _other_orders(archive: Archive, model: tf_keras.Model) -> dict[str, list[str
 
 
 def _plain_name(name: str) -> str:
-    """Return a variable's name without the number that Keras gives to the cell inside a recurrent
-    layer, another one in each process.
+    """Return a variable's name without the number that Keras gives to a recurrent layer's cell.
+
+    It is another one in each process.
     """
     return re.sub(r"_cell_\d+/", "_cell/", name)
 
 
 def build_saved_model(archive: Archive, *, compiled: bool) -> tf_keras.Model:
-    """Return the model of a SavedModel folder, built from its Keras config, with the weights of its
-    checkpoint; nothing of its graph is run.
+    """Return the model of a SavedModel folder, built from its Keras config.
+
+    The weights come from its checkpoint; nothing of its graph is run.
 
     Raises:
         ArchiveError: weights are missing, do not fit, or are in a form that is not read.
@@ -235,8 +240,9 @@ def build_saved_model(archive: Archive, *, compiled: bool) -> tf_keras.Model:
 
 
 def _check_vocabularies(model: tf_keras.Model, archive: Archive, place: str) -> None:
-    """Raise where a lookup layer had learned its vocabulary, which the file keeps in a `place` that
-    is not read; by its config alone it would be empty.
+    """Raise if a lookup layer learned its vocabulary, which the file keeps where it is not read.
+
+    `place` says where and what to do; by its config alone the vocabulary would be empty.
     """
     lookups = (
         (address, part)
@@ -273,8 +279,9 @@ def _own_variables(layer: PruneLowMagnitude) -> Mapping[str, Any]:
 
 
 def _assign_layer(layer: Layer, weights: ModelWeights, address: str) -> None:
-    """Set the weights of a layer; they are found by name, or by order and shape where a layer has
-    several of one name (Bidirectional).
+    """Set the weights of a layer.
+
+    They are found by name, or by order and shape if several have one name (Bidirectional).
     """
     located = weights.tensors.get(address, {})
     names = [name for name in located if not is_state(name)]
@@ -299,8 +306,9 @@ def _assign_layer(layer: Layer, weights: ModelWeights, address: str) -> None:
 
 
 def _names_in_custom_layer(layer: Layer, kind: str, stored: Sequence[str]) -> tuple[str, ...]:
-    """Return the file's names of a custom layer's weights, in the order of the layer; nothing for
-    layers of Keras, or where they do not fit.
+    """Return the file's names of a custom layer's weights, in the order of the layer.
+
+    Empty for layers of Keras, or if they do not fit.
     """
     kept = kept_names(layer)
     if kept is not None and set(kept.names) == set(stored):

@@ -39,8 +39,9 @@ def to_tflite(model: tf_keras.Model) -> bytes:
 
 
 def write_model(model: tf_keras.Model, path: str | Path) -> None:
-    """Write `model` in the format that the end of the name says: `.keras`, `.h5`, `.tflite`, or a
-    SavedModel folder where there is none.
+    """Write `model` in the format that the suffix of the path names.
+
+    `.keras`, `.h5`, `.tflite`, or a SavedModel folder without a suffix.
 
     Raises:
         OutputError: the suffix names no format, or the model cannot be written.
@@ -63,8 +64,9 @@ def save_tflite(model: tf_keras.Model, path: str | Path) -> None:
 
 
 def write_saved_model(model: tf_keras.Model, path: str | Path) -> None:
-    """Write `model` as a SavedModel folder that Keras loads again, whole or not at all; a
-    SavedModel at `path` is replaced.
+    """Write `model` as a SavedModel folder that Keras loads again, whole or not at all.
+
+    A SavedModel at `path` is replaced.
 
     Raises:
         OutputError: something else stands at `path`, or the folder cannot be written.

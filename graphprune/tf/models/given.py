@@ -1,6 +1,4 @@
-"""The user's own classes and functions: those handed over, and those that the user's imports
-registered with Keras.
-"""
+"""The user's own classes and functions, given as arguments or registered with Keras."""
 
 from __future__ import annotations
 
@@ -50,8 +48,9 @@ KINDS: tuple[tuple[type, str], ...] = (
 
 
 def named_as_given(custom_objects: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the user's objects with copies of the functions that have another name of their own,
-    which Keras then writes under the name that they were given by.
+    """Return the user's objects, with functions renamed to the names that they were given by.
+
+    Functions with another name are copied; Keras writes the copies under the given name.
 
     So a model file that names its activation `<lambda>` goes on doing so in every file that is
     written of it, and whoever served the original serves those in the same way. A lambda itself
@@ -87,9 +86,7 @@ def _renamed(function: types.FunctionType, name: str) -> types.FunctionType:
 
 
 def given_objects(custom_objects: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all that Keras finds by a name alone, as it looks them up: registered, in an open
-    scope, handed over.
-    """
+    """Return all that Keras finds by name alone: registered, in an open scope, or given."""
     scope = object_registration._THREAD_LOCAL_CUSTOM_OBJECTS.__dict__
     return {**object_registration._GLOBAL_CUSTOM_OBJECTS, **scope, **custom_objects}
 

@@ -27,8 +27,9 @@ from graphprune.errors import ArchiveError
 
 @contextmanager
 def names_guarded(place: str, given: Mapping[str, Any]) -> Iterator[None]:
-    """Let Keras find what the user gave and what is on the list, and raise an ArchiveError for
-    anything else.
+    """Let Keras find only what the user gave and what is on the list.
+
+    Raises an ArchiveError for anything else.
     """
     find, build = serialization_lib._retrieve_class_or_fn, legacy.deserialize_keras_object
     refused: list[ArchiveError] = []
@@ -103,8 +104,9 @@ def _guard_texts(
 
 
 def _registered(identifier: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
-    """Return whether an object is the user's by its registered name; the older lookup knows the
-    class name alone.
+    """Return whether an object is the user's by its registered name.
+
+    The older lookup knows the class name alone.
     """
     registered = identifier.get("registered_name")
     return (
@@ -147,8 +149,9 @@ def stuck_calls_refused(place: str) -> Iterator[None]:
 
 
 class _Created(OrderedDict):
-    """The layers made so far by name; true even when empty, so that Keras fills this one and not
-    another.
+    """The layers made so far by name.
+
+    It is true even when empty, so that Keras fills this dict and not another.
     """
 
     def __bool__(self) -> bool:
@@ -156,8 +159,10 @@ class _Created(OrderedDict):
 
 
 class _Layers(list):
-    """The layers of a config. Keras walks over them once to make them and then once for each round
-    of calls, in which at least one call must be made.
+    """The layers of a config.
+
+    Keras iterates once to make them, then once for each round of calls; a round must make at least
+    one call.
     """
 
     def __init__(self, layers: list[Any], created: _Created, place: str) -> None:

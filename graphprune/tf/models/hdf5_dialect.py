@@ -1,5 +1,4 @@
-"""What Keras leaves out of `.h5` files or cannot read back from them, mended where graphprune
-writes and reads them.
+"""Repairs of what Keras leaves out of `.h5` files or cannot read back from them.
 
 - A function of the user's (`activation=swish_2`) is written as an object of class `function`, which
   the reader of `.h5` files then looks up under that name (tf_keras/src/activations.py, `serialize`;
@@ -35,8 +34,9 @@ _SETTINGS = frozenset(_DEFAULTS)
 
 
 def complete_texts(model: tf_keras.Model, file: h5py.File) -> None:
-    """Rewrite the configs in a file that Keras has just written of `model`, where it could not read
-    them back or left something out.
+    """Rewrite the configs in a file that Keras has just written of `model`.
+
+    It adds what Keras left out, and changes what Keras could not read back.
     """
     config = json.loads(file.attrs["model_config"])
     named = rebuild(config, _name_functions)
@@ -66,8 +66,9 @@ def restore_settings(model: tf_keras.Model, training_config: Mapping[str, Any] |
 
 @contextmanager
 def readable_as_written() -> Iterator[None]:
-    """Let Keras find functions in `.h5` files by their own names, and give the slots of an
-    optimizer that scales the loss to the optimizer inside.
+    """Let Keras find functions in `.h5` files by their own names.
+
+    The slots of an optimizer that scales the loss go to the optimizer inside.
     """
     theirs, set_weights = serialization.deserialize_keras_object, LossScaleOptimizerV3.set_weights
 
@@ -100,8 +101,9 @@ def _settings(model: tf_keras.Model) -> dict[str, Any]:
 
 
 def _name_functions(entry: dict[str, Any]) -> dict[str, Any]:
-    """Return an entry in which a layer of Keras names functions by a text; what the user's own
-    layers hold, only they know how to read.
+    """Return an entry in which a layer of Keras names functions by a string.
+
+    What custom layers hold stays, since only they know how to read it.
     """
     inside = entry.get("config")
     if isinstance(inside, dict) and (

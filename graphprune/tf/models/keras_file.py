@@ -1,5 +1,4 @@
-"""Writing of `.keras` and `.h5` files with the same bytes for the same model, in every process and
-at every time.
+"""Writing of `.keras` and `.h5` files with the same bytes for the same model, at any time.
 
 Keras itself puts the time into the zip and its metadata, and memory addresses into the config:
 where one object is used in several places, both configs get its `id()` as `shared_object_id`. An
@@ -55,8 +54,9 @@ def write_keras(model: tf_keras.Model, stream: BinaryIO) -> None:
 
 
 def to_hdf5(model: tf_keras.Model) -> bytes:
-    """Return the bytes of an `.h5` file, made in memory: where a disk is full, HDF5 would end the
-    process instead of raising an error.
+    """Return the bytes of an `.h5` file, made in memory.
+
+    On a full disk HDF5 would end the process instead of raising an error.
     """
     with (
         _numbered_objects(),
@@ -83,9 +83,7 @@ def _timeless(name: str) -> zipfile.ZipInfo:
 
 @contextmanager
 def keras_format() -> Iterator[None]:
-    """Let Keras write and read objects as `.keras` files have them
-    (tf_keras/src/saving/saving_lib.py).
-    """
+    """Let Keras write and read objects as `.keras` files have them (saving_lib.py of tf_keras)."""
     before = getattr(saving_lib._SAVING_V3_ENABLED, "value", False)
     saving_lib._SAVING_V3_ENABLED.value = True
     try:
@@ -96,8 +94,9 @@ def keras_format() -> Iterator[None]:
 
 @contextmanager
 def _numbered_objects() -> Iterator[None]:
-    """Let Keras number the objects that several configs share in the order in which they are met
-    again, and keep them alive meanwhile.
+    """Let Keras number the objects that several configs share, in the order of their reuse.
+
+    They are kept alive meanwhile.
     """
     seen: dict[int, tuple[Any, dict[str, Any]]] = {}
     numbers: dict[int, int] = {}

@@ -37,8 +37,9 @@ from graphprune.tf.pruning.surgery import adopt_wrappers
 
 
 def keep_file_names(archive: Archive, model: tf_keras.Model) -> None:
-    """Let the custom layers of a model that was loaded from `archive` know the names of their
-    weights there, which plans of the file go by.
+    """Record on custom layers the names that `archive` has for their weights.
+
+    Plans made from the file go by these names.
     """
     custom = {
         address: inner_layer(layer)
@@ -204,8 +205,9 @@ def _explain(err: Exception, archive: Archive) -> str:
 
 
 def _find_cause(err: Exception) -> str:
-    """Return the line that names the cause; Keras puts it behind the whole config of each layer
-    around it.
+    """Return the line that names the cause.
+
+    Keras puts it behind the whole config of each layer around it.
     """
     lines = str(err).rpartition(_CAUSE)[2].strip().splitlines()
     return lines[0].rstrip() if lines else ""

@@ -1,4 +1,5 @@
-"""Keeps what TensorFlow writes about itself off the terminal: start-up notes, converter logs.
+"""Keeps TensorFlow's start-up notes and converter logs off the terminal.
+
 Imports no TensorFlow itself.
 """
 
@@ -16,8 +17,9 @@ _LOGGERS = ("tensorflow", "absl")
 
 @contextmanager
 def quiet_output() -> Iterator[None]:
-    """Send the process's stdout and stderr, C++ parts included, nowhere for a while; errors are
-    raised all the same.
+    """Discard what the process writes to stdout and stderr, C++ parts included.
+
+    Errors are raised all the same.
     """
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     levels = [logger.level for logger in loggers]
@@ -47,8 +49,9 @@ def quiet_output() -> Iterator[None]:
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow without its start-up notes about processors and graphics cards; for command
-    lines, before they use the rest of this package.
+    """Import TensorFlow without its start-up notes about processors and graphics cards.
+
+    For command lines, before they use the rest of this package.
     """
     if "tensorflow" not in sys.modules:
         with quiet_output():

@@ -1,5 +1,4 @@
-"""Files that are refused before anything is built: models that tf_keras cannot build, and files
-that would run code of their own.
+"""Files refused before loading: tf_keras cannot build them, or they would run code.
 
 Imports no TensorFlow itself.
 """
@@ -79,8 +78,9 @@ a lambda's bytecode where it expects the name of a function.
 
 
 def explain_lambda(cause: str) -> str | None:
-    """Return what to do where Keras could not read a lambda in an object of the user's, by the text
-    of its error; None where it is about something else.
+    """Return what to do if Keras could not read a lambda in an object of the user's.
+
+    It is told by the text of Keras's error; None if that is about something else.
     """
     return next((text for words, text in _BY_WORDS if words in cause), None)
 
@@ -135,9 +135,7 @@ def explain_refusal(refusal: Refusal) -> str:
 
 
 def _is_pythons(refusal: Refusal) -> bool:
-    """Return whether a file names something of Python itself, which nobody should hand over because
-    a file asks for it.
-    """
+    """Return whether a file names something of Python itself, which should not be given to it."""
     return (
         refusal.name in vars(builtins)
         or refusal.module.partition(".")[0] in sys.stdlib_module_names

@@ -30,8 +30,9 @@ from graphprune.tf.pruning.keras_api import prune_objects
 
 
 def save_model(model: tf_keras.Model, path: str | PathLike[str]) -> None:
-    """Write `model`, with its optimizer, to a `.keras` or `.h5` file, replacing what is there;
-    folders on the way are made.
+    """Write `model`, with its optimizer, to a `.keras` or `.h5` file.
+
+    An existing file is replaced; missing folders are made.
 
     Raises:
         GraphError: `model` is not a model of tf_keras.
@@ -56,8 +57,9 @@ def save_model(model: tf_keras.Model, path: str | PathLike[str]) -> None:
 
 
 def estimate_bytes(model: tf_keras.Model) -> int:
-    """Return how many bytes the numbers of a model and of its optimizer take, those of variables
-    that grow left out; a file of it is a little larger.
+    """Return the bytes of the variables of a model and of its optimizer.
+
+    Variables that grow are left out. A file of the model is a little larger.
     """
     optimizer: Any = getattr(model, "optimizer", None)
     slots = getattr(optimizer, "variables", [])
@@ -106,8 +108,7 @@ def _keras_faults(model: tf_keras.Model, path: Path) -> Iterator[None]:
 def check_reads_back(
     model: tf_keras.Model, suffix: str, place: str, load: Callable[[Path], tf_keras.Model]
 ) -> None:
-    """Save `model` to a temporary file and load that, unless everything in the model is Keras's
-    own.
+    """Save `model` to a temporary file and load that, if the model has the user's own classes.
 
     Args:
         model: The model as it will be saved.
@@ -144,9 +145,7 @@ def _has_custom_objects(model: tf_keras.Model) -> bool:
 
 
 def _find_fault(model: tf_keras.Model, path: Path, load: Callable[[Path], tf_keras.Model]) -> str:
-    """Return what is wrong with the model that `load` makes of the file; empty where it is the
-    model that was saved.
-    """
+    """Return what is wrong with the model that `load` makes of the file; empty if nothing is."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:

@@ -18,8 +18,9 @@ from graphprune.tf.pruning.wrapper import PruneLowMagnitude
 
 
 def addressed_layers(model: tf_keras.Model, prefix: str = "") -> Iterator[tuple[str, Layer]]:
-    """Yield (address, layer) of every layer, nested models before the layers in them, in the order
-    of `model.layers`; input layers included.
+    """Yield (address, layer) of every layer in the order of `model.layers`, input layers included.
+
+    Nested models come before the layers in them.
     """
     for layer in model._flatten_layers(include_self=False, recursive=False):
         address = f"{prefix}{name_of(layer)}"
@@ -29,8 +30,9 @@ def addressed_layers(model: tf_keras.Model, prefix: str = "") -> Iterator[tuple[
 
 
 def find_wrappers(model: tf_keras.Model) -> dict[str, PruneLowMagnitude]:
-    """Return the pruned layers by address, each once, at its first address; inside custom layers
-    and subclassed models the address is the plain name.
+    """Return the pruned layers by address, each once, at its first address.
+
+    Inside custom layers and subclassed models the address is the plain name.
 
     Raises:
         GraphError: this is not a model of tf_keras, or a layer is in a wrapper of the TensorFlow
@@ -49,9 +51,7 @@ def find_wrappers(model: tf_keras.Model) -> dict[str, PruneLowMagnitude]:
 
 
 def is_wrapped(model: tf_keras.Model) -> bool:
-    """Return whether a layer of the model is in a pruning wrapper, graphprune's or the TensorFlow
-    toolkit's.
-    """
+    """Return whether a layer of the model is in a pruning wrapper, graphprune's or tfmot's."""
     return any(
         isinstance(layer, PruneLowMagnitude) or is_toolkit_layer(layer)
         for layer in model._flatten_layers()
@@ -66,15 +66,15 @@ def is_layered_model(layer: object) -> bool:
 
 
 def is_unbuilt(model: object) -> bool:
-    """Return whether this is a Sequential model that does not know its input yet, so that its
-    layers have no weights.
+    """Return whether this is a Sequential model that does not know its input yet.
+
+    Its layers have no weights.
     """
     return isinstance(model, tf_keras.Sequential) and not model.built
 
 
 def refuse_other_kind(value: Any, kind: str, wanted: str) -> NoReturn:
-    """Raise the error that says what `value` is, which is not the `kind` (model or layer) of
-    tf_keras that is wanted.
+    """Raise the error that says what `value` is, instead of the `kind` (model or layer) wanted.
 
     Raises:
         GraphError: always.
@@ -106,9 +106,7 @@ def refuse_other_kind(value: Any, kind: str, wanted: str) -> NoReturn:
 
 
 def inner_layer(layer: Layer) -> Layer:
-    """Return the layer inside a pruning wrapper, the TensorFlow toolkit's included, or `layer`
-    itself.
-    """
+    """Return the layer inside a pruning wrapper, tfmot's included, or `layer` itself."""
     return layer.layer if isinstance(layer, PruneLowMagnitude) or is_toolkit_layer(layer) else layer
 
 

@@ -17,8 +17,9 @@ from graphprune.tf.pruning.pruner import Pruner
 
 
 class UpdatePruningStep(MaskUpdates, tf_keras.callbacks.Callback):
-    """Updates masks while `fit` trains a pruned model: `model.fit(x, y,
-    callbacks=[UpdatePruningStep()])`.
+    """Updates masks while `fit` trains a pruned model.
+
+    Usage: `model.fit(x, y, callbacks=[UpdatePruningStep()])`.
 
     Put it before callbacks that save or measure the model, so that they see the masks of the step
     they run at. Where `EarlyStopping` stops training, or restores weights of a step before the
@@ -44,8 +45,10 @@ class UpdatePruningStep(MaskUpdates, tf_keras.callbacks.Callback):
 
 
 class PruningSummaries(tf_keras.callbacks.TensorBoard):
-    """Keras's TensorBoard callback, which writes for each pruned tensor its target sparsity, its
-    measured sparsity and the threshold of its mask as well.
+    """Keras's TensorBoard callback, with the sparsity of each pruned tensor.
+
+    It also writes the target sparsity, the measured sparsity and the threshold of the mask of each
+    pruned tensor.
 
     Put it behind `UpdatePruningStep`. The tags are `target_sparsity/LAYER/TENSOR`,
     `sparsity/LAYER/TENSOR` and `threshold/LAYER/TENSOR`, with the layer's address and the tensor's

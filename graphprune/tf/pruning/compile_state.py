@@ -22,8 +22,9 @@ from graphprune.tf.layers.optimizer_state import (
 def copy_compile_state(
     source: tf_keras.Model, target: tf_keras.Model, variables: Mapping[int, tf.Variable]
 ) -> None:
-    """Compile `target` like `source`, with a copy of its optimizer: same class, settings,
-    iterations and slots.
+    """Compile `target` like `source`, with a copy of its optimizer.
+
+    The copy has the same class, settings, iterations and slots.
 
     A model that is not compiled leaves its copy so.
 
@@ -70,8 +71,9 @@ def copy_optimizer(
     target: tf_keras.Model,
     variables: Mapping[int, tf.Variable],
 ) -> Any:
-    """Return an optimizer like `optimizer` for the variables of `target`, with its iterations and
-    slots.
+    """Return an optimizer like `optimizer` for the variables of `target`.
+
+    It has the same iterations and slots.
 
     Raises:
         TrainingError: the optimizer cannot be rebuilt from its config.
@@ -103,8 +105,9 @@ def copy_optimizer(
 def _read_slots(
     optimizer: Any, copied: Any, source: tf_keras.Model, variables: Mapping[int, tf.Variable]
 ) -> None:
-    """Build the copy over the copied variables, in the order that the optimizer was built in, and
-    take over its values.
+    """Build the copy over the copied variables and assign the values of the original.
+
+    It is built in the order that the optimizer was built in.
     """
     if getattr(optimizer, "_built", False):
         own = {
@@ -162,8 +165,9 @@ def _knows_all(source: tf_keras.Model, keys: list[Any], own: Mapping[Any, tf.Var
 
 
 def _new_metrics(metrics: Any, prefixes: tuple[str, ...]) -> Any:
-    """Return the metrics with every Metric object replaced by a new one like it, its name without
-    the first of `prefixes` that it begins with.
+    """Return the metrics with every Metric object replaced by a new one like it.
+
+    The first of `prefixes` that its name begins with is removed.
     """
     if isinstance(metrics, tf_keras.metrics.Metric):
         config = metrics.get_config()

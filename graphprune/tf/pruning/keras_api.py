@@ -1,6 +1,4 @@
-"""Pruning of layers and models in one call, with the names and meaning that users of Keras pruning
-know.
-"""
+"""Pruning of layers and models in one call, under the names that Keras pruning users know."""
 
 from __future__ import annotations
 
@@ -125,8 +123,9 @@ def prune_low_magnitude(
 
 
 def strip_pruning(model: tf_keras.Model) -> tf_keras.Model:
-    """Return a clone of `model` without pruning wrappers; its pruned weights are zero where their
-    masks say so.
+    """Return a clone of `model` without pruning wrappers.
+
+    Its pruned weights are zero where their masks say so.
 
     Warns where pruned weights have fewer zeros than their target: the model was not trained, or not
     to the end of its schedules.
@@ -170,9 +169,7 @@ def _check_keywords(keywords: Mapping[str, Any], *, is_layer: bool) -> None:
 def _prune_model(
     model: Any, schedule: PruningSchedule, patterns: PatternArguments, policy: Any
 ) -> tuple[tf_keras.Model, list[Skipped]]:
-    """Return the pruned clone of a model, and the layers that are not pruned though they hold
-    weights to prune.
-    """
+    """Return the pruned clone of a model, and the skipped layers that hold weights to prune."""
     if not is_unbuilt(model):
         check_model(model)
     if policy is not None:
@@ -253,8 +250,9 @@ def _prune_layer(
 def _pruning_for(
     layer: Layer, names: tuple[str, ...], patterns: PatternArguments, schedule: PruningSchedule
 ) -> Pruning:
-    """Return how the weights `names` of a layer are pruned; custom layers take no patterns, as
-    nothing is known of the axes of their kernels.
+    """Return how the weights `names` of a layer are pruned.
+
+    Custom layers take no patterns, since the axes of their kernels are unknown.
     """
     kind = type(layer).__name__
     whose = None
@@ -302,8 +300,9 @@ UNLISTED: tuple[type, ...] = (
 
 
 def prune_scope() -> Any:
-    """Return a scope, for `with`, in which `tf_keras.models.load_model` knows graphprune's classes,
-    and all of its own.
+    """Return a scope, for `with`, in which Keras's `load_model` knows graphprune's classes.
+
+    It also knows those of tf_keras that Keras does not find by name.
     """
     return tf_keras.utils.custom_object_scope(prune_objects())
 

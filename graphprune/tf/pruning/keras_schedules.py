@@ -13,8 +13,7 @@ from graphprune.engine.schedules import ScheduleClasses
 
 
 class PruningSchedule(engine.PruningSchedule):
-    """When masks change and how much must be zero, in optimizer steps: what `prune_low_magnitude`
-    takes.
+    """When masks change and how much is zero then, in optimizer steps.
 
     Calling it with a step, a number or a tensor, returns (whether masks change then, the share of
     weights that must be zero). A schedule of your own says that in `__call__`, returns its
@@ -26,8 +25,10 @@ class PruningSchedule(engine.PruningSchedule):
     def _should_prune_in_step(
         self, step: Any, begin_step: int, end_step: int, frequency: int
     ) -> tf.Tensor:
-        """Return whether masks change at `step`: from `begin_step` to `end_step` (-1: for ever)
-        every `frequency` steps, and at `end_step`.
+        """Return whether masks change at `step`.
+
+        They do from `begin_step` to `end_step` (-1: for ever) every `frequency` steps, and at
+        `end_step`.
         """
         step = tf.cast(step, tf.int64)
         return tf.convert_to_tensor(
@@ -39,8 +40,9 @@ class _KnownSchedule(PruningSchedule, engine.KnownSchedule):
     """A schedule that plans can hold."""
 
     def __call__(self, step: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return (bool, float32) scalars: whether masks change at `step`, and the share of weights
-        that must be zero.
+        """Return whether masks change at `step`, and the share of weights that must be zero.
+
+        Both are scalar tensors, bool and float32.
         """
         step = tf.cast(step, tf.int64)
         return self._should_prune_in_step(
@@ -49,8 +51,9 @@ class _KnownSchedule(PruningSchedule, engine.KnownSchedule):
 
 
 class ConstantSparsity(_KnownSchedule, engine.ConstantSparsity):
-    """The same sparsity from `begin_step` on; masks change every `frequency` steps until `end_step`
-    (-1: for ever).
+    """The same sparsity from `begin_step` on.
+
+    Masks change every `frequency` steps until `end_step` (-1: for ever).
     """
 
     def _sparsity_at(self, step: tf.Tensor) -> tf.Tensor:
@@ -58,8 +61,9 @@ class ConstantSparsity(_KnownSchedule, engine.ConstantSparsity):
 
 
 class PolynomialDecay(_KnownSchedule, engine.PolynomialDecay):
-    """Sparsity that rises from `initial_sparsity` at `begin_step` to `final_sparsity` at
-    `end_step`, fast at first where `power` is above 1.
+    """Sparsity that rises from `initial_sparsity` to `final_sparsity`.
+
+    It rises from `begin_step` to `end_step`, fast at first if `power` is above 1.
     """
 
     def _sparsity_at(self, step: tf.Tensor) -> tf.Tensor:
@@ -74,8 +78,10 @@ class PolynomialDecay(_KnownSchedule, engine.PolynomialDecay):
 
 
 class PlannedSchedule(PruningSchedule, engine.PlannedSchedule):
-    """A schedule of a rule file that `ConstantSparsity` and `PolynomialDecay` cannot say: another
-    curve, or places in epochs or percent of the run.
+    """A schedule of a rule file that needs a class of its own.
+
+    `ConstantSparsity` and `PolynomialDecay` cannot express other curves, or places in epochs or
+    percent of the run.
 
     Attributes:
         schedule: The schedule, as plans hold it.
@@ -83,8 +89,9 @@ class PlannedSchedule(PruningSchedule, engine.PlannedSchedule):
     """
 
     def __call__(self, step: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return (bool, float32) scalars: whether masks change at `step` (a number), and the share
-        of weights that must be zero.
+        """Return whether masks change at `step`, and the share of weights that must be zero.
+
+        Both are scalar tensors, bool and float32; `step` is a number.
 
         Raises:
             ValueError: the schedule is in epochs or percent, whose steps only a run knows.
@@ -109,8 +116,9 @@ def write_own_schedule(schedule: engine.PruningSchedule | None) -> dict[str, Any
 def read_own_schedule(
     value: Any, custom_objects: Mapping[str, Any] | None = None
 ) -> engine.PruningSchedule | None:
-    """Return the schedule that `write_own_schedule` wrote; a schedule, or None, is returned as it
-    is.
+    """Return the schedule that `write_own_schedule` wrote.
+
+    A schedule, or None, is returned unchanged.
     """
     return (
         tf_keras.utils.deserialize_keras_object(value, custom_objects)

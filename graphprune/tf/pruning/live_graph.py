@@ -66,9 +66,7 @@ class LiveWeights:
         return np.asarray(self._read(address, name)) if state is None else state
 
     def read_state(self, address: str, name: str, /) -> NDArray[Any] | None:
-        """Return a tensor of the pruning wrapper around the layer; None where it has none of that
-        name.
-        """
+        """Return a tensor of the pruning wrapper around the layer; None if there is none."""
         wrapper = self._layers[address]
         if isinstance(wrapper, PruneLowMagnitude):
             variables, weights = wrapper.pruning_state, wrapper.pruning.weights
@@ -83,8 +81,9 @@ class LiveWeights:
 def weight_reader(
     model: tf_keras.Model, asked: Mapping[str, Sequence[str]] = MappingProxyType({})
 ) -> ReadWeight:
-    """Return the function that returns a weight of the model by address and name, as
-    `graph_of_model` names them; `asked` as there.
+    """Return the function that returns a weight of the model by address and name.
+
+    Names and `asked` are those of `graph_of_model`.
     """
     layers = dict(addressed_layers(model))
 
@@ -100,8 +99,9 @@ def weight_reader(
 def count_zeros(
     model: tf_keras.Model, asked: Mapping[str, Sequence[str]] = MappingProxyType({})
 ) -> dict[tuple[str, str], int]:
-    """Return the zeros in each weight of each layer, by address and name, as `measure_zeros` does
-    for a file; `asked` as in `graph_of_model`.
+    """Return the zeros in each weight of each layer, by address and name.
+
+    `measure_zeros` does the same for a file; `asked` as in `graph_of_model`.
     """
     return {
         (address, name): count

@@ -29,8 +29,9 @@ MakeLayer = Callable[[str, Layer], Layer]
 
 
 def clone_unbuilt(model: tf_keras.Sequential, make: MakeLayer) -> tf_keras.Sequential:
-    """Return the clone of a Sequential model that is not built, with compile settings; models
-    inside it may be built, and keep their weights.
+    """Return the clone of a Sequential model that is not built, with compile settings.
+
+    Models inside it may be built, and keep their weights.
     """
     cloning = _Clone(make)
     with spectral_layers_buildable():
@@ -53,8 +54,9 @@ def clone_unbuilt(model: tf_keras.Sequential, make: MakeLayer) -> tf_keras.Seque
 
 @dataclass(slots=True)
 class _Clone:
-    """A clone in the making: the layers that stand for the model's, by identity, so that shared
-    layers stay shared.
+    """A clone in progress.
+
+    The new layers are kept by the identity of the old ones, so that shared layers stay shared.
     """
 
     make: MakeLayer
@@ -96,8 +98,10 @@ class _Clone:
 def clone_with_state(
     model: tf_keras.Model, make: MakeLayer, rebuilt: set[str], *, compiled: bool = True
 ) -> tf_keras.Model:
-    """Return the clone with weights, masks (but those of `rebuilt` addresses) and, if `compiled`,
-    compile settings and optimizer state.
+    """Return the clone with weights and masks.
+
+    With `compiled`, it has compile settings and optimizer state too. Layers at `rebuilt` addresses
+    get new masks.
     """
     check_model(model)
     with strategy_scope(model):
@@ -144,8 +148,9 @@ def _copy_layer(old: Layer, new: Layer, *, keep_masks: bool) -> None:
 
 
 def _twin(old: Layer, new: Layer, name: str) -> tf.Variable:
-    """Return the weight of a clone that stands for the weight `name` of the layer; the clone may
-    call it otherwise.
+    """Return the weight of a clone that corresponds to the weight `name` of the layer.
+
+    The clone may name it differently.
     """
     weight = find_weight(old, name)
     return next(b for a, b in zip(old.weights, new.weights, strict=True) if a is weight)

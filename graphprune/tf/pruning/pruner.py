@@ -245,8 +245,9 @@ class Pruner(engine.Pruner):
 
 
 def find_missed_targets(model: tf_keras.Model) -> tuple[MissedTarget, ...]:
-    """Return the pruned tensors of a wrapped model that have fewer zeros than when their schedules
-    are finished, in the model's order.
+    """Return the pruned tensors of a wrapped model that are not at their targets.
+
+    They have fewer zeros than when their schedules are finished; the order is the model's.
 
     Of a live model that the TensorFlow toolkit wrapped, it looks at the conversion.
     """

@@ -1,6 +1,4 @@
-"""Layers that stay dense when a whole model is pruned, though they hold weights to prune: what to
-warn of.
-"""
+"""Layers that stay dense when a whole model is pruned, though they hold weights to prune."""
 
 from __future__ import annotations
 
@@ -44,8 +42,10 @@ class Skipped:
 
 
 def find_skipped(model: tf_keras.Model) -> list[Skipped]:
-    """Return the layers that hold layers which could be pruned, or custom layers with matrices, of
-    whose weights graphprune does not know what to prune.
+    """Return the layers that stay dense though they may hold weights to prune.
+
+    They hold layers that could be pruned, or are custom layers with matrices whose meaning is
+    unknown.
     """
     found = []
     for address, layer in addressed_layers(model):
@@ -81,8 +81,9 @@ def describe_skipped(skipped: Sequence[Skipped]) -> str:
 
 
 def find_quantized(model: tf_keras.Model) -> list[str]:
-    """Return the layers that the TensorFlow toolkit prepared for quantization-aware training, as
-    `name is a class`.
+    """Return the layers that tfmot prepared for quantization-aware training.
+
+    Each as `name is a class`.
     """
     return [
         f"{address} is a {type(layer).__name__}"

@@ -44,8 +44,9 @@ from graphprune.tf.pruning.wrapper import PruneLowMagnitude
 
 
 def planned_names(layer: Layer, change: LayerChange) -> tuple[str, ...]:
-    """Return the names of a custom layer's weights, those of the plan among them, in the order of
-    `layer.weights`; nothing for layers of the table.
+    """Return the names of a custom layer's weights, those of the plan among them.
+
+    In the order of `layer.weights`; empty for layers of the table.
 
     Raises:
         PlanError: the layer has no such weight, or a rule file calls a weight by the name of
@@ -73,9 +74,7 @@ def planned_names(layer: Layer, change: LayerChange) -> tuple[str, ...]:
 
 
 def _check_label(layer: Layer, name: str, label: str) -> None:
-    """Raise where what a rule file calls the numbered weight `name` is the name of another weight
-    in the class.
-    """
+    """Raise if a rule file's name for the numbered weight `name` is that of another weight."""
     try:
         other = find_weight(layer, label)
     except PlanError:
@@ -89,8 +88,9 @@ def _check_label(layer: Layer, name: str, label: str) -> None:
 
 
 def with_planned_names(model: tf_keras.Model, graph: LayerGraph, plan: Plan) -> LayerGraph:
-    """Return the graph in which custom layers also have their weights by the names that the plan
-    uses: those of a file, or of a rule file's `layers`.
+    """Return the graph with the names that the plan uses for weights of custom layers.
+
+    They are those of a file, or of a rule file's `layers`.
     """
     layers, renamed = dict(addressed_layers(model)), {}
     for change in plan.changes:
@@ -127,8 +127,9 @@ def _find(layer: Layer, name: str) -> tf.Variable | None:
 
 
 def apply_plan(model: tf_keras.Model, plan: Plan | str | PathLike[str]) -> tf_keras.Model:
-    """Return a clone of `model` with `plan` carried out: same names, weights, outputs and optimizer
-    state; the layers that the plan claims are wrapped.
+    """Return a clone of `model` in which the layers that `plan` claims are wrapped.
+
+    Names, weights, outputs and optimizer state are the same.
 
     Layers that are wrapped already keep masks and step, unless the plan wraps them anew; layers
     that the plan does not change are as they were.
@@ -163,8 +164,9 @@ def apply_rules(
     steps_per_epoch: int | None = None,
     epochs: int | None = None,
 ) -> tf_keras.Model:
-    """Return a clone of `model` wrapped as `rules` say: a rule set, a rule file, `builtin:NAME`, or
-    what a rule file holds, as a dict.
+    """Return a clone of `model` wrapped as `rules` say.
+
+    Rules are a rule set, a rule file, `builtin:NAME`, or what a rule file holds, as a dict.
 
     Raises:
         GraphError: the model, or a layer in it, cannot be copied.
@@ -185,9 +187,7 @@ def apply_rules(
 def _carry_out(
     model: tf_keras.Model, plan: Plan, before: LayerGraph, after: LayerGraph
 ) -> tf_keras.Model:
-    """Return a clone of `model`, whose graph is `before`, with the wrappers that its layers have in
-    `after`.
-    """
+    """Return a clone of `model`, whose graph is `before`, with the wrappers of `after`."""
     changes = {change.address: change for change in plan.changes}
 
     def make(address: str, layer: Layer) -> Layer:
@@ -207,9 +207,7 @@ def _carry_out(
 
 
 def _asked_by(plan: Plan) -> dict[str, tuple[str, ...]]:
-    """Return the names of weights that the plan uses, as its file has them, by the type of their
-    layer.
-    """
+    """Return the names of weights that the plan uses, as its file has them, by type of layer."""
     asked: dict[str, tuple[str, ...]] = {}
     for change in plan.changes:
         asked[change.type] = (
@@ -222,8 +220,9 @@ def _asked_by(plan: Plan) -> dict[str, tuple[str, ...]]:
 def wrap_layers(
     model: tf_keras.Model, prunings: dict[str, Pruning], schedule: PruningSchedule | None = None
 ) -> tf_keras.Model:
-    """Return a clone of `model` with the layers at these addresses wrapped; layers that are wrapped
-    already stay as they are.
+    """Return a clone of `model` with the layers at these addresses wrapped.
+
+    Layers that are wrapped already stay as they are.
 
     Args:
         model: The model.
@@ -246,8 +245,9 @@ def wrap_layers(
 
 
 def strip_model(model: tf_keras.Model, *, compiled: bool = True) -> tf_keras.Model:
-    """Return a clone of `model` without pruning wrappers: the original architecture, its masked
-    weights exactly zero.
+    """Return a clone of `model` without pruning wrappers.
+
+    It is the original architecture, with masked weights exactly zero.
 
     Args:
         model: The model.
@@ -266,8 +266,9 @@ def strip_model(model: tf_keras.Model, *, compiled: bool = True) -> tf_keras.Mod
 
 
 def adopt_wrappers(model: tf_keras.Model) -> tf_keras.Model:
-    """Return `model`, or a clone in which the wrappers that the TensorFlow toolkit wrote have the
-    names of their layers, as graphprune's own have.
+    """Return `model`, or a clone in which wrappers that tfmot wrote have the names of their layers.
+
+    graphprune's own wrappers have them.
     """
     wrappers = find_wrappers(model).values()
     return (
@@ -286,8 +287,9 @@ def _check_addresses(name: str, graph: LayerGraph, plan: Plan) -> None:
 def prune_one_shot(
     model: tf_keras.Model, rules: RuleSet | Plan | str | PathLike[str] | Mapping[str, Any]
 ) -> tf_keras.Model:
-    """Return a clone of `model` in which the smallest weights that `rules` select are zero at once;
-    nothing else is changed, and nothing is wrapped.
+    """Return a clone of `model` in which the smallest weights that `rules` select are zero.
+
+    Nothing else is changed, and nothing is wrapped.
 
     The targets, patterns, budgets and thresholds of the rules hold; their schedules play no part,
     since nothing is trained. Layers that are wrapped already get the target of their wrapper.

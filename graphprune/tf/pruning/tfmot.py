@@ -27,8 +27,9 @@ def is_toolkit_layer(layer: object) -> bool:
 
 
 def read_live_pruning(wrapper: Layer) -> Pruning:
-    """Return how the toolkit's wrapper prunes the layer inside, `sparsity_m_by_n` included, which
-    its config leaves out.
+    """Return how the toolkit's wrapper prunes the layer inside.
+
+    `sparsity_m_by_n` is included, which its config leaves out.
 
     Raises:
         GraphError: its schedule is of a user's own class, or its pattern does not fit.
@@ -47,8 +48,9 @@ def live_masks(wrapper: Layer) -> list[tuple[str, tf.Variable]]:
 
 
 def live_state(wrapper: Layer) -> list[tf.Variable]:
-    """Return masks, thresholds and the step of the toolkit's wrapper, in the order of graphprune's
-    `pruning_state`.
+    """Return masks, thresholds and the step of the toolkit's wrapper.
+
+    In the order of graphprune's `pruning_state`.
     """
     pairs = [
         variable for _, mask, threshold in wrapper.pruning_vars for variable in (mask, threshold)
@@ -57,9 +59,7 @@ def live_state(wrapper: Layer) -> list[tf.Variable]:
 
 
 def foreign_wrapper(layer: Layer) -> GraphError:
-    """Return the error where a layer in the toolkit's wrapper is given to what works on
-    graphprune's own.
-    """
+    """Return the error for a layer in the toolkit's wrapper where only graphprune's own works."""
     return GraphError(
         f"{layer.name}: this layer is in a pruning wrapper of tensorflow_model_optimization, which"
         " graphprune does not train; convert the model first: model ="
@@ -73,8 +73,9 @@ def _identity(weight: tf.Variable) -> int:
 
 
 def convert_tfmot_config(config: Mapping[str, Any], layer: Layer) -> dict[str, Any]:
-    """Return the arguments of the wrapper that prunes `layer` as the toolkit's did; the wrapper
-    keeps its name, which the model's connections use.
+    """Return the arguments of the wrapper that prunes `layer` as the toolkit's did.
+
+    The wrapper keeps its name, which the model's connections use.
 
     Raises:
         GraphError: it has a pattern or a schedule that cannot be read.

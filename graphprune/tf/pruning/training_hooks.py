@@ -15,8 +15,9 @@ from graphprune.engine.pruner import no_pruner
 
 
 class WithPruner:
-    """A model's train function that is kept from one `fit` to the next, where no trace would miss
-    the pruner.
+    """A train function kept from one `fit` to the next, which checks for a pruner.
+
+    It is not traced anew, so no trace would notice that the pruner is missing.
 
     Attributes:
         function: The train function.
@@ -40,8 +41,7 @@ class WithPruner:
 
 
 def forget_first_traces() -> None:
-    """Let each tf.function that is being traced for the first time, in this thread, trace anew at
-    its next call.
+    """Let each tf.function that this thread traces for the first time trace anew at its next call.
 
     TensorFlow takes a first trace that ends in an error for one that made no variables, and refuses
     those of optimizer and metrics in a second one (`Function._call`,
@@ -71,8 +71,7 @@ def is_symbolic(arguments: Any) -> bool:
 
 
 class Projection:
-    """The constraint of a pruned weight: the layer's own constraint first, then zero wherever the
-    mask says so.
+    """The constraint of a pruned weight: the layer's own constraint first, then the mask.
 
     Optimizers apply constraints once after each update, so the projection of a layer's first pruned
     weight also counts the layer's steps.

@@ -109,9 +109,7 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
 
     @property
     def pruning_vars(self) -> list[tuple[tf.Variable, tf.Variable, tf.Variable]]:
-        """(weight, mask, threshold) of each pruned tensor, in the order of `pruning.weights`; empty
-        before the layer is built.
-        """
+        """(weight, mask, threshold) of each pruned tensor; empty before the layer is built."""
         if not hasattr(self, STEP):
             return []
         state = {
@@ -147,9 +145,7 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
 
     @property
     def pruning_state(self) -> list[tf.Variable]:
-        """Masks, thresholds, `pruning_step` and `last_update`, in storage order; empty before the
-        layer is built.
-        """
+        """Masks, thresholds and steps in storage order; empty before the layer is built."""
         pairs = [
             variable for _, mask, threshold in self.pruning_vars for variable in (mask, threshold)
         ]
@@ -157,8 +153,9 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
 
     @property
     def input_spec(self) -> Any:
-        """The inner layer's input spec; None for a layer that takes its states as further inputs
-        (RNN), and so checks inputs itself.
+        """The inner layer's input spec.
+
+        None for a layer that takes its states as further inputs (RNN), and so checks inputs itself.
         """
         return self.layer.input_spec if self._is_called_as_layer else None
 
@@ -181,8 +178,10 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
 
     @property
     def non_trainable_weights(self) -> list[tf.Variable]:
-        """What optimizers do not update; a wrapper read from the toolkit's config lists its state
-        last, as the toolkit does: `.h5` files go by this order.
+        """What optimizers do not update.
+
+        A wrapper read from the toolkit's config lists its state last, as the toolkit does: `.h5`
+        files go by this order.
         """
         if not self._is_tfmot:
             return super().non_trainable_weights  # type: ignore[no-any-return]
@@ -193,8 +192,9 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         self.layer.reset_states(*args, **kwargs)
 
     def build(self, input_shape: Any = None) -> None:
-        """Build the inner layer, then masks and counters, and put the projection on each pruned
-        weight; attention waits for its first call.
+        """Build the inner layer, masks and counters, and put the projection on each pruned weight.
+
+        Attention waits for its first call.
         """
         super().build(input_shape)
         if not hasattr(self, STEP) and not _builds_when_called(self.layer):
@@ -301,8 +301,9 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         }
 
     def _lookup_dependency(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        """Return the variable or layer that a checkpoint of `save_weights` calls `name`: an earlier
-        version kept the dots in the names of masks and thresholds.
+        """Return the variable or layer that a checkpoint of `save_weights` calls `name`.
+
+        An earlier version kept the dots in the names of masks and thresholds.
         """
         found = super()._lookup_dependency(name, *args, **kwargs)
         return (
@@ -312,8 +313,10 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         )
 
     def load_own_variables(self, store: Mapping[str, Any]) -> None:
-        """Read the state from a `.keras` file; in those of the TensorFlow toolkit the pruned
-        weights come first, once more, and masks are numbers.
+        """Read the state from a `.keras` file.
+
+        In files of the TensorFlow toolkit the pruned weights come first, a second time, and masks
+        are numbers.
         """
         if self._is_tfmot:
             own, again = (
@@ -335,9 +338,7 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
     def from_config(
         cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None
     ) -> PruneLowMagnitude:
-        """Return the wrapper that `get_config` described, around a new inner layer; both of Keras's
-        dialects are read.
-        """
+        """Return the wrapper that `get_config` described; both of Keras's dialects are read."""
         config = copy.deepcopy(config)
         # Without `build_config`: the inner layer is built by `build`, under the wrapper's name, or
         # weight names of nested models would clash in an .h5 file.
@@ -388,8 +389,9 @@ def _read_pruning(name: str, config: Mapping[str, Any]) -> Pruning:
 
 
 def _builds_when_called(layer: Layer) -> bool:
-    """Return whether the layer may have yet to be called to have weights: custom layers, and
-    MultiHeadAttention with the shapes of query, value and key.
+    """Return whether the layer may have no weights before its first call.
+
+    Those are custom layers, and MultiHeadAttention, which needs the shapes of query, value and key.
     """
     if not is_builtin_layer(layer) or holds_prunable_layer(layer):
         return True

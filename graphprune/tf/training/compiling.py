@@ -1,6 +1,4 @@
-"""How a model is compiled for training: by what it was saved with, overridden by what the user asks
-for.
-"""
+"""Compiling of a model for training: saved settings, overridden by what the user asks for."""
 
 from __future__ import annotations
 
@@ -17,8 +15,9 @@ from graphprune.suggestions import closest
 
 
 def compile_model(model: tf_keras.Model, asked: Compiling, place: str) -> None:
-    """Compile `model` in place, unless it is compiled as asked; an optimizer that stays keeps its
-    slots and iterations.
+    """Compile `model` in place, unless it is compiled as asked.
+
+    An optimizer that stays keeps its slots and iterations.
 
     Raises:
         TrainingError: a name is unknown, or the model was saved without settings that are not given
@@ -126,8 +125,9 @@ def _check_name(kind: str, name: str, get: Any, module: Any) -> Any:
 
 
 def _names(module: Any) -> list[str]:
-    """Return the names that users write: of optimizers the classes in lower case, of losses and
-    metrics the functions.
+    """Return the names that users write.
+
+    Those are optimizer classes in lower case, and functions of losses and metrics.
     """
     members: Mapping[str, Any] = vars(module)
     if module is tf_keras.optimizers:

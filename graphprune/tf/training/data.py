@@ -1,5 +1,7 @@
-"""Training data: arrays, of an `.npz` or given in Python, and batches: `tf.data` datasets, of a
-function of the user's or given in Python, and Sequences.
+"""Training data: arrays and batches.
+
+Arrays come from an `.npz` or from Python; batches from `tf.data` datasets, given or returned by the
+user's function, or from a Sequence.
 
 All kinds give the same batches in the same order each time they are read with the same seed, from
 any step on: that is what makes a resumed run equal to one that was never interrupted.
@@ -17,15 +19,16 @@ import tensorflow as tf
 import tf_keras
 
 from graphprune.engine.faults import explain_fault
+from graphprune.engine.resuming import DATA
 from graphprune.errors import DataError
 from graphprune.runs.npz import FileState
 from graphprune.runs.samples import Samples, is_data_function, read_samples, samples_of
 from graphprune.tf.training.data_function import call_data_function, check_elements
 from graphprune.tf.training.given_data import (
-    NAME,
     GivenBatches,
     GivenData,
     SequenceData,
+    batches_sha256,
     read_first,
     whole_sequence,
 )
@@ -58,6 +61,10 @@ class ArrayData:
     replicas: int = 1
     mapped: FileState | None = None
 
+    def first_batch_sha256(self) -> str:
+        """Return nothing: arrays are hashed as a whole."""
+        return ""
+
     @property
     def element_spec(self) -> Any:
         """Shapes and types of a training batch."""
@@ -79,9 +86,7 @@ class ArrayData:
         return _slices(self.x_train[:few], self.y_train[:few]).batch(self.batch_size)
 
     def order(self, epoch: int) -> np.ndarray:
-        """Return the order of the samples in `epoch`: a permutation that depends on the seed and
-        the epoch alone.
-        """
+        """Return the order of the samples in `epoch`, which depends on seed and epoch alone."""
         return np.random.default_rng([self.seed, epoch]).permutation(len(self.x_train))[
             : _shared(len(self.x_train), self.replicas)
         ]
@@ -106,8 +111,9 @@ class ArrayData:
         return self._gathered(indices, self.x_train, self.y_train).prefetch(1)
 
     def _gathered(self, indices: tf.data.Dataset, x: np.ndarray, y: np.ndarray) -> tf.data.Dataset:
-        """Return the samples that each batch of indices names. TensorFlow copies the arrays as a
-        whole; NumPy takes the rows of large ones where they are.
+        """Return the samples that each batch of indices names.
+
+        TensorFlow copies the arrays as a whole; of large ones, NumPy reads the rows in place.
         """
         if max(x.nbytes, y.nbytes) < HELD_BELOW:
             held_x, held_y = tf.constant(_native(x)), tf.constant(_native(y))
@@ -135,8 +141,9 @@ def _slices(x: np.ndarray, y: np.ndarray) -> tf.data.Dataset:
 
 
 def _native(array: np.ndarray) -> np.ndarray:
-    """Return the values as TensorFlow takes them: in this machine's order of bytes, text as UTF-8,
-    each row in one piece.
+    """Return the values as TensorFlow takes them.
+
+    In this machine's byte order, text as UTF-8, each row contiguous.
     """
     if array.dtype.kind == "U":
         return np.char.encode(array, "utf-8")
@@ -152,6 +159,15 @@ class StreamData:
     test: tf.data.Dataset | None
     steps_per_epoch: int
     sha256: str = ""
+
+    @property
+    def batch_size(self) -> None:
+        """None: the batches are the datasets' own."""
+        return None
+
+    def first_batch_sha256(self) -> str:
+        """Return the hash of the first training batch."""
+        return batches_sha256(self.sample())
 
     @property
     def element_spec(self) -> Any:
@@ -183,8 +199,9 @@ def read_data(
     steps_per_epoch: int | None = None,
     replicas: int = 1,
 ) -> Data:
-    """Return the data that `given` names, the path of an `.npz` or `package.module:function`, or
-    that it holds.
+    """Return the data that `given` names or holds.
+
+    A name is the path of an `.npz` or `package.module:function`.
 
     Args:
         given: An `.npz` file with x_train and y_train (x_test and y_test too, if there is a test
@@ -202,7 +219,7 @@ def read_data(
     Raises:
         DataError: the data is missing or damaged, or is not what its kind must be.
     """
-    spec = given if isinstance(given, str) else NAME
+    spec = given if isinstance(given, str) else DATA
     if batch_size is not None and batch_size < 1:
         raise DataError(f"the batch size must be at least 1, got {batch_size}", place=spec)
     if steps_per_epoch is not None and steps_per_epoch < 1:
@@ -288,16 +305,16 @@ def _check_ends(spec: str, test: tf.data.Dataset | None) -> None:
 def _take_batches(given: GivenBatches, steps_per_epoch: int | None) -> StreamData | SequenceData:
     test = given.test
     if isinstance(test, tf_keras.utils.Sequence):
-        test = whole_sequence(test, read_first(f"{NAME}: validation", test))
+        test = whole_sequence(test, read_first(f"{DATA}: validation", test))
     elif test is not None:
-        check_elements(f"{NAME}: validation", test.element_spec, _ELEMENTS)
-        _check_ends(NAME, test)
+        check_elements(f"{DATA}: validation", test.element_spec, _ELEMENTS)
+        _check_ends(DATA, test)
     if isinstance(given.train, tf_keras.utils.Sequence):
-        first = read_first(NAME, given.train)
+        first = read_first(DATA, given.train)
         steps = steps_per_epoch or len(given.train)
-        return SequenceData(NAME, given.train, first, test, steps)
-    check_elements(f"{NAME}: the training dataset", given.train.element_spec, _ELEMENTS)
-    return _to_stream(NAME, given.train, test, steps_per_epoch)
+        return SequenceData(DATA, given.train, first, test, steps)
+    check_elements(f"{DATA}: the training dataset", given.train.element_spec, _ELEMENTS)
+    return _to_stream(DATA, given.train, test, steps_per_epoch)
 
 
 def _count_steps(spec: str, train: tf.data.Dataset) -> int:

@@ -24,8 +24,9 @@ _WANTED = "return (train, validation) as batched tf.data.Dataset of (x, y); vali
 
 
 def call_data_function(spec: str) -> tuple[tf.data.Dataset, tf.data.Dataset | None]:
-    """Return what the function that `spec` names returns: the training dataset, and the validation
-    dataset or None.
+    """Return what the function that `spec` names returns.
+
+    That is the training dataset, and the validation dataset or None.
 
     Raises:
         DataError: the module or function does not exist, fails, or returns something else.
@@ -39,8 +40,9 @@ def call_data_function(spec: str) -> tuple[tf.data.Dataset, tf.data.Dataset | No
 
 @contextmanager
 def _failure_named(spec: str, what: str) -> Iterator[None]:
-    """Say where the user's code failed, whatever it raised: `sys.exit()` there must not look like
-    the end of a run.
+    """Raise a DataError that says where the user's code failed, whatever it raised.
+
+    `sys.exit()` there must not look like the end of a run.
     """
     try:
         yield

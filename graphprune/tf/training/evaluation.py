@@ -124,8 +124,9 @@ def evaluate(
     unsafe_lambda: bool = False,
     unsafe_ops: bool = False,
 ) -> dict[str, float]:
-    """Return the loss and metrics of `model` by name, on the test set, or on the training set where
-    there is no test set.
+    """Return the loss and metrics of `model` by name.
+
+    They are measured on the test set, or on the training set if there is no test set.
 
     Args:
         model: A compiled model, or the path of a saved one.
@@ -159,8 +160,9 @@ def evaluate(
 
 
 def measure_accuracy(model: tf_keras.Model, data: Data) -> float | None:
-    """Return the share of right answers, 0 to 1; None for a model that is not compiled, or has no
-    accuracy among its metrics.
+    """Return the share of right answers, 0 to 1.
+
+    None for a model that is not compiled, or has no accuracy among its metrics.
 
     Raises:
         DataError: the data does not fit the model.
@@ -171,8 +173,9 @@ def measure_accuracy(model: tf_keras.Model, data: Data) -> float | None:
 
 
 def check_data_fits(model: tf_keras.Model, data: Data) -> None:
-    """Refuse data that a compiled model cannot take; the model's loss is computed on one batch,
-    which also builds its metrics.
+    """Refuse data that a compiled model cannot take.
+
+    The model's loss is computed on one batch, which also builds its metrics.
 
     Raises:
         DataError: the shapes do not fit, or the model or its loss fails on the first batch.
@@ -198,8 +201,9 @@ def check_data_fits(model: tf_keras.Model, data: Data) -> None:
 
 
 def _first_batch(model: tf_keras.Model, data: Data) -> tf.data.Dataset:
-    """Return the first batch as a dataset; of a function's datasets, it is taken once and looked
-    at, and so is that of the validation set.
+    """Return the first batch as a dataset.
+
+    Batches of the user's, for training and validation, are checked first.
     """
     if isinstance(data, ArrayData):
         return data.sample()
@@ -275,8 +279,9 @@ def _check_inputs(
 
 
 def _shapes_fit(given: tf.TensorShape, wanted: tf.TensorShape) -> bool:
-    """Return whether Keras takes `given` for `wanted`: it adds or drops one last axis of length 1
-    itself.
+    """Return whether Keras takes `given` for `wanted`.
+
+    It adds or drops one last axis of length 1 itself.
     """
     if given.rank is None or wanted.rank is None:
         return True

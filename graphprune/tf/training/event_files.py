@@ -1,5 +1,6 @@
-"""TensorBoard's event files of a run that goes on from a checkpoint: what was written after the
-checkpoint comes again, so it is taken out.
+"""TensorBoard's event files of a run that goes on from a checkpoint.
+
+What was written after the checkpoint is written again, so it is removed first.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Any
 import tensorflow as tf
 
 from graphprune.files import write_whole
+from graphprune.runs.run_folder import RunFolder
+from graphprune.runs.run_options import RunOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +33,22 @@ class Place:
     step: int
 
     def is_behind(self, tag: str, step: int) -> bool:
-        """Return whether a point of the curve `tag` lies behind this place, so that the resumed run
-        writes it again.
-        """
+        """Return whether the resumed run writes this point of the curve `tag` again."""
         if tag.startswith("epoch_"):
             return step >= self.epoch
         if tag.startswith("evaluation_"):
             return step > self.updates
         return tag.startswith(("target_sparsity/", "sparsity/", "threshold/")) and step > self.step
+
+
+def cut_run_events(folder: RunFolder, options: RunOptions, place: Place) -> None:
+    """Remove what a run will write again from its TensorBoard files, if it writes any.
+
+    In a folder that is not the run's, other runs may have theirs, so older files stay as they are.
+    """
+    if options.tensorboard is not None:
+        since = folder.began if Path(options.tensorboard).is_absolute() else 0.0
+        cut_events(folder.path / options.tensorboard, place, since)
 
 
 def cut_events(folder: Path, place: Place, since: float) -> None:

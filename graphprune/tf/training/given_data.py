@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from os import PathLike, fspath
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
 from graphprune.arguments import wrong_type
+from graphprune.engine.resuming import DATA
 from graphprune.errors import DataError
 from graphprune.runs.run_options import GIVEN
 
-NAME = "data"
-"""What messages call data that has no name of its own: the argument."""
 _BATCHES = (tf.data.Dataset, tf_keras.utils.Sequence)
 _KINDS = (
     "arrays as (x, y) or ((x, y), (x_val, y_val)), a tf.data.Dataset, a tf_keras.utils.Sequence, a"
@@ -35,6 +35,7 @@ class GivenArrays:
     """Arrays by their names in an `.npz`."""
 
     arrays: dict[str, np.ndarray]
+    is_arrays: ClassVar[bool] = True
 
     def describe(self) -> str:
         """Return what a run records of them."""
@@ -48,6 +49,7 @@ class GivenBatches:
 
     train: tf.data.Dataset | tf_keras.utils.Sequence
     test: tf.data.Dataset | tf_keras.utils.Sequence | None
+    is_arrays: ClassVar[bool] = False
 
     def describe(self) -> str:
         """Return what a run records of them."""
@@ -76,29 +78,29 @@ def given_data(data: Any) -> str | GivenData:
     if isinstance(data, _BATCHES):
         return GivenBatches(data, None)
     if not isinstance(data, tuple) or not data:
-        raise wrong_type(NAME, _KINDS, data)
+        raise wrong_type(DATA, _KINDS, data)
     if isinstance(data[0], _BATCHES):
         return _pair_of_batches(data)
     if not isinstance(data[0], tuple):
-        return GivenArrays(_pair(NAME, data, "train"))
+        return GivenArrays(_pair(DATA, data, "train"))
     if len(data) != 2:
         raise TypeError(
-            f"{NAME} must be ((x, y), (x_val, y_val)), got a tuple of {len(data)}; give training"
+            f"{DATA} must be ((x, y), (x_val, y_val)), got a tuple of {len(data)}; give training"
             " and validation arrays"
         )
-    test = {} if data[1] is None else _pair(f"{NAME}[1]", data[1], "test")
-    return GivenArrays(_pair(f"{NAME}[0]", data[0], "train") | test)
+    test = {} if data[1] is None else _pair(f"{DATA}[1]", data[1], "test")
+    return GivenArrays(_pair(f"{DATA}[0]", data[0], "train") | test)
 
 
 def _pair_of_batches(data: tuple[Any, ...]) -> GivenBatches:
     if len(data) != 2:
         raise TypeError(
-            f"{NAME} must be a pair (training, validation), got a tuple of {len(data)}; validation"
+            f"{DATA} must be a pair (training, validation), got a tuple of {len(data)}; validation"
             " may be None"
         )
     train, test = data
     if test is not None and not isinstance(test, _BATCHES):
-        raise wrong_type(f"{NAME}[1]", "a tf.data.Dataset, a tf_keras.utils.Sequence or None", test)
+        raise wrong_type(f"{DATA}[1]", "a tf.data.Dataset, a tf_keras.utils.Sequence or None", test)
     return GivenBatches(train, test)
 
 
@@ -133,14 +135,6 @@ def _array(place: str, value: Any) -> np.ndarray:
         raise wrong_type(place, "an array", value, "NumPy cannot read its values") from fault
 
 
-def other_data(folder: Any, recorded: str) -> DataError:
-    """Return the error for data that is not what the run in `folder` began with."""
-    return DataError(
-        f"{NAME}: is not what the run in {folder} began with ({recorded}); give the same data"
-        " again, or start a new run"
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class SequenceData:
     """The batches of a Sequence; `on_epoch_end` is called after each pass, as Keras does.
@@ -165,6 +159,15 @@ class SequenceData:
     def element_spec(self) -> Any:
         """Shapes and types of a training batch."""
         return batch_spec(self.first)
+
+    @property
+    def batch_size(self) -> None:
+        """None: the batches are the Sequence's own."""
+        return None
+
+    def first_batch_sha256(self) -> str:
+        """Return the hash of the first training batch."""
+        return batches_sha256(self.sample())
 
     def sample(self) -> tf.data.Dataset:
         """Return the first batch."""
@@ -234,9 +237,7 @@ def _batches_from(sequence: tf_keras.utils.Sequence, begin: int) -> Iterator[Any
 
 
 def _arrays(batch: Any) -> Any:
-    """Return a batch with arrays as its parts, and tuples for lists, which tf.data would take for
-    one array.
-    """
+    """Return a batch of arrays, with tuples for lists, which tf.data would take for one array."""
     if isinstance(batch, list | tuple):
         return tuple(_arrays(part) for part in batch)
     if isinstance(batch, dict):
@@ -247,3 +248,14 @@ def _arrays(batch: Any) -> Any:
 
 def _generated(generate: Any, first: Any) -> tf.data.Dataset:
     return tf.data.Dataset.from_generator(generate, output_signature=batch_spec(first))
+
+
+def batches_sha256(batches: tf.data.Dataset) -> str:
+    """Return the hash of the batches of a dataset."""
+    found = sha256()
+    for batch in batches:
+        for tensor in tf.nest.flatten(batch, expand_composites=True):
+            array = np.asarray(tensor)
+            content = repr(array.tolist()).encode() if array.dtype.hasobject else array.tobytes()
+            found.update(f"{array.dtype} {array.shape} {len(content)} ".encode() + content)
+    return found.hexdigest()

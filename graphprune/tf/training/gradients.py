@@ -1,5 +1,6 @@
-"""Whether the loss of a model reaches its pruned layers: checked before training, since a layer
-without gradients never follows its schedule.
+"""Checks before training that the loss reaches the pruned layers.
+
+A layer without gradients never follows its schedule.
 """
 
 from __future__ import annotations
@@ -39,8 +40,9 @@ class _Blocked:
 
 
 def check_gradients(model: tf_keras.Model, data: Data, place: str) -> None:
-    """Refuse a compiled model, whose losses and metrics are built, of which no weight, or not every
-    pruned layer, gets a gradient from the loss.
+    """Refuse a compiled model if the loss gives a pruned layer, or every weight, no gradient.
+
+    Its losses and metrics must be built.
 
     A training step is traced and not run, so weights, statistics, states and random numbers stay as
     they are. A model with a training step of its own class is not checked: what it does with
@@ -95,8 +97,9 @@ def _check_gradients(model: tf_keras.Model, data: Data, place: str) -> None:
 
 
 def _watched(model: tf_keras.Model) -> list[tuple[str, Any]]:
-    """Return the weights whose updates count the steps of the pruned layers that are not frozen;
-    under loss scaling the optimizer's steps count.
+    """Return the weights whose updates count the steps of the trainable pruned layers.
+
+    Empty under loss scaling, where the optimizer's steps count.
     """
     if isinstance(model.optimizer, tf_keras.mixed_precision.LossScaleOptimizer):
         return []
@@ -147,8 +150,9 @@ def _without(
 
 
 def _explain_failure(model: tf_keras.Model, fault: Exception, graphs: list[Any]) -> str:
-    """Return what is wrong with a step that cannot be traced, and the layer, where it is an
-    operation that TensorFlow has no gradient for.
+    """Return what is wrong with a step that cannot be traced.
+
+    The layer is named if it is an operation that TensorFlow has no gradient for.
     """
     missing = _NO_GRADIENT.search(str(fault))
     if missing is None:
@@ -179,8 +183,10 @@ def _pruned(model: tf_keras.Model) -> Iterator[None]:
 
 
 def _explain(model: tf_keras.Model, variable: Any, loss: tf.Tensor) -> str:
-    """Return why the loss gives `variable` no gradient: follow its value forward to the first
-    operation that has one behind it and passes none on.
+    """Return why the loss gives `variable` no gradient.
+
+    Its value is followed forward to the first operation that passes no gradient on, though one
+    reaches its output.
     """
     tensors = _reached_from(variable, loss.graph)
     differentiable = [tensor for tensor in tensors if _is_differentiable(tensor)]

@@ -58,8 +58,9 @@ def restore_recurrent_states(model: tf_keras.Model, arrays: Mapping[str, np.ndar
 
 
 def read_replica_values(model: tf_keras.Model) -> dict[str, np.ndarray]:
-    """Return the weights that differ between replicas (batch statistics) by their number, for each
-    replica; model files hold their mean.
+    """Return the weights that differ between replicas (batch statistics), for each replica.
+
+    They are numbered; model files hold their mean.
     """
     return _values(_replica_variables(model))
 
@@ -88,8 +89,9 @@ def restore_optimizer_rest(model: tf_keras.Model, arrays: Mapping[str, np.ndarra
 
 
 def read_optimizer_attributes(model: tf_keras.Model) -> dict[str, np.ndarray]:
-    """Return what the optimizer keeps outside its `variables`, by attribute: no model file holds
-    it, in any format.
+    """Return what the optimizer keeps outside its `variables`, by attribute.
+
+    No model file holds it, in any format.
     """
     numbers = {
         f"{_NUMBER}{name}": np.asarray(value) for name, value in python_numbers(model).items()
@@ -98,8 +100,9 @@ def read_optimizer_attributes(model: tf_keras.Model) -> dict[str, np.ndarray]:
 
 
 def restore_optimizer_attributes(model: tf_keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
-    """Put back what `read_optimizer_attributes` returned, into an optimizer that was built; what it
-    does not name stays.
+    """Put back what `read_optimizer_attributes` returned, into an optimizer that was built.
+
+    What it does not name stays.
 
     Raises:
         CheckpointError: the model has another optimizer.

@@ -1,5 +1,6 @@
-"""The model that a run begins with: a saved one, or a live one, which is saved first so that both
-are loaded in the same way.
+"""The model that a run begins with, saved or live.
+
+A live model is saved first, so that both are loaded in the same way.
 """
 
 from __future__ import annotations
@@ -97,8 +98,10 @@ def open_origin(
     unsafe_lambda: bool,
     unsafe_ops: bool,
 ) -> Iterator[Origin]:
-    """Yield the model as a saved one; a live model is saved to a temporary file, which is gone when
-    the block ends, or earlier by `discard`.
+    """Yield the model as a saved one.
+
+    A live model is saved to a temporary file, which is removed when the block ends, or earlier by
+    `discard`.
 
     The user's own classes and functions in a live model are known for loading its files, as if they
     were `custom_objects`.
@@ -124,8 +127,9 @@ def open_origin(
 
 
 def live_objects(model: tf_keras.Model) -> dict[str, Any]:
-    """Return the user's own classes and functions in a model's layers and compile settings, by the
-    names that its files have for them.
+    """Return the user's own classes and functions in a model's layers and compile settings.
+
+    By the names that its files have for them.
 
     Raises:
         TrainingError: two have the same name, so that a file does not tell them apart.

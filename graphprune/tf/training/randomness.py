@@ -70,8 +70,9 @@ class Randomness:
 
 @contextmanager
 def saved_randomness(model: tf_keras.Model, seed: int) -> Iterator[Randomness]:
-    """Let every layer of `model` draw from a generator seeded by `seed` and its place, and put
-    everything back afterwards.
+    """Let every layer of `model` draw from a generator seeded by `seed` and its place.
+
+    Everything is put back afterwards.
 
     It covers Keras's random layers, recurrent cells with dropout, and custom layers that hold a
     `tf.random.Generator`. A Lambda that calls `tf.random` itself is out of reach.

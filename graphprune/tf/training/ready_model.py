@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from os import PathLike
-from typing import Any
 
 import tf_keras
 
-from graphprune.arguments import wrong_type
+from graphprune.engine.reached import check_targets_reached
+from graphprune.engine.resuming import Resumption, check_original, read_first_plan
+from graphprune.engine.train_request import TrainRequest
 from graphprune.errors import TrainingError
 from graphprune.graph.read import open_model_file
 from graphprune.plan.changes import Plan
-from graphprune.plan.from_document import is_plan, plan_of
 from graphprune.plan.make import LoadedModel, plan_saved_model
-from graphprune.rules.building.read import rule_set_of
 from graphprune.rules.values.rule_set import RuleSet
-from graphprune.runs.run_options import Compiling
+from graphprune.runs.resume_point import find_original
+from graphprune.runs.run_folder import RunFolder
+from graphprune.runs.run_options import Compiling, RunOptions
 from graphprune.sparsity.positions import Run
 from graphprune.tf.layers.live_tensors import check_finite
 from graphprune.tf.pruning.addresses import find_wrappers
 from graphprune.tf.pruning.live_graph import count_zeros, graph_of_model, weight_reader
+from graphprune.tf.pruning.pruner import held_layers
 from graphprune.tf.pruning.surgery import apply_plan
 from graphprune.tf.training.compiling import compile_model
 from graphprune.tf.training.data import Data
 from graphprune.tf.training.evaluation import check_data_fits
+from graphprune.tf.training.event_files import Place, cut_run_events
 from graphprune.tf.training.gradients import check_gradients
-from graphprune.tf.training.origin import Origin
+from graphprune.tf.training.origin import Load, Origin
 
 
 def make_ready(
@@ -59,30 +60,6 @@ def make_ready(
     return model
 
 
-_KINDS = (
-    "a RuleSet, the path of a rule file, 'builtin:NAME', YAML text, a dict, a list of these, a Plan"
-    " or the path of its JSON file, or None for a model that is wrapped already"
-)
-
-
-def given_rules(rules: Any) -> Plan | RuleSet | None:
-    """Return the plan or the rules that the user gave.
-
-    Raises:
-        PlanError: a plan's file cannot be read.
-        RuleError: the rules have faults.
-        TypeError: `rules` is something else.
-    """
-    if rules is None:
-        return None
-    if is_plan(rules):
-        return plan_of(rules)
-    is_list = isinstance(rules, list | tuple) and len(rules) > 0
-    if not is_list and not isinstance(rules, RuleSet | str | PathLike | Mapping):
-        raise wrong_type("rules", _KINDS, rules)
-    return rule_set_of(rules)
-
-
 def plan_for(
     origin: Origin,
     model: tf_keras.Model,
@@ -91,8 +68,9 @@ def plan_for(
     *,
     allow_missed: bool,
 ) -> Plan | None:
-    """Return the plan by which to wrap `model`, which was loaded from the file of `origin`; None
-    for a model that is wrapped already.
+    """Return the plan by which to wrap `model`, which was loaded from the file of `origin`.
+
+    None for a model that is wrapped already.
 
     Raises:
         RuleError: the rules do not fit the model, or the length of the run.
@@ -107,3 +85,52 @@ def plan_for(
             graph_of_model(model, asked), count_zeros(model, asked), weight_reader(model, asked)
         )
     return plan_saved_model(saved, rules, run, loaded=loaded, allow_missed=allow_missed)
+
+
+def wrap_for_run(
+    request: TrainRequest,
+    origin: Origin,
+    model: tf_keras.Model,
+    rules: Plan | RuleSet | None,
+    data: Data,
+) -> tuple[tf_keras.Model, Plan | None]:
+    """Return the model wrapped and ready for its first step, and the plan that wrapped it.
+
+    Raises:
+        RuleError: the rules do not fit the model, or some target is out of reach.
+        TrainingError: no layer is pruned, or a setting does not exist.
+    """
+    length = Run(data.steps_per_epoch, request.epochs)
+    plan = plan_for(origin, model, rules, length, allow_missed=request.allow_missed)
+    wrapped = make_ready(model, plan, request.compiling, data, origin.place)
+    if not request.allow_missed:
+        check_targets_reached(held_layers(find_wrappers(wrapped)), length, plan)
+    return wrapped, plan
+
+
+def load_to_go_on(folder: RunFolder, found: Resumption, data: Data, load: Load) -> tf_keras.Model:
+    """Return the model to go on with, from the checkpoint or as it was when the run began.
+
+    Raises:
+        CheckpointError: the model or the plan is not the one that the run began with.
+    """
+    if found.checkpoint is None:
+        return _load_first(folder, found.options, data, load)
+    model = load(found.checkpoint.model)
+    compile_model(model, Compiling(), str(found.checkpoint.model))
+    check_data_fits(model, data)
+    return model
+
+
+def _load_first(folder: RunFolder, options: RunOptions, data: Data, load: Load) -> tf_keras.Model:
+    """Return the model that the run began with, ready for its first step.
+
+    Raises:
+        CheckpointError: the model or the plan is not the one that the run began with.
+    """
+    plan = read_first_plan(folder, options)
+    check_original(folder, options)
+    original = find_original(folder.path, options)
+    model = make_ready(load(original), plan, options.compiling, data, str(original))
+    cut_run_events(folder, options, Place(0, int(model.optimizer.iterations.numpy()), 0))
+    return model

@@ -1,5 +1,6 @@
-"""Training runs: a wrapped model is trained along its schedules, with checkpoints from which
-`resume` goes on exactly.
+"""Training runs, which `resume` goes on with exactly.
+
+A wrapped model is trained along its schedules, with checkpoints.
 
 A resumed run equals one that was never interrupted, bit for bit: weights, masks, optimizer,
 metrics. That holds on the same machine with the same versions, and for data that comes in the same
@@ -9,76 +10,47 @@ order again (an `.npz` always does).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import tensorflow as tf
 import tf_keras
 
-from graphprune.arguments import check_whole
-from graphprune.engine.reached import check_targets_reached
-from graphprune.errors import TrainingError
+import graphprune
+from graphprune.engine.resuming import Warnings, find_result, find_resumption, read_same_data
+from graphprune.engine.run_record import first_state, new_options, rule_files
+from graphprune.engine.train_request import (
+    CHECKING,
+    LOADING,
+    READING,
+    TRACING,
+    Rules,
+    TrainRequest,
+    given_rules,
+    tell_nobody,
+)
+from graphprune.engine.training_result import TrainingResult
 from graphprune.graph import ModelFile, read_graph
 from graphprune.plan import Plan, plan_to_config
 from graphprune.plan.from_document import plan_of
 from graphprune.rules.values.rule_set import RuleSet
-from graphprune.runs.resume_point import Tell, cut_metrics, find_finished, find_original, find_start
+from graphprune.runs.resume_point import Tell, cut_metrics
 from graphprune.runs.run_folder import RunFolder
-from graphprune.runs.run_options import MAX_EPOCHS, Compiling, RunOptions
-from graphprune.runs.training_arguments import (
-    NONE,
-    OnProgress,
-    StopRequest,
-    check_run_dir,
-    check_settings,
-)
-from graphprune.sparsity.positions import Position, Run
+from graphprune.runs.run_options import Compiling, RunOptions
+from graphprune.runs.training_arguments import NONE, OnProgress, StopRequest, check_run_dir
+from graphprune.sparsity.positions import Position
 from graphprune.tf.models.loading import load_model
 from graphprune.tf.models.saving import check_reads_back
 from graphprune.tf.pruning.addresses import find_wrappers
 from graphprune.tf.pruning.callbacks import check_tensorboard
 from graphprune.tf.pruning.pruner import held_layers
-from graphprune.tf.training.compiling import compile_model
 from graphprune.tf.training.data import Data, read_data
-from graphprune.tf.training.evaluation import check_data_fits
-from graphprune.tf.training.event_files import Place, cut_events
-from graphprune.tf.training.given_data import given_data
-from graphprune.tf.training.origin import Load, check_origin, open_origin
-from graphprune.tf.training.ready_model import given_rules, make_ready, plan_for
-from graphprune.tf.training.run_record import (
-    checkpoint_steps,
-    first_state,
-    other_versions,
-    rule_files,
-    run_options,
-    versions,
-)
-from graphprune.tf.training.same_run import (
-    check_original,
-    check_plan,
-    check_trusted,
-    first_batch_sha256,
-    read_first_plan,
-    read_same_data,
-)
-from graphprune.tf.training.strategies import open_spread
-from graphprune.tf.training.training_loop import TrainingResult, run_to_end
-
-LOADING, READING, CHECKING = (
-    "loading the model",
-    "reading the data",
-    "checking that model and data fit",
-)
-TRACING = "tracing the training step"
-
-
-Rules = RuleSet | str | Path | Mapping[str, Any] | Sequence[str | Path | Mapping[str, Any]]
-"""Rules as users give them."""
-
-
-def tell_nobody(_text: str) -> None:
-    """Do nothing: nobody wants to know."""
+from graphprune.tf.training.given_data import GivenData, given_data
+from graphprune.tf.training.origin import Origin, check_origin, open_origin
+from graphprune.tf.training.ready_model import load_to_go_on, wrap_for_run
+from graphprune.tf.training.strategies import Spread, open_spread
+from graphprune.tf.training.training_loop import Task, run_to_end
 
 
 def train(
@@ -109,8 +81,9 @@ def train(
     on_stage: Tell = tell_nobody,
     stop: StopRequest | None = None,
 ) -> TrainingResult:
-    """Wrap the model as `rules` say, train it on the data, and leave everything in `run_dir`; the
-    user's file or live model is not touched.
+    """Wrap the model as `rules` say, train it on the data, and leave everything in `run_dir`.
+
+    The user's file or live model is not touched.
 
     Nothing is written before model, data and settings were found to fit together.
 
@@ -166,32 +139,27 @@ def train(
     check_origin(model)
     given, run_dir = given_data(data), check_run_dir(run_dir)
     asked_rules = given_rules(rules)
-    check_whole("epochs", epochs)
-    counts = {
-        "batch_size": batch_size,
-        "steps_per_epoch": steps_per_epoch,
-        "seed": seed,
-        "stop_after_step": stop_after_step,
-    }
-    metrics = check_settings(
-        counts=counts,
-        names={"optimizer": optimizer, "loss": loss},
-        metrics=metrics,
-        learning_rate=learning_rate,
+    request = TrainRequest(
+        epochs=epochs,
+        compiling=Compiling(optimizer, loss, metrics, learning_rate, reset_optimizer),  # type: ignore[arg-type]  # `checked` makes a tuple of the metrics
+        batch_size=batch_size,
         checkpoint_every=checkpoint_every,
-        custom_objects=custom_objects,
+        steps_per_epoch=steps_per_epoch,
+        seed=seed,
+        force=force,
+        tensorboard=tensorboard,
         strategy=strategy,
+        stop_after_step=stop_after_step,
+        allow_missed=allow_missed,
+        on_progress=on_progress,
+        on_stage=on_stage,
         stop=stop,
-    )
+    ).checked(custom_objects)
     folder = RunFolder(Path(run_dir))
     found = folder.check_free(force=force)
-    if not 1 <= epochs <= MAX_EPOCHS:
-        raise TrainingError(
-            f"the number of epochs must be from 1 to {MAX_EPOCHS:,}, got {epochs}", place=run_dir
-        )
+    request.check_epochs(run_dir)
     if tensorboard is not None:
         check_tensorboard()
-    asked = Compiling(optimizer, loss, metrics, learning_rate, reset_optimizer)
     spread = open_spread(strategy)
     on_stage(LOADING)
     with (
@@ -200,63 +168,69 @@ def train(
         ) as origin,
         spread.scope(),
     ):
-        trained = origin.load_first()
-        on_stage(READING)
-        samples = read_data(
-            given,
-            batch_size=batch_size,
-            seed=seed,
-            steps_per_epoch=steps_per_epoch,
-            replicas=spread.replicas,
-        )
-        graph = read_graph(origin.file).to_config()
-        first_batch = first_batch_sha256(samples)
-        on_stage(CHECKING)
-        length = Run(samples.steps_per_epoch, epochs)
-        plan = plan_for(origin, trained, asked_rules, length, allow_missed=allow_missed)
-        trained = make_ready(trained, plan, asked, samples, origin.place)
-        if not allow_missed:
-            check_targets_reached(held_layers(find_wrappers(trained)), length, plan)
-        every = checkpoint_steps(checkpoint_every, length)
-        options = run_options(
-            origin,
-            trained,
-            plan,
-            samples,
-            given,
-            epochs,
-            steps_per_epoch is not None,
-            seed,
-            every,
-            asked,
-            tensorboard,
-            spread.name,
-            first_batch,
-        )
-        check_reads_back(trained, Path(options.model_name).suffix, origin.place, origin.load)
-        plan_config = None if plan is None else plan_to_config(plan)
-        on_stage(TRACING)
-        with folder.created(
-            options,
-            plan=plan_config,
-            graph=graph,
-            rule_files=rule_files(options.rules),
-            found=found,
-            force=force,
-            original=origin.file if origin.is_live else None,
-        ):
-            origin.discard()
-            return run_to_end(
-                trained,
+        return _train_new(request, origin, asked_rules, given, spread, folder, found)
+
+
+def _train_new(
+    request: TrainRequest,
+    origin: Origin,
+    rules: Plan | RuleSet | None,
+    given: str | GivenData,
+    spread: Spread,
+    folder: RunFolder,
+    found: str,
+) -> TrainingResult:
+    """Train the model of `origin` in a new run; `found` is what `folder.check_free` returned."""
+    loaded = origin.load_first()
+    request.on_stage(READING)
+    samples = read_data(
+        given,
+        batch_size=request.batch_size,
+        seed=request.seed,
+        steps_per_epoch=request.steps_per_epoch,
+        replicas=spread.replicas,
+    )
+    graph = read_graph(origin.file).to_config()
+    first_batch = samples.first_batch_sha256()
+    request.on_stage(CHECKING)
+    model, plan = wrap_for_run(request, origin, loaded, rules, samples)
+    layers = held_layers(find_wrappers(model))
+    options = new_options(
+        request,
+        origin.file,
+        origin.recorded,
+        samples,
+        given,
+        layers,
+        plan,
+        spread.name,
+        first_batch,
+    )
+    check_reads_back(model, Path(options.model_name).suffix, origin.place, origin.load)
+    request.on_stage(TRACING)
+    with folder.created(
+        options,
+        plan=None if plan is None else plan_to_config(plan),
+        graph=graph,
+        rule_files=rule_files(options.rules),
+        found=found,
+        force=request.force,
+        original=origin.file if origin.is_live else None,
+    ):
+        origin.discard()
+        return run_to_end(
+            Task(
+                model,
                 samples,
                 options,
                 folder,
-                first_state(options),
+                first_state(options, versions()),
                 None,
-                stop_after_step=stop_after_step,
-                on_progress=on_progress,
-                stop=stop,
+                request.stop_after_step,
+                request.on_progress,
+                request.stop or StopRequest(),
             )
+        )
 
 
 def resume(
@@ -275,8 +249,7 @@ def resume(
     on_warning: Tell | None = None,
     stop: StopRequest | None = None,
 ) -> TrainingResult:
-    """Go on with the run in `run_dir` from its newest whole checkpoint, to the same end as if it
-    had never stopped.
+    """Go on with the run in `run_dir` from its newest whole checkpoint, to the same end.
 
     Without any checkpoint it starts from the beginning. A finished run is left as it is; what was
     deleted of it is written again.
@@ -309,87 +282,73 @@ def resume(
     folder = RunFolder(Path(check_run_dir(run_dir)))
     given = None if data is None else given_data(data)
     plan = None if plan is None else plan_of(plan)
-    options = folder.read_options() if not folder.is_replaced else None
-    if options is not None and plan is None:
-        # also in a folder that cannot be written
-        finished = find_finished(folder, options, lambda message: None)
-        if finished is not None:
-            return TrainingResult.from_config(folder.path, asdict(finished))
-    told: list[str] = []
-
-    def tell(message: str) -> None:
-        told.append(message)
-        if on_warning is not None:
-            on_warning(message)
-
+    finished = find_result(folder) if plan is None else None
+    if finished is not None:
+        return finished
+    warnings = Warnings(on_warning)
+    load = partial(
+        load_model,
+        custom_objects=custom_objects,
+        unsafe_lambda=unsafe_lambda,
+        unsafe_ops=unsafe_ops,
+    )
     with folder.locked():
-        options, is_own = folder.read_run()
-        check_plan(folder, options, plan)
-        finished = find_finished(folder, options, tell)
-        if finished is not None:
-            return TrainingResult.from_config(folder.path, asdict(finished))
-        checkpoint = find_start(folder, options, tell)
-        if not is_own:
-            check_trusted(folder, options, trust_run=trust_run, tell=tell)
-        load = partial(
-            load_model,
-            custom_objects=custom_objects,
-            unsafe_lambda=unsafe_lambda,
-            unsafe_ops=unsafe_ops,
-        )
-        spread = open_spread(options.strategy)
+        found = find_resumption(folder, plan, trust_run=trust_run, tell=warnings.tell)
+        if isinstance(found, TrainingResult):
+            return found
+        spread = open_spread(found.options.strategy)
         with spread.scope():
             on_stage(READING)
-            samples = read_same_data(folder, options, spread.replicas, tell, given)
+            samples = _read_data_again(folder, found.options, given, spread, warnings.tell)
             on_stage(LOADING)
-            if checkpoint is None:
-                model = _load_first(folder, options, samples, load)
-                state = first_state(options)
-            else:
-                model = load(checkpoint.model)
-                compile_model(model, Compiling(), str(checkpoint.model))
-                check_data_fits(model, samples)
-                state = replace(
-                    checkpoint.state,
-                    versions=versions(),
-                    model_sha256=options.model_sha256,
-                    data_sha256=options.data_sha256,
-                )
-                for message in other_versions(checkpoint):
-                    tell(message)
-            cut_metrics(folder, state, tell)
+            model = load_to_go_on(folder, found, samples, load)
+            state = found.state(versions(), warnings.tell)
+            cut_metrics(folder, state, warnings.tell)
             if on_checkpoint is not None:
-                on_checkpoint(None if checkpoint is None else checkpoint.folder)
+                on_checkpoint(None if found.checkpoint is None else found.checkpoint.folder)
             on_stage(TRACING)
             return run_to_end(
-                model,
-                samples,
-                options,
-                folder,
-                state,
-                checkpoint,
-                stop_after_step=stop_after_step,
-                on_progress=on_progress,
-                warnings=tuple(told),
-                stop=stop,
+                Task(
+                    model,
+                    samples,
+                    found.options,
+                    folder,
+                    state,
+                    found.checkpoint,
+                    stop_after_step,
+                    on_progress,
+                    stop or StopRequest(),
+                    warnings.told,
+                )
             )
 
 
-def _load_first(folder: RunFolder, options: RunOptions, data: Data, load: Load) -> tf_keras.Model:
-    """Return the model that the run began with, ready for its first step.
+def _read_data_again(
+    folder: RunFolder,
+    options: RunOptions,
+    given: str | GivenData | None,
+    spread: Spread,
+    tell: Tell,
+) -> Data:
+    """Return the data that the run began with.
 
     Raises:
-        CheckpointError: the model or the plan is not the one that the run began with.
+        DataError: it is gone, or is other data.
     """
-    plan = read_first_plan(folder, options)
-    check_original(folder, options)
-    original = find_original(folder.path, options)
-    model = make_ready(load(original), plan, options.compiling, data, str(original))
-    if options.tensorboard is not None:
-        since = folder.began if Path(options.tensorboard).is_absolute() else 0.0
-        cut_events(
-            folder.path / options.tensorboard,
-            Place(0, int(model.optimizer.iterations.numpy()), 0),
-            since,
-        )
-    return model
+    read = partial(
+        read_data,
+        batch_size=options.batch_size,
+        seed=options.seed,
+        steps_per_epoch=options.steps_per_epoch if options.own_steps_per_epoch else None,
+        replicas=spread.replicas,
+    )
+    return read_same_data(folder, options, given, tell, read)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that a run depends on, by the package's name."""
+    return {
+        "graphprune": graphprune.__version__,
+        "tensorflow": tf.__version__,
+        "tf_keras": tf_keras.__version__,
+    }

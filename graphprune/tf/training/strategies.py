@@ -1,6 +1,4 @@
-"""The strategy of a training run: `none`, or `mirrored:N`, one machine with N replicas of the
-model.
-"""
+"""The strategy of a training run: `none`, or `mirrored:N`, N replicas on one machine."""
 
 from __future__ import annotations
 
@@ -40,8 +38,10 @@ class Spread:
 
 
 def open_spread(name: str) -> Spread:
-    """Return the spread that `name` asks for: `none`, `mirrored` (all GPUs, or one CPU),
-    `mirrored:N` (N GPUs; without any GPU, N devices made of the CPU).
+    """Return the spread that the strategy `name` asks for.
+
+    `none`, `mirrored` (all GPUs, or one CPU), or `mirrored:N` (N GPUs; without any GPU, N devices
+    made of the CPU).
 
     Raises:
         TrainingError: there is no such strategy, the machine has other devices, or the environment
@@ -56,8 +56,9 @@ def open_spread(name: str) -> Spread:
 
 @cache
 def _mirrored(kind: str, count: int) -> tf.distribute.Strategy:
-    """Return the process's one strategy for these devices: what two strategies for the same devices
-    sum would get mixed up in TensorFlow.
+    """Return the process's one strategy for these devices.
+
+    TensorFlow would mix up what two strategies for the same devices sum.
     """
     return tf.distribute.MirroredStrategy([f"{kind}:{number}" for number in range(count)])
 
@@ -92,8 +93,9 @@ def _divide_cpu(name: str, count: int) -> None:
 
 
 def _check_one_machine() -> None:
-    """Refuse an environment that names other machines: every one of them would train the whole run
-    for itself.
+    """Refuse an environment that names other machines.
+
+    Each of them would train the whole run for itself.
 
     Raises:
         TrainingError: TF_CONFIG names a cluster of several tasks, or is no JSON.

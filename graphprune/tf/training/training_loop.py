@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import tensorflow as tf
 import tf_keras
 from tf_keras.src.callbacks import CallbackList
 from tf_keras.src.utils import tf_utils
 
+from graphprune.engine import pruner as engine
 from graphprune.engine.faults import explain_fault
-from graphprune.engine.progress import TensorProgress
+from graphprune.engine.recorder import Interrupted
+from graphprune.engine.resuming import arrays_by_kind
+from graphprune.engine.training_result import Status, TrainingResult
 from graphprune.errors import DataError
 from graphprune.runs.checkpoints import Checkpoint, RunState, resumable
 from graphprune.runs.run_folder import RunFolder
@@ -24,20 +25,13 @@ from graphprune.sparsity.positions import Run
 from graphprune.tf.pruning.callbacks import PruningSummaries, UpdatePruningStep
 from graphprune.tf.pruning.pruner import Pruner
 from graphprune.tf.training.data import Data
-from graphprune.tf.training.event_files import Place, cut_events
-from graphprune.tf.training.hidden_state import (
-    restore_optimizer_attributes,
-    restore_optimizer_rest,
-    restore_recurrent_states,
-    restore_replica_values,
-)
+from graphprune.tf.training.event_files import Place, cut_run_events
 from graphprune.tf.training.randomness import saved_randomness
-from graphprune.tf.training.recorder import Interrupted, Recorder
+from graphprune.tf.training.recorder import Recorder, restore_state
 
 
 class BeginAt(tf_keras.callbacks.Callback):
-    """Lets `fit` begin in the middle of an epoch, through the seam that Keras's own
-    BackupAndRestore uses.
+    """Lets `fit` begin in the middle of an epoch, as Keras's own BackupAndRestore does.
 
     Args:
         epoch, batch: The place, both from 0. Behind the last batch of an epoch, the epoch is ended
@@ -63,8 +57,9 @@ class BeginAt(tf_keras.callbacks.Callback):
     def maybe_load_initial_counters_from_ckpt(
         self, steps_per_epoch: int, initial_epoch: int, mode: Any = None
     ) -> tuple[int, int]:
-        """Return (epoch, batch) to begin at; `fit` asks when every callback's `on_train_begin` was
-        called.
+        """Return (epoch, batch) to begin at.
+
+        `fit` asks when every callback's `on_train_begin` was called.
         """
         self.model._training_state = None
         epoch, _ = self._place
@@ -74,8 +69,9 @@ class BeginAt(tf_keras.callbacks.Callback):
         return epoch + 1, 0
 
     def _end_epoch(self, epoch: int) -> None:
-        """Do what `fit` does after the last batch of an epoch; the recorder restores the sums of
-        metrics when the epoch begins.
+        """Do what `fit` does after the last batch of an epoch.
+
+        The recorder restores the sums of metrics when the epoch begins.
         """
         self.hooks.on_epoch_begin(epoch)
         logs = tf_utils.sync_to_numpy_or_python_type(self.model.get_metrics_result())
@@ -87,176 +83,126 @@ class BeginAt(tf_keras.callbacks.Callback):
         self.hooks.on_epoch_end(epoch, logs)
 
 
-Status = Literal["finished", "interrupted", "already-finished"]
-
-
 @dataclass(frozen=True, slots=True)
-class TrainingResult:
-    """How a run stands when `train` or `resume` returns.
+class Task:
+    """A run to train from `start` to its end.
 
     Attributes:
-        run_dir: The run's folder.
-        status: `already-finished` when there was nothing left to do.
-        step, steps: Optimizer updates done, and of the whole run.
-        model: The trained, wrapped model; None while the run is not finished.
-        metrics: The last line of `metrics.jsonl`.
-        tensors: Every pruned tensor with its zeros and its target; empty while the run is not
-            finished.
-        resumed_from: The checkpoint that the run went on from, if any.
-        warnings: What the user should know: a damaged checkpoint that was passed over, other
-            versions of TensorFlow.
-        standing_still: Addresses of pruned layers that no update reached, because they get no
-            gradient.
+        model: The compiled, wrapped model.
+        data, options, folder: The run.
+        start: The state that it goes on from.
+        checkpoint: The checkpoint that this state is from; None for the beginning.
+        stop_after_step, on_progress, stop: As for `train`.
+        warnings: The warnings so far, for the result.
     """
 
-    run_dir: Path
-    status: Status
-    step: int
-    steps: int
-    model: Path | None
-    metrics: Mapping[str, Any]
-    tensors: tuple[TensorProgress, ...] = ()
-    resumed_from: Path | None = None
+    model: tf_keras.Model
+    data: Data
+    options: RunOptions
+    folder: RunFolder
+    start: RunState
+    checkpoint: Checkpoint | None
+    stop_after_step: int | None
+    on_progress: OnProgress | None
+    stop: StopRequest
     warnings: tuple[str, ...] = ()
-    standing_still: tuple[str, ...] = ()
 
-    @property
-    def missed(self) -> tuple[TensorProgress, ...]:
-        """The tensors of a finished run that did not reach their target."""
-        return tuple(tensor for tensor in self.tensors if tensor.zeros < tensor.target_zeros)
-
-    def to_config(self) -> dict[str, Any]:
-        """Return what `result.json` holds of a finished run."""
-        model = None if self.model is None else self.model.name
-        return {
-            "step": self.step,
-            "steps": self.steps,
-            "model": model,
-            "metrics": dict(self.metrics),
-            "tensors": [asdict(tensor) for tensor in self.tensors],
-        }
-
-    @classmethod
-    def from_config(cls, run_dir: Path, config: Mapping[str, Any]) -> TrainingResult:
-        """Return the result of a run that was finished earlier."""
-        tensors = tuple(TensorProgress(**tensor) for tensor in config["tensors"])
-        return cls(
-            run_dir,
-            "already-finished",
-            config["step"],
-            config["steps"],
-            run_dir / config["model"],
-            config["metrics"],
-            tensors,
+    def result(self, status: Status, step: int, model: Path | None, **more: Any) -> TrainingResult:
+        """Return how the run stands at `step`."""
+        return TrainingResult(
+            self.folder.path,
+            status,
+            step,
+            self.options.steps,
+            model,
+            self.folder.last_metrics(),
+            resumed_from=None if self.checkpoint is None else self.checkpoint.folder,
+            warnings=self.warnings,
+            **more,
         )
 
 
-def run_to_end(
-    model: tf_keras.Model,
-    data: Data,
-    options: RunOptions,
-    folder: RunFolder,
-    start: RunState,
-    checkpoint: Checkpoint | None,
-    *,
-    stop_after_step: int | None = None,
-    on_progress: OnProgress | None = None,
-    warnings: tuple[str, ...] = (),
-    stop: StopRequest | None = None,
-) -> TrainingResult:
-    """Train the compiled, wrapped `model` from `start` on, and save it when the run is at its end.
+def run_to_end(task: Task) -> TrainingResult:
+    """Train a run to its end, and save the model there.
 
     Raises:
         DataError: the data fails on the way; the checkpoints stay.
     """
-    resumed_from = None if checkpoint is None else checkpoint.folder
-    stop = stop or StopRequest()
+    options, start = task.options, task.start
     with (
-        stop.listening(),
-        resumable(folder.checkpoints),
-        saved_randomness(model, options.seed) as randomness,
+        task.stop.listening(),
+        resumable(task.folder.checkpoints),
+        saved_randomness(task.model, options.seed) as randomness,
     ):
-        if checkpoint is not None:
-            randomness.restore(_part(checkpoint, "random"))
-            restore_recurrent_states(model, _part(checkpoint, "recurrent"))
-            restore_optimizer_rest(model, _part(checkpoint, "optimizer"))
-            restore_optimizer_attributes(model, _part(checkpoint, "attributes"))
-            restore_replica_values(model, _part(checkpoint, "replicas"))
-            _cut_events(model, options, folder, start)
+        state = arrays_by_kind(task.checkpoint)
+        if task.checkpoint is not None:
+            restore_state(task.model, randomness, state)
+            updates = int(task.model.optimizer.iterations.numpy())
+            place = Place(start.epoch, updates, Pruner(task.model).step)
+            cut_run_events(task.folder, options, place)
         pruning = UpdatePruningStep(Run(options.steps_per_epoch, options.epochs), done=start.step)
-        sums = {} if checkpoint is None else _part(checkpoint, "metrics")
         recorder = Recorder(
-            folder,
+            randomness,
+            task.folder,
             options,
             start,
             pruning,
-            randomness,
-            metric_sums=sums,
-            stop_after_step=stop_after_step,
-            on_progress=on_progress,
-            stop=stop,
-        )
-        summaries = (
-            []
-            if options.tensorboard is None
-            else [
-                PruningSummaries(
-                    folder.path / options.tensorboard, run=pruning.run, write_graph=False
-                )
-            ]
+            metric_sums=state.get("metrics", {}),
+            stop_after_step=task.stop_after_step,
+            on_progress=task.on_progress,
+            stop=task.stop,
         )
         try:
-            _fit(model, data, options, start, [pruning, *summaries, recorder])
+            _fit(task, pruning, recorder)
         except Interrupted:
-            return TrainingResult(
-                folder.path,
-                "interrupted",
-                recorder.step,
-                options.steps,
-                None,
-                folder.last_metrics(),
-                (),
-                resumed_from,
-                warnings,
-            )
-        except tf.errors.OpError as fault:
-            raise DataError(
-                f"failed after step {recorder.step}: {explain_fault(fault)}", place=data.spec
-            ) from fault
-        finally:
-            for summary in summaries:
-                summary.close()
-        path = folder.path / options.model_name
-        # a run that was resumed behind its last step has seen no batch, and its model is the same
-        model.reset_metrics()
-        recorder.save_model(path)
-        tensors, still = pruning.pruner.tensors(), pruning.pruner.standing_still()
-        result = TrainingResult(
-            folder.path,
-            "finished",
-            recorder.step,
-            options.steps,
-            path,
-            folder.last_metrics(),
-            tensors,
-            resumed_from,
-            warnings,
-            still,
-        )
-        folder.write_result(result.to_config(), options.run_id)
+            return task.result("interrupted", recorder.step, None)
+        return _finish(task, pruning.pruner, recorder)
+
+
+def _finish(task: Task, pruner: engine.Pruner, recorder: Recorder) -> TrainingResult:
+    """Write the trained model and the result."""
+    path = task.folder.path / task.options.model_name
+    # a run that was resumed behind its last step has seen no batch, and its model is the same
+    task.model.reset_metrics()
+    recorder.save_model(path)
+    result = task.result(
+        "finished",
+        recorder.step,
+        path,
+        tensors=pruner.tensors(),
+        standing_still=pruner.standing_still(),
+    )
+    task.folder.write_result(result.to_config(), task.options.run_id)
     return result
 
 
-def _fit(
-    model: tf_keras.Model,
-    data: Data,
-    options: RunOptions,
-    start: RunState,
-    callbacks: list[tf_keras.callbacks.Callback],
-) -> None:
-    """Train in one call of `fit`, so that whatever happens once a training (the pruner's start,
-    averages of weights at the end) happens once.
+def _fit(task: Task, pruning: UpdatePruningStep, recorder: Recorder) -> None:
+    """Train with TensorBoard's callback if the run writes events.
+
+    Raises:
+        DataError: the data fails on the way.
     """
+    events, summaries = task.options.tensorboard, None
+    if events is not None:
+        summaries = PruningSummaries(task.folder.path / events, run=pruning.run, write_graph=False)
+    try:
+        _fit_once(task, [pruning, *([] if summaries is None else [summaries]), recorder])
+    except tf.errors.OpError as fault:
+        raise DataError(
+            f"failed after step {recorder.step}: {explain_fault(fault)}", place=task.data.spec
+        ) from fault
+    finally:
+        if summaries is not None:
+            summaries.close()
+
+
+def _fit_once(task: Task, callbacks: list[tf_keras.callbacks.Callback]) -> None:
+    """Train in one call of `fit`.
+
+    So what happens once a training (the pruner's start, averages of weights at the end) happens
+    once.
+    """
+    model, data, options, start = task.model, task.data, task.options, task.start
     begin = BeginAt(start.epoch, start.batch, options.steps_per_epoch, data.test)
     hooks = CallbackList(
         [begin, *callbacks],
@@ -277,23 +223,3 @@ def _fit(
         verbose=0,
         callbacks=hooks,
     )
-
-
-def _cut_events(
-    model: tf_keras.Model, options: RunOptions, folder: RunFolder, start: RunState
-) -> None:
-    """Take out of TensorBoard's files what the run will write again; in a folder that is not the
-    run's, other runs may have theirs.
-    """
-    if options.tensorboard is not None:
-        since = folder.began if Path(options.tensorboard).is_absolute() else 0.0
-        place = Place(start.epoch, int(model.optimizer.iterations.numpy()), Pruner(model).step)
-        cut_events(folder.path / options.tensorboard, place, since)
-
-
-def _part(checkpoint: Checkpoint, kind: str) -> dict[str, np.ndarray]:
-    return {
-        name.removeprefix(f"{kind}/"): array
-        for name, array in checkpoint.arrays.items()
-        if name.startswith(f"{kind}/")
-    }

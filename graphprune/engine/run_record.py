@@ -1,0 +1,203 @@
+"""What a run records about itself: options, first state, rule files, versions."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+import graphprune
+from graphprune.archive import read_archive
+from graphprune.engine.held import PrunedLayer
+from graphprune.engine.train_request import TrainRequest
+from graphprune.errors import TrainingError
+from graphprune.files import file_sha256, model_sha256
+from graphprune.plan import Plan, plan_sha256
+from graphprune.rules.text.files import find_rule_file
+from graphprune.runs.checkpoints import Checkpoint, RunState
+from graphprune.runs.run_options import RunOptions
+from graphprune.sparsity.positions import Position, Run, Unit, parse_position
+
+
+class RunData(Protocol):
+    """Training data, as far as a run records it."""
+
+    @property
+    def spec(self) -> str:
+        """What messages call the data."""
+        ...
+
+    @property
+    def batch_size(self) -> int | None:
+        """Samples in a batch of arrays; None for data with batches of its own."""
+        ...
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The length of an epoch."""
+        ...
+
+    @property
+    def sha256(self) -> str:
+        """The hash of arrays; empty for data with batches of its own."""
+        ...
+
+    def first_batch_sha256(self) -> str:
+        """Return the hash of the first training batch; empty for arrays, hashed as a whole.
+
+        It looks at a dataset once more, which changes the order of one that shuffles anew each
+        time: `train` and `resume` look equally often.
+        """
+        ...
+
+
+class GivenObjects(Protocol):
+    """Training data that the user gave as Python objects."""
+
+    @property
+    def is_arrays(self) -> bool:
+        """Whether they are arrays, rather than batches."""
+        ...
+
+    def describe(self) -> str:
+        """Return what a run records of them."""
+        ...
+
+
+def new_options(
+    request: TrainRequest,
+    file: Path,
+    recorded: str,
+    data: RunData,
+    given: str | GivenObjects,
+    layers: Mapping[str, PrunedLayer],
+    plan: Plan | None,
+    strategy: str,
+    first_batch: str,
+) -> RunOptions:
+    """Return what `options.json` of a new run holds.
+
+    Args:
+        request: What `train` was asked to do.
+        file: The saved model that the run begins with.
+        recorded: What the run records as its model.
+        data: The data.
+        given: What the data was read from, or given as.
+        layers: The pruned layers of the model by address.
+        plan: The plan that they were pruned by; None if they were before.
+        strategy: `none` or `mirrored:N`.
+        first_batch: What `data.first_batch_sha256()` returned.
+
+    Raises:
+        TrainingError: the distance between checkpoints is not a position, or below one step.
+    """
+    return RunOptions(
+        model=recorded,
+        model_sha256=model_sha256(file),
+        model_name="model.h5" if read_archive(file).format == "h5" else "model.keras",
+        data=_describe_data(data, given),
+        data_sha256=data.sha256,
+        batch_size=data.batch_size,
+        epochs=request.epochs,
+        steps_per_epoch=data.steps_per_epoch,
+        own_steps_per_epoch=request.steps_per_epoch is not None,
+        seed=request.seed,
+        checkpoint_every=checkpoint_steps(
+            request.checkpoint_every, Run(data.steps_per_epoch, request.epochs)
+        ),
+        compiling=request.compiling,
+        plan_sha256=_pruned_by(layers) if plan is None else plan_sha256(plan),
+        rules=() if plan is None else plan.rules,
+        schedule_units=_schedule_units(layers),
+        version=graphprune.__version__,
+        tensorboard=None if request.tensorboard is None else str(request.tensorboard),
+        strategy=strategy,
+        run_id=secrets.token_hex(16),
+        first_batch_sha256=first_batch,
+    )
+
+
+def _describe_data(data: RunData, given: str | GivenObjects) -> str:
+    if not isinstance(given, str):
+        return given.describe()
+    return given if data.batch_size is None else str(Path(given).absolute())
+
+
+def first_state(options: RunOptions, versions: Mapping[str, str]) -> RunState:
+    """Return the state of a run before its first step."""
+    return RunState(
+        step=0,
+        epoch=0,
+        batch=0,
+        epochs=options.epochs,
+        steps_per_epoch=options.steps_per_epoch,
+        batch_size=options.batch_size,
+        seed=options.seed,
+        schedule_units=options.schedule_units,
+        plan_sha256=options.plan_sha256,
+        rules=options.rules,
+        versions=versions,
+        run_id=options.run_id,
+        model_sha256=options.model_sha256,
+        data_sha256=options.data_sha256,
+    )
+
+
+def checkpoint_steps(every: Position | str, run: Run) -> int:
+    """Return the distance between checkpoints in steps.
+
+    Raises:
+        TrainingError: it is not a position, or shorter than a step.
+    """
+    try:
+        steps = (every if isinstance(every, Position) else parse_position(every)).to_step(run)
+    except ValueError as fault:
+        raise TrainingError(f"checkpoint every: {fault}") from fault
+    if not steps:
+        raise TrainingError(f"checkpoint every: must be at least 1 step, got {every}")
+    return steps
+
+
+def _pruned_by(layers: Mapping[str, PrunedLayer]) -> str:
+    """Return the hash of the plan that all layers were pruned by; empty if several or unknown."""
+    plans = {layer.provenance.plan_sha256 for layer in layers.values()}
+    return plans.pop() if len(plans) == 1 else ""
+
+
+def _schedule_units(layers: Mapping[str, PrunedLayer]) -> tuple[Unit, ...]:
+    schedules = [layer.pruning.schedule for layer in layers.values()]
+    places = [
+        place
+        for schedule in schedules
+        for place in (schedule.begin, schedule.end, schedule.every)
+        if place is not None
+    ]
+    return tuple(sorted({place.unit for place in places}))
+
+
+def rule_files(rules: tuple[tuple[str, str], ...]) -> dict[str, bytes]:
+    """Return the rule files by a name each, those that still exist unchanged."""
+    found: dict[str, bytes] = {}
+    for path, digest in rules:
+        file = find_rule_file(path)
+        if file.is_file() and file_sha256(file) == digest:
+            name = file.name if file.name not in found else f"{len(found)}-{file.name}"
+            found[name] = file.read_bytes()
+    return found
+
+
+def other_versions(checkpoint: Checkpoint, versions: Mapping[str, str]) -> tuple[str, ...]:
+    """Return a warning if a checkpoint was written with other versions than `versions`."""
+    old = checkpoint.state.versions
+    changed = [
+        f"{name} {old.get(name)}, now {version}"
+        for name, version in versions.items()
+        if old.get(name) != version
+    ]
+    if not changed:
+        return ()
+    return (
+        f"{checkpoint.folder}: written with {'; '.join(changed)}; the rest of the run may"
+        " differ in the last bits",
+    )

@@ -1,0 +1,115 @@
+"""What `train` was asked to do, checked before any Keras is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from graphprune.arguments import check_whole, wrong_type
+from graphprune.errors import TrainingError
+from graphprune.plan.changes import Plan
+from graphprune.plan.from_document import is_plan, plan_of
+from graphprune.rules.building.read import rule_set_of
+from graphprune.rules.values.rule_set import RuleSet
+from graphprune.runs.resume_point import Tell
+from graphprune.runs.run_options import MAX_EPOCHS, Compiling
+from graphprune.runs.training_arguments import NONE, OnProgress, StopRequest, check_settings
+from graphprune.sparsity.positions import Position
+
+LOADING = "loading the model"
+READING = "reading the data"
+CHECKING = "checking that model and data fit"
+TRACING = "tracing the training step"
+
+Rules = RuleSet | str | Path | Mapping[str, Any] | Sequence[str | Path | Mapping[str, Any]]
+"""Rules as users give them."""
+
+_KINDS = (
+    "a RuleSet, the path of a rule file, 'builtin:NAME', YAML text, a dict, a list of these, a Plan"
+    " or the path of its JSON file, or None for a model that is wrapped already"
+)
+
+
+def tell_nobody(_text: str) -> None:
+    """Do nothing: the default of `on_stage`."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainRequest:
+    """The settings of a new run; the attributes are those of `graphprune.train`.
+
+    Attributes:
+        compiling: `optimizer`, `loss`, `metrics`, `learning_rate` and `reset_optimizer`.
+    """
+
+    epochs: int
+    compiling: Compiling
+    batch_size: int | None = None
+    checkpoint_every: Position | str = "1 epoch"
+    steps_per_epoch: int | None = None
+    seed: int = 0
+    force: bool = False
+    tensorboard: str | Path | None = None
+    strategy: str = NONE
+    stop_after_step: int | None = None
+    allow_missed: bool = False
+    on_progress: OnProgress | None = None
+    on_stage: Tell = tell_nobody
+    stop: StopRequest | None = None
+
+    def checked(self, custom_objects: Any) -> TrainRequest:
+        """Return the settings with the metrics as a tuple, or refuse those of another type.
+
+        Raises:
+            TypeError: one of them, or `custom_objects`, has another type.
+        """
+        check_whole("epochs", self.epochs)
+        metrics = check_settings(
+            counts={
+                "batch_size": self.batch_size,
+                "steps_per_epoch": self.steps_per_epoch,
+                "seed": self.seed,
+                "stop_after_step": self.stop_after_step,
+            },
+            names={"optimizer": self.compiling.optimizer, "loss": self.compiling.loss},
+            metrics=self.compiling.metrics,
+            learning_rate=self.compiling.learning_rate,
+            checkpoint_every=self.checkpoint_every,
+            custom_objects=custom_objects,
+            strategy=self.strategy,
+            stop=self.stop,
+        )
+        return replace(self, compiling=replace(self.compiling, metrics=metrics))
+
+    def check_epochs(self, place: str) -> None:
+        """Refuse a number of epochs that no run can have.
+
+        Raises:
+            TrainingError: it is out of range; the text begins with `place`.
+        """
+        if not 1 <= self.epochs <= MAX_EPOCHS:
+            raise TrainingError(
+                f"the number of epochs must be from 1 to {MAX_EPOCHS:,}, got {self.epochs}",
+                place=place,
+            )
+
+
+def given_rules(rules: Any) -> Plan | RuleSet | None:
+    """Return the plan or the rules that the user gave.
+
+    Raises:
+        PlanError: a plan's file cannot be read.
+        RuleError: the rules have faults.
+        TypeError: `rules` is something else.
+    """
+    if rules is None:
+        return None
+    if is_plan(rules):
+        return plan_of(rules)
+    is_list = isinstance(rules, list | tuple) and len(rules) > 0
+    if not is_list and not isinstance(rules, RuleSet | str | PathLike | Mapping):
+        raise wrong_type("rules", _KINDS, rules)
+    return rule_set_of(rules)
