@@ -106,13 +106,13 @@ class HeldTensor:
         if self.mask is None or not self._held.pruners:
             raise _as_it_is(no_pruner(self._held.layer.name))
         if is_constant(self.mask):
-            raise _as_it_is(
-                TrainingError(
-                    f"{self._held.layer.name}: the optimizer of this step does not keep the masks of"
-                    " the pruned layers, so they would be constants in the compiled step; start the"
-                    " pruner with it: Pruner(model, optimizer).start(Run(...))"
-                )
+            name = self._held.layer.name
+            error = TrainingError(
+                f"{name}: the optimizer of this step does not keep the masks of the pruned layers,"
+                " so they would be constants in the compiled step; start the pruner with it:"
+                " Pruner(model, optimizer).start(Run(...))"
             )
+            raise _as_it_is(error)
         return keras.ops.convert_to_tensor(self.mask)
 
 
