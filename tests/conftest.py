@@ -160,12 +160,15 @@ def _turn(item):
 
 
 def pytest_ignore_collect(collection_path, config):
-    """Leave the TensorFlow tests uncollected under `-m "not tf"`, so that the quick loop never
-    waits for its import.
+    """Leave out helper modules without examples, and under `-m "not tf"` the TensorFlow tests, so
+    that the quick loop never waits for its import.
     """
-    if config.getoption("markexpr") == "not tf" and TF_TESTS in (
-        collection_path,
-        *collection_path.parents,
-    ):
+    is_quick = config.getoption("markexpr") == "not tf"
+    if is_quick and TF_TESTS in (collection_path, *collection_path.parents):
         return True
-    return None
+    if collection_path.suffix != ".py" or not collection_path.is_file():
+        return None
+    text = collection_path.read_text(encoding="utf-8")
+    if collection_path.name.startswith("test_"):
+        return True if is_quick and "\npytestmark = pytest.mark.tf\n" in text else None
+    return None if ">>> " in text else True

@@ -26,6 +26,11 @@ for arguments in json.loads(sys.argv[1]):
     else:
         print(json.dumps([done.code, done.out, done.err]))
 """
+COLLECT = """
+import sys, pytest
+pytest.main(["--collect-only", "-q", "-p", "no:cacheprovider", "-m", "not tf"])
+print("imported:", *sorted({"tensorflow", "tf_keras", "keras"} & sys.modules.keys()))
+"""
 COMMANDS = [
     "layers",
     "graph",
@@ -160,3 +165,13 @@ def test_a_command_imports_only_what_it_needs(arguments, allowed):
 def test_the_proof_can_fail(without_tensorflow):
     done = without_tensorflow[HEAVIER[0]]
     assert (done.code, "ModuleNotFoundError" in done.err) == (1, True), done
+
+
+def test_collecting_the_light_tests_imports_no_tensorflow():
+    done = subprocess.run(
+        [sys.executable, "-c", COLLECT], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    *_, collected, imported = done.stdout.splitlines()
+    assert "tests collected" in collected
+    assert "error" not in collected
+    assert imported == "imported:"

@@ -1,5 +1,4 @@
-"""Two layer graphs compared: which layers are the same, what changed in them, and how sparse they
-are.
+"""Compare two models: which layers correspond, what changed in them, and how sparse they are.
 
 What belongs here: pairing, comparing, and the diff as values and JSON. What does not: its text and
 drawings (`report`), and reading the models (`archive`, `graph`).

@@ -25,9 +25,7 @@ PRUNING_PREFIX = "pruning."
 
 @dataclass(frozen=True, slots=True)
 class ConfigChange:
-    """One dotted path (`config.strides`, `pruning.sparsity`) whose value differs; None where a side
-    does not have it.
-    """
+    """A dotted path (`config.strides`) whose value differs; None on a side without it."""
 
     path: str
     before: Any
@@ -68,8 +66,9 @@ class MaskOverlap:
 
 @dataclass(frozen=True, slots=True)
 class TensorDiff:
-    """One weight tensor before and after; shapes are None on the side that does not have it, counts
-    where weights were not read.
+    """One weight tensor before and after.
+
+    Shapes are None on the side that does not have it, counts if weights were not read.
 
     Attributes:
         name: Bare name (`kernel`).
@@ -180,17 +179,17 @@ class LayerDiff:
 
     @property
     def is_content_changed(self) -> bool:
-        """Whether the layer came, went or has other settings, its name and its wrapper looked
-        through.
-        """
+        """Whether the layer was added, removed or reconfigured, apart from name and wrapper."""
         return self.paired_by is None or any(
             not change.path.startswith(PRUNING_PREFIX) for change in self.config
         )
 
     @property
     def notable_tensors(self) -> tuple[TensorDiff, ...]:
-        """The tensors that a report shows: those with a difference, and the pruned ones of a layer
-        whose wrapper differs.
+        """The tensors that a report shows.
+
+        These are the ones with a difference, and the pruned ones of a layer whose wrapper
+        differs.
         """
         if not self.paired_by:
             return ()

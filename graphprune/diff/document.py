@@ -1,6 +1,4 @@
-"""The JSON document of a diff: its keys, as `schema diff` describes them, and how it is written for
-`diff --format json`.
-"""
+"""The JSON document of a diff, key by key, and the functions that write it."""
 
 from __future__ import annotations
 
@@ -217,8 +215,9 @@ class _Model(TypedDict, total=False):
 
 
 def graph_diff_to_config(diff: GraphDiff, *, show_all: bool = False) -> dict[str, Any]:
-    """Return the JSON form: keys and layers in fixed order, floats rounded to 6 places, no time and
-    no host, so that equal diffs give equal bytes.
+    """Return the JSON form, with keys and layers in fixed order and floats rounded to 6 places.
+
+    It holds no time and no host, so that equal diffs give equal bytes.
 
     Calls (`source_call`, `target_call`, `calls.0` in paths of settings) count from 0, as Keras's
     node indices do; texts and drawings count from 1. It is strict JSON: NaN and the infinities in

@@ -11,8 +11,7 @@ _FUNCTIONS = ("config.function.", "config.output_shape.", "config.mask.")
 
 
 def find_difference(diff: GraphDiff) -> str | None:
-    """Return what differs first between two models in more than wrappers and weights; None where
-    nothing does.
+    """Return the first difference between two models apart from wrappers and weights, or None.
 
     Example:
         >>> from graphprune.diff.graph_diff import diff_graphs
@@ -63,8 +62,9 @@ def _layer_differences(layer: LayerDiff, left: str, right: str) -> Iterator[str]
 
 
 def _is_bytecode(layer: LayerDiff, change: ConfigChange) -> bool:
-    """Return whether the functions of a Lambda differ, which pruning does not touch: another Python
-    writes one function as other bytecode.
+    """Return whether the functions of a Lambda layer differ, which pruning does not touch.
+
+    Another version of Python compiles the same function to other bytecode.
     """
     return layer.type == "Lambda" and change.path.startswith(_FUNCTIONS)
 

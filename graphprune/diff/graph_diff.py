@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from graphprune.arguments import wrong_type
-from graphprune.diff.changes import ConfigChange, GraphDiff, LayerDiff, Side, TensorDiff
+from graphprune.diff.changes import ConfigChange, GraphDiff, LayerDiff, Side
 from graphprune.diff.layer_diff import LayerComparison, compare_layers
 from graphprune.diff.pairing import Pair, pair_layers
 from graphprune.diff.sizes import measure_weights_gzip, side_by_side
-from graphprune.diff.structure import compare_connections
+from graphprune.diff.structure import compare_connections, count_connections
 from graphprune.diff.weights import Weights
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.read import ModelFile
@@ -54,32 +54,17 @@ def diff_graphs(
         >>> diff_graphs(graph, graph).is_empty
         True
     """
-    for side, graph in (("left", left), ("right", right)):
-        if not isinstance(graph, LayerGraph):
-            raise wrong_type(
-                side, "a LayerGraph", graph, "read_graph(path) reads one from a saved model"
-            )
+    _check_graphs(left=left, right=right)
     pairs = pair_layers(left, right, left_weights=left_weights, right_weights=right_weights)
     comparison = LayerComparison(left, right, left_weights, right_weights, run or Run())
     layers = tuple(_compare_layers(left, right, pairs, comparison))
     added, removed = compare_connections(left, right, {pair.left: pair.right for pair in pairs})
+    tensors = [tensor for layer in layers for tensor in layer.tensors]
+    before = [tensor.zeros_before for tensor in tensors if tensor.shape_before is not None]
+    after = [tensor.zeros_after for tensor in tensors if tensor.shape_after is not None]
     return GraphDiff(
-        left=_describe(
-            left,
-            left_path or left.name,
-            _sum_zeros(
-                tensor.zeros_before
-                for tensor in _tensors(layers)
-                if tensor.shape_before is not None
-            ),
-        ),
-        right=_describe(
-            right,
-            right_path or right.name,
-            _sum_zeros(
-                tensor.zeros_after for tensor in _tensors(layers) if tensor.shape_after is not None
-            ),
-        ),
+        left=_describe(left, left_path, before),
+        right=_describe(right, right_path, after),
         model=tuple(_compare_models(left, right)),
         layers=layers,
         added=added,
@@ -87,6 +72,14 @@ def diff_graphs(
         weights_gzip=weights_gzip,
         graphs=(left, right),
     )
+
+
+def _check_graphs(**sides: object) -> None:
+    for side, graph in sides.items():
+        if not isinstance(graph, LayerGraph):
+            raise wrong_type(
+                side, "a LayerGraph", graph, "read_graph(path) reads one from a saved model"
+            )
 
 
 def _compare_layers(
@@ -112,29 +105,17 @@ def _compare_models(left: LayerGraph, right: LayerGraph) -> Iterator[ConfigChang
     )
 
 
-def _describe(graph: LayerGraph, path: str, zeros: int | None) -> Side:
+def _describe(graph: LayerGraph, path: str, zeros: Sequence[int | None]) -> Side:
+    """Return one side of a diff; its zeros are None where those of one tensor are not known."""
+    known = [count for count in zeros if count is not None]
     return Side(
-        path,
-        graph.sha256,
-        len(graph.layers),
-        graph.network.number_of_edges(),
-        graph.parameters,
-        zeros,
+        path=path or graph.name,
+        graph_sha256=graph.sha256,
+        layers=len(graph.layers),
+        connections=count_connections(graph),
+        parameters=graph.parameters,
+        zeros=sum(known) if len(known) == len(zeros) else None,
     )
-
-
-def _tensors(layers: tuple[LayerDiff, ...]) -> Iterator[TensorDiff]:
-    return (tensor for layer in layers for tensor in layer.tensors)
-
-
-def _sum_zeros(counts: Iterator[int | None]) -> int | None:
-    """Return the sum, or None where one of them is not known."""
-    total = 0
-    for count in counts:
-        if count is None:
-            return None
-        total += count
-    return total
 
 
 def diff_models(

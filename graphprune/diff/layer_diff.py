@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
@@ -40,10 +41,23 @@ def compare_layers(
         is_model: Whether both are models.
         get_rank: Asked where one side counts an axis from the end.
     """
+    if _is_written_alike(left, right):
+        return
     before, after = (plain_config(entry, names=names, is_model=is_model) for entry in (left, right))
     if known_class(left) is None or known_class(right) is None:
         before, after = fill_from_other(before, after), fill_from_other(after, before)
     yield from compare_settings(before, after, "config", get_rank)
+
+
+def _is_written_alike(left: Entry, right: Entry) -> bool:
+    """Return whether two entries are the same JSON text.
+
+    Most layers of two versions of a model are, and comparing their settings takes far longer.
+    """
+    try:
+        return json.dumps(left) == json.dumps(right)
+    except TypeError:
+        return False  # a live model's config may hold objects
 
 
 def compare_settings(
@@ -73,9 +87,7 @@ def compare_settings(
 
 
 def _is_same_when_built(key: str, before: Any, after: Any, get_rank: GetRank) -> bool:
-    """Return whether two values of a setting differ only in that one of the layers was not built
-    when it was saved.
-    """
+    """Return whether a setting differs only because one layer was saved before it was built."""
     if key in WHEN_BUILT:
         return before is None or after is None
     if (
@@ -172,9 +184,7 @@ class LayerComparison:
         yield from _compare_wraps(left, right)
 
     def _rank(self, address: str) -> int | None:
-        """Return how many axes the tensors of a layer have that keeps its shape; None where that is
-        not known.
-        """
+        """Return the rank of the tensors of a layer that keeps their shape, or None."""
         shape = self._shapes.get((address, 0, 0))
         return len(shape) if shape else None
 
@@ -200,8 +210,9 @@ class LayerComparison:
 def _is_finished(
     layer: Layer, step: int | None, zeros: Mapping[str, int | None], run: Run
 ) -> bool | None:
-    """Return whether the layer's schedule is at its end: by its step where the end is known in
-    steps, else by the zeros that are there.
+    """Return whether the layer's schedule is finished.
+
+    Its step decides if the end is known in steps, otherwise its zeros do.
     """
     pruning = None if layer.wrap is None else layer.wrap.pruning
     if pruning is None or step is None:

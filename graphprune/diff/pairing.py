@@ -40,8 +40,7 @@ def pair_layers(
     left_weights: Weights | None = None,
     right_weights: Weights | None = None,
 ) -> tuple[Pair, ...]:
-    """Return which layers of two models are the same, in the order of `right`; no layer is in two
-    pairs.
+    """Return which layers of two models correspond, in the order of `right`; each is in one pair.
 
     First by address, where the type is the same too. What is left over is paired where type,
     settings, shapes and weights are equal and no other layer is like it; then where type, settings
@@ -126,9 +125,7 @@ class _Matching:
                 self._add(members[0], others[0], "weights")
 
     def pair_structure(self) -> None:
-        """Pair left-overs from the strictest evidence to the loosest, then whatever hangs on a pair
-        in the same way on both sides.
-        """
+        """Pair the rest from the strictest evidence to the loosest, then neighbours of pairs."""
         self._pair_classes(self._left_places, self._right_places)
         if len(self._taken) == len(self._left.layers) or len(self._found) == len(
             self._right.layers
@@ -151,9 +148,7 @@ class _Matching:
         self._pair_classes(self._left_kinds, self._right_kinds)
 
     def _spread(self, left_around: Neighbours, right_around: Neighbours) -> None:
-        """Pair left-overs that are the only ones of their kind and role next to a pair, and go on
-        from there.
-        """
+        """Pair layers that are alone in their kind and role next to a pair, and so on."""
         waiting = list(self.pairs())[::-1]
         while waiting:
             pair = waiting.pop()
@@ -177,9 +172,7 @@ class _Matching:
                     waiting.append(self._add(members[0][1], others[0][1], "structure"))
 
     def _pair_classes(self, left_keys: Mapping[str, str], right_keys: Mapping[str, str]) -> None:
-        """Pair left-overs class by class, in topological order, where both sides hold the same
-        number.
-        """
+        """Pair the rest by class, in topological order, if both sides hold the same number."""
         right_classes = _classes(self._right_rest(), right_keys.__getitem__)
         for key, members in _classes(self._left_rest(), left_keys.__getitem__).items():
             others = right_classes.get(key, [])
@@ -201,9 +194,7 @@ class _Matching:
 
     @staticmethod
     def _anchor(kinds: Mapping[str, str], paired: Mapping[str, str]) -> dict[str, str]:
-        """Return the labels to refine: a pair has one of its own on both sides, the rest is
-        labelled by what it is.
-        """
+        """Return the labels to refine: a unique one for each pair, the kind for other layers."""
         return {
             address: f"paired {paired[address]}" if address in paired else kind
             for address, kind in kinds.items()

@@ -32,8 +32,9 @@ class Sizes:
 
 
 def measure_sizes(path: str | Path) -> Sizes:
-    """Return the sizes of a file, or of all files in a folder one after another; read in pieces,
-    and the same on every machine.
+    """Return the sizes of a file, or of all files in a folder one after another.
+
+    Files are read in pieces; the result is the same on every machine.
 
     Raises:
         ArchiveError: there is no such file, or it cannot be read.
@@ -45,8 +46,9 @@ def measure_sizes(path: str | Path) -> Sizes:
 
 
 def measure_weights_gzip(graph: LayerGraph, weights: Weights) -> int:
-    """Return the bytes of all weights of a model after gzip, layer by layer in the order of the
-    graph; the state of wrappers does not count.
+    """Return the bytes of all weights of a model after gzip, in the order of the graph.
+
+    The state of wrappers does not count.
     """
     stored = (
         weights.read(layer.address, tensor.name)
@@ -57,8 +59,9 @@ def measure_weights_gzip(graph: LayerGraph, weights: Weights) -> int:
 
 
 def side_by_side(measure: Callable[[T], R], *things: T) -> tuple[R, ...]:
-    """Return what `measure` finds of each thing, on as many cores: compressing is nearly all of the
-    work, and does not hold the interpreter.
+    """Return the results of `measure`, one thread each.
+
+    Nearly all of the time goes into compression, which releases the interpreter lock.
 
     Example:
         >>> side_by_side(len, "ab", "c")

@@ -23,9 +23,7 @@ class Weights(Protocol):
         ...
 
     def read_state(self, address: str, name: str, /) -> NDArray[Any] | None:
-        """Return a tensor that the pruning wrapper around the layer owns (`mask_kernel`,
-        `pruning_step`), or None where it has none of that name.
-        """
+        """Return a tensor of the pruning wrapper around the layer (`mask_kernel`), or None."""
         ...
 
 
@@ -40,8 +38,7 @@ def count_zeros(values: NDArray[Any]) -> int:
 
 
 def has_same_bits(left: NDArray[Any], right: NDArray[Any]) -> bool:
-    """Return whether two tensors are the same bit for bit, so that NaN equals itself and -0.0 is
-    not 0.0.
+    """Return whether two tensors are the same bit for bit: NaN equals itself, -0.0 is not 0.0.
 
     Example:
         >>> (
@@ -77,9 +74,7 @@ def compare_tensors(
     left_weights: Weights | None,
     right_weights: Weights | None,
 ) -> Iterator[TensorDiff]:
-    """Yield the tensors of a layer: the right side's in storage order, then those of the left side
-    alone.
-    """
+    """Yield the tensors of a layer: the right side's in storage order, then the left's only."""
     left_tensors = {} if left is None else {tensor.name: tensor for tensor in left.tensors}
     right_tensors = {} if right is None else {tensor.name: tensor for tensor in right.tensors}
     for name in [*right_tensors, *(name for name in left_tensors if name not in right_tensors)]:
@@ -117,16 +112,17 @@ def _measure(
     left_weights: Weights | None,
     right_weights: Weights | None,
 ) -> tuple[int | None, int | None, Literal["same", "changed"] | None]:
-    """Return the zeros on both sides and whether the two are the same; both tensors are in memory
-    only until then.
+    """Return the zeros on both sides and whether the values are the same.
+
+    Both tensors are in memory only until then.
     """
     before = None if left is None or left_weights is None else left_weights.read(*left)
     after = None if right is None or right_weights is None else right_weights.read(*right)
     zeros_before = None if before is None else count_zeros(before)
+    if before is not None and after is not None and has_same_bits(before, after):
+        return zeros_before, zeros_before, "same"
     zeros_after = None if after is None else count_zeros(after)
-    if before is None or after is None:
-        return zeros_before, zeros_after, None
-    return zeros_before, zeros_after, "same" if has_same_bits(before, after) else "changed"
+    return zeros_before, zeros_after, None if before is None or after is None else "changed"
 
 
 def _compare_masks(

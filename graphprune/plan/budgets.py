@@ -1,6 +1,4 @@
-"""Budgets resolved: the share of zeros of each tensor, what each budget comes to, and which cannot
-be met.
-"""
+"""Share budgets out over tensors, and report those that cannot be met."""
 
 from __future__ import annotations
 
@@ -93,18 +91,25 @@ def allocate_budgets(
             parts.setdefault(found.action.budget, []).extend(
                 _Part(found.layer, tensor, found) for tensor in found.tensors
             )
+    if not parts:
+        return Allocated()
     order = sorted(parts, key=lambda budget: (budget.over == "prunable", budget.name))
     shared = [budget for budget in order if budget.over == "prunable"]
     if len(shared) > 1:
         return Allocated(
             faults=tuple(_second_over_prunable(shared[0], budget) for budget in shared[1:])
         )
-    zeros = {
-        key: count
-        for found in fitted.values()
-        if found.action.budget is None
-        for key, count in _fixed_zeros(found)
-    }
+    return _allocate(graph, parts, order, _fixed_zeros(fitted.values()), read_weight)
+
+
+def _allocate(
+    graph: LayerGraph,
+    parts: Mapping[Budget, Sequence[_Part]],
+    order: Iterable[Budget],
+    zeros: dict[TensorKey, int],
+    read_weight: ReadWeight | None,
+) -> Allocated:
+    """Return the shares of all budgets, one after the other; `zeros` are those of other rules."""
     shares: dict[TensorKey, float] = {}
     changes: list[BudgetChange] = []
     faults: list[Diagnostic] = []
@@ -130,10 +135,12 @@ def allocate_budgets(
 
 def hash_layers(graph: LayerGraph, read_weight: ReadWeight) -> tuple[tuple[str, str], ...]:
     """Return (address, hash) of every layer with prunable weights, in graph order."""
-    return tuple(
-        (layer.address, hash_weights(layer.address, prunable_names(layer), read_weight))
-        for layer in graph.candidates()
-    )
+    return tuple(_hash_each(graph.candidates(), read_weight))
+
+
+def _hash_each(layers: Iterable[Layer], read_weight: ReadWeight) -> Iterator[tuple[str, str]]:
+    for layer in layers:
+        yield layer.address, hash_weights(layer.address, prunable_names(layer), read_weight)
 
 
 def prunable_names(layer: Layer) -> tuple[str, ...]:
@@ -202,13 +209,8 @@ def _solve(
         )
     except InfeasibleBudgetError as err:
         return _infeasible(budget, whole, size + elsewhere - err.most, size + elsewhere - err.least)
-    hashes = {
-        part.layer.address: hash_weights(
-            part.layer.address, prunable_names(part.layer), read_weight
-        )
-        for part in parts
-    }
-    return _Solved(_shares(parts, allocation), allocation, hashes)
+    layers = {part.layer.address: part.layer for part in parts}.values()
+    return _Solved(_shares(parts, allocation), allocation, dict(_hash_each(layers, read_weight)))
 
 
 def _no_weights(budget: Budget) -> Diagnostic:
@@ -232,8 +234,9 @@ def _member(size: int, budget: Budget) -> Member:
 
 
 def _shares(parts: Sequence[_Part], allocation: Allocation) -> dict[TensorKey, float]:
-    """Return the share of zeros of each tensor; 0 also where the pattern makes none of so small a
-    share.
+    """Return the share of zeros of each tensor.
+
+    It is 0 also where the share is so small that the pattern makes no zeros.
     """
     shares = {
         part.key: (part.tensor.size - kept) / part.tensor.size
@@ -247,8 +250,7 @@ def _shares(parts: Sequence[_Part], allocation: Allocation) -> dict[TensorKey, f
 def _stored_shares(
     budget: Budget, parts: Sequence[_Part], zeros: int
 ) -> dict[TensorKey, float] | None:
-    """Return the shares that the wrappers of a model hold, where this budget gave them and they
-    still meet it; None otherwise.
+    """Return the shares in the model's wrappers if this budget set them and they still meet it.
 
     Magnitudes change while a model is trained, so sharing out again would move the targets of a
     model that only did what it was told.
@@ -274,9 +276,15 @@ def _stored_shares(
     )
 
 
-def _fixed_zeros(fitted: Fitted) -> list[tuple[TensorKey, int]]:
-    parts = [_Part(fitted.layer, tensor, fitted) for tensor in fitted.tensors]
-    return [(part.key, part.zeros_at(fitted.action.sparsity)) for part in parts]
+def _fixed_zeros(fitted: Iterable[Fitted]) -> dict[TensorKey, int]:
+    """Return the zeros of each tensor that is pruned without a budget."""
+    parts = [
+        _Part(found.layer, tensor, found)
+        for found in fitted
+        if found.action.budget is None
+        for tensor in found.tensors
+    ]
+    return {part.key: part.zeros_at(part.fitted.action.sparsity) for part in parts}
 
 
 def _change(
@@ -312,9 +320,7 @@ def _change(
 
 
 def _infeasible(budget: Budget, whole: int, least: int, most: int) -> Diagnostic:
-    """Return the error for a budget of which from `least` to `most` zeros of `whole` weights can be
-    reached.
-    """
+    """Return the error for a budget that can reach only `least` to `most` of `whole` zeros."""
     low, high = math.ceil(1e4 * max(0, least) / whole) / 100, math.floor(1e4 * most / whole) / 100
     message = (
         f"budget {budget.name!r} ({budget}) cannot be met: its tensors can reach {low:g}% to"

@@ -96,8 +96,10 @@ class LayerChange:
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """The model that a plan was made for; a plan read from JSON does not know `prunable_tensors`,
-    and only one that was read from JSON has an `architecture_sha256` (see there in `Plan`).
+    """The model that a plan was made for.
+
+    A plan read from JSON does not know `prunable_tensors`, and only such a plan has an
+    `architecture_sha256` (see `Plan`).
 
     `graph_sha256` is the hash of the config as it is in the file, `architecture_sha256` that of
     `hash_architecture`, which all files of one model share.
@@ -116,8 +118,10 @@ class ModelFacts:
 
 @dataclass(frozen=True, slots=True)
 class HiddenLayer:
-    """A layer without prunable weights; `position` counts all layers of the graph from 0, and
-    `reason` says why rules cannot reach its weights.
+    """A layer without prunable weights.
+
+    `position` counts all layers of the graph from 0; `reason` says why rules cannot reach its
+    weights.
     """
 
     address: str
@@ -149,8 +153,9 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class DenseTensor:
-    """A tensor of `size` weights that a budget leaves whole; `wanted` is the share of its weights
-    that ERK would keep if it could, above 1.
+    """A tensor of `size` weights that a budget leaves dense.
+
+    `wanted` is the share of its weights, above 1, that ERK would keep.
     """
 
     address: str
@@ -187,8 +192,9 @@ class BudgetChange:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Plan(Shown):
-    """What the rules would change in a model; made by `make_plan`, carried out by
-    `graphprune.tf.pruning.surgery`.
+    """What the rules would change in a model.
+
+    `make_plan` makes it, `apply_plan` applies it.
 
     Attributes:
         model: What it was made for.

@@ -23,8 +23,9 @@ _MASK_FIELDS = frozenset({"pattern", "pads", "weights"})
 
 
 def pruning_for(fitted: Fitted | None, shares: Mapping[tuple[str, str], float]) -> Pruning | None:
-    """Return how a claimed layer is pruned, with its weights in the layer's order; None where it
-    stays dense.
+    """Return how a claimed layer is pruned, or None if it stays dense.
+
+    Its weights are in the layer's order.
 
     Args:
         fitted: The tensors that the rule prunes; None where no rule prunes the layer.
@@ -160,8 +161,10 @@ def _tensor_change(tensor: Tensor, after: Pruning | None, zeros_before: int | No
 def check_finished(
     graph: LayerGraph, checks: Sequence[Check], changes: Sequence[LayerChange], zeros: Zeros | None
 ) -> tuple[CheckOutcome, ...]:
-    """Return what comes of the checks on `changes`; a tensor that the plan leaves alone keeps its
-    measured zeros, and has none where nobody measured.
+    """Return the outcomes of the checks that ask about the finished plan.
+
+    A tensor that the plan leaves alone keeps its measured zeros; if none were measured, it has
+    none.
     """
     if not any(isinstance(check.condition, ResultIs) for check in checks):
         return ()

@@ -1,5 +1,6 @@
-"""The JSON document of a plan, key by key: what `plan --format json` writes, `apply --plan` reads
-and `schema plan` describes.
+"""The JSON document of a plan, key by key.
+
+It is what `plan --format json` writes, `apply --plan` reads and `schema plan` describes.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from graphprune.diagnostics.diagnostic import Diagnostic, Where
@@ -39,17 +39,21 @@ class Fitted:
 def fit_claims(
     graph: LayerGraph, claims: Iterable[Claim]
 ) -> tuple[dict[str, Fitted], list[Diagnostic]]:
-    """Return what is pruned of each layer that a rule prunes, by address, and the errors where a
-    rule's pattern does not fit: one a tensor, or one for many.
+    """Return what is pruned of each claimed layer, by address, and errors for patterns' misfits.
+
+    There is one error for each tensor, or one for many tensors.
     """
     fitted: dict[str, Fitted] = {}
     misfits: dict[tuple[str, str], list[_Misfitting]] = {}
     for claim in claims:
-        if claim.rule is not None and isinstance(claim.rule.action, Prune):
+        rule = claim.rule
+        if rule is not None and isinstance(rule.action, Prune):
             layer = graph.layers[claim.address]
-            fitted[claim.address] = _fit(layer, claim.rule.action)
-            for found in _misfits(layer, claim.rule, claim.rule.action):
-                misfits.setdefault((claim.rule.id, found.misfit.slug), []).append(found)
+            unfit = _find_misfits(layer, rule.action)
+            fitted[claim.address] = _fit(layer, rule.action, unfit)
+            if rule.action.misfit != "skip":
+                for found in _misfitting(layer, rule, rule.action, unfit):
+                    misfits.setdefault((rule.id, found.misfit.slug), []).append(found)
     axes = frozenset(
         axis for layer in graph.candidates() for tensor in layer.prunable for axis in tensor.axes
     )
@@ -72,8 +76,9 @@ class _Misfitting:
 
 
 def unknown_zeros(layer: Layer, pruning: Pruning) -> tuple[str, ...]:
-    """Return the dotted fields of a plan whose zeros are only the fewest: of blocks that are short
-    at an edge, the weights decide which are zeroed.
+    """Return the dotted fields of a plan whose zeros are only a lower bound.
+
+    Where blocks are short at an edge, the weights decide which blocks are zeroed.
     """
     pruned = [tensor for tensor in layer.prunable if tensor.name in pruning.weights]
     return tuple(
@@ -83,30 +88,35 @@ def unknown_zeros(layer: Layer, pruning: Pruning) -> tuple[str, ...]:
     )
 
 
-def _fit(layer: Layer, action: Prune) -> Fitted:
-    pads = action.misfit == "pad"
-    misfits = {
-        tensor.name: find_misfit(action.pattern, tensor.shape, tensor.axes, pads=pads)
+def _find_misfits(layer: Layer, action: Prune) -> dict[str, Misfit | None]:
+    """Return, for each tensor that the rule asks for, why its pattern does not fit, or None."""
+    return {
+        tensor.name: find_misfit(
+            action.pattern, tensor.shape, tensor.axes, pads=action.misfit == "pad"
+        )
         for tensor in action.tensors_of(layer)
     }
+
+
+def _fit(layer: Layer, action: Prune, unfit: Mapping[str, Misfit | None]) -> Fitted:
+    chosen = [tensor for tensor in layer.prunable if tensor.name in unfit]
     return Fitted(
         layer,
         action,
-        tuple(tensor for tensor in action.tensors_of(layer) if misfits[tensor.name] is None),
-        tuple((name, misfit.reason) for name, misfit in misfits.items() if misfit is not None),
-        pads
+        tuple(tensor for tensor in chosen if unfit[tensor.name] is None),
+        tuple((name, misfit.reason) for name, misfit in unfit.items() if misfit is not None),
+        action.misfit == "pad"
         and any(
-            find_misfit(action.pattern, tensor.shape, tensor.axes) is not None
-            for tensor in action.tensors_of(layer)
+            find_misfit(action.pattern, tensor.shape, tensor.axes) is not None for tensor in chosen
         ),
     )
 
 
-def _misfits(layer: Layer, rule: Rule, action: Prune) -> Iterator[_Misfitting]:
-    if action.misfit == "skip":
-        return
-    for tensor in action.tensors_of(layer):
-        misfit = find_misfit(action.pattern, tensor.shape, tensor.axes, pads=action.misfit == "pad")
+def _misfitting(
+    layer: Layer, rule: Rule, action: Prune, unfit: Mapping[str, Misfit | None]
+) -> Iterator[_Misfitting]:
+    for tensor in layer.prunable:
+        misfit = unfit.get(tensor.name)
         if misfit is not None:
             yield _Misfitting(
                 layer.address,
@@ -119,9 +129,7 @@ def _misfits(layer: Layer, rule: Rule, action: Prune) -> Iterator[_Misfitting]:
 
 
 def _faults(found: Sequence[_Misfitting], axes: frozenset[str]) -> Iterator[Diagnostic]:
-    """Yield the faults of one rule with one slug; `axes` are those of all prunable tensors of the
-    model.
-    """
+    """Yield the errors of one rule with one slug; `axes` are those of all prunable tensors."""
     is_slip = any(axis not in axes for axis in found[0].pattern.lengths())
     groups = [found] if is_slip or len(found) > SHOWN else [[one] for one in found]
     for group in groups:

@@ -82,8 +82,9 @@ def _read_text(place: str) -> str:
 
 
 def is_plan(value: Any) -> bool:
-    """Return whether `value` is a plan, a plan's JSON data, or the path of its file, rather than
-    rules. A path that ends in `.json` is a plan's, unless the file holds rules.
+    """Return whether `value` is a plan, its JSON data or the path of its file, rather than rules.
+
+    A path that ends in `.json` is a plan's, unless the file holds rules.
 
     Example:
         >>> is_plan("p.json"), is_plan("rules.yaml"), is_plan({"version": 1, "rules": []})
@@ -122,8 +123,7 @@ def plan_of(plan: Any) -> Plan:
 
 
 def plan_from_config(config: Mapping[str, Any], *, place: str = "plan") -> Plan:
-    """Return the plan that `plan_to_config` wrote; keys that this version does not know are
-    ignored.
+    """Return the plan that `plan_to_config` wrote; unknown keys are ignored.
 
     Args:
         config: The JSON data.

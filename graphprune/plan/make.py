@@ -18,14 +18,14 @@ from graphprune.graph.read import ModelFile, open_model_file
 from graphprune.plan.budgets import Allocated, ReadWeight, allocate_budgets, hash_layers
 from graphprune.plan.changes import HiddenLayer, LayerChange, ModelFacts, Plan
 from graphprune.plan.decision import change_layer, check_finished
-from graphprune.plan.fitting import fit_claims
+from graphprune.plan.fitting import Fitted, fit_claims
 from graphprune.plan.timing import find_timing_fault
 from graphprune.plan.verify import find_drift
 from graphprune.rules.building.read import rule_set_of
 from graphprune.rules.resolving.resolve import resolve_rules
 from graphprune.rules.values.checks import Check, CheckOutcome, CheckStatus
 from graphprune.rules.values.custom_layers import stored_names, taught_zeros, teach_layers
-from graphprune.rules.values.rule_set import RuleSet
+from graphprune.rules.values.rule_set import Claim, RuleSet
 from graphprune.sparsity.positions import Run
 
 _UNKNOWN_RUN = Run()
@@ -81,7 +81,6 @@ def plan_graph(
     *,
     zeros: Mapping[tuple[str, str], int] | None = None,
     path: str = "",
-    weights_sha256: str | None = None,
     steps: Mapping[str, int] | None = None,
     mask_faults: Mapping[tuple[str, str], int] | None = None,
     read_weight: ReadWeight | None = None,
@@ -96,7 +95,6 @@ def plan_graph(
         zeros: Measured zeros by (address, tensor name); without them the plan does not say how
             sparse tensors are now.
         path: Where the model lies, as the user wrote it.
-        weights_sha256: Hash of the model's weights where it was measured.
         steps: The step of each wrapper by address, to find drift of a wrapped model.
         mask_faults: Non-zero weights under the mask by (address, tensor name), to find drift of a
             wrapped model.
@@ -108,44 +106,38 @@ def plan_graph(
         RuleError: the rules do not fit the model; it holds every fault, and the warnings beside
             them.
     """
-    original, taught = graph, teach_layers(graph, rules.custom_layers)
+    taught = teach_layers(graph, rules.custom_layers)
     measured = taught_zeros(graph, taught, zeros or {})
-    graph = taught
     if read_weight is not None:
         read_weight = _reader_of_stored(read_weight, stored_names(taught))
-    judged = _judge(
-        graph, rules, None if zeros is None else measured, read_weight, run, allow_missed
-    )
+    known = None if zeros is None else measured
+    judged = _judge(taught, rules, known, read_weight, run, allow_missed)
     if any(diagnostic.severity == "error" for diagnostic in judged.diagnostics):
         raise RuleError(judged.diagnostics)
-    allocated = judged.allocated
-    hashes = (
-        hash_layers(graph, read_weight)
-        if rules.reads_weights and read_weight is not None
-        else allocated.weight_hashes
-    )
+    hashes = judged.allocated.weight_hashes
+    if rules.reads_weights and read_weight is not None:
+        hashes = hash_layers(taught, read_weight)
     return Plan(
-        model=_model_facts(graph, path, weights_sha256 or _combined(hashes)),
+        model=_model_facts(taught, path, hashes),
         rules=rules.files,
         rule_count=len(rules.rules),
         variables=rules.variables,
         changes=judged.changes,
         diagnostics=judged.diagnostics,
-        drift=find_drift(graph, measured, steps or {}, mask_faults or {}, run),
+        drift=find_drift(taught, measured, steps or {}, mask_faults or {}, run),
         checks=_in_file_order(rules.checks, judged.checks),
         depends_on_weights=rules.reads_weights or bool(hashes),
-        hidden=_hidden_layers(graph),
+        hidden=_hidden_layers(taught),
         switches=rules.switches,
-        budgets=allocated.budgets,
+        budgets=judged.allocated.budgets,
         weight_hashes=hashes,
-        graph=original,
+        graph=graph,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """What a model tells once it is loaded with the classes of its custom layers, which say
-    themselves what to prune.
+    """A model loaded with the classes of its custom layers, which say themselves what to prune.
 
     Attributes:
         graph: Its layers.
@@ -166,8 +158,10 @@ def plan_saved_model(
     loaded: LoadedModel | None = None,
     allow_missed: bool = False,
 ) -> Plan:
-    """Return the plan for a saved model, with everything that its file tells; of custom layers,
-    `loaded` tells more.
+    """Return the plan for a saved model, using everything in its file.
+
+    If the model was loaded with its custom classes, `loaded` takes the place of the file's
+    layers and weights.
 
     Raises:
         RuleError: the rules do not fit the model.
@@ -194,8 +188,9 @@ def _reader_of_stored(read_weight: ReadWeight, stored: Mapping[tuple[str, str], 
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """What the rules come to in a model: what changes, where nothing is wrong, what came of all
-    checks, and everything found wrong or noteworthy.
+    """Outcome of applying the rules: changes, check results, budgets, diagnostics.
+
+    There are no changes where anything is an error.
     """
 
     changes: tuple[LayerChange, ...]
@@ -220,33 +215,51 @@ def _judge(
     finished: tuple[CheckOutcome, ...] = ()
     # otherwise what would be said of the finished plan is only a consequence
     if is_decided and not allocated.faults:
-        changes = tuple(
-            change_layer(
-                graph.layers[claim.address],
-                claim,
-                fitted.get(claim.address),
-                allocated.shares,
-                zeros or {},
-                run,
-            )
-            for claim in resolution.claims
-        )
+        changes = _change_layers(graph, resolution.claims, fitted, allocated, zeros or {}, run)
         finished = check_finished(graph, resolution.sound_checks, changes, zeros)
-    timing = [
-        fault
-        for rule in rules.rules
-        if (fault := find_timing_fault(rule, run, allow_missed=allow_missed)) is not None
-    ]
-    failed = [outcome.diagnostic for outcome in finished if outcome.diagnostic is not None]
-    placed = {(misfit.slug, misfit.where) for misfit in misfits}
-    # a misfit says the same of the model at hand
-    warnings = [
-        warning for warning in rules.warnings if (warning.slug, warning.where) not in placed
-    ]
     diagnostics = sort_by_place(
-        [*warnings, *resolution.diagnostics, *timing, *misfits, *allocated.faults, *failed]
+        [
+            *_other_warnings(rules, misfits),
+            *resolution.diagnostics,
+            *_timing_faults(rules, run, allow_missed),
+            *misfits,
+            *allocated.faults,
+            *(outcome.diagnostic for outcome in finished if outcome.diagnostic is not None),
+        ]
     )
     return _Judged(changes, (*resolution.checks, *finished), allocated, diagnostics)
+
+
+def _change_layers(
+    graph: LayerGraph,
+    claims: Iterable[Claim],
+    fitted: Mapping[str, Fitted],
+    allocated: Allocated,
+    zeros: Mapping[tuple[str, str], int],
+    run: Run,
+) -> tuple[LayerChange, ...]:
+    return tuple(
+        change_layer(
+            graph.layers[claim.address],
+            claim,
+            fitted.get(claim.address),
+            allocated.shares,
+            zeros,
+            run,
+        )
+        for claim in claims
+    )
+
+
+def _timing_faults(rules: RuleSet, run: Run, allow_missed: bool) -> list[Diagnostic]:
+    faults = (find_timing_fault(rule, run, allow_missed=allow_missed) for rule in rules.rules)
+    return [fault for fault in faults if fault is not None]
+
+
+def _other_warnings(rules: RuleSet, misfits: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """Return the warnings of the rule files, without those that a misfit repeats for this model."""
+    placed = {(misfit.slug, misfit.where) for misfit in misfits}
+    return [warning for warning in rules.warnings if (warning.slug, warning.where) not in placed]
 
 
 def _hidden_layers(graph: LayerGraph) -> tuple[HiddenLayer, ...]:
@@ -260,15 +273,6 @@ def _hidden_layers(graph: LayerGraph) -> tuple[HiddenLayer, ...]:
     )
 
 
-def _combined(hashes: tuple[tuple[str, str], ...]) -> str | None:
-    """Return one hash of the weights that the plan depends on, or None where it depends on none."""
-    return (
-        hashlib.sha256("".join(sha256 for _, sha256 in hashes).encode()).hexdigest()
-        if hashes
-        else None
-    )
-
-
 def _in_file_order(
     checks: Sequence[Check], outcomes: Iterable[CheckOutcome]
 ) -> tuple[tuple[str, CheckStatus], ...]:
@@ -276,8 +280,10 @@ def _in_file_order(
     return tuple((check.id, status[check.id]) for check in checks)
 
 
-def _model_facts(graph: LayerGraph, path: str, weights_sha256: str | None) -> ModelFacts:
+def _model_facts(graph: LayerGraph, path: str, hashes: tuple[tuple[str, str], ...]) -> ModelFacts:
+    """Return the facts of the model, with one hash of the weights that the plan depends on."""
     candidates = graph.candidates()
+    joined = "".join(sha256 for _, sha256 in hashes)
     return ModelFacts(
         path=path,
         graph_sha256=graph.sha256,
@@ -286,5 +292,5 @@ def _model_facts(graph: LayerGraph, path: str, weights_sha256: str | None) -> Mo
         parameters=graph.parameters,
         prunable_tensors=sum(len(layer.prunable) for layer in candidates),
         hidden_layers=len(graph.layers) - len(candidates),
-        weights_sha256=weights_sha256,
+        weights_sha256=hashlib.sha256(joined.encode()).hexdigest() if hashes else None,
     )

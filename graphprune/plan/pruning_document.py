@@ -35,9 +35,7 @@ class PatternJson(TypedDict):
 
 
 class PlaceJson(TypedDict, total=False):
-    """A place in a training run, in one unit; with the optimizer step beside it where the length of
-    the run is known.
-    """
+    """A place in a training run, in one unit, and its optimizer step if that is known."""
 
     epoch: Number
     """Epochs since the beginning."""

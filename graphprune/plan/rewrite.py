@@ -17,8 +17,7 @@ from graphprune.wrapper_names import CLASS, MODULE, REGISTERED
 
 
 def wrap_graph(graph: LayerGraph, plan: Plan, *, is_live: bool = False) -> LayerGraph:
-    """Return `graph` with `plan` carried out: wrapped, rewrapped and retargeted layers carry the
-    wrapper asked for, unwrapped ones none.
+    """Return `graph` with `plan` applied: layers are wrapped, rewrapped, retargeted or unwrapped.
 
     `is_live` says that the graph is that of a live model, while the plan may have been made for the
     file that it was loaded from (see `check_plan_fits`).
@@ -45,7 +44,8 @@ def provenance_of(change: LayerChange, rules_sha256: str, plan_sha256: str) -> P
 
 
 def _wrap_entry(layer: Layer, pruning: Pruning, provenance: Provenance) -> dict[str, Any]:
-    """Return the serialized wrapper around `layer`, in the dialect of the layer's own entry:
+    """Return the serialized wrapper around `layer`, in the dialect of the layer's own entry.
+
     `.keras` files name modules, `.h5` files do not.
 
     The wrapper has the layer's name, so outputs, losses and addresses stay as they are.

@@ -57,8 +57,9 @@ Snapshots = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class LayerOutcome:
-    """What came of one listed layer: as wanted (`selected`, `spared`) or not (`missed` was to be
-    selected, `extra` was to be spared), and who decides.
+    """Outcome for one listed layer: as wanted (`selected`, `spared`) or not (`missed`, `extra`).
+
+    `missed` was to be selected, `extra` was to be spared; `reason` says which rule decides.
     """
 
     address: str
@@ -110,8 +111,9 @@ class CaseResult:
 def run_cases(
     file: CaseFile, kept: Snapshots, wanted: Callable[[Case], bool] = lambda case: True
 ) -> tuple[CaseResult, ...]:
-    """Return what came of the cases of one file that are `wanted`; `kept` holds its snapshots by
-    `Case.graph`.
+    """Return the results of those cases of one file that are `wanted`.
+
+    `kept` holds the snapshots of the file by `Case.graph`.
     """
     try:
         rules: RuleSet | tuple[Diagnostic, ...] = read_rules(*file.rules)
@@ -202,8 +204,9 @@ def _judged(
 def _layers(
     case: Case, resolution: Resolution, unknown: Collection[Where | None]
 ) -> Iterator[LayerOutcome]:
-    """Yield what came of each listed layer but the `unknown` ones. Without a rule, selected means
-    pruned, by whichever rule.
+    """Yield the outcome for each listed layer except the `unknown` ones.
+
+    If the case names no rule, selected means pruned by any rule.
     """
     decides = {claim.address: claim.rule for claim in resolution.claims}
 
@@ -253,9 +256,7 @@ def _difference(before: Any, after: Any) -> Iterator[str]:
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Yield each value inside nested JSON data with its path, list entries by the address or name
-    that they have.
-    """
+    """Yield each value in nested JSON data with its path; list items go by address or name."""
     if isinstance(value, Mapping) and value:
         for key, item in value.items():
             yield from _leaves(item, f"{path}.{key}".lstrip("."))
@@ -274,8 +275,9 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
 def updated_snapshots(
     results: tuple[CaseResult, ...], kept: Snapshots, *, is_whole: bool
 ) -> dict[str, Any]:
-    """Return the snapshots after an update; with all cases run (`is_whole`), those that no case
-    asks for any more are dropped.
+    """Return the snapshots after an update.
+
+    If all cases were run (`is_whole`), snapshots that no case asks for are dropped.
     """
     fresh = {
         result.case.graph: result.snapshot for result in results if result.snapshot is not None

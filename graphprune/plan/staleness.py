@@ -1,6 +1,4 @@
-"""Whether a plan was made for the model that it is held against: its layers, its connections, and
-its weights where the plan depends on them.
-"""
+"""Check that a plan was made for this model: its layers, connections and, if needed, weights."""
 
 from __future__ import annotations
 
@@ -67,9 +65,7 @@ def _hash_difference(plan: Plan) -> str:
 
 
 def _is_like(graph: LayerGraph, plan: Plan) -> bool:
-    """Return whether all that the plan knows of its model, other than the hash and its layers'
-    weights, is so of a live model.
-    """
+    """Return whether a live model agrees with the plan in all but hashes and weights."""
     if any(graph.layers[change.address].calls != change.calls for change in plan.changes):
         return False
     if plan.graph is None:
@@ -79,8 +75,9 @@ def _is_like(graph: LayerGraph, plan: Plan) -> bool:
 
 
 def _skeleton(graph: LayerGraph) -> tuple[dict[str, str], Counter[tuple[str, str]]]:
-    """Return the types of all layers but inputs, and how often each feeds each; old Sequential
-    models have no input layer in their config.
+    """Return the types of all layers except inputs, and how often each feeds each.
+
+    Old Sequential models have no input layer in their config.
     """
     types = {
         address: layer.type for address, layer in graph.layers.items() if layer.kind == "layer"
@@ -94,8 +91,7 @@ def _skeleton(graph: LayerGraph) -> tuple[dict[str, str], Counter[tuple[str, str
 
 
 def check_layers_fit(graph: LayerGraph, plan: Plan, where: Where | None = None) -> None:
-    """Raise unless the layers that `plan` prunes are in `graph`, wrapped or not, with the tensors
-    that it was made for.
+    """Raise unless `graph` has the layers that `plan` prunes, wrapped or not, and their tensors.
 
     Raises:
         StalePlanError: it was made for another model; the message names the layers that differ.
@@ -134,8 +130,9 @@ def check_weights_fit(
 
 
 def _hashed_names(layer: Layer, change: LayerChange | None) -> tuple[str, ...]:
-    """Return the weights that the plan has the hash of, as the model names them; a rule file may
-    have taught what of a custom layer may be pruned.
+    """Return the weights that the plan's hash covers, by the model's names.
+
+    A rule file may have declared which weights of a custom layer can be pruned.
     """
     names = (
         ()
@@ -162,9 +159,7 @@ def _listed(texts: Sequence[str], separator: str) -> str:
 
 
 def _difference(graph: LayerGraph, change: LayerChange) -> str | None:
-    """Return in what the layer of the graph is not the one that `change` was planned for, its
-    wrapper included.
-    """
+    """Return how the layer differs from the one that `change` was planned for, wrapper included."""
     difference = _layer_difference(graph, change)
     if difference is not None:
         return difference
@@ -179,9 +174,7 @@ def _difference(graph: LayerGraph, change: LayerChange) -> str | None:
 
 
 def _layer_difference(graph: LayerGraph, change: LayerChange) -> str | None:
-    """Return in what the layer of the graph, its wrapper looked through, is not the one that
-    `change` was planned for.
-    """
+    """Return how the layer, without its wrapper, differs from the one that `change` is for."""
     layer = graph.layers.get(change.address)
     if layer is None:
         return f"'{change.address}' is missing"

@@ -1,6 +1,4 @@
-"""What the length of a run says about a schedule: steps that are known, steps that are not, and
-targets out of reach.
-"""
+"""Apply the length of a run to schedules: known steps, unknown steps, targets out of reach."""
 
 from __future__ import annotations
 
@@ -14,8 +12,7 @@ from graphprune.sparsity.schedules import Schedule
 
 
 def known_steps(schedule: Schedule, run: Run) -> tuple[tuple[str, int], ...]:
-    """Return (field, optimizer step) of each place that is given in epochs or percent, as far as
-    `run` tells it.
+    """Return (field, optimizer step) of each position in epochs or percent that `run` determines.
 
     Example:
         >>> ramp = Schedule(
@@ -29,8 +26,9 @@ def known_steps(schedule: Schedule, run: Run) -> tuple[tuple[str, int], ...]:
 
 
 def unknown_steps(schedule: Schedule, run: Run) -> tuple[str, ...]:
-    """Return the dotted fields of a plan whose optimizer step `run` does not tell; a beginning at 0
-    needs no run.
+    """Return the dotted fields of a plan whose optimizer step `run` does not determine.
+
+    A beginning at 0 needs no run.
 
     Example:
         >>> unknown_steps(Schedule(begin=Position(0, "epoch"), end=Position(4, "epoch")), Run())
@@ -54,8 +52,9 @@ def _relative_places(schedule: Schedule) -> list[tuple[str, Position]]:
 
 
 def find_timing_fault(rule: Rule, run: Run, *, allow_missed: bool = False) -> Diagnostic | None:
-    """Return what is wrong with the schedule of `rule` in a run of this length: an end before its
-    beginning, or a target that is never reached.
+    """Return what is wrong with the schedule of `rule` in a run of this length, or None.
+
+    It may end before it begins, or never reach its target.
 
     The latter is a warning where `allow_missed`.
     """
@@ -91,8 +90,9 @@ def find_missed_target(
     *,
     allow_missed: bool = False,
 ) -> Diagnostic | None:
-    """Return that a run of this length ends before `schedule` reaches `target`; None where it does
-    not, or where too little is known.
+    """Return an error if a run of this length ends before `schedule` reaches `target`.
+
+    Return None if it does not, or if too little is known.
 
     Args:
         subject: Whose schedule it is; begins the message.
@@ -119,8 +119,9 @@ def find_missed_target(
 
 
 def _target_text(action: Prune) -> str:
-    """Return the target of a rule and its verb; a budget gives each tensor its own, which is not
-    the budget's.
+    """Return the target of a rule with its verb.
+
+    A budget gives each tensor its own target, which differs from the budget's.
     """
     if action.budget is not None and action.budget.threshold is not None:
         return f"what '{action.budget.name}' zeroes is"

@@ -37,8 +37,9 @@ class _Stored(TypedDict, total=False):
 
 
 def plan_to_config(plan: Plan) -> dict[str, Any]:
-    """Return `plan` as JSON data, keys and layers in fixed order; without clock time and host data,
-    so that two runs give the same bytes.
+    """Return `plan` as JSON data, with keys and layers in fixed order.
+
+    It holds no clock time and no host data, so that two runs give the same bytes.
     """
     return dict(to_document(plan))
 

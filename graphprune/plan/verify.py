@@ -1,6 +1,4 @@
-"""Whether a model has the zeros that it should have: those of a plan, or, in a wrapped model, those
-of its wrappers' schedules.
-"""
+"""Compare the zeros of a model with its plan, or with its wrappers' schedules (drift)."""
 
 from __future__ import annotations
 
@@ -106,8 +104,9 @@ class TensorCheck:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Verification(Shown):
-    """What was measured in the model at `model` against the plan in `plan`: one check a pruned
-    tensor, in the plan's order.
+    """The measurements of the model at `model` against the plan at `plan`.
+
+    There is one check for each pruned tensor, in the plan's order.
     """
 
     model: str
@@ -205,8 +204,9 @@ def find_drift(
     mask_faults: Mapping[_TensorKey, int],
     run: Run,
 ) -> tuple[Drift, ...]:
-    """Return every pruned tensor with too few zeros for the step its wrapper has reached, or with
-    weights under its mask, in graph order.
+    """Return the pruned tensors that have too few zeros for their step, or weights under the mask.
+
+    They are in graph order.
 
     Args:
         graph: The wrapped model.
@@ -262,8 +262,9 @@ def _layer_drift(
 
 
 def _target_at(pruning: Pruning, tensor: Tensor, step: int, run: Run) -> float | None:
-    """Return the sparsity that the last mask update up to `step` gave a tensor; None before the
-    first, or while the run's length is needed and unknown.
+    """Return the sparsity that the last mask update up to `step` gave a tensor.
+
+    Return None before the first update, or if the run's length is needed and unknown.
     """
     try:
         timetable = pruning.schedule.to_timetable(run)

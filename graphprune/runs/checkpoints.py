@@ -176,8 +176,9 @@ def resumable(root: Path, path: Path | None = None) -> Iterator[None]:
 
 
 def find_checkpoint(root: Path, run_id: str = "") -> tuple[Checkpoint | None, tuple[str, ...]]:
-    """Return the newest checkpoint that verifies, with one message for each newer one that does
-    not; None where none was written.
+    """Return the newest checkpoint that verifies, with a message for each newer one that does not.
+
+    The checkpoint is None if none was written.
 
     Args:
         root: The run's folder of checkpoints.
@@ -291,8 +292,7 @@ def _check_place(folder: Path, state: RunState) -> None:
 
 
 def _read_arrays(stream: BinaryIO) -> dict[str, np.ndarray]:
-    """Return the arrays of an `.npz` as NumPy writes it: nothing is unpickled, and no array is
-    larger than the file.
+    """Return the arrays of an `.npz`; none is unpickled, and none is larger than the file.
 
     Raises:
         Damage: it is not such a file.
@@ -344,9 +344,7 @@ def _size(stream: BinaryIO) -> int:
 
 
 def _check_owner(folders: list[Path], run_id: str) -> None:
-    """Refuse checkpoints of another run, which may have other data and weights, and which this run
-    must not remove.
-    """
+    """Refuse checkpoints of another run, which this run must not remove."""
     for folder in folders:
         owner = _owner(folder)
         if owner is not None and owner != run_id:
@@ -367,9 +365,7 @@ def _owner(folder: Path) -> str | None:
 
 @contextmanager
 def _set_aside(folder: Path) -> Iterator[None]:
-    """Keep what stands at `folder` out of the way meanwhile: a damaged checkpoint, which a resume
-    had to go back behind, or a user's files.
-    """
+    """Move a damaged checkpoint, or a user's files, at `folder` aside while the block runs."""
     aside = folder.with_name(f".{folder.name}.old")
     if folder.exists():
         os.rename(folder, aside)
@@ -381,8 +377,9 @@ def _set_aside(folder: Path) -> Iterator[None]:
 
 
 def _remove_others(root: Path, state: RunState) -> None:
-    """Remove this run's damaged checkpoints ahead of `state`, which it will write again, and the
-    older ones but the newest three.
+    """Remove this run's damaged checkpoints after `state` and all but the newest three before it.
+
+    The run will write those after `state` again.
     """
     folders = [folder for folder in _folders(root) if _may_remove(folder, state.run_id)]
     ahead = [folder for folder in folders if (step_of(folder.name) or 0) > state.step]

@@ -1,5 +1,6 @@
-"""How a run's folder is made: whole or not at all, and locked, so that one process at a time makes,
-trains or repairs the run in it.
+"""Make a run's folder, whole or not at all, and lock it.
+
+One process at a time makes, trains or repairs the run in a folder.
 
 A folder that does not exist yet is built under a temporary name beside its place and renamed; the
 rename fails where another process was faster. In a folder that exists, an empty one or one with a
@@ -45,8 +46,7 @@ _UNLOCKED = 60
 
 
 def check_free(folder: Path, *, force: bool) -> str:
-    """Refuse a folder that holds something already; with `force` an earlier run there may be
-    replaced.
+    """Refuse a folder that is not empty; with `force`, an earlier run there may be replaced.
 
     Returns:
         What stands there: the hash of the run, or nothing where there is none. `new_run` refuses to
@@ -134,8 +134,9 @@ def _write_staged(staged: Path, write: Write) -> None:
 
 
 def finish_replacement(folder: Path) -> None:
-    """Move a run that replaces another into place, if it was written whole, and remove it
-    otherwise; the caller holds the lock.
+    """Move a complete replacement run into place, or remove an incomplete one.
+
+    The caller holds the lock.
     """
     staged = folder / STAGED
     if not is_folder(staged):
@@ -259,8 +260,9 @@ def _read_options(folder: Path) -> RunOptions | None:
 
 @contextmanager
 def run_locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of `folder`, which exists; the operating system lets go when the process ends,
-    however it ends.
+    """Hold the lock of `folder`, which exists.
+
+    The operating system releases it when the process ends, for any reason.
 
     Raises:
         CheckpointError: another process holds it.

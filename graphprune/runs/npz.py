@@ -38,8 +38,9 @@ _ENCRYPTED = 0x1
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """A file as it was when it was mapped: a write to it would change the samples, and a cut would
-    end the process.
+    """A file as it was when it was mapped.
+
+    A write to it would change the samples, and truncating it would end the process.
     """
 
     path: str
@@ -54,8 +55,9 @@ class FileState:
         return cls(path, now.st_ino, now.st_size, now.st_mtime_ns)
 
     def check(self) -> None:
-        """Refuse a file that was written to since. One that was moved away or replaced is still
-        what is mapped.
+        """Refuse a file that was written to since.
+
+        A file that was moved or replaced is still the one that is mapped.
 
         Raises:
             DataError: the file has changed.
@@ -104,8 +106,9 @@ class _Member:
 def read_shapes(
     path: str, wanted: Sequence[str]
 ) -> tuple[dict[str, tuple[int, ...]], tuple[str, ...]]:
-    """Return the shapes of the arrays named in `wanted` that the file holds, by its headers alone,
-    and the names of all members.
+    """Return the shapes of the `wanted` arrays in the file, and the names of all members.
+
+    Only headers are read.
 
     Raises:
         DataError: as `read_npz`, as far as headers show it.
@@ -195,8 +198,9 @@ def _damage_named(path: str) -> Iterator[None]:
 
 
 def _members(path: str, file: BufferedReader) -> dict[str, zipfile.ZipInfo]:
-    """Return the members by name, without the ending `.npy`; two of one name are refused, since
-    readers differ in which one they take.
+    """Return the members by name, without the suffix `.npy`.
+
+    Two members of one name are refused, since readers differ in which one they take.
     """
     if not zipfile.is_zipfile(file):
         _refuse_format(path)
@@ -271,8 +275,10 @@ def _check_member(path: str, archive: zipfile.ZipFile, name: str, info: zipfile.
 
 
 def _check_memory(path: str, members: Sequence[_Member]) -> None:
-    """Refuse what does not fit: arrays that are read, and twice the order of the samples in an
-    epoch (8 bytes each).
+    """Refuse arrays that do not fit into memory.
+
+    Counted are the arrays that are read, and two copies of the order of the samples in an epoch
+    (8 bytes each).
     """
     read = sum(member.header.size for member in members if not member.is_mapped)
     orders = 16 * max(
@@ -297,8 +303,9 @@ def _check_memory(path: str, members: Sequence[_Member]) -> None:
 def _load(
     path: str, file: BufferedReader, archive: zipfile.ZipFile, member: _Member
 ) -> np.ndarray[Any, Any]:
-    """Return the array, its checksum checked either way: zipfile compares it when the last byte is
-    read.
+    """Return the array, with its checksum verified.
+
+    zipfile compares the checksum when the last byte is read.
     """
     with archive.open(member.info) as stream:
         stream.read(member.header.length)
@@ -329,8 +336,9 @@ def _read_bytes(path: str, member: _Member, stream: IO[bytes]) -> np.ndarray[Any
 
 
 def _map(file: BufferedReader, member: _Member) -> np.ndarray[Any, Any]:
-    """Return the member's bytes as a map of the file; they begin after the local header of 30
-    bytes, name and extra field (APPNOTE.TXT 4.3.7).
+    """Return the member's bytes as a map of the file.
+
+    They follow the local header of 30 bytes, the name and the extra field (APPNOTE.TXT 4.3.7).
     """
     file.seek(member.info.header_offset)
     name, extra = struct.unpack("<26xHH", file.read(30))

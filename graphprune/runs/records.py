@@ -60,8 +60,9 @@ _KINDS = {
 
 
 class Damage(Exception):
-    """A file of a run is missing, or is not what the run wrote; the text begins with its name, and
-    callers add the folder's.
+    """A file of a run is missing or was changed; the text begins with its name.
+
+    Callers add the folder.
     """
 
 
@@ -84,8 +85,9 @@ class Record:
     mark: str
 
     def parse(self, kind: type[_T]) -> _T:
-        """Return the keys as the dataclass `kind`; keys that it does not have are ignored, missing
-        ones take their defaults.
+        """Return the keys as the dataclass `kind`.
+
+        Unknown keys are ignored, missing ones take their defaults.
 
         Raises:
             Damage: a key has another type or a value out of range, or one without a default is
@@ -102,9 +104,7 @@ class Record:
 def write_record(
     path: Path, config: Mapping[str, Any], mark: Callable[[str], str] | None = None
 ) -> None:
-    """Write `config` to `path` with its format version, its sha256, and the mark that `mark` makes
-    of that.
-    """
+    """Write `config` to `path` with its format version, its sha256 and the `mark` of that hash."""
     whole = {"format_version": FORMAT, **config}
     made = digest(whole)
     sealed = {**whole, "sha256": made} | ({} if mark is None else {"mark": mark(made)})
@@ -212,8 +212,9 @@ _KEY_BYTES = 32
 
 
 def make_mark(sha256: str) -> str:
-    """Return the mark for a `run.json` of this hash; empty where no key can be kept, as without a
-    home folder.
+    """Return the mark for a `run.json` with this hash.
+
+    It is empty if no key can be kept, for example without a home folder.
     """
     with suppress(OSError, RuntimeError, WriteError):
         _create_key(_key_file())
@@ -234,8 +235,9 @@ def _sign(key: bytes, sha256: str) -> str:
 
 
 def _key_file() -> Path:
-    """Return where the key is; a relative XDG_STATE_HOME is ignored, as the XDG Base Directory
-    Specification asks.
+    """Return the path of the key.
+
+    A relative XDG_STATE_HOME is ignored, as the XDG Base Directory Specification asks.
     """
     state = os.environ.get("XDG_STATE_HOME", "")
     return (
@@ -246,8 +248,9 @@ def _key_file() -> Path:
 
 
 def _create_key(path: Path) -> None:
-    """Make the key unless there is one; of two processes that make it at once, both use the first
-    one's.
+    """Create the key unless there is one.
+
+    If two processes create it at once, both use the first one's.
     """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

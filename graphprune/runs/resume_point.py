@@ -23,8 +23,9 @@ _SINCE_FORMAT_2 = ("model_sha256", "data_sha256")
 
 
 def find_finished(folder: RunFolder, options: RunOptions, tell: Tell) -> RunResult | None:
-    """Return how a finished run ended; None while it is not finished, or where its result must be
-    written again.
+    """Return how a finished run ended.
+
+    Return None if it is not finished, or if its result must be written again.
 
     Raises:
         CheckpointError: the trained model is not what the run wrote.
@@ -106,8 +107,7 @@ def find_original(folder: Path, options: RunOptions) -> Path:
 
 
 def find_original_fault(folder: Path, options: RunOptions) -> str | None:
-    """Return why the model that the run in `folder` names is not the one that it began with; None
-    where it is.
+    """Return why the run's model is not the one that it began with, or None.
 
     It is read as a saved model first: what the path leads to now may be a device, or a folder of a
     million files.

@@ -1,5 +1,4 @@
-"""Which files in a run's folder are the run's own: exact names, so that a user's files there are
-never touched.
+"""The files in a run's folder that belong to the run, by exact name; others are never touched.
 
 Temporary files of a process that was killed have exact names too: `.run.json.abcd1234` or
 `.model.keras.0123456789abcdef.graphprune-part` in the run's folder, and among its checkpoints
@@ -71,8 +70,9 @@ def has_only_leftovers(folder: Path) -> bool:
 
 
 def clear_leftovers(folder: Path) -> None:
-    """Remove what killed processes left in the run's folder and in those of its checkpoints; the
-    caller holds the lock.
+    """Remove the temporary files of killed processes from the run's folder and its checkpoints.
+
+    The caller holds the lock.
     """
     steps = folder / CHECKPOINTS
     places = [folder]
@@ -89,9 +89,7 @@ def clear_leftovers(folder: Path) -> None:
 
 
 def clear_unfinished(steps: Path) -> None:
-    """Remove checkpoints that were not written to their end, and those that were moved aside, among
-    the checkpoints `steps`.
-    """
+    """Remove incomplete checkpoints under `steps`, and those that were moved aside."""
     for path in list(steps.iterdir()):
         if _UNFINISHED.fullmatch(path.name) and is_folder(path):
             if path.name.endswith(".old"):
@@ -101,8 +99,9 @@ def clear_unfinished(steps: Path) -> None:
 
 
 def settle_aside(aside: Path) -> None:
-    """Remove a checkpoint that was moved aside for a new one, a user's files in it excepted; where
-    there is no new one, it goes back.
+    """Remove a checkpoint that was moved aside for a new one, except for a user's files in it.
+
+    If there is no new one, it goes back.
     """
     folder = aside.with_name(aside.name.removeprefix(".").removesuffix(".old"))
     if not os.path.lexists(folder):
@@ -126,8 +125,9 @@ def remove_checkpoint(folder: Path) -> None:
 
 
 def find_first_files(folder: Path, options: RunOptions) -> set[str]:
-    """Return the names of the files that the run began with; format 1 does not list its copies of
-    rules, which their hashes tell.
+    """Return the names of the files that the run began with.
+
+    Format 1 does not list its copies of rules; they are found by their hashes.
     """
     if options.files or not is_folder(folder / RULES):
         return set(options.files)
@@ -173,8 +173,9 @@ def remove_run(folder: Path, options: RunOptions | None) -> None:
 
 
 def move_in(staged: Path, folder: Path) -> None:
-    """Move the files of a new run from `staged` into `folder`, `run.json` last; an interrupted move
-    can be done again.
+    """Move the files of a new run from `staged` into `folder`, `run.json` last.
+
+    An interrupted move can be done again.
 
     Raises:
         OutputError: a folder stands where the run has a file, or a file where it has a folder.

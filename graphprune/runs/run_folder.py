@@ -1,5 +1,4 @@
-"""The folder of a training run: everything that `graphprune resume DIR` needs, and what the run
-leaves.
+"""The folder of a training run: its inputs, for `graphprune resume DIR`, and its results.
 
     DIR/run.json                what the run was asked to do
     DIR/plan.json               the plan, when the run began with one
@@ -155,18 +154,15 @@ class RunFolder:
         force: bool,
         original: Path | None = None,
     ) -> Iterator[None]:
-        """Make the run, in place of the earlier one that `check_free` found, and hold its lock; the
-        folder appears whole. The file `original`, where there is one, is copied into it.
+        """Create the run, in place of the earlier one that `check_free` found, and hold its lock.
+
+        The folder appears whole. The file `original`, if there is one, is copied into it.
 
         Raises:
             OutputError: the folder is taken, or cannot be written.
             CheckpointError: another process made a run there meanwhile, or is training there.
         """
-        first = {GRAPH: to_json(graph, allow_nan=True).encode()} | {
-            f"{RULES}/{name}": content for name, content in rule_files.items()
-        }
-        if plan is not None:
-            first[PLAN] = to_json(plan).encode()
+        first = _first_files(plan, graph, rule_files)
         files = {name: sha256(content).hexdigest() for name, content in first.items()}
         if original is not None:
             files[ORIGINAL] = hash_file(original)
@@ -291,8 +287,9 @@ class RunFolder:
         return model
 
     def find_changed_files(self, options: RunOptions) -> tuple[str, ...]:
-        """Return what is wrong with the files that the run began with; a resume from a checkpoint
-        does not need them.
+        """Return messages about changed files that the run began with.
+
+        A resume from a checkpoint does not need these files.
         """
         faults = []
         for name, made in options.files.items():
@@ -313,8 +310,7 @@ class RunFolder:
         return MetricsMark(len(content), sha256(content).hexdigest())
 
     def cut_metrics(self, step: int, mark: MetricsMark | None) -> str | None:
-        """Remove the lines of epochs that ended after `step`, so that going on from there doubles
-        nothing.
+        """Remove the lines of epochs that ended after `step`, so that none is written twice.
 
         Args:
             step: Where the run goes on.
@@ -374,6 +370,16 @@ class RunFolder:
                     "is a folder, and the run has a file there; move it away",
                     place=self.path / name,
                 )
+
+
+def _first_files(
+    plan: Mapping[str, Any] | None, graph: Mapping[str, Any], rule_files: Mapping[str, bytes]
+) -> dict[str, bytes]:
+    """Return the contents of the JSON files and rule files that a run begins with, by name."""
+    files = {GRAPH: to_json(graph, allow_nan=True).encode()} | {
+        f"{RULES}/{name}": content for name, content in rule_files.items()
+    }
+    return files if plan is None else {**files, PLAN: to_json(plan).encode()}
 
 
 def _ends_by(line: bytes, step: int) -> bool:

@@ -67,8 +67,7 @@ class Compiling:
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What a run was asked to do; all that a start from the beginning needs, but the user's own
-    objects.
+    """What a run was asked to do: all that a new start needs, except the user's own objects.
 
     Attributes:
         model, model_sha256: The saved model that it began with: an absolute path, or `ORIGINAL` in
@@ -122,9 +121,7 @@ class RunOptions:
 
     @property
     def calls_function(self) -> bool:
-        """Whether the data comes from a function, which runs when the data is read; the path of a
-        file is always absolute.
-        """
+        """Whether the data comes from a function; the path of a file is always absolute."""
         return not Path(self.data).is_absolute() and not self.is_data_given
 
     @property

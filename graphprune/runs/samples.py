@@ -1,5 +1,6 @@
-"""Training and test samples, checked before TensorFlow is imported: arrays of an `.npz` or arrays
-given in Python, and whether labels are of the kind that a loss takes.
+"""Samples and labels for training, checked before TensorFlow is imported.
+
+They are arrays of an `.npz` file, or arrays given in Python.
 """
 
 from __future__ import annotations
@@ -98,8 +99,7 @@ def read_samples(spec: str) -> Samples:
 
 
 def samples_of(place: str, arrays: Mapping[str, np.ndarray[Any, Any]]) -> Samples:
-    """Return arrays that were given, by their names in an `.npz`, once they are found sound as
-    those of a file are.
+    """Return arrays given by their names in an `.npz`, after the same checks as for a file.
 
     Args:
         place: What messages call the data.
@@ -128,8 +128,7 @@ def samples_of(place: str, arrays: Mapping[str, np.ndarray[Any, Any]]) -> Sample
 
 
 def find_first(array: np.ndarray[Any, Any], is_wrong: Any) -> tuple[int, ...] | None:
-    """Return the place of the first value, in the order of the file, for which `is_wrong` is true;
-    None where there is none.
+    """Return the index of the first value for which `is_wrong` is true, in file order, or None.
 
     A block at a time is looked at, so that an array that is a map of a file is never in memory as a
     whole.
@@ -211,9 +210,7 @@ def _check_pair(spec: str, part: str, x: tuple[int, ...], y: tuple[int, ...]) ->
 def _check_same_samples(
     spec: str, side: str, train: tuple[int, ...], test: tuple[int, ...]
 ) -> None:
-    """Refuse a test set whose samples have another shape than those of the training set, before
-    hours of training end in an error.
-    """
+    """Refuse test samples of another shape than training samples, before training begins."""
     if train[1:] != test[1:]:
         raise DataError(
             f"samples of {side}_test have shape {test[1:]}, those of {side}_train"
@@ -304,9 +301,7 @@ def check_labels(place: str, labels: np.ndarray[Any, Any], rule: LabelRule) -> N
 def labels_outside(
     labels: np.ndarray[Any, Any], last: int | None, ignored: int | None = None
 ) -> tuple[int, ...] | None:
-    """Return the place of the first label below 0 or above `last`, other than `ignored`; None where
-    there is none.
-    """
+    """Return the index of the first label below 0 or above `last`, except `ignored`, or None."""
 
     def is_outside(block: np.ndarray[Any, Any]) -> Any:
         outside = block < 0

@@ -1,6 +1,4 @@
-"""Arguments of `train` and `resume`, without TensorFlow: their checks, names of strategies, the
-request to stop, and progress.
-"""
+"""Arguments of `train` and `resume`, without TensorFlow: checks, strategies, stopping, progress."""
 
 from __future__ import annotations
 
@@ -18,8 +16,9 @@ from graphprune.suggestions import closest
 
 
 class StopRequest:
-    """Asks a training run, from another thread, to write a checkpoint after its current step and
-    return.
+    """A request, from another thread, that a training run stop after its current step.
+
+    The run then writes a checkpoint and returns.
 
     Example:
         >>> stop = StopRequest()
@@ -48,9 +47,7 @@ class StopRequest:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Mark the time in which a run looks at `asked`; a request that came in it can be seen
-        afterwards as well.
-        """
+        """Mark the time in which a run looks at `asked`; its requests can be read afterwards."""
         with self._lock:
             self._listening = True
         try:

@@ -1,6 +1,4 @@
-"""How a budget of zeros is shared out over tensors: uniform, ERK, or by one threshold over all
-magnitudes.
-"""
+"""Share a budget of zeros out over tensors: uniform, ERK, or one threshold on magnitudes."""
 
 from __future__ import annotations
 
@@ -25,8 +23,9 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """How many weights of each member stay. The share `(size - kept) / size` gives the count back:
-    `kept_count(size, share) == kept`.
+    """How many weights of each member stay.
+
+    The share `(size - kept) / size` gives the count back: `kept_count(size, share) == kept`.
 
     Attributes:
         kept: One count a member.
@@ -42,8 +41,9 @@ class Allocation:
 
 
 class InfeasibleBudgetError(ValueError):
-    """No allocation within the bounds keeps so many weights; `least` and `most` are what can be
-    kept.
+    """No allocation within the bounds keeps this many weights.
+
+    Between `least` and `most` weights can be kept.
     """
 
     def __init__(self, kept: int, least: int, most: int) -> None:
@@ -52,8 +52,7 @@ class InfeasibleBudgetError(ValueError):
 
 
 def allocate_by_size(members: Sequence[Member], kept: int) -> Allocation:
-    """Return `kept` weights shared out by size: the same sparsity everywhere, as far as bounds
-    allow.
+    """Return `kept` weights shared out by size: the same sparsity everywhere, within the bounds.
 
     Example:
         >>> allocate_by_size([Member(100, 1, 100), Member(50, 1, 50)], 15).kept
@@ -65,8 +64,9 @@ def allocate_by_size(members: Sequence[Member], kept: int) -> Allocation:
 def allocate_erk(
     members: Sequence[Member], shapes: Sequence[Sequence[int]], kept: int
 ) -> Allocation:
-    """Return `kept` weights shared out by Erdős-Rényi-Kernel: eps * sum(shape) in each tensor, and
-    tensors that would exceed their size whole.
+    """Return `kept` weights shared out by Erdős-Rényi-Kernel.
+
+    Each tensor keeps eps * sum(shape) weights; tensors smaller than that stay dense.
 
     Evci et al., 2020 (arXiv:1911.11134), section 3. The sum is exact: remainders go to the largest
     fractions, of equal ones to the first member.
@@ -81,8 +81,9 @@ def allocate_erk(
 def allocate_by_magnitude(
     members: Sequence[Member], weights: Iterable[NDArray[np.floating]], kept: int
 ) -> Allocation:
-    """Return how many weights of each tensor are among the `kept` largest magnitudes of all; a NaN
-    counts as larger than every number.
+    """Return how many weights of each tensor are among the `kept` largest magnitudes of all.
+
+    A NaN counts as larger than every number.
 
     A member keeps `least` of its weights and at most `most`, wherever the threshold lies. Of equal
     magnitudes at the threshold, those of the first members stay. `weights` is gone through three
@@ -119,7 +120,8 @@ def allocate_by_magnitude(
 
 
 def allocate_by_threshold(weights: Iterable[NDArray[np.floating]], threshold: float) -> Allocation:
-    """Return how many weights of each tensor have a magnitude of `threshold` or more; at least one.
+    """Return how many weights of each tensor have a magnitude of at least `threshold`; at least 1.
+
     A NaN counts as larger than every number.
 
     Example:
@@ -135,8 +137,9 @@ def allocate_by_threshold(weights: Iterable[NDArray[np.floating]], threshold: fl
 
 @dataclass(frozen=True, slots=True)
 class _Levels:
-    """Of each member, how many of its scores that begin with one prefix have each digit next; only
-    digits that occur are held.
+    """How many scores of each member that begin with one prefix have each next digit.
+
+    Only digits that occur are stored.
     """
 
     counts: tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]
@@ -157,8 +160,9 @@ class _Levels:
     def highest_reaching(
         self, kept: int, above: NDArray[np.int64], least: NDArray[np.int64], most: NDArray[np.int64]
     ) -> int:
-        """Return the highest digit for which the members keep `kept` weights or more, when each
-        keeps its scores from that digit on, within its bounds.
+        """Return the highest digit for which the members keep `kept` weights or more.
+
+        Each member keeps its scores from that digit on, within its bounds.
         """
         total = np.zeros(1 << DIGIT, dtype=np.int64)
         for (held, counts), over, low, high in zip(self.counts, above, least, most, strict=True):
@@ -179,8 +183,9 @@ class _Levels:
 
 
 def _allocate(members: Sequence[Member], shares: Sequence[int], kept: int) -> Allocation:
-    """Return eps * share for each member, held within its bounds, the bounds that are broken most
-    first; whole numbers with the exact sum.
+    """Return eps * share for each member within its bounds, as whole numbers with the exact sum.
+
+    The bounds that are exceeded most are fixed first.
     """
     _check(members, kept)
     fixed: dict[int, int] = {}
@@ -219,8 +224,9 @@ def _allocate(members: Sequence[Member], shares: Sequence[int], kept: int) -> Al
 def _whole(
     wishes: dict[int, Fraction], fixed: dict[int, int], kept: int, members: Sequence[Member]
 ) -> tuple[int, ...]:
-    """Return whole numbers with the sum `kept`: all rounded down, then one more for the largest
-    fractions that have room.
+    """Return whole numbers with the sum `kept`.
+
+    All are rounded down, then the largest fractions that have room get one more.
     """
     counts = fixed | {index: int(wish) for index, wish in wishes.items()}
     missing = kept - sum(counts.values())

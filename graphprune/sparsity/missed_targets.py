@@ -46,8 +46,9 @@ def describe_missed(missed: Sequence[MissedTarget]) -> str:
 
 
 def explain_missed(missed: Sequence[MissedTarget]) -> str:
-    """Return why a stripped model is less sparse than it was meant to be: it was not trained, or
-    not to the end of its schedules.
+    """Return why a stripped model is less sparse than its target.
+
+    It was not trained, or not to the end of its schedules.
 
     Example:
         >>> missed = explain_missed([MissedTarget("fc", "kernel", 400, 18, 240, was_updated=False)])

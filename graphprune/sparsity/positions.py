@@ -16,9 +16,7 @@ _TEXT = re.compile(r"(?P<value>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>epochs?|steps?|%)
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The length of a training run: optimizer steps in an epoch, and epochs in all. None where
-    nobody knows yet.
-    """
+    """The length of a training run: optimizer steps per epoch and epochs, None if not known yet."""
 
     steps_per_epoch: int | None = None
     epochs: int | None = None

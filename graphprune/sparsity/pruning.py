@@ -64,8 +64,10 @@ class Pruning:
         self._check_last_point()
 
     def _check_last_point(self) -> None:
-        """Raise unless a points schedule ends at the target; to three places for a pattern that
-        fixes a share such as 2/3, which no file can write.
+        """Raise unless a points schedule ends at the target.
+
+        For a pattern with a fixed share such as 2/3, which no file can write, three places
+        count.
         """
         if not self.schedule.points:
             return
@@ -84,8 +86,9 @@ class Pruning:
         return self.sparsity if self.shares is None else self.shares[self.weights.index(weight)]
 
     def describe_target(self, render: Callable[[float], str]) -> str:
-        """Return the target of the tensors as text, each as `render` writes it; with their names
-        where they differ, as a budget lets them.
+        """Return the target of the tensors as text, each as `render` writes it.
+
+        The names are given if the targets differ, as they can with a budget.
 
         Example:
             >>> from graphprune.sparsity.positions import Position
@@ -109,8 +112,9 @@ class Pruning:
         return () if self.axes is None else self.axes[self.weights.index(weight)]
 
     def target_zeros(self, weight: str, shape: Sequence[int]) -> int:
-        """Return how many weights of the tensor named `weight` are zero when its schedule is
-        finished; the fewest, where short blocks leave it open.
+        """Return how many weights of the tensor `weight` are zero when its schedule is finished.
+
+        It is the fewest possible if blocks are short.
 
         Raises:
             ValueError: the pattern does not fit the tensor.

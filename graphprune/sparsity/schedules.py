@@ -76,8 +76,7 @@ CURVES: Mapping[str, Curve] = {
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How sparsity rises: the curve, where it begins and ends in the run, and how often masks are
-    updated.
+    """How sparsity rises: its curve, its beginning and end, and how often masks are updated.
 
     `constant` and `step` ask for the full sparsity from `begin` on. `constant` goes on choosing the
     mask anew every `every` until `end` (for ever without one); `step` chooses it once at `begin`,
@@ -120,9 +119,7 @@ class Schedule:
 
     @property
     def is_ramp(self) -> bool:
-        """Whether sparsity rises bit by bit, so that the target is reached at `end` and not at
-        `begin`.
-        """
+        """Whether sparsity rises gradually, so that `end` reaches the target, not `begin`."""
         return bool(self.points) or CURVES[self.curve].ramp is not None
 
     def __str__(self) -> str:
@@ -206,8 +203,9 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Timetable:
-    """A schedule in optimizer steps. Step s stands for the weights after s updates; step 0 is
-    before the first.
+    """A schedule in optimizer steps.
+
+    Step s stands for the weights after s updates; step 0 is before the first.
 
     Example:
         >>> schedule = Schedule(end=Position(1000, "step"), every=Position(300, "step"))
@@ -238,8 +236,9 @@ class Timetable:
         return max([regular, *(place for place, _ in self.points if place <= step)])
 
     def is_due(self, *, after: int, step: int) -> bool:
-        """Return whether an update falls in (`after`, `step`]; `after` is -1 when masks were never
-        updated.
+        """Return whether an update falls in (`after`, `step`].
+
+        `after` is -1 before the first update.
         """
         due = self.last_due(step)
         return due is not None and due > after
