@@ -104,14 +104,22 @@ class HeldTensor:
             TrainingError: no pruner follows the layer, or another optimizer keeps its masks.
         """
         if self.mask is None or not self._held.pruners:
-            raise no_pruner(self._held.layer.name)
+            raise _as_it_is(no_pruner(self._held.layer.name))
         if is_constant(self.mask):
-            raise TrainingError(
-                f"{self._held.layer.name}: the optimizer of this step does not keep the masks of"
-                " the pruned layers, so they would be constants in the compiled step; start the"
-                " pruner with it: Pruner(model, optimizer).start(Run(...))"
+            name = self._held.layer.name
+            error = TrainingError(
+                f"{name}: the optimizer of this step does not keep the masks of the pruned layers,"
+                " so they would be constants in the compiled step; start the pruner with it:"
+                " Pruner(model, optimizer).start(Run(...))"
             )
+            raise _as_it_is(error)
         return keras.ops.convert_to_tensor(self.mask)
+
+
+def _as_it_is(error: TrainingError) -> TrainingError:
+    """Return the error marked for TensorFlow's autograph, which would bury its text in its own."""
+    error.ag_pass_through = True  # type: ignore[attr-defined]
+    return error
 
 
 class HeldLayer:

@@ -18,3 +18,7 @@ def test_training():
 
 def test_saving_and_resuming():
     check_cases("saving_cases.py", "torch")
+
+
+def test_custom_loops():
+    check_cases("loop_cases.py", "torch")
