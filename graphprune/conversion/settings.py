@@ -104,6 +104,7 @@ DIFFERENCES: Mapping[int, Differences] = {
             "pad_to_aspect_ratio": False,
             "antialias": False,
             "fill_mode": "constant",
+            "oov_method": "floormod",
             "value_range": [0, 255],
             "fill_value": 0.0,
         },
@@ -163,9 +164,10 @@ class LayerConverter:
                 )
         if type_of(entry) == "RandomCrop":
             raise self.no_counterpart(entry, "crops by RandomCrop in another way at inference")
-        if type_of(entry) in _LOOKUPS and config.get("vocabulary") is None:
+        learned = _LEARNED.get(type_of(entry))
+        if learned is not None and config.get(learned) is None:
             raise self.no_counterpart(
-                entry, "is given no vocabulary: it was learned from data and is not in the config"
+                entry, f"is given no {learned}: it was learned from data and is not in the config"
             )
 
     def no_counterpart(self, entry: Mapping[str, Any], what: str) -> GraphError:
@@ -239,7 +241,11 @@ class LayerConverter:
         }
 
 
-_LOOKUPS = frozenset({"StringLookup", "IntegerLookup", "TextVectorization"})
+_LEARNED = {
+    **dict.fromkeys(("StringLookup", "IntegerLookup", "TextVectorization"), "vocabulary"),
+    "Discretization": "bin_boundaries",
+}
+"""What these layers learn from data where the program does not set it."""
 _MODULES = {
     "initializer": "initializers",
     "regularizer": "regularizers",

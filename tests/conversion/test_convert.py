@@ -23,6 +23,7 @@ NO_COUNTERPART = {
     "conv_lstm1": "hard_sigmoid",
     "conv_lstm2": "hard_sigmoid",
     "conv_lstm3": "hard_sigmoid",
+    "discretization": "bin_boundaries",
     "dynamic_embedding": "has a non-numeric dtype",
     "dynamic_lookup": "has a non-numeric dtype",
     "fourier": "RandomFourierFeatures",
