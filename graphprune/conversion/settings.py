@@ -199,6 +199,8 @@ class LayerConverter:
                 )
         if kind in _ONE_AXIS and self.keras == 3:
             found["axis"] = self._one_axis(entry)
+        if kind in _LEARNED and self.keras == 2:
+            found.pop("dtype", None)  # Keras 3 stores float32 beside integer outputs
         if kind == "Bidirectional" and self.keras == 2:
             return _without_derived_direction(found)
         return found
