@@ -65,10 +65,13 @@ def test_the_python_lines_run(demo_folder):
     shutil.copyfile(shipped_file("rules/conv-80-dense-90.yaml"), "prune.yaml")
     with np.load("graphprune-demo/digits.npz") as digits:
         x, y = digits["x_train"][:64], digits["y_train"][:64]
-    (code,) = blocks("python")
-    exec(compile(code, "README.md", "exec"), {"x": x, "y": y})
+    first, second = blocks("python")
+    exec(compile(first, "README.md", "exec"), {"x": x, "y": y})
     done = run_command("diff", "model.keras", "sparse.keras")
     assert "zeros 0 -> 29,491" in done.out
+    assert run_command("convert", "model.keras", "-o", "model3.keras", "--keras", "3").code == 0
+    exec(compile(second.replace("1000", "10"), "README.md", "exec"), {"x": x, "y": y})
+    assert "zeros 0 -> 29,491" in run_command("diff", "model3.keras", "sparse3.keras").out
 
 
 def test_the_rule_files_have_no_faults():

@@ -148,6 +148,9 @@ class HeldLayer:
         self._tensors: list[HeldTensor] = []
         self._hold_when_built()
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {type(self.layer).__name__} {self.layer.name!r}>"
+
     def _hold_when_built(self) -> None:
         """Put the projections on the weights: now, or as soon as the layer has them."""
         if self.layer.built:
