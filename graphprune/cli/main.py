@@ -172,8 +172,6 @@ def main() -> NoReturn:
     click.UsageError.exit_code = EXIT_USAGE
     # before TensorFlow is imported: its start-up notes are not for users of a command line
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # classes and data functions that import tensorflow.keras get the Keras that models are of
-    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:

@@ -185,7 +185,10 @@ def name_activation(path, layer, name) -> None:
         file.attrs["model_config"] = json.dumps(config)
 
 
-def test_a_class_that_imports_tensorflow_keras_is_taken_from_the_command_line(tmp_path):
+@pytest.mark.parametrize("chosen", [None, "1"])
+def test_a_class_that_imports_tensorflow_keras_is_of_the_keras_that_the_user_chose(
+    tmp_path, chosen
+):
     (tmp_path / "older.py").write_text(
         "from tensorflow.keras.layers import Layer\n"
         "class Twice(Layer):\n    def call(self, x):\n        return 2 * x\n"
@@ -193,14 +196,21 @@ def test_a_class_that_imports_tensorflow_keras_is_taken_from_the_command_line(tm
     twice = type("Twice", (layers.Layer,), {"call": lambda self, x: 2 * x})
     build(layers.Dense(4), twice()).save(tmp_path / "m.h5")
     command = ("apply", "m.h5", "-r", "builtin:all-90", "-o", "w.h5", "--custom-objects", "older")
+    given = {} if chosen is None else {"TF_USE_LEGACY_KERAS": chosen}
+    env = {name: text for name, text in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
     done = subprocess.run(
         [sys.executable, "-m", "graphprune", *command],
         cwd=tmp_path,
-        env={name: text for name, text in os.environ.items() if name != "TF_USE_LEGACY_KERAS"},
+        env=env | given,
         capture_output=True,
         text=True,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    if chosen is not None:
+        assert (done.returncode, done.stderr) == (0, "")
+        return
+    assert done.returncode == 1
+    assert "the class that was given as 'Twice' is built on Keras 3 (module keras)" in done.stderr
+    assert "set TF_USE_LEGACY_KERAS=1 where it imports tensorflow.keras" in done.stderr
 
 
 class Forgetful(layers.Layer):
