@@ -1,4 +1,4 @@
-"""Leaves out of recurrent layers what only a GPU would run."""
+"""Leaves out of recurrent layers what only a GPU would run; lets SpectralNormalization be built."""
 
 import pytest
 
@@ -19,4 +19,17 @@ def _no_functions_for_a_gpu(request):
         return
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gru_lstm_utils, "function_register", lambda *args, **kwargs: None)
+        yield
+
+
+@pytest.fixture(scope="module")
+def own_input_spec():
+    """Let SpectralNormalization be built: it takes InputSpec from `tf.keras`, which is Keras 3
+    where TF_USE_LEGACY_KERAS is not set.
+    """
+    import tensorflow as tf
+    import tf_keras
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tf.keras.layers, "InputSpec", tf_keras.layers.InputSpec)
         yield

@@ -20,7 +20,7 @@ from graphprune.graph.classes.builtin_layers import BUILTIN_LAYERS, weights_of
 from graphprune.graph.classes.layer_class import Weight
 from graphprune.tf.layers.live_tensors import find_weight, tensor_facts
 
-pytestmark = pytest.mark.tf
+pytestmark = [pytest.mark.tf, pytest.mark.usefixtures("own_input_spec")]
 
 EXPORTED = exported_classes()
 ABSTRACT = {
@@ -32,14 +32,6 @@ ABSTRACT = {
     "DenseFeatures",
 }
 """Classes that are not built here: they need a subclass, or feature columns."""
-
-
-@pytest.fixture(autouse=True)
-def own_input_spec(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let SpectralNormalization be built: it takes InputSpec from `tf.keras`, which is Keras 3
-    where TF_USE_LEGACY_KERAS is not set.
-    """
-    monkeypatch.setattr(tf.keras.layers, "InputSpec", tf_keras.layers.InputSpec)
 
 
 def own_weights(layer: tf_keras.layers.Layer) -> list[Weight]:

@@ -24,7 +24,7 @@ from graphprune.tf.pruning.addresses import find_wrappers
 from graphprune.tf.pruning.keras_api import UNLISTED
 from graphprune.tf.pruning.keras_schedules import PlannedSchedule
 
-pytestmark = pytest.mark.tf
+pytestmark = [pytest.mark.tf, pytest.mark.usefixtures("own_input_spec")]
 
 PARTS = {
     "bidirectional": ((5, 4), lambda: layers.Bidirectional(layers.LSTM(3), name="part")),

@@ -49,22 +49,12 @@ from graphprune.tf.pruning.keras_api import (
 from graphprune.tf.pruning.pruner import Pruner
 from graphprune.tf.pruning.wrapper import PruneLowMagnitude
 
-pytestmark = pytest.mark.tf
+pytestmark = [pytest.mark.tf, pytest.mark.usefixtures("own_input_spec")]
 
 FORMATS = (".keras", ".h5", "")
 IN_FILES = [name for name, case in CASES.items() if case.place != "dynamic"]
 TOGETHER = [name for name in IN_FILES if CASES[name].place != "alone"]
 WITH_TENSORS = [name for name in TOGETHER if CASES[name].sample.lengths]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def own_input_spec():
-    """Let SpectralNormalization be built: it takes InputSpec from `tf.keras`, which is Keras 3
-    where TF_USE_LEGACY_KERAS is not set.
-    """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tf.keras.layers, "InputSpec", tf_keras.layers.InputSpec)
-        yield
 
 
 @dataclass(frozen=True, slots=True)
