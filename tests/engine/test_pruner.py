@@ -192,7 +192,9 @@ def test_a_schedule_of_ones_own_class_is_asked_for_masks_and_shares():
 
 
 @pytest.mark.parametrize(
-    "schedule", [ConstantSparsity(0.5, 8, 18, 4), PolynomialDecay(0.1, 0.7, 8, 18, 2, 3)], ids=repr
+    "schedule",
+    [ConstantSparsity(0.5, 8, 18, 4), PolynomialDecay(0.1, 0.7, 8, 18, 2, 3)],
+    ids=lambda schedule: type(schedule).__name__,
 )
 def test_schedules_answer_as_the_timetables_of_plans(schedule):
     times = schedule.to_schedule().to_timetable(Run())
