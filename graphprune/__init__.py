@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from graphprune.diff import GraphDiff, diff_graphs
     from graphprune.dispatch import (
         Pruner,
+        PruningSummaries,
         UpdatePruningStep,
         collect_prunable_layers,
         prune_low_magnitude,
@@ -59,7 +60,6 @@ if TYPE_CHECKING:
     from graphprune.sparsity.schedules import Schedule
     from graphprune.tf.models.loading import load_model
     from graphprune.tf.models.saving import save_model
-    from graphprune.tf.pruning.callbacks import PruningSummaries
     from graphprune.tf.pruning.surgery import prune_one_shot
     from graphprune.tf.pruning.wrapper import PruneLowMagnitude
     from graphprune.tf.training.run import resume, train
@@ -99,6 +99,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "diff": ("GraphDiff", "diff_graphs"),
     "dispatch": (
         "Pruner",
+        "PruningSummaries",
         "UpdatePruningStep",
         "collect_prunable_layers",
         "prune_low_magnitude",
@@ -110,7 +111,6 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "tf.models.loading": ("load_model",),
     "tf.models.saving": ("save_model",),
     "engine.training_result": ("TrainingResult",),
-    "tf.pruning.callbacks": ("PruningSummaries",),
     "sparsity.schedules": ("Schedule",),
     "tf.training.run": ("resume", "train"),
     "tf.pruning.surgery": ("prune_one_shot",),

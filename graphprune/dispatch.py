@@ -10,9 +10,11 @@ import importlib
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from os import PathLike
 from typing import Any
 
 from graphprune.engine import pruner as engine
+from graphprune.engine.callbacks import SparsityCurves, check_log_dir
 from graphprune.engine.schedules import PruningSchedule
 from graphprune.errors import GraphError, TrainingError
 from graphprune.sparsity.positions import Run, check_run
@@ -168,39 +170,21 @@ class Pruner(engine.Pruner):
         return made
 
 
-class UpdatePruningStep:
-    """The pruner as a callback of either Keras: `fit(x, y, callbacks=[UpdatePruningStep()])`.
+class _CallbackOfEither:
+    """A callback that becomes one of the model's Keras as soon as it is given the model."""
 
-    Put it before callbacks that save or measure the model, so that they see the masks of the step
-    they run at. Where `EarlyStopping` stops training, or restores weights of a step before the
-    target, a warning says so when `fit` ends, whichever of the two comes first. A custom loop may
-    call its methods as Keras does; a missed call is made up for by the next one.
-
-    Args:
-        run: The length of the run, where `fit` cannot know it: an input of unknown size with a
-            schedule in epochs or percent.
-        done: Steps of that run that were done before, where it is resumed.
-    """
-
-    def __init__(self, run: Run | None = None, *, done: int = 0) -> None:
-        check_run(run)
-        self.run, self._done = run, done
+    def __init__(self) -> None:
         self.params: dict[str, Any] | None = None
         self.model: Any = None
         self._callback: Any = None
 
-    @property
-    def pruner(self) -> Any:
-        """The pruner of the callback's model.
-
-        Raises:
-            TrainingError: the callback has no model yet.
-        """
-        return self._of_model().pruner
+    def _make(self, callbacks: Any) -> Any:
+        """Return the callback of a Keras, from its module of callbacks."""
+        raise NotImplementedError
 
     def set_model(self, model: Any) -> None:
         """Find the model's pruned layers."""
-        callback = _seam(model, "callbacks").UpdatePruningStep(self.run, done=self._done)
+        callback = self._make(_seam(model, "callbacks"))
         callback.set_model(model)
         self.model, self._callback = model, callback
 
@@ -213,7 +197,7 @@ class UpdatePruningStep:
     def _of_model(self) -> Any:
         if self._callback is None:
             raise TrainingError(
-                "UpdatePruningStep has no model; call set_model(model) first, as fit does"
+                f"{type(self).__name__} has no model; call set_model(model) first, as fit does"
             )
         return self._callback
 
@@ -232,7 +216,7 @@ class UpdatePruningStep:
 
 
 def _forwarding(name: str) -> Callable[..., None]:
-    def hook(self: UpdatePruningStep, *args: Any, **kwargs: Any) -> None:
+    def hook(self: _CallbackOfEither, *args: Any, **kwargs: Any) -> None:
         getattr(self._of_model(), name)(*args, **kwargs)
 
     hook.__name__ = name
@@ -240,4 +224,84 @@ def _forwarding(name: str) -> Callable[..., None]:
 
 
 for _name in _HOOKS:
-    setattr(UpdatePruningStep, _name, _forwarding(_name))
+    setattr(_CallbackOfEither, _name, _forwarding(_name))
+
+
+class UpdatePruningStep(_CallbackOfEither):
+    """The pruner as a callback of either Keras: `fit(x, y, callbacks=[UpdatePruningStep()])`.
+
+    Put it before callbacks that save or measure the model, so that they see the masks of the step
+    they run at. Where `EarlyStopping` stops training, or restores weights of a step before the
+    target, a warning says so when `fit` ends, whichever of the two comes first. A custom loop may
+    call its methods as Keras does; a missed call is made up for by the next one.
+
+    Args:
+        run: The length of the run, where `fit` cannot know it: an input of unknown size with a
+            schedule in epochs or percent.
+        done: Steps of that run that were done before, where it is resumed.
+    """
+
+    def __init__(self, run: Run | None = None, *, done: int = 0) -> None:
+        super().__init__()
+        check_run(run)
+        self.run, self._done = run, done
+
+    @property
+    def pruner(self) -> Any:
+        """The pruner of the callback's model.
+
+        Raises:
+            TrainingError: the callback has no model yet.
+        """
+        return self._of_model().pruner
+
+    def _make(self, callbacks: Any) -> Any:
+        return callbacks.UpdatePruningStep(self.run, done=self._done)
+
+
+class PruningSummaries(_CallbackOfEither):
+    """The TensorBoard callback of either Keras, with the sparsity of each pruned tensor.
+
+    It also writes the target sparsity, the measured sparsity and the threshold of the mask of each
+    pruned tensor.
+
+    Put it behind `UpdatePruningStep`. The tags are `target_sparsity/LAYER/TENSOR`,
+    `sparsity/LAYER/TENSOR` and `threshold/LAYER/TENSOR`, with the layer's address and the tensor's
+    name; the horizontal axis counts optimizer updates since pruning began, so a resumed training
+    goes on in the same curve. The last point is the state in which training ends.
+
+    Args:
+        log_dir: The folder that TensorBoard shows; events go into its folder `train`.
+        update_freq: `epoch`, `batch`, or a number of steps.
+        run: The length of the run, where `fit` cannot know it; as for `UpdatePruningStep`.
+        **kwargs: Further arguments of the `TensorBoard` callback of the model's Keras.
+
+    Raises:
+        TrainingError: the tensorboard package is not installed.
+        TypeError: `log_dir` is not a path, or `run` is not a `Run`.
+        ValueError: `update_freq` is none of these, or `log_dir` is empty.
+    """
+
+    def __init__(
+        self,
+        log_dir: str | PathLike[str] = "logs",
+        update_freq: str | int = "epoch",
+        *,
+        run: Run | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__()
+        check_log_dir(log_dir)
+        SparsityCurves(update_freq, run)  # checks both, before there is a model
+        self.log_dir, self.update_freq, self.run = log_dir, update_freq, run
+        self._options = kwargs
+
+    def close(self) -> None:
+        """Write out what is waiting, where training was broken off before `on_train_end`."""
+        if self._callback is not None:
+            self._callback.close()
+
+    def _make(self, callbacks: Any) -> Any:
+        return callbacks.PruningSummaries(
+            self.log_dir, self.update_freq, run=self.run, **self._options
+        )

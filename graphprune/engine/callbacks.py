@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
+from os import PathLike
 from typing import Any
 
+from graphprune.arguments import check_path
 from graphprune.engine.progress import TensorProgress, curve_points
 from graphprune.engine.pruner import Pruner
 from graphprune.errors import TrainingError
@@ -178,6 +181,83 @@ class SparsityCurves:
             return state[0], {}
         self._written = state
         return state[0], curve_points(state[1])
+
+
+class SparsityEvents:
+    """The methods of `PruningSummaries`; a Keras mixes them into its `TensorBoard`.
+
+    Its class sets `curves` and `params` in the constructor, before that of `TensorBoard`.
+    """
+
+    curves: SparsityCurves
+    params: dict[str, Any] | None
+    update_freq: Any
+
+    def write_points(self, step: int, points: dict[str, float]) -> None:
+        """Write a scalar for each tag."""
+        raise NotImplementedError
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Learn from the length of the run what the targets are.
+
+        Raises:
+            TrainingError: no layer of the model is pruned.
+        """
+        self.curves.check_pruned()
+        super().on_train_begin(logs)  # type: ignore[misc]
+        self.curves.begin(self.params)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Write what is due after these steps."""
+        super().on_train_batch_end(batch, logs)  # type: ignore[misc]
+        if self.update_freq != "epoch" and self.curves.has_passed(self.update_freq):
+            self._write()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Write the metrics of the epoch, and where the pruned tensors stand."""
+        super().on_epoch_end(epoch, logs)  # type: ignore[misc]
+        if self.update_freq == "epoch":
+            self._write()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Write the state in which training ends, and close the files."""
+        self._write()
+        super().on_train_end(logs)  # type: ignore[misc]
+
+    def _write(self) -> None:
+        """Write the state of each tensor, unless it was written already."""
+        step, points = self.curves.take()
+        if points:
+            self.write_points(step, points)
+
+
+def check_log_dir(log_dir: str | PathLike[str]) -> None:
+    """Raise unless events can be written, to a folder that has a name.
+
+    Raises:
+        TrainingError: the tensorboard package is not installed.
+        TypeError: `log_dir` is not a path.
+        ValueError: `log_dir` is empty.
+    """
+    check_tensorboard()
+    if not check_path("log_dir", log_dir, "the path of a folder"):
+        raise ValueError(
+            "log_dir must name a folder, got ''; give the folder that TensorBoard shows, such as"
+            " 'logs'"
+        )
+
+
+def check_tensorboard() -> None:
+    """Raise unless the tensorboard package is there, which TensorFlow writes its summaries with.
+
+    Raises:
+        TrainingError: it is not installed.
+    """
+    if importlib.util.find_spec("tensorboard") is None:
+        raise TrainingError(
+            "TensorBoard events need the package tensorboard, which is not installed; pip install"
+            " 'graphprune[tensorboard]'"
+        )
 
 
 def run_of(params: dict[str, Any] | None) -> Run:

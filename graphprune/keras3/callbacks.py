@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from typing import Any
 
 import keras
 
-from graphprune.engine.callbacks import MaskUpdates
+from graphprune.engine.callbacks import MaskUpdates, SparsityCurves, SparsityEvents, check_log_dir
 from graphprune.keras3.pruner import Pruner
 from graphprune.keras3.state import state_of
 from graphprune.sparsity.positions import Run
@@ -35,3 +36,36 @@ class UpdatePruningStep(MaskUpdates, keras.callbacks.Callback):
         """Do what is still due, make sure that masked weights are zero, and let go of the model."""
         super().on_train_end(logs)
         self._of_keras.release()
+
+
+class PruningSummaries(SparsityEvents, keras.callbacks.TensorBoard):
+    """The TensorBoard callback of Keras 3, with the sparsity of each pruned tensor."""
+
+    def __init__(
+        self,
+        log_dir: str | PathLike[str] = "logs",
+        update_freq: str | int = "epoch",
+        *,
+        run: Run | None = None,
+        **kwargs: Any,
+    ) -> None:
+        check_log_dir(log_dir)
+        self.curves = SparsityCurves(update_freq, run)
+        super().__init__(log_dir=str(log_dir), update_freq=update_freq, **kwargs)
+        self.params: dict[str, Any] | None = None
+
+    def set_model(self, model: Any) -> None:
+        """Find the model's pruned layers."""
+        self.curves.follow(Pruner(model))
+        super().set_model(model)
+
+    def close(self) -> None:
+        """Write out what is waiting, where training was broken off before `on_train_end`."""
+        for writer in self._writers.values():
+            writer.close()
+
+    def write_points(self, step: int, points: dict[str, float]) -> None:
+        """Write a scalar for each tag."""
+        with self.summary.record_if(True), self._train_writer.as_default():
+            for tag, value in points.items():
+                self.summary.scalar(tag, value, step=step)

@@ -1,16 +1,20 @@
 """Training with masks on one backend of Keras 3: exact counts, zeros after every update."""
 
 import sys
+import tempfile
 import warnings
+from pathlib import Path
 
 import keras
 import numpy as np
 from keras import layers
 from keras3.child import Cases, refusal
 from keras3.models import MODELS, SAMPLES, array, assert_same, numbers, operations, values
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from tensorboard.util.tensor_util import make_ndarray
 
 import graphprune
-from graphprune import ConstantSparsity, PolynomialDecay, Run, UpdatePruningStep
+from graphprune import ConstantSparsity, PolynomialDecay, PruningSummaries, Run, UpdatePruningStep
 from graphprune.errors import GraphError, TrainingError
 from graphprune.sparsity.counts import kept_count
 from graphprune.sparsity.patterns import UNSTRUCTURED, select_pattern_mask
@@ -338,6 +342,35 @@ def the_length_of_the_run_can_be_given():
     pruned.fit(x, TARGETS, batch_size=BATCH, epochs=3, verbose=0, callbacks=[callback])
     assert callback.pruner.is_finished
     assert callback.pruner.total_sparsity() > 0.74
+
+
+@CASES
+def summaries_show_the_sparsity_in_tensorboard():
+    pruned, x = pruned_operations()
+    with tempfile.TemporaryDirectory() as folder:
+        callbacks = [UpdatePruningStep(), PruningSummaries(folder, write_graph=False)]
+        pruned.fit(x, TARGETS, batch_size=BATCH, epochs=3, verbose=0, callbacks=callbacks)
+        points = {}
+        for path in sorted(Path(folder, "train").glob("events.*")):
+            for event in EventFileLoader(str(path)).Load():
+                for value in event.summary.value:
+                    found = make_ndarray(value.tensor)
+                    points.setdefault(value.tag, []).append((event.step, found))
+    assert [step for step, _ in points["sparsity/a/kernel"]] == [STEPS, 2 * STEPS, 3 * STEPS]
+    assert points["target_sparsity/a/kernel"][-1][1] == SHARE
+    held = graphprune.collect_prunable_layers(pruned)[0].tensors[0]
+    assert points["sparsity/a/kernel"][-1][1] == np.float32(1 - held.read_mask().mean())
+    assert len(points["epoch_loss"]) == 3
+
+
+@CASES
+def summaries_of_a_dense_model_are_refused():
+    model, x = operations()
+    model.compile("adam", "mse")
+    with tempfile.TemporaryDirectory() as folder:
+        callbacks = [PruningSummaries(folder)]
+        text = refusal(lambda: model.fit(x, TARGETS, verbose=0, callbacks=callbacks), TrainingError)
+    assert text.startswith("net: PruningSummaries was given to a model without pruned layers")
 
 
 if __name__ == "__main__":

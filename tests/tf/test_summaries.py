@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from tensorboard.util.tensor_util import make_ndarray
 from tf_keras import layers
 
-import graphprune.tf.pruning.callbacks
+import graphprune.engine.callbacks
 from graphprune.errors import TrainingError
 from graphprune.tf.pruning.callbacks import PruningSummaries, UpdatePruningStep
 from graphprune.tf.pruning.keras_api import prune_low_magnitude
@@ -114,9 +114,7 @@ def test_wrong_frequencies_and_a_missing_package_are_refused(tmp_path, monkeypat
             + "$",
         ):
             PruningSummaries(tmp_path, wrong)
-    monkeypatch.setattr(
-        graphprune.tf.pruning.callbacks.importlib.util, "find_spec", lambda name: None
-    )
+    monkeypatch.setattr(graphprune.engine.callbacks.importlib.util, "find_spec", lambda name: None)
     text = (
         "TensorBoard events need the package tensorboard, which is not installed; pip install"
         " 'graphprune[tensorboard]'"

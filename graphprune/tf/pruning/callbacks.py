@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from os import PathLike
 from typing import Any
 
 import tensorflow as tf
 import tf_keras
 
-from graphprune.arguments import check_path
-from graphprune.engine.callbacks import MaskUpdates, SparsityCurves
-from graphprune.errors import TrainingError
+from graphprune.engine.callbacks import MaskUpdates, SparsityCurves, SparsityEvents, check_log_dir
 from graphprune.sparsity.positions import Run
 from graphprune.tf.pruning.pruner import Pruner
 
@@ -44,7 +41,7 @@ class UpdatePruningStep(MaskUpdates, tf_keras.callbacks.Callback):
         self._pruner = Pruner(model)
 
 
-class PruningSummaries(tf_keras.callbacks.TensorBoard):
+class PruningSummaries(SparsityEvents, tf_keras.callbacks.TensorBoard):
     """Keras's TensorBoard callback, with the sparsity of each pruned tensor.
 
     It also writes the target sparsity, the measured sparsity and the threshold of the mask of each
@@ -75,13 +72,8 @@ class PruningSummaries(tf_keras.callbacks.TensorBoard):
         run: Run | None = None,
         **kwargs: Any,
     ) -> None:
-        check_tensorboard()
-        if not check_path("log_dir", log_dir, "the path of a folder"):
-            raise ValueError(
-                "log_dir must name a folder, got ''; give the folder that TensorBoard shows, such"
-                " as 'logs'"
-            )
-        self._curves = SparsityCurves(update_freq, run)
+        check_log_dir(log_dir)
+        self.curves = SparsityCurves(update_freq, run)
         super().__init__(log_dir=log_dir, update_freq=update_freq, **kwargs)
         self.params: dict[str, Any] | None = (
             None  # a loop that is no `fit` never calls `set_params`
@@ -89,61 +81,18 @@ class PruningSummaries(tf_keras.callbacks.TensorBoard):
 
     def set_model(self, model: tf_keras.Model) -> None:
         """Find the model's pruned layers."""
-        self._curves.follow(Pruner(model))
+        self.curves.follow(Pruner(model))
         super().set_model(model)
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        """Learn from the length of the run what the targets are.
-
-        Raises:
-            TrainingError: no layer of the model is pruned.
-        """
-        self._curves.check_pruned()
-        super().on_train_begin(logs)
-        self._curves.begin(self.params)
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Write what is due after these steps."""
-        super().on_train_batch_end(batch, logs)
-        if self.update_freq != "epoch" and self._curves.has_passed(self.update_freq):
-            self._write()
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Write the metrics of the epoch, and where the pruned tensors stand."""
-        super().on_epoch_end(epoch, logs)
-        if self.update_freq == "epoch":
-            self._write()
-
-    def on_train_end(self, logs: Any = None) -> None:
-        """Write the state in which training ends, and close the files."""
-        self._write()
-        super().on_train_end(logs)
 
     def close(self) -> None:
         """Write out what is waiting, where training was broken off before `on_train_end`."""
         self._close_writers()
 
-    def _write(self) -> None:
-        """Write the state of each tensor, unless it was written already."""
-        step, points = self._curves.take()
-        if not points:
-            return
+    def write_points(self, step: int, points: dict[str, float]) -> None:
+        """Write a scalar for each tag."""
         with tf.summary.record_if(True), self._train_writer.as_default():
             for tag, value in points.items():
                 tf.summary.scalar(tag, value, step=step)
 
     def _implements_train_batch_hooks(self) -> bool:
         return super()._implements_train_batch_hooks() or self.update_freq != "epoch"
-
-
-def check_tensorboard() -> None:
-    """Raise unless the tensorboard package is there, which TensorFlow writes its summaries with.
-
-    Raises:
-        TrainingError: it is not installed.
-    """
-    if importlib.util.find_spec("tensorboard") is None:
-        raise TrainingError(
-            "TensorBoard events need the package tensorboard, which is not installed; pip install"
-            " 'graphprune[tensorboard]'"
-        )

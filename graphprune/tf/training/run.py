@@ -18,6 +18,7 @@ import tensorflow as tf
 import tf_keras
 
 import graphprune
+from graphprune.engine.callbacks import check_tensorboard
 from graphprune.engine.resuming import Warnings, find_result, find_resumption, read_same_data
 from graphprune.engine.run_record import first_state, new_options, rule_files
 from graphprune.engine.train_request import (
@@ -43,7 +44,6 @@ from graphprune.sparsity.positions import Position
 from graphprune.tf.models.loading import load_model
 from graphprune.tf.models.saving import check_reads_back
 from graphprune.tf.pruning.addresses import find_wrappers
-from graphprune.tf.pruning.callbacks import check_tensorboard
 from graphprune.tf.pruning.pruner import held_layers
 from graphprune.tf.training.data import Data, read_data
 from graphprune.tf.training.given_data import GivenData, given_data
