@@ -277,7 +277,7 @@ def read_first_plan(folder: RunFolder, options: RunOptions) -> Plan | None:
         return None
     try:
         if options.files and hash_file(folder.plan) != options.files[name]:
-            raise Damage(f"{name} is not what was written")
+            raise Damage(f"{name} has changed since it was written")
     except Damage as fault:
         raise CheckpointError(
             f"damaged, {fault}, and a start from the beginning needs it; put it back"

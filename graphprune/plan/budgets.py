@@ -215,11 +215,11 @@ def _solve(
 
 def _no_weights(budget: Budget) -> Diagnostic:
     needs = (
-        f"budget {budget.name!r} is shared out by magnitude"
+        f"budget {budget.name!r} is allocated by magnitude"
         if budget.threshold is None
-        else "a threshold looks at magnitudes"
+        else "a threshold compares magnitudes"
     )
-    message = f"{needs}, and the weights of the model are not at hand"
+    message = f"{needs}, but the weights of the model are not available"
     return Diagnostic(
         "budget/no-weights",
         message,
@@ -330,13 +330,13 @@ def _infeasible(budget: Budget, whole: int, least: int, most: int) -> Diagnostic
         "budget/infeasible",
         message,
         budget.where,
-        "change its sparsity, 'min' or 'max', or let more rules name it",
+        "change its sparsity, 'min' or 'max', or use it in more rules",
     )
 
 
 def _second_over_prunable(first: Budget, second: Budget) -> Diagnostic:
     message = (
-        f"budgets {first.name!r} and {second.name!r} are both over prunable, and each counts the"
+        f"budgets {first.name!r} and {second.name!r} are both over prunable, so each counts the"
         " zeros of the other"
     )
     return Diagnostic(

@@ -69,7 +69,8 @@ def _read_text(place: str) -> str:
     try:
         if Path(place).stat().st_size > MAX_BYTES:
             raise PlanError(
-                f"larger than {MAX_BYTES // 1024**2} MiB, which no plan is; {_FILE}", place=place
+                f"larger than {MAX_BYTES // 1024**2} MiB, the limit for a plan; {_FILE}",
+                place=place,
             )
         return Path(place).read_bytes().decode()
     except UnicodeDecodeError as err:

@@ -157,7 +157,7 @@ def _wrong_names(case: Case, graph: LayerGraph, rules: RuleSet) -> Iterator[Diag
     """Yield a fault for each rule or layer that the case names and nobody knows."""
     ids = [rule.id for rule in rules.rules]
     if case.rule is not None and case.rule.name not in ids:
-        help = closest(case.rule.name, ids) or f"there are {', '.join(ids)}"
+        help = closest(case.rule.name, ids) or f"available: {', '.join(ids)}"
         yield Diagnostic(
             "rule/unknown", f"no rule is named {case.rule.name!r}", case.rule.where, help
         )

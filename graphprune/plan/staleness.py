@@ -59,7 +59,7 @@ def _hash_difference(plan: Plan) -> str:
     if plan.architecture_sha256 is not None:
         return "layers without prunable weights, or connections, differ"
     return (
-        "its config is another (an earlier graphprune wrote this plan, which does not tell changed"
+        "its config differs (an earlier graphprune wrote this plan, which cannot tell changed"
         " layers from settings that another Keras wrote)"
     )
 
@@ -123,8 +123,8 @@ def check_weights_fit(
     ]
     if differing:
         message = (
-            f"the plan was made from other weights of {_listed(differing, ', ')}, and it depends on"
-            " them"
+            f"the plan depends on the weights of {_listed(differing, ', ')}, and those of this"
+            " model differ"
         )
         raise StalePlanError(Diagnostic("plan/stale", message, where, _HELP))
 

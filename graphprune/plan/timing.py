@@ -69,7 +69,7 @@ def find_timing_fault(rule: Rule, run: Run, *, allow_missed: bool = False) -> Di
                 "value/range",
                 f"rule '{rule.id}': {err}",
                 rule.where,
-                "let the schedule end after it begins",
+                "make the schedule end after it begins",
             )
     return find_missed_target(
         f"rule '{rule.id}'",
@@ -112,8 +112,8 @@ def find_missed_target(
         "schedule/never-reached",
         f"{subject}: the schedule {verb}s at {last}, the run is {length}; {target} never reached",
         where,
-        f"train until {last}, let the schedule {verb} earlier (in % of the run it"
-        " fits any run), or go on with --allow-missed",
+        f"train until {last}, make the schedule {verb} earlier (a schedule in % of the run"
+        " fits any run), or pass --allow-missed",
         severity="warning" if allow_missed else "error",
     )
 

@@ -170,7 +170,7 @@ def resumable(root: Path, path: Path | None = None) -> Iterator[None]:
             fault.path,
             fault.fault,
             needed=fault.needed,
-            kept="the checkpoints before are whole" if any(root.glob("step-*")) else "",
+            kept="earlier checkpoints are intact" if any(root.glob("step-*")) else "",
             then=f"graphprune resume {shlex.quote(str(root.parent))}",
         ) from fault
 
@@ -197,14 +197,14 @@ def find_checkpoint(root: Path, run_id: str = "") -> tuple[Checkpoint | None, tu
         except Damage as fault:
             damaged.append(f"{folder}: damaged, {fault}")
             continue
-        return found, tuple(f"{fault}; going on from step {found.state.step}" for fault in damaged)
+        return found, tuple(f"{fault}; resuming from step {found.state.step}" for fault in damaged)
     if damaged:
         way_on = (
-            f"put one back from a copy, or move {root} away: then graphprune resume {root.parent}"
+            f"restore one from a backup, or move {root} away: then graphprune resume {root.parent}"
             " starts from the beginning"
         )
         raise CheckpointError(
-            "\n".join([*damaged, f"{root.parent}: no checkpoint is whole; {way_on}"])
+            "\n".join([*damaged, f"{root.parent}: no checkpoint is intact; {way_on}"])
         )
     return None, ()
 
@@ -222,13 +222,13 @@ def find_folders(root: Path) -> list[Path]:
     for path in root.iterdir():
         if step_of(path.name) is not None and not is_folder(path):
             raise CheckpointError(
-                "has the name of a checkpoint and is not a folder; move it away, then resume",
+                "has the name of a checkpoint but is not a folder; move it away, then resume",
                 place=path,
             )
     for path in (folder / name for folder in _folders(root) for name in STEP_FILES):
         if is_folder(path):
             raise CheckpointError(
-                "is a folder, and a checkpoint has a file there; move it away, then resume",
+                "is a folder, but a checkpoint needs a file there; move it away, then resume",
                 place=path,
             )
     return _folders(root)
@@ -271,14 +271,14 @@ def _read(folder: Path) -> Checkpoint:
     _check_place(folder, state)
     for name, made in files.items():
         if hash_file(folder / name) != made:
-            raise Damage(f"{name} is not what was written")
+            raise Damage(f"{name} has changed since it was written")
     with open_regular(folder / ARRAYS) as stream:
         return Checkpoint(folder, state, folder / models[0], _read_arrays(stream))
 
 
 def _check_place(folder: Path, state: RunState) -> None:
     if state.step != step_of(folder.name):
-        raise Damage(f"{STATE} is that of step {state.step}")
+        raise Damage(f"{STATE} is for step {state.step}")
     place = state.epoch * state.steps_per_epoch + state.batch
     if (
         state.step != place

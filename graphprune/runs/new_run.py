@@ -66,7 +66,7 @@ def check_free(folder: Path, *, force: bool) -> str:
         return ""
     if not force:
         raise OutputError(
-            f"holds a run already; go on with it by graphprune resume {folder}, or pass"
+            f"already holds a run; resume it with graphprune resume {folder}, or pass"
             " --force to start over",
             OUTPUT_EXISTS,
             place=folder,
@@ -235,14 +235,14 @@ def _check_names(folder: Path, names: Collection[str]) -> None:
     for name in names:
         if name not in known and os.path.lexists(folder / name):
             raise OutputError(
-                "was not written by the run there, and this run needs the name; move it away",
+                "was not written by the earlier run, but this run needs the name; move it away",
                 place=folder / name,
             )
 
 
 def _taken(folder: Path) -> CheckpointError:
     return CheckpointError(
-        "another process made a run there meanwhile; give this run another folder", place=folder
+        "another process created a run there; give this run another folder", place=folder
     )
 
 
@@ -304,7 +304,7 @@ def _acquire(folder: Path) -> int:
         except OSError as fault:
             os.close(number)
             raise OutputError(
-                f"cannot be locked ({fault.strerror}); put the run on a file system that has locks",
+                f"cannot be locked ({fault.strerror}); use a file system that supports locks",
                 place=path,
             ) from fault
         if _is_at(path, number):

@@ -88,8 +88,8 @@ def _parse_header(path: str, name: str, member: IO[bytes]) -> Header:
         ) from fault
     if len(shape) > MAX_DIMENSIONS:
         raise DataError(
-            f"{name} has {len(shape)} dimensions, more than the {MAX_DIMENSIONS} that are"
-            " read; reshape it",
+            f"{name} has {len(shape)} dimensions, more than the limit of {MAX_DIMENSIONS};"
+            " reshape it",
             place=path,
         )
     if any(isinstance(length, bool) or not 0 <= length < 2**63 for length in shape):

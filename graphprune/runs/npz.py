@@ -68,7 +68,7 @@ class FileState:
             return
         if now.inode == self.inode and now != self:
             raise DataError(
-                "was written to while it was in use; put the old file back and go on"
+                "was modified while in use; restore the old file and go on"
                 " with resume, or start a new run",
                 place=self.path,
             )
@@ -207,8 +207,8 @@ def _members(path: str, file: BufferedReader) -> dict[str, zipfile.ZipInfo]:
     size = directory_size(file)
     if size > MAX_DIRECTORY:
         raise DataError(
-            f"its list of members has {size:,} bytes, more than the {MAX_DIRECTORY:,} that"
-            " are read; write a file with fewer arrays",
+            f"its list of members has {size:,} bytes, more than the limit of {MAX_DIRECTORY:,};"
+            " write a file with fewer arrays",
             place=path,
         )
     found: dict[str, zipfile.ZipInfo] = {}
@@ -217,8 +217,7 @@ def _members(path: str, file: BufferedReader) -> dict[str, zipfile.ZipInfo]:
             name = info.filename.removesuffix(".npy")
             if name in found:
                 raise DataError(
-                    f"two arrays are named {name[:60]!r}; write the file again, with one of"
-                    " each name",
+                    f"two arrays are named {name[:60]!r}; write the file again with unique names",
                     place=path,
                 )
             found[name] = info
@@ -251,7 +250,7 @@ def _check_member(path: str, archive: zipfile.ZipFile, name: str, info: zipfile.
         raise DataError(f"{name} is encrypted; write the file with numpy.savez", place=path)
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise DataError(
-            f"{name} is compressed in a way that NumPy does not use; write the file with"
+            f"{name} is compressed by a method that NumPy does not use; write the file with"
             " numpy.savez",
             place=path,
         )
@@ -291,10 +290,10 @@ def _check_memory(path: str, members: Sequence[_Member]) -> None:
     way_out = (
         "write it uncompressed, with numpy.savez, so that it need not be read whole"
         if packed
-        else "take fewer samples, or a data function"
+        else "use fewer samples, or a data function"
     )
     raise DataError(
-        f"needs {read + orders:,} bytes of memory, of which {int(_USABLE * free):,} can be"
+        f"needs {read + orders:,} bytes of memory, but only {int(_USABLE * free):,} can be"
         f" used; {way_out}",
         place=path,
     )
@@ -321,8 +320,8 @@ def _read_bytes(path: str, member: _Member, stream: IO[bytes]) -> np.ndarray[Any
         values = np.empty(member.header.size, np.uint8)
     except MemoryError as fault:
         raise DataError(
-            f"{member.name} needs {member.header.size:,} bytes of memory, more than there"
-            " are; take fewer samples",
+            f"{member.name} needs {member.header.size:,} bytes of memory, more than is"
+            " available; use fewer samples",
             place=path,
         ) from fault
     at = 0
@@ -344,5 +343,5 @@ def _map(file: BufferedReader, member: _Member) -> np.ndarray[Any, Any]:
     name, extra = struct.unpack("<26xHH", file.read(30))
     start = member.info.header_offset + 30 + name + extra + member.header.length
     if start + member.header.size > os.fstat(file.fileno()).st_size:
-        raise EOFError(f"{member.name} goes on behind the end of the file")
+        raise EOFError(f"{member.name} extends past the end of the file")
     return np.memmap(file, np.uint8, "r", start, (member.header.size,))

@@ -139,7 +139,7 @@ def read_record(path: Path, *, sealed_since: int = 1) -> Record:
     kept = {name: value for name, value in config.items() if name not in _SEAL}
     made = digest(kept)
     if found != made and (found is not None or version >= sealed_since):
-        raise Damage(f"{path.name} is not what was written")
+        raise Damage(f"{path.name} has changed since it was written")
     return Record(path.name, version, kept, made, mark if isinstance(mark, str) else "")
 
 
@@ -195,9 +195,7 @@ def _read_object(path: Path) -> dict[str, Any]:
     with open_regular(path) as stream:
         size = os.fstat(stream.fileno()).st_size
         if size > MAX_BYTES:
-            raise Damage(
-                f"{path.name} has {size:,} bytes, more than the {MAX_BYTES:,} that graphprune reads"
-            )
+            raise Damage(f"{path.name} has {size:,} bytes, more than the limit of {MAX_BYTES:,}")
         text = stream.read(MAX_BYTES)
     try:
         config = json.loads(text)

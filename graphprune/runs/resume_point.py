@@ -30,7 +30,7 @@ def find_finished(folder: RunFolder, options: RunOptions, tell: Tell) -> RunResu
     Raises:
         CheckpointError: the trained model is not what the run wrote.
     """
-    again = "going on from the last checkpoint, which writes it again"
+    again = "resuming from the last checkpoint, which writes it again"
     try:
         result = folder.read_result(options)
     except Damage as fault:
@@ -56,8 +56,8 @@ def find_start(folder: RunFolder, options: RunOptions, tell: Tell) -> Checkpoint
         check_same_run(checkpoint, options)
     elif (folder.path / options.model_name).exists():
         raise CheckpointError(
-            f"{options.model_name} is there, but neither a whole result.json nor a"
-            f" checkpoint; put one back from a copy, or move {options.model_name} away: then"
+            f"{options.model_name} exists, but neither a valid result.json nor a"
+            f" checkpoint; restore one from a backup, or move {options.model_name} away: then"
             f" graphprune resume {folder.path} starts from the beginning",
             place=folder.path,
         )
@@ -77,7 +77,7 @@ def check_same_run(checkpoint: Checkpoint, options: RunOptions) -> None:
     for name, (got, wanted) in found.items():
         if got != wanted:
             raise CheckpointError(
-                f"is a checkpoint of another run, with {name} {got or 'none'}, and"
+                f"is a checkpoint of another run, with {name} {got or 'none'}, but"
                 f" run.json says {wanted or 'none'}; move it away, then resume",
                 place=folder,
             )
@@ -114,7 +114,7 @@ def find_original_fault(folder: Path, options: RunOptions) -> str | None:
     """
     path = find_original(folder, options)
     if not path.exists():
-        return f"{path}: the model that the run began with is gone"
+        return f"{path}: the model that the run began with is missing"
     try:
         read_archive(path)
     except ArchiveError:

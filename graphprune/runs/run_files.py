@@ -190,7 +190,7 @@ def move_in(staged: Path, folder: Path) -> None:
         if target.parent != folder and not is_folder(target.parent):
             if os.path.lexists(target.parent):
                 raise OutputError(
-                    "is not a folder, and the run needs one there; move it away",
+                    "is not a folder, but the run needs one there; move it away",
                     place=target.parent,
                 )
             target.parent.mkdir()
@@ -215,7 +215,7 @@ def _remove_file(path: Path) -> None:
 
 def _check_no_folder(path: Path) -> None:
     if is_folder(path):
-        raise OutputError("is a folder, and the run has a file there; move it away", place=path)
+        raise OutputError("is a folder, but the run needs a file there; move it away", place=path)
 
 
 def _remove_if_empty(folder: Path) -> None:

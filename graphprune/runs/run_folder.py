@@ -56,7 +56,7 @@ from graphprune.runs.run_files import (
 )
 from graphprune.runs.run_options import ORIGINAL, RunOptions, RunResult
 
-_FROM_A_COPY = "put the file back from a copy, or start a new run in another folder"
+_FROM_A_COPY = "restore the file from a backup, or start a new run in another folder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class RunFolder:
         """
         if self.path.is_file():
             raise CheckpointError(
-                "is a file; name the folder that graphprune train --run made", place=self.path
+                "is a file; give the folder that graphprune train --run made", place=self.path
             )
         if not self.path.is_dir():
             raise CheckpointError(
@@ -234,7 +234,7 @@ class RunFolder:
             options.model_name,
             options.steps,
         ):
-            raise Damage(f"{RESULT} is of another run")
+            raise Damage(f"{RESULT} belongs to another run")
         return result
 
     def find_model(self, options: RunOptions, result: RunResult) -> Path | None:
@@ -254,7 +254,8 @@ class RunFolder:
             ) from fault
         if result.model_sha256 and found != result.model_sha256:
             raise CheckpointError(
-                f"damaged, {path.name} is not what the run wrote; {self._write_again(options)}",
+                f"damaged, {path.name} has changed since the run wrote it;"
+                f" {self._write_again(options)}",
                 place=self.path,
             )
         return path
@@ -274,7 +275,7 @@ class RunFolder:
             ) from fault
         if result is None:
             raise CheckpointError(
-                f"this training run is not finished; go on with graphprune resume {self.path}",
+                f"this training run is not finished; continue with graphprune resume {self.path}",
                 place=self.path,
             )
         model = self.find_model(options, result)
@@ -295,9 +296,9 @@ class RunFolder:
         for name, made in options.files.items():
             try:
                 if hash_file(self.path / name) != made:
-                    raise Damage(f"{name} is not what was written")
+                    raise Damage(f"{name} has changed since it was written")
             except Damage as fault:
-                faults.append(f"{self.path}: damaged, {fault}; the run does not need it to go on")
+                faults.append(f"{self.path}: damaged, {fault}; it is not needed to resume")
         return tuple(faults)
 
     def append_metrics(self, line: Mapping[str, Any]) -> None:
@@ -325,8 +326,8 @@ class RunFolder:
         else:
             kept = b"".join(line + b"\n" for line in content.splitlines() if _ends_by(line, step))
             told = (
-                f"{self.metrics}: cut or edited, its lines up to step {step} are not those that the"
-                " run wrote; training goes on and adds to what is there"
+                f"{self.metrics}: truncated or edited, its lines up to step {step} are not those"
+                " that the run wrote; training continues and appends to them"
             )
             fault = None if mark is None else told
         write_whole(self.metrics, kept)
@@ -360,14 +361,14 @@ class RunFolder:
         for name in (CHECKPOINTS, RULES):
             if (self.path / name).is_symlink():
                 raise CheckpointError(
-                    "is a symbolic link, and a run's files are in its folder;"
+                    "is a symbolic link, but a run's files must be in its own folder;"
                     " put the folder itself here",
                     place=self.path / name,
                 )
         for name in (METRICS, RESULT, *MODELS):
             if is_folder(self.path / name):
                 raise CheckpointError(
-                    "is a folder, and the run has a file there; move it away",
+                    "is a folder, but the run needs a file there; move it away",
                     place=self.path / name,
                 )
 

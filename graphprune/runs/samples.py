@@ -21,7 +21,7 @@ from graphprune.suggestions import find_close
 
 NAMES = ("x_train", "y_train", "x_test", "y_test")
 _FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
-_NEEDED = "x_train and y_train are needed, x_test and y_test may be given"
+_NEEDED = "x_train and y_train are required, x_test and y_test are optional"
 _VALIDATION = ("val", "valid", "validation", "dev")
 _BLOCK = 2**20
 _SHOWN = 10
@@ -169,16 +169,13 @@ def _explain_unused(name: str) -> str:
 
     Example:
         >>> _explain_unused("x_val")
-        'x_val is not used; the test set is measured after each epoch, name it x_test'
+        'x_val is not used; for evaluation after each epoch, name it x_test'
         >>> _explain_unused("sample_weight")
         'sample_weight is not used; for weights, give a data function that returns (x, y, weight)'
     """
     side, _, part = name.lower().partition("_")
     if side in ("x", "y") and part in _VALIDATION:
-        return (
-            f"{name[:40]} is not used; the test set is measured after each epoch, name it"
-            f" {side}_test"
-        )
+        return f"{name[:40]} is not used; for evaluation after each epoch, name it {side}_test"
     if "weight" in name.lower():
         return (
             f"{name[:40]} is not used; for weights, give a data function that returns (x, y,"
@@ -190,14 +187,14 @@ def _explain_unused(name: str) -> str:
 
 _NONE = {
     "train": "training needs at least one",
-    "test": "leave out x_test and y_test where there are none",
+    "test": "leave out x_test and y_test if there are none",
 }
 
 
 def _check_pair(spec: str, part: str, x: tuple[int, ...], y: tuple[int, ...]) -> None:
     for name, shape in ((f"x_{part}", x), (f"y_{part}", y)):
         if not shape:
-            raise DataError(f"{name} is a single value; it needs one row a sample", place=spec)
+            raise DataError(f"{name} is a single value; it needs one row per sample", place=spec)
     if x[0] != y[0]:
         raise DataError(
             f"x_{part} has {x[0]} samples and y_{part} has {y[0]}; each sample needs one label",
@@ -225,7 +222,8 @@ def _check_finite(spec: str, name: str, array: np.ndarray[Any, Any]) -> None:
     place = find_first(array, lambda block: ~np.isfinite(block))
     if place is not None:
         raise DataError(
-            f"{name} holds {array[place]} at {place}; training needs numbers, clean the data first",
+            f"{name} holds {array[place]} at {place}; training needs finite numbers,"
+            " clean the data first",
             place=spec,
         )
 
@@ -264,7 +262,7 @@ def check_labels(place: str, labels: np.ndarray[Any, Any], rule: LabelRule) -> N
         ...     check_labels("y", np.array([0, 3]), LabelRule("class", "ce", "f", 3))
         ... except DataError as fault:
         ...     print(fault)
-        y holds 3 at (1,), and output 'f' has 3 classes; labels for ce are integers from 0 to 2
+        y holds 3 at (1,), but output 'f' has 3 classes; labels for ce are integers from 0 to 2
     """
     if labels.dtype.kind not in "biuf":
         return  # text, which the model itself cannot take
@@ -286,15 +284,15 @@ def check_labels(place: str, labels: np.ndarray[Any, Any], rule: LabelRule) -> N
         )
         if rule.classes is not None and rule.classes > rule.exact + 1:
             raise DataError(
-                f"{place} is {labels.dtype}, and output {rule.output!r} holds whole numbers up to"
-                f" {rule.exact} only; store labels as integers"
+                f"{place} is {labels.dtype}, but output {rule.output!r} is exact only up to"
+                f" {rule.exact}; store labels as integers"
             )
     last = None if rule.classes is None else rule.classes - 1
     wanted = f"labels for {rule.loss} are integers from 0" + ("" if last is None else f" to {last}")
     has = ""
     if last is not None:
         noun = "class" if rule.classes == 1 else "classes"
-        has = f", and output {rule.output!r} has {rule.classes} {noun}"
+        has = f", but output {rule.output!r} has {rule.classes} {noun}"
     _refuse_first(place, labels, labels_outside(labels, last, rule.ignored), wanted, has)
 
 

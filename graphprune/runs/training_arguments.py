@@ -58,7 +58,7 @@ class StopRequest:
 
 
 _COMPILED = (
-    "for an object of your own, compile the model with it, give that model to train, and leave the"
+    "to use your own object, compile the model with it, pass that model to train, and leave the"
     " argument out"
 )
 
@@ -180,7 +180,7 @@ def parse_strategy(name: str) -> int | None:
     if found is None:
         near = closest(name.partition(":")[0], (NONE, MIRRORED), count=1)
         raise TrainingError(
-            f"strategy: got {name!r}; {f'{near}; ' if near else ''}known are none, mirrored and"
+            f"strategy: got {name!r}; {f'{near}; ' if near else ''}available: none, mirrored and"
             " mirrored:N, such as mirrored:2"
         )
     return None if found["count"] is None else int(found["count"])

@@ -47,7 +47,7 @@ class InfeasibleBudgetError(ValueError):
     """
 
     def __init__(self, kept: int, least: int, most: int) -> None:
-        super().__init__(f"from {least} to {most} weights can stay, got {kept}")
+        super().__init__(f"from {least} to {most} weights can be kept, got {kept}")
         self.kept, self.least, self.most = kept, least, most
 
 

@@ -50,7 +50,7 @@ def _exponential(initial: float, target: float, progress: float, power: float) -
 CURVES: Mapping[str, Curve] = {
     curve.name: curve
     for curve in (
-        Curve("constant", "the target from `begin` on; masks are chosen again every `every`"),
+        Curve("constant", "the target from `begin` on; masks are updated every `every`"),
         Curve("linear", "rises evenly from `from` to the target", _LIMITS | {"from"}, _linear),
         Curve(
             "polynomial",
@@ -188,7 +188,7 @@ class Schedule:
         ):
             if later_step < step:
                 raise ValueError(
-                    f"points must come one after the other, got {later} (step {later_step}) after"
+                    f"points must be in the order of the run, got {later} (step {later_step}) after"
                     f" {place} (step {step})"
                 )
         return tuple((step, share) for step, (_, share) in zip(steps, self.points, strict=True))
@@ -304,7 +304,7 @@ def find_schedule_faults(
         yield ScheduleFault("end", f"a {curve} schedule needs an end", help)
     if end is not None and not points and end.unit == begin.unit and end.value < begin.value:
         text = f"end ({end}) comes before begin ({begin})"
-        yield ScheduleFault("end", text, "let it end after it begins")
+        yield ScheduleFault("end", text, "make it end after it begins")
     if every is not None and every.value <= 0:
         help = "write for example 'every: 100 steps'"
         yield ScheduleFault("every", f"every must be above 0, got {every}", help)
@@ -324,8 +324,8 @@ def _point_faults(
             yield f"the sparsity of a point must be at least 0 and below 1, got {share:g}", None
     for (place, share), (later, more) in itertools.pairwise(points):
         if later.unit == place.unit and later.value <= place.value:
-            text = f"points must come one after the other, got {later} after {place}"
-            yield text, "list them in the order of the run"
+            text = f"points must be in the order of the run, got {later} after {place}"
+            yield text, "sort them by their position"
         if more < share:
             yield (
                 (

@@ -225,8 +225,8 @@ def test_data_without_x_train_is_one_line(tmp_path):
     )
     assert done.code == 1
     assert done.err.startswith(
-        f"graphprune: {tmp_path}/data.npz: has no x_train, it holds images; x_train and y_train are"
-        " needed, x_test and y_test may be given\n"
+        f"graphprune: {tmp_path}/data.npz: has no x_train, it holds images; x_train and y_train"
+        " are required, x_test and y_test are optional\n"
     )
     assert done.err.count("\n") == 1
     assert not (tmp_path / "run").exists()
@@ -302,6 +302,6 @@ def test_a_wrong_strategy_is_told_before_tensorflow_is_imported(monkeypatch):
     options = ("--data", "d.npz", "--epochs", "1", "--run", "r", "--strategy", "mirored:2")
     done = run_command("train", MODEL, *options)
     assert done.err == (
-        "graphprune: strategy: got 'mirored:2'; closest: 'mirrored'; known are none, mirrored and"
+        "graphprune: strategy: got 'mirored:2'; closest: 'mirrored'; available: none, mirrored and"
         " mirrored:N, such as mirrored:2\n"
     )

@@ -313,7 +313,7 @@ def test_rules_names_the_closest_for_an_unknown_name():
     done = run_command("rules", "dens-90")
     assert (done.code, done.out) == (1, "")
     assert done.err.startswith(
-        "error[file/unreadable]: no rule file that ships is named 'dens-90'\n"
+        "error[file/unreadable]: no built-in rule file is named 'dens-90'\n"
         "  --> builtin:dens-90\n"
         "  help: closest: 'dense-90'"
     )

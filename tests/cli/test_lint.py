@@ -26,7 +26,7 @@ error[key/unknown]: rule 'a': unknown key 'typ' in match
   --> p.yaml:4:13
     4 |     match: {{typ: Dense}}
       |             ^
-  help: closest: 'type'; known here: {KNOWN}
+  help: closest: 'type'; known keys: {KNOWN}
 
 error[value/range]: rule 'a': sparsity must be at least 0 and below 1, got 1.2
   --> p.yaml:5:23
@@ -161,7 +161,7 @@ def test_github_gets_one_command_a_fault(folder):
     assert (
         done.out
         == "::error file=p.yaml,line=4,col=13,title=key/unknown::rule 'a': unknown key 'typ' in"
-        f" match%0Ahelp: closest: 'type'; known here: {KNOWN}\n"
+        f" match%0Ahelp: closest: 'type'; known keys: {KNOWN}\n"
         "::error file=p.yaml,line=5,col=23,title=value/range::rule 'a': sparsity must be at"
         " least 0 and below 1, got 1.2%0Ahelp: it is the share of zeros: 0.9 or 90%25 leaves one"
         " weight in ten\n"

@@ -37,15 +37,15 @@ RULES = {
     "none": f"rules: [{{id: a, match: {{type: Conv2D}}, prune: {{sparsity: 80%, {STEP}}}}}]\n",
 }
 EARLIER = """\
-error[plan/stale]: the plan was made for another model: its config is another (an earlier\
- graphprune wrote this plan, which does not tell changed layers from settings that another Keras\
+error[plan/stale]: the plan was made for another model: its config differs (an earlier\
+ graphprune wrote this plan, which cannot tell changed layers from settings that another Keras\
  wrote)
   --> earlier.json
   help: make the plan again for this model: graphprune plan MODEL -r RULES -o PLAN.json
 """
 NO_RULES = RuleOptions((), {}, (), (), {})
 STALE = """\
-error[plan/stale]: the plan was made from other weights of 'conv_2', and it depends on them
+error[plan/stale]: the plan depends on the weights of 'conv_2', and those of this model differ
   --> plan.json
   help: make the plan again for this model: graphprune plan MODEL -r RULES -o PLAN.json
 """

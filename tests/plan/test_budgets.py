@@ -88,14 +88,14 @@ def test_over_prunable_counts_what_other_rules_zero_and_what_is_kept():
         == "error[budget/infeasible]: budget 'net' (uniform, 90% over prunable) cannot be met: its"
         " tensors can reach 8.07% to 88.69% of 6,200 weights\n"
         "  --> p.yaml:3:3\n"
-        "  help: change its sparsity, 'min' or 'max', or let more rules name it"
+        "  help: change its sparsity, 'min' or 'max', or use it in more rules"
     )
     assert (
         faults(
             "{sparsity: 80%, over: prunable}\n  other: {sparsity: 80%, over: prunable}",
             rest=rest.replace("sparsity: 50%", "budget: other"),
         )
-        == "error[budget/infeasible]: budgets 'net' and 'other' are both over prunable, and each"
+        == "error[budget/infeasible]: budgets 'net' and 'other' are both over prunable, so each"
         " counts the zeros of the other\n"
         "  --> p.yaml:4:3\n"
         "  help: write 'over: claimed' in one of them"
@@ -108,7 +108,7 @@ def test_a_budget_that_its_bounds_do_not_allow_says_what_can_be_reached():
         == "error[budget/infeasible]: budget 'net' (uniform, 90% over claimed, max 80%) cannot be"
         " met: its tensors can reach 0% to 80% of 6,200 weights\n"
         "  --> p.yaml:3:3\n"
-        "  help: change its sparsity, 'min' or 'max', or let more rules name it"
+        "  help: change its sparsity, 'min' or 'max', or use it in more rules"
     )
 
 
@@ -159,8 +159,8 @@ def test_magnitude_is_one_threshold_over_all_tensors():
 def test_magnitude_needs_weights():
     assert (
         faults("{sparsity: 90%, allocate: magnitude}")
-        == "error[budget/no-weights]: budget 'net' is shared out by magnitude, and the weights of"
-        " the model are not at hand\n"
+        == "error[budget/no-weights]: budget 'net' is allocated by magnitude, but the weights"
+        " of the model are not available\n"
         "  --> p.yaml:3:3\n"
         "  help: plan from the saved model, or give make_plan 'read_weight'"
     )
@@ -181,8 +181,8 @@ def test_a_plan_by_magnitude_depends_on_the_weights_that_it_was_made_from():
         check_weights_fit(graph, again, weights_of(graph, fc2=2, fc3=2).read)
     assert (
         str(caught.value)
-        == "error[plan/stale]: the plan was made from other weights of 'fc2', 'fc3', and it depends"
-        " on them\n"
+        == "error[plan/stale]: the plan depends on the weights of 'fc2', 'fc3', and those"
+        " of this model differ\n"
         "  help: make the plan again for this model: graphprune plan MODEL -r RULES -o PLAN.json"
     )
     assert plan("{sparsity: 90%, allocate: erk}", graph).depends_on_weights is False

@@ -178,8 +178,8 @@ NEVER_REACHED = (
     "[schedule/never-reached]: rule 'dense-90': the schedule ends at 4 epochs, the run is 3 epochs"
     " (150 steps); its target of 90% is never reached\n"
     "  --> prune.yaml:6:5\n"
-    "  help: train until 4 epochs, let the schedule end earlier (in % of the run it fits any run),"
-    " or go on with --allow-missed"
+    "  help: train until 4 epochs, make the schedule end earlier (a schedule in % of the run fits"
+    " any run), or pass --allow-missed"
 )
 
 
@@ -256,7 +256,7 @@ def test_an_end_before_the_beginning_is_an_error_once_the_run_is_known():
         == "error[value/range]: rule 'dense-90': end (100 steps, step 100) comes before begin (3"
         " epochs, step 150)\n"
         "  --> prune.yaml:6:5\n"
-        "  help: let the schedule end after it begins"
+        "  help: make the schedule end after it begins"
     )
 
 

@@ -118,7 +118,9 @@ def test_a_plan_by_threshold_fits_only_the_weights_that_it_was_made_from():
     graph = build_graph(NET)
     plan = plan_with(graph, rules(), read_weight=make_weights(graph).read)
     check_weights_fit(graph, plan, make_weights(graph).read)
-    with pytest.raises(StalePlanError, match="made from other weights of 'fc1', 'fc2', 'fc3'"):
+    with pytest.raises(
+        StalePlanError, match="the plan depends on the weights of 'fc1', 'fc2', 'fc3'"
+    ):
         check_weights_fit(graph, plan, make_weights(graph, seed=1).read)
 
 
@@ -127,8 +129,8 @@ def test_without_weights_it_says_what_it_needs():
         make_plan(build_graph(NET), rules())
     assert (
         str(caught.value)
-        == "error[budget/no-weights]: a threshold looks at magnitudes, and the weights of the model"
-        " are not at hand\n"
+        == "error[budget/no-weights]: a threshold compares magnitudes, but the weights of the"
+        " model are not available\n"
         "  --> p.yaml:3:35\n"
         "  help: plan from the saved model, or give make_plan 'read_weight'"
     )

@@ -72,10 +72,7 @@ def test_a_pattern_is_read_with_its_axes(written, pattern, sparsity):
     assert found.pattern_where == Where("p.yaml", 8, 31)
 
 
-RATIO = (
-    "half of the pruning tools read N as kept, the other half as pruned; for 1:4 that is 75% or"
-    " 25%.  Write"
-)
+RATIO = "some pruning tools read N as kept, others as pruned; for 1:4 that is 75% or 25%.  Write"
 
 
 @pytest.mark.parametrize(
@@ -121,8 +118,8 @@ RATIO = (
         (
             "{block: {in: 4}, pool: sum}",
             (
-                "pool must be one of mean, max, got 'sum'\n  --> p.yaml:8:63\n  help: a block goes"
-                " by the mean of its magnitudes, or by the largest"
+                "pool must be one of mean, max, got 'sum'\n  --> p.yaml:8:63\n  help: a block is"
+                " scored by the mean of its magnitudes, or by the largest"
             ),
         ),
         (
@@ -160,12 +157,12 @@ def test_a_pattern_with_a_part_missing_or_unknown():
         == "error[key/missing]: rule 'a': the key 'block' is missing in pattern\n  -->"
         " p.yaml:8:40\n  help: write its length along each axis: {block: {in: 4, out:"
         " 1}}\n\nerror[key/unknown]: rule 'a': unknown key 'channel' in pattern\n  -->"
-        " p.yaml:8:41\n  help: known here: block, pool"
+        " p.yaml:8:41\n  help: known keys: block, pool"
     )
     assert (
         fault("pattern: {keep: 2, of: 4, along: in, alon: out}, schedule: once")
         == "error[key/unknown]: rule 'a': unknown key 'alon' in pattern\n  --> p.yaml:8:68\n  help:"
-        " closest: 'along'; known here: keep, of, along"
+        " closest: 'along'; known keys: keep, of, along"
     )
 
 
@@ -228,8 +225,8 @@ def test_keep_of_fixes_the_sparsity():
         (
             "sparsity: 0.5, schedule: once, like: c",
             (
-                "error[rule/unknown]: rule 'a': like names no rule, got 'c'\n  --> p.yaml:8:68\n "
-                " help: there are other"
+                "error[rule/unknown]: rule 'a': like must name a rule, got 'c'\n  --> p.yaml:8:68\n"
+                "  help: available: other"
             ),
         ),
         (
@@ -538,7 +535,7 @@ def test_overrides_name_rules_and_do_not_lead_back():
     one = prune("budget: net, schedule: once", "a", ", overrides: [b, cc]")
     assert (
         faults(one, prune("like: a", "b"), prune("like: a", "c"))
-        == "error[override/unknown]: rule 'a': overrides names no rule, got 'cc'\n  -->"
+        == "error[override/unknown]: rule 'a': overrides must name a rule, got 'cc'\n  -->"
         " p.yaml:8:76\n  help: closest: 'c'"
     )
     assert (

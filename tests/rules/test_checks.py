@@ -181,7 +181,7 @@ def test_covers_looks_at_every_branch_and_at_outputs_in_the_middle():
             "{count: {of: '*', is: 1}}",
             (
                 "error[key/missing]: check 1: the key 'id' is missing\n  --> p.yaml:3:3\n"
-                "  help: add one, such as 'id: has-dense'; plans tell by it which checks held"
+                "  help: add one, such as 'id: has-dense'; plans list checks by id"
             ),
         ),
         (
@@ -227,7 +227,7 @@ def test_covers_looks_at_every_branch_and_at_outputs_in_the_middle():
             "{id: r, count: {type: Dense, is: 1}}",
             (
                 "error[key/unknown]: check 'r': unknown key 'type' in count\n  --> p.yaml:3:19\n"
-                "  help: it belongs inside 'of', such as 'of: {type: Dense}'; known here: of, is"
+                "  help: it belongs inside 'of', such as 'of: {type: Dense}'; known keys: of, is"
             ),
         ),
         (

@@ -196,8 +196,8 @@ def test_a_custom_layer_named_in_a_rule_gets_the_lines_that_teach_it():
     assert (fault.slug, fault.help) == (
         "layer/not-prunable",
         (
-            f"its class is not one of Keras; say what can be pruned: {taught}; its weights with"
-            " axes are 'a.0', 'b.0'"
+            f"its class is not a Keras class; declare its prunable weights: {taught}; its weights"
+            " with axes are 'a.0', 'b.0'"
         ),
     )
     assert not resolve_rules(

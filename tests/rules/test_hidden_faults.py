@@ -67,9 +67,9 @@ def one_rule(rule, before=""):
                 "rule 1: the key 'id' is missing",
                 "rule 1: use must name a selector that is defined, got 'nobody'",
                 "rule 1: trainable must be true or false, got 3",
-                "rule 1: params can hold for no number: at least 5 and at most 3",
-                "rule 1: like names no rule, got 'b'",
-                "rule 1: overrides names no rule, got 'c'",
+                "rule 1: params cannot hold for any number: at least 5 and at most 3",
+                "rule 1: like must name a rule, got 'b'",
+                "rule 1: overrides must name a rule, got 'c'",
             ],
         ),
         (
@@ -152,7 +152,10 @@ def test_a_fault_hides_no_other_in_its_rule(rule, messages):
             ),
             "no variable is named 'net'",
         ),
-        ("{id: a, <<: {match: '*', keep: true}}", "merge keys '<<' are not part of rule files"),
+        (
+            "{id: a, <<: {match: '*', keep: true}}",
+            "merge keys '<<' are not supported in rule files",
+        ),
         ("3", "rule 1: must be a mapping, got 3"),
     ],
 )
@@ -187,7 +190,11 @@ def test_faults_of_the_text_and_the_version_hide_none_below():
         (5, "value/range", "defaults: end (1 step) comes before begin (5 steps)"),
         (6, "key/missing", "check 1: the key 'id' is missing"),
         (6, "selector/unknown", "check 1: use must name a selector that is defined, got 'nobody'"),
-        (6, "match/contradiction", "check 1: is can hold for no number: at least 3 and at most 1"),
+        (
+            6,
+            "match/contradiction",
+            "check 1: is cannot hold for any number: at least 3 and at most 1",
+        ),
         (7, "value/type", "layer type 'Dense': kernel must be a list, got 3"),
         (9, "key/unknown", "rule 'a': unknown key 'typ' in match"),
         (9, "yaml/duplicate-key", "the key 'keep' appears twice in one mapping"),

@@ -53,16 +53,16 @@ def test_text_becomes_the_matcher_that_a_rule_would_hold(text, matcher):
         (
             "params: {gt: 5, lt: 2}",
             (
-                "error[match/contradiction]: params can hold for no number: above 5 and below 2\n "
-                " --> --match:1:9\n  help: change one of the bounds"
+                "error[match/contradiction]: params cannot hold for any number: above 5 and below"
+                " 2\n  --> --match:1:9\n  help: change one of the bounds"
             ),
         ),
         (
             "{type: A, not: {type: A}}",
             (
-                "error[match/contradiction]: match can hold for no layer: 'A' and 'not A' exclude"
-                " each other\n  --> --match:1:1\n  help: delete one of them, or put them under"
-                " 'any' where one is enough"
+                "error[match/contradiction]: match cannot hold for any layer: 'A' and 'not A'"
+                " exclude each other\n  --> --match:1:1\n  help: delete one of them, or put them"
+                " under 'any' where one is enough"
             ),
         ),
         (
@@ -85,5 +85,5 @@ def test_an_unknown_key_has_its_place_and_the_closest_key():
         parse_matcher("last: {typ: Dense}", "--match")
     assert str(caught.value).startswith(
         "error[key/unknown]: unknown key 'typ'\n  --> --match:1:8\n  help: closest: 'type'; known"
-        " here: name, type,"
+        " keys: name, type,"
     )

@@ -130,7 +130,7 @@ OF_MEANING += (
     "is missing in prune",
     "got '99.999999999999999999%'",
     "must be at most max",
-    "points must come",
+    "points must be in",
     "must not fall",
     "every must be above 0",
     "beside a sparsity",

@@ -77,7 +77,7 @@ def test_a_rule_without_a_layer_is_told_the_shares_that_there_are():
         ),
         ("most", "must be a share such as 0.05 or 5%, got 'most'", "write for example 5%"),
         ("{gte: true}", "must be a share such as 0.05 or 5%, got true", "write for example 5%"),
-        ("{gt: 50%, lt: 10%}", "can hold for no number: above 50% and below 10%", None),
+        ("{gt: 50%, lt: 10%}", "cannot hold for any number: above 50% and below 10%", None),
     ],
 )
 def test_what_is_no_share_is_refused(test, message, help):

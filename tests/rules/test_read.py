@@ -146,21 +146,21 @@ MATCHERS = ", ".join(keys_of(MatcherShape))  # tests/golden/rule_messages.txt pi
         pytest.param(
             f"{HEAD}rule: []\n",
             "error[key/unknown]: unknown key 'rule'\n  --> p.yaml:3:1\n  help: closest: 'rules';"
-            f" known here: {SECTIONS}",
+            f" known keys: {SECTIONS}",
             id="unknown-key",
         ),
         pytest.param(
             f"{HEAD}rules: [{{id: a, <<: {{keep: true}}, match: '*', keep: true}}]\n",
-            "error[key/unknown]: merge keys '<<' are not part of rule files\n  --> p.yaml:3:17\n "
-            " help: write shared fields under 'defaults', and shared matchers under 'selectors',"
-            " to name them with 'use'",
+            "error[key/unknown]: merge keys '<<' are not supported in rule files\n  -->"
+            " p.yaml:3:17\n  help: write shared fields under 'defaults', and shared matchers under"
+            " 'selectors', and refer to them with 'use'",
             id="merge-key",
         ),
         pytest.param(
             "version: 2\nrulez: 3\n",
             "error[value/range]: version must be 1, got 2\n  --> p.yaml:1:10\n  help: this"
             " graphprune reads version 1 of the rule language\n\nerror[key/unknown]: unknown key"
-            " 'rulez'\n  --> p.yaml:2:1\n  help: closest: 'rules'; known here: version, vars,"
+            " 'rulez'\n  --> p.yaml:2:1\n  help: closest: 'rules'; known keys: version, vars,"
             " layers, schedules, selectors, require, budgets, defaults, rules",
             id="other-version",
         ),
@@ -189,7 +189,7 @@ def test_a_fault_of_the_file(text, message):
         pytest.param(
             "{id: a, match: {tpye: Dense}, keep: true}",
             "error[key/unknown]: rule 'a': unknown key 'tpye' in match\n  --> p.yaml:3:25\n  help:"
-            f" closest: 'type'; known here: {MATCHERS}",
+            f" closest: 'type'; known keys: {MATCHERS}",
             id="matcher-key",
         ),
         pytest.param(
@@ -257,14 +257,14 @@ def test_a_fault_of_the_file(text, message):
         ),
         pytest.param(
             f"{{id: a, match: {{type: Dense, not: {{type: Dense}}}}, {PRUNE}}}",
-            "error[match/contradiction]: rule 'a': match can hold for no layer: 'Dense' and 'not"
-            " Dense' exclude each other\n  --> p.yaml:3:24\n  help: delete one of them, or put them"
-            " under 'any' where one is enough",
+            "error[match/contradiction]: rule 'a': match cannot hold for any layer: 'Dense' and"
+            " 'not Dense' exclude each other\n  --> p.yaml:3:24\n  help: delete one of them, or put"
+            " them under 'any' where one is enough",
             id="contradiction",
         ),
         pytest.param(
             "{id: a, match: {params: {gte: 2M, lt: 1k}}, keep: true}",
-            "error[match/contradiction]: rule 'a': params can hold for no number: at least"
+            "error[match/contradiction]: rule 'a': params cannot hold for any number: at least"
             " 2,000,000 and below 1,000\n  --> p.yaml:3:33\n  help: change one of the bounds",
             id="no-number",
         ),
@@ -298,7 +298,7 @@ def test_a_fault_of_the_file(text, message):
         pytest.param(
             '{id: a, match: "*", prune: {sparsity: 0.5, schedule: once, pattern: "2:4"}}',
             "error[value/range]: rule 'a': pattern must say what is kept, got '2:4'\n  -->"
-            " p.yaml:3:77\n  help: half of the pruning tools read N as kept, the other half as"
+            " p.yaml:3:77\n  help: some pruning tools read N as kept, others as"
             " pruned; for 1:4 that is 75% or 25%.  Write {keep: 2, of: 4, along: in} (2 zeros in"
             " each 4)",
             id="pattern",
@@ -325,7 +325,7 @@ def test_a_fault_of_the_file(text, message):
         pytest.param(
             "{id: a, match: {config: {units: {above: 3}}}, keep: true}",
             "error[key/unknown]: rule 'a': unknown key 'above' in units\n  --> p.yaml:3:42\n"
-            "  help: did you mean 'gt'?; known here: in, not, regex, gt, gte, lt, lte, exists",
+            "  help: did you mean 'gt'?; known keys: in, not, regex, gt, gte, lt, lte, exists",
             id="config-test",
         ),
     ],
@@ -433,8 +433,8 @@ def test_all_faults_come_in_one_run_sorted_by_place():
         "error[id/duplicate]: the rule 'a' is defined twice",
         "  --> p.yaml:6:10",
         (
-            "error[match/contradiction]: rule 'a': match can hold for no layer: 'Dense' and 'not"
-            " Dense' exclude each other"
+            "error[match/contradiction]: rule 'a': match cannot hold for any layer: 'Dense' and"
+            " 'not Dense' exclude each other"
         ),
         "  --> p.yaml:6:20",
         "error[value/range]: rule 'a': sparsity must be at least 0 and below 1, got 2",
@@ -445,8 +445,8 @@ def test_all_faults_come_in_one_run_sorted_by_place():
         ),
         "  --> p.yaml:6:86",
         (
-            "error[match/contradiction]: rule 'b': match can hold for no layer: 'Dense' and 'not"
-            " Dense' exclude each other"
+            "error[match/contradiction]: rule 'b': match cannot hold for any layer: 'Dense' and"
+            " 'not Dense' exclude each other"
         ),
         "  --> p.yaml:7:20",
     ]

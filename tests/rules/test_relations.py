@@ -160,8 +160,8 @@ def test_sparsity_of_weights_that_nobody_measured_is_a_fault():
         "p.yaml",
     )
     assert [str(found) for found in resolve_rules(BRANCHES, rules).diagnostics] == [
-        "error[weight/not-measured]: 'weight: {sparsity: ...}' needs measured zeros, and here only"
-        " the model's graph is known\n  --> p.yaml:3:19\n  help: give the saved model itself"
+        "error[weight/not-measured]: 'weight: {sparsity: ...}' needs measured zeros, but only"
+        " the model's graph is available\n  --> p.yaml:3:19\n  help: give the saved model itself"
         " (.keras, .h5, SavedModel)"
     ]
     assert rules.reads_weights

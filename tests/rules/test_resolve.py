@@ -128,7 +128,7 @@ def test_example_2_a_renamed_block_is_a_near_miss():
         == "error[rule/count]: rule 'late-pointwise' matches the wrong number of layers: wanted 30,"
         " got 27\n  --> p.yaml:5:3\n  help: nearest misses by name: 'blok_9_project',"
         " 'block_7_reproject', 'block_7_reexpand', 'block_1_expand', 'block_1_project' and 2"
-        " more; mend the match, or write 'expect: 27' if 27 is right"
+        " more; correct the match, or write 'expect: 27' if 27 is right"
     )
 
 
@@ -261,8 +261,8 @@ def test_the_same_settings_are_recorded_under_the_alphabetically_first_rule():
     assert claims(resolution)[0] == ("fc1", "a", (("b", "same settings"),))
     assert (
         str(resolution.diagnostics[0])
-        == "note[rule/same-settings]: rules 'a' and 'b' say the same of layer 'fc1'; 'a' is"
-        " recorded\n  --> p.yaml:5:3"
+        == "note[rule/same-settings]: rules 'a' and 'b' have the same settings for layer 'fc1'; 'a'"
+        " is recorded\n  --> p.yaml:5:3"
     )
 
 
@@ -420,8 +420,8 @@ def test_different_settings_on_one_layer_are_a_conflict_with_both_places():
         pytest.param(
             keep("a", "{any: [{name: {glob: 'conv_*'}}, {name: fc1}]}")[:-1] + ", expect: {gt: 3}}",
             "error[rule/count]: rule 'a' matches the wrong number of layers: wanted above 3, got"
-            " 3\n  --> p.yaml:5:3\n  help: nearest misses by name: 'fc2'; mend the match, or write"
-            " 'expect: 3' if 3 is right",
+            " 3\n  --> p.yaml:5:3\n  help: nearest misses by name: 'fc2'; correct the match, or"
+            " write 'expect: 3' if 3 is right",
             id="count-of-names",
         ),
         pytest.param(

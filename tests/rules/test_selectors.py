@@ -54,15 +54,15 @@ def test_a_selector_is_its_matcher_and_is_joined_with_the_keys_beside_it():
             RULES,
             (
                 "error[selector/unknown]: rule 'a': use must name a selector that is defined, got"
-                " 'wide'\n  --> p.yaml:2:30\n  help: there are none; add a section 'selectors'"
+                " 'wide'\n  --> p.yaml:2:30\n  help: none is defined; add a section 'selectors'"
             ),
         ),
         (
             "selectors:\n  wide: {not: {use: far}}\n  far: {after: {use: end}}\n  end: {use:"
             " wide}\n" + RULES,
             (
-                "error[selector/cycle]: selectors use one another in a circle: end > wide > far >"
-                " end\n  --> p.yaml:5:3\n  help: write out the conditions in one of them"
+                "error[selector/cycle]: selectors refer to one another in a cycle: end > wide > far"
+                " > end\n  --> p.yaml:5:3\n  help: write out the conditions in one of them"
             ),
         ),
         (
@@ -75,9 +75,9 @@ def test_a_selector_is_its_matcher_and_is_joined_with_the_keys_beside_it():
         (
             "selectors: {wide: {type: Dense, not: {type: Dense}}}\n" + RULES,
             (
-                "error[match/contradiction]: selector 'wide': it can hold for no layer: 'Dense' and"
-                " 'not Dense' exclude each other\n  --> p.yaml:2:19\n  help: delete one of them, or"
-                " put them under 'any' where one is enough"
+                "error[match/contradiction]: selector 'wide': it cannot hold for any layer: 'Dense'"
+                " and 'not Dense' exclude each other\n  --> p.yaml:2:19\n  help: delete one of"
+                " them, or put them under 'any' where one is enough"
             ),
         ),
         (
@@ -86,16 +86,16 @@ def test_a_selector_is_its_matcher_and_is_joined_with_the_keys_beside_it():
                 " Dense}}, keep: true}]"
             ),
             (
-                "error[match/contradiction]: rule 'a': match can hold for no layer: 'Dense' and"
-                " 'not Dense' exclude each other\n  --> p.yaml:3:24\n  help: delete one of them, or"
-                " put them under 'any' where one is enough"
+                "error[match/contradiction]: rule 'a': match cannot hold for any layer: 'Dense'"
+                " and 'not Dense' exclude each other\n  --> p.yaml:3:24\n  help: delete one of"
+                " them, or put them under 'any' where one is enough"
             ),
         ),
         (
             "selectors: {wide: {tpye: Dense, params: many}}\n" + RULES,
             (
                 "error[key/unknown]: selector 'wide': unknown key 'tpye'\n  --> p.yaml:2:20\n "
-                f" help: closest: 'type'; known here: {KNOWN}\n\n"
+                f" help: closest: 'type'; known keys: {KNOWN}\n\n"
                 "error[value/type]: selector 'wide': params must be a whole number, such as 12,"
                 " 10k, 1.5M or 2G, got 'many'\n  --> p.yaml:2:41"
             ),
@@ -105,7 +105,7 @@ def test_a_selector_is_its_matcher_and_is_joined_with_the_keys_beside_it():
             (
                 "error[key/unknown]: rule 'a': unknown key 'hops' in fed_by\n  --> p.yaml:2:34\n "
                 " help: it belongs inside 'after' or 'before', such as 'after: {type: Add, hops:"
-                f" 3}}'; known here: {KNOWN}, every, only"
+                f" 3}}'; known keys: {KNOWN}, every, only"
             ),
         ),
         (
@@ -140,8 +140,8 @@ def test_a_selector_is_its_matcher_and_is_joined_with_the_keys_beside_it():
         (
             "rules: [{id: a, match: {weight: {sparsity: {gt: 50%, lt: 0.5}}}, keep: true}]",
             (
-                "error[match/contradiction]: rule 'a': sparsity can hold for no number: above 50%"
-                " and below 50%\n  --> p.yaml:2:44\n  help: change one of the bounds"
+                "error[match/contradiction]: rule 'a': sparsity cannot hold for any number: above"
+                " 50% and below 50%\n  --> p.yaml:2:44\n  help: change one of the bounds"
             ),
         ),
         (
@@ -150,7 +150,7 @@ def test_a_selector_is_its_matcher_and_is_joined_with_the_keys_beside_it():
                 " all: [{trainable: false}]}}}, keep: true}]"
             ),
             (
-                "error[match/contradiction]: rule 'a': match can hold for no layer: 'trainable:"
+                "error[match/contradiction]: rule 'a': match cannot hold for any layer: 'trainable:"
                 " true' and 'trainable: false' exclude each other\n  --> p.yaml:2:24\n  help:"
                 " delete one of them, or put them under 'any' where one is enough"
             ),

@@ -57,7 +57,7 @@ def test_a_path_stays_a_path_and_an_unknown_name_lists_the_closest(tmp_path):
         find_rule_file("builtin:dense-9")
     assert (
         str(caught.value)
-        == "error[file/unreadable]: no rule file that ships is named 'dense-9'\n  -->"
+        == "error[file/unreadable]: no built-in rule file is named 'dense-9'\n  -->"
         " builtin:dense-9\n  help: closest: 'dense-90', 'conv-80-dense-90'"
     )
 

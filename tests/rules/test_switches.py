@@ -98,7 +98,7 @@ def test_what_was_switched_is_said_as_it_was_typed(tmp_path):
         (
             {"off": ("x",)},
             (
-                "rule/unknown]: no rule has the id 'x'\n  --> --off x\n  help: there are convs,"
+                "rule/unknown]: no rule has the id 'x'\n  --> --off x\n  help: available: convs,"
                 " dense-90, keep-last"
             ),
         ),
@@ -172,7 +172,7 @@ def test_what_was_switched_is_said_as_it_was_typed(tmp_path):
             {"settings": (("dense-90.prune.schedul.end", "1 epoch"),)},
             (
                 "key/unknown]: rule 'dense-90': unknown key 'schedul' in prune\n  --> --set"
-                " dense-90.prune.schedul.end=1 epoch\n  help: closest: 'schedule'; known here:"
+                " dense-90.prune.schedul.end=1 epoch\n  help: closest: 'schedule'; known keys:"
                 " sparsity, budget, threshold, schedule, pattern, weights, misfit, like"
             ),
         ),
@@ -180,7 +180,7 @@ def test_what_was_switched_is_said_as_it_was_typed(tmp_path):
             {"settings": (("dense-90.prune.schedule.ends", "1 epoch"),)},
             (
                 "key/unknown]: rule 'dense-90': unknown key 'ends' in schedule\n  --> --set"
-                " dense-90.prune.schedule.ends=1 epoch\n  help: closest: 'end'; known here: curve,"
+                " dense-90.prune.schedule.ends=1 epoch\n  help: closest: 'end'; known keys: curve,"
                 " from, begin, end, every, power, points"
             ),
         ),
@@ -204,7 +204,7 @@ def test_what_was_switched_is_said_as_it_was_typed(tmp_path):
             {"settings": (("dense-90.prune.sparsety", "0.5"),)},
             (
                 "key/unknown]: rule 'dense-90': unknown key 'sparsety' in prune\n  --> --set"
-                " dense-90.prune.sparsety=0.5\n  help: closest: 'sparsity'; known here: sparsity,"
+                " dense-90.prune.sparsety=0.5\n  help: closest: 'sparsity'; known keys: sparsity,"
                 " budget, threshold, schedule, pattern, weights, misfit, like"
             ),
         ),
@@ -368,14 +368,14 @@ def test_a_fault_of_a_copied_schedule_is_told_where_it_stands():
     assert (
         fault_of(("named.prune.schedule.begin", "9 epochs"))
         == "error[value/range]: rule 'named': end (4 epochs) comes before begin (9 epochs)\n  -->"
-        " p.yaml:4:47\n  help: let it end after it begins"
+        " p.yaml:4:47\n  help: make it end after it begins"
     )
 
 
 def test_a_schedule_that_a_variable_names_is_set_as_a_whole():
     assert (
         fault_of(("variable.prune.schedule.end", "2 epochs"))
-        == "error[schedule/unknown]: rule 'variable' takes its schedule from '${way}', which is no"
-        " schedule that is defined\n  --> --set variable.prune.schedule.end=2 epochs\n  help:"
+        == "error[schedule/unknown]: rule 'variable' takes its schedule from '${way}', which"
+        " is not defined\n  --> --set variable.prune.schedule.end=2 epochs\n  help:"
         " set the whole schedule: variable.prune.schedule={curve: ..., begin: ..., end: ...}"
     )

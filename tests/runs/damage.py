@@ -170,7 +170,7 @@ RUN_JSON = (
         "run.json that lies about its hash",
         lambda run: edit(run / "run.json", seed=12),
         "error",
-        "run.json is not what was written",
+        "run.json has changed since it was written",
     ),
     Damage(
         "run.json that is nested without end",
@@ -234,7 +234,7 @@ CHECKPOINTS = (
         "the newest checkpoint under a later step",
         lambda run: steps(run)[0].rename(run / "checkpoints/step-00009999"),
         "on",
-        "state.json is that of step",
+        "state.json is for step",
         start="before",
     ),
     Damage(
@@ -278,7 +278,7 @@ CHECKPOINTS = (
         "all checkpoints emptied",
         lambda run: [empty(path / "state.json") for path in steps(run)],
         "error",
-        "no checkpoint is whole",
+        "no checkpoint is intact",
     ),
     Damage(
         "checkpoints replaced by a link",
@@ -323,7 +323,7 @@ RESULTS = (
         "result.json of another run",
         lambda run: rewrite(run / "result.json", run_id="0" * 32),
         "on",
-        "result.json is of another run",
+        "result.json belongs to another run",
         True,
     ),
     Damage(

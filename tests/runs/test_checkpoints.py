@@ -107,14 +107,16 @@ def change_text(path, old, new):
 
 
 DAMAGE = {
-    "model.keras is not what was written": (
+    "model.keras has changed since it was written": (
         lambda folder: (folder / "model.keras").write_bytes(b"weightz")
     ),
     "model.keras is missing": lambda folder: (folder / "model.keras").unlink(),
-    "state.npz is not what was written": lambda folder: (folder / "state.npz").write_bytes(b""),
+    "state.npz has changed since it was written": lambda folder: (folder / "state.npz").write_bytes(
+        b""
+    ),
     "state.json is missing": lambda folder: (folder / "state.json").unlink(),
     "state.json is not JSON": lambda folder: (folder / "state.json").write_text('{"step":'),
-    "state.json is not what was written": lambda folder: change_text(
+    "state.json has changed since it was written": lambda folder: change_text(
         folder / "state.json", '"step": 3', '"step": 2'
     ),
 }
@@ -127,7 +129,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_message(tmp_path, fault):
     DAMAGE[fault](tmp_path / "step-00000003")
     found, messages = find(tmp_path)
     assert found.state.step == 2
-    assert messages == (f"{tmp_path}/step-00000003: damaged, {fault}; going on from step 2",)
+    assert messages == (f"{tmp_path}/step-00000003: damaged, {fault}; resuming from step 2",)
 
 
 def test_a_run_without_checkpoints_starts_from_the_beginning(tmp_path):
@@ -145,7 +147,7 @@ def test_damaged_checkpoints_alone_are_an_error_that_does_not_advise_force(tmp_p
     assert (
         str(caught.value) == f"{root}/step-00000002: damaged, state.npz is missing\n"
         f"{root}/step-00000001: damaged, state.npz is missing\n"
-        f"{tmp_path}: no checkpoint is whole; put one back from a copy, or move {root} away:"
+        f"{tmp_path}: no checkpoint is intact; restore one from a backup, or move {root} away:"
         f" then graphprune resume {tmp_path} starts from the beginning"
     )
 
@@ -214,7 +216,7 @@ def test_something_else_with_the_name_of_a_checkpoint_is_named(tmp_path):
         find(tmp_path)
     assert (
         str(caught.value)
-        == f"{tmp_path}/step-00000002: has the name of a checkpoint and is not a folder; move it"
+        == f"{tmp_path}/step-00000002: has the name of a checkpoint but is not a folder; move it"
         " away, then resume"
     )
 
@@ -316,7 +318,7 @@ WRONG_STATES = {
     "has a wrong rules: expected a list, got 'a'": {"rules": "a"},
     "has a wrong versions: expected an object, got []": {"versions": []},
     "has a wrong versions.keras: expected a string, got 2": {"versions": {"keras": 2}},
-    "is that of step 2": {"step": 2},
+    "is for step 2": {"step": 2},
     "says step 1 is batch 2 of epoch 0, which does not fit 300 epochs of 4 steps": {"batch": 2},
     "has the format_version 'x', which is not a whole number from 1": {"format_version": "x"},
     "has the format_version 0, which is not a whole number from 1": {"format_version": 0},
@@ -392,5 +394,5 @@ def test_a_full_disk_is_one_clear_line(tmp_path):
         f"{tmp_path}/step-00000002: cannot be written: No space left on device ("
     )
     way_on = f"make room on the disk, then go on with: graphprune resume {tmp_path.parent}"
-    assert text.endswith(f" bytes are free); the checkpoints before are whole; {way_on}")
+    assert text.endswith(f" bytes are free); earlier checkpoints are intact; {way_on}")
     assert names(tmp_path) == ["step-00000001"]

@@ -198,8 +198,8 @@ def test_a_file_of_the_user_whose_name_the_new_run_needs_is_not_replaced(tmp_pat
         pass
     assert (
         str(caught.value)
-        == f"{run.path}/{name}: was not written by the run there, and this run needs the name; move"
-        " it away"
+        == f"{run.path}/{name}: was not written by the earlier run, but this run needs the name;"
+        " move it away"
     )
     assert (run.path / name).read_text() == "mine"
     assert run.read_options().run_id == OPTIONS.run_id
@@ -264,7 +264,7 @@ def test_another_process_keeps_its_run(tmp_path):
         pass
     assert (
         str(caught.value)
-        == f"{run.path}: another process made a run there meanwhile; give this run another folder"
+        == f"{run.path}: another process created a run there; give this run another folder"
     )
     assert run.need_model().read_bytes() == b"trained weights"
 

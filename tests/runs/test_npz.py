@@ -149,12 +149,12 @@ def test_what_does_not_fit_into_memory_is_refused_before_it_is_read(tmp_path, mo
     monkeypatch.setattr(npz, "_load", lambda *_: pytest.fail("was read"))
     np.savez_compressed(tmp_path / "packed.npz", x_train=X, y_train=np.arange(4))
     np.savez(tmp_path / "plain.npz", x_train=X, y_train=np.arange(4))
-    needs = "needs 144 bytes of memory, of which 80 can be used"
+    needs = "needs 144 bytes of memory, but only 80 can be used"
     assert (
         refusal(tmp_path / "packed.npz")
         == f"{needs}; write it uncompressed, with numpy.savez, so that it need not be read whole"
     )
-    assert refusal(tmp_path / "plain.npz") == f"{needs}; take fewer samples, or a data function"
+    assert refusal(tmp_path / "plain.npz") == f"{needs}; use fewer samples, or a data function"
 
 
 def test_what_fits_into_memory_is_read(tmp_path, monkeypatch):
@@ -210,9 +210,7 @@ HEADERS = {
     "damaged, x_train declares the shape (1180591620717411303424,); write the file again": declare(
         f"({2**70},)"
     ),
-    "x_train has 33 dimensions, more than the 32 that are read; reshape it": declare(
-        str((1,) * 33)
-    ),
+    "x_train has 33 dimensions, more than the limit of 32; reshape it": declare(str((1,) * 33)),
     "x_train has dtype <U0; " + PLAIN: declare(f"({10**15},)", "<U0"),
     "x_train is written in version 3.0 of the .npy format; store it as a plain array of numbers": (
         header("{}", b"\x03\x00")
@@ -277,10 +275,7 @@ def test_two_arrays_of_one_name_are_refused(tmp_path):
     np.savez(path, x_train=X)
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("x_train", archive.read("x_train.npy"))
-    assert (
-        refusal(path)
-        == "two arrays are named 'x_train'; write the file again, with one of each name"
-    )
+    assert refusal(path) == "two arrays are named 'x_train'; write the file again with unique names"
 
 
 def test_an_encrypted_member_is_refused(tmp_path):
@@ -296,7 +291,8 @@ def test_an_unusual_compression_is_refused(tmp_path):
     path = write_zip(tmp_path / "a.npz", zipfile.ZIP_LZMA, x_train=declare("(2,)") + bytes(8))
     assert (
         refusal(path)
-        == "x_train is compressed in a way that NumPy does not use; write the file with numpy.savez"
+        == "x_train is compressed by a method that NumPy does not use; write the file with"
+        " numpy.savez"
     )
 
 
@@ -323,7 +319,7 @@ def test_a_list_of_members_without_end_is_refused(tmp_path):
             info.comment = bytes(60_000) if number % 10 == 0 else b""
             archive.writestr(info, b"")
     assert refusal(path).endswith(
-        "more than the 4,194,304 that are read; write a file with fewer arrays"
+        "more than the limit of 4,194,304; write a file with fewer arrays"
     )
 
 
@@ -345,7 +341,7 @@ def test_a_file_that_was_written_to_after_it_was_mapped_is_told(tmp_path, monkey
         state.check()
     assert (
         str(caught.value)
-        == f"{path}: was written to while it was in use; put the old file back and go on with"
+        == f"{path}: was modified while in use; restore the old file and go on with"
         " resume, or start a new run"
     )
 

@@ -108,7 +108,7 @@ def test_a_damaged_run_is_not_to_be_started_over(key: str, tmp_path: Path) -> No
         run.read_options()
     assert (
         str(caught.value)
-        == f"{run.path}: damaged, run.json has no {key}; put the file back from a copy, or start a"
+        == f"{run.path}: damaged, run.json has no {key}; restore the file from a backup, or start a"
         " new run in another folder"
     )
 

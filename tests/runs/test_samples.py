@@ -43,14 +43,14 @@ def test_headers_alone_show_most_faults(tmp_path, monkeypatch):
 
 
 UNUSED = {
-    "x_val": "x_val is not used; the test set is measured after each epoch, name it x_test",
-    "Y_Valid": "Y_Valid is not used; the test set is measured after each epoch, name it y_test",
+    "x_val": "x_val is not used; for evaluation after each epoch, name it x_test",
+    "Y_Valid": "Y_Valid is not used; for evaluation after each epoch, name it y_test",
     "sample_weight": (
         "sample_weight is not used; for weights, give a data function that returns (x, y, weight)"
     ),
     "x_tst": "x_tst is not used; did you mean x_test?",
     "class_names": (
-        "class_names is not used; x_train and y_train are needed, x_test and y_test may be given"
+        "class_names is not used; x_train and y_train are required, x_test and y_test are optional"
     ),
 }
 
@@ -76,8 +76,8 @@ def test_a_long_list_of_names_is_cut(tmp_path):
     names = ", ".join(f"array_{number:02}" for number in range(10))
     assert (
         str(caught.value)
-        == f"{path}: has no x_train, it holds {names} and 20 more; x_train and y_train are needed,"
-        " x_test and y_test may be given"
+        == f"{path}: has no x_train, it holds {names} and 20 more; x_train and y_train are"
+        " required, x_test and y_test are optional"
     )
 
 
@@ -92,7 +92,8 @@ def test_values_that_are_no_numbers_are_found_in_both_orders_and_beyond_the_firs
         read_samples(path)
     assert (
         str(caught.value)
-        == f"{path}: x_train holds nan at (2, 12345); training needs numbers, clean the data first"
+        == f"{path}: x_train holds nan at (2, 12345); training needs finite numbers, clean the"
+        " data first"
     )
 
 
@@ -107,9 +108,9 @@ CLASSES = LabelRule("class", "scce", "probs", 3)
 SHARES = LabelRule("share", "bce", "p")
 PROBS = "output 'probs' has 3 classes; labels for scce are integers from 0 to 2"
 WRONG = {
-    f"y holds 3 at (1,), and {PROBS}": (np.array([0, 3]), CLASSES),
-    f"y holds -1 at (1, 0), and {PROBS}": (np.array([[0], [-1]]), CLASSES),
-    "y holds 1 at (0,), and output 'o' has 1 class; labels for scce are integers from 0 to 0": (
+    f"y holds 3 at (1,), but {PROBS}": (np.array([0, 3]), CLASSES),
+    f"y holds -1 at (1, 0), but {PROBS}": (np.array([[0], [-1]]), CLASSES),
+    "y holds 1 at (0,), but output 'o' has 1 class; labels for scce are integers from 0 to 0": (
         np.array([1], "uint8"),
         LabelRule("class", "scce", "o", 1),
     ),
@@ -117,7 +118,7 @@ WRONG = {
         np.array([5, -2]),
         LabelRule("class", "scce", "o"),
     ),
-    f"y holds 18446744073709551615 at (0,), and {PROBS}": (
+    f"y holds 18446744073709551615 at (0,), but {PROBS}": (
         np.array([2**64 - 1], "uint64"),
         CLASSES,
     ),
@@ -125,12 +126,12 @@ WRONG = {
         np.array([1, 0.5]),
         CLASSES,
     ),
-    f"y holds 3.0 at (0,), and {PROBS}": (np.array([3.0]), CLASSES),
-    "y holds 254 at (0,), and output 'o' has 9 classes; labels for scce are integers from 0 to 8": (
+    f"y holds 3.0 at (0,), but {PROBS}": (np.array([3.0]), CLASSES),
+    "y holds 254 at (0,), but output 'o' has 9 classes; labels for scce are integers from 0 to 8": (
         np.array([254, 255]),
         LabelRule("class", "scce", "o", 9, ignored=255),
     ),
-    "y is float32, and output 'o' holds whole numbers up to 2048 only; store labels as integers": (
+    "y is float32, but output 'o' is exact only up to 2048; store labels as integers": (
         np.array([1], "float32"),
         LabelRule("class", "scce", "o", 5000, exact=2048),
     ),

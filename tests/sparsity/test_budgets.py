@@ -171,6 +171,6 @@ def test_a_budget_out_of_reach_is_refused(kept):
     ):
         with pytest.raises(
             InfeasibleBudgetError,
-            match=f"^{re.escape(f'from 3 to 12 weights can stay, got {kept}')}$",
+            match=f"^{re.escape(f'from 3 to 12 weights can be kept, got {kept}')}$",
         ):
             allocate()

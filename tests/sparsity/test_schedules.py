@@ -185,7 +185,7 @@ def test_epochs_become_steps_with_the_run():
         ),
         (
             lambda: points((steps(5), 0.5), (steps(5), 0.6)),
-            "points must come one after the other, got 5 steps after 5 steps",
+            "points must be in the order of the run, got 5 steps after 5 steps",
         ),
         (
             lambda: points((steps(5), 0.5), (steps(6), 0.4)),
@@ -196,7 +196,7 @@ def test_epochs_become_steps_with_the_run():
                 (steps(9), 0.5), (Position(1, "epoch"), 0.6), (steps(12), 0.7)
             ).to_timetable(Run(5)),
             (
-                r"points must come one after the other, got 1 epoch \(step 5\) after 9 steps"
+                r"points must be in the order of the run, got 1 epoch \(step 5\) after 9 steps"
                 r" \(step 9\)"
             ),
         ),

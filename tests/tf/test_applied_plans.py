@@ -114,7 +114,7 @@ def test_a_plan_that_depends_on_weights_is_refused_where_they_are_others():
         )
         with pytest.raises(
             StalePlanError,
-            match=r"the plan was made from other weights of 'd2', and it depends on them",
+            match=r"the plan depends on the weights of 'd2', and those of this model differ",
         ):
             apply_plan(other, plan)
 

@@ -51,8 +51,8 @@ def test_training_that_breaks_down_is_an_error_and_keeps_the_checkpoints_before(
         f"{tmp_path}/run: training broke down by step 3: NaN or infinity in "
     )
     assert str(caught.value).endswith(
-        "lower the learning rate or look for such values in the data; the checkpoints before are"
-        " whole"
+        "lower the learning rate or look for such values in the data; earlier checkpoints are"
+        " intact"
     )
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000000"]
     assert not (tmp_path / "run" / "model.keras").exists()
@@ -77,7 +77,7 @@ def test_a_loss_that_is_no_number_ends_the_run_though_the_weights_are(setting, t
             **setting.options,
         )
     way_out = (
-        "lower the learning rate or look at the loss and the data; the checkpoints before are whole"
+        "lower the learning rate or look at the loss and the data; earlier checkpoints are intact"
     )
     assert str(caught.value) == f"{tmp_path}/run: the loss became nan by step 4; {way_out}"
     assert not (tmp_path / "run" / "model.keras").exists()
@@ -119,7 +119,7 @@ def test_a_file_is_not_the_folder_of_a_run(setting):
         resume(setting.model)
     assert (
         str(caught.value)
-        == f"{setting.model}: is a file; name the folder that graphprune train --run made"
+        == f"{setting.model}: is a file; give the folder that graphprune train --run made"
     )
 
 

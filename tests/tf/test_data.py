@@ -193,7 +193,7 @@ def test_an_endless_dataset_needs_the_length_of_an_epoch(module):
 
 
 X, Y = np.zeros((4, 2)), np.zeros(4)
-NEEDED = "x_train and y_train are needed, x_test and y_test may be given"
+NEEDED = "x_train and y_train are required, x_test and y_test are optional"
 WRONG_ARRAYS = {
     f"has no x_train, it holds images, labels; {NEEDED}": {"images": X, "labels": Y},
     f"has no y_train, it holds x_train; {NEEDED}": {"x_train": X},
@@ -209,15 +209,15 @@ WRONG_ARRAYS = {
     },
     "has x_test but no y_test; give both or neither": {"x_train": X, "y_train": Y, "x_test": X},
     "x_train has no samples; training needs at least one": {"x_train": X[:0], "y_train": Y[:0]},
-    "y_train is a single value; it needs one row a sample": {
+    "y_train is a single value; it needs one row per sample": {
         "x_train": X,
         "y_train": np.float32(3),
     },
-    "x_train holds nan at (1, 0); training needs numbers, clean the data first": {
+    "x_train holds nan at (1, 0); training needs finite numbers, clean the data first": {
         "x_train": np.where(np.arange(8).reshape(4, 2) == 2, np.nan, X),
         "y_train": Y,
     },
-    "y_test holds -inf at (3,); training needs numbers, clean the data first": {
+    "y_test holds -inf at (3,); training needs finite numbers, clean the data first": {
         "x_train": X,
         "y_train": Y,
         "x_test": X,

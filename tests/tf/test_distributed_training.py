@@ -143,7 +143,7 @@ def test_replicas_share_every_batch_equally(mirrored):
 
 
 def test_what_a_run_cannot_be_spread_over_is_refused(mirrored):
-    known = "known are none, mirrored and mirrored:N, such as mirrored:2"
+    known = "available: none, mirrored and mirrored:N, such as mirrored:2"
     assert mirrored["refusals"] == [
         f"strategy: got 'mirror'; {known}",
         f"strategy: got 'mirrored:0'; {known}",

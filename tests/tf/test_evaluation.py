@@ -124,7 +124,7 @@ def test_a_label_that_the_model_has_no_class_for_is_one_clear_line(tmp_path):
     first = int(np.flatnonzero(data.y_train > 2)[0])
     assert (
         str(caught.value)
-        == f"{data.spec}: y_train holds {data.y_train[first]} at ({first},), and output"
+        == f"{data.spec}: y_train holds {data.y_train[first]} at ({first},), but output"
         " 'predictions' has 3 classes; labels for sparse_categorical_crossentropy are integers"
         " from 0 to 2"
     )

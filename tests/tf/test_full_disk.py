@@ -97,7 +97,7 @@ def test_a_run_that_finds_the_disk_full_goes_on_once_there_is_room(tmp_path):
                 **setting.options,
             )
         way_on = (
-            "the checkpoints before are whole; make room on the disk, then go on with: graphprune"
+            "earlier checkpoints are intact; make room on the disk, then go on with: graphprune"
             f" resume {disk}/run"
         )
         assert re.fullmatch(

@@ -93,7 +93,7 @@ def test_a_start_from_the_beginning_needs_the_model_and_the_plan_as_they_were(be
         " new run"
     )
     for make, why in [
-        (lambda: None, "the model that the run began with is gone"),
+        (lambda: None, "the model that the run began with is missing"),
         (lambda: os.mkfifo(model), "the model that the run began with is no longer a saved model"),
         (
             lambda: (model.unlink(), save_model(build_dense_model("sgd"), model)),
@@ -109,8 +109,8 @@ def test_a_start_from_the_beginning_needs_the_model_and_the_plan_as_they_were(be
         resume(run)
     assert (
         str(caught.value)
-        == f"{run}: damaged, plan.json is not what was written, and a start from the beginning"
-        " needs it; put it back from a copy, or start a new run in another folder"
+        == f"{run}: damaged, plan.json has changed since it was written, and a start from the"
+        " beginning needs it; put it back from a copy, or start a new run in another folder"
     )
 
 
@@ -120,7 +120,7 @@ def test_a_deleted_model_and_a_damaged_result_are_written_again_from_the_last_ch
     run = copy(begun, "whole", tmp_path)
     (run / "model.keras").unlink()
     result = resume(run)
-    again = "going on from the last checkpoint, which writes it again"
+    again = "resuming from the last checkpoint, which writes it again"
     assert result.warnings == (f"{run}: damaged, model.keras is missing; {again}",)
     assert_same_end(begun, run, result)
     (run / "result.json").write_text("{")
@@ -138,7 +138,7 @@ def test_a_trained_model_that_somebody_changed_is_not_overwritten(begun, tmp_pat
             call()
         assert (
             str(caught.value)
-            == f"{run}: damaged, model.keras is not what the run wrote; move it away, then"
+            == f"{run}: damaged, model.keras has changed since the run wrote it; move it away, then"
             f" graphprune resume {run} writes model.keras again from the last checkpoint"
         )
     assert (run / "model.keras").read_bytes() == b"mine"
@@ -161,8 +161,8 @@ def test_cut_metrics_are_told_before_training_goes_on(begun, tmp_path):
     result = resume(run, on_warning=told.append, on_checkpoint=lambda _: told.append("training"))
     assert told == [
         (
-            f"{run}/metrics.jsonl: cut or edited, its lines up to step 6 are not those that the run"
-            " wrote; training goes on and adds to what is there"
+            f"{run}/metrics.jsonl: truncated or edited, its lines up to step 6 are not those that"
+            " the run wrote; training continues and appends to them"
         ),
         "training",
     ]
@@ -335,4 +335,7 @@ def test_strip_and_verify_tell_a_changed_original_and_refuse_a_changed_model(beg
         ("verify", str(run), "--plan", str(run / "plan.json")),
     ):
         done = run_command(*arguments)
-        assert (done.code, "model.keras is not what the run wrote" in done.err) == (1, True)
+        assert (done.code, "model.keras has changed since the run wrote it" in done.err) == (
+            1,
+            True,
+        )

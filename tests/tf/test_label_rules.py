@@ -88,7 +88,7 @@ def test_masked_labels_may_be_anything():
             SPARSE,
             [0, 1, 2, 0, 3, 1],
             (
-                f"holds 3 at (4,), and output 'out0' has 3 classes; labels for {SPARSE} are"
+                f"holds 3 at (4,), but output 'out0' has 3 classes; labels for {SPARSE} are"
                 " integers from 0 to 2"
             ),
         ),
@@ -146,7 +146,7 @@ def batches(*y, weight=None, x=X):
 
 GOOD, BAD = np.array([0, 1, 2, 0, 1, 2]), np.array([0, 1, 2, 0, 7, 2])
 WHY = (
-    f"holds 7 at (4,), and output 'out0' has 3 classes; labels for {SPARSE} are integers from 0"
+    f"holds 7 at (4,), but output 'out0' has 3 classes; labels for {SPARSE} are integers from 0"
     " to 2"
 )
 STREAMS = {

@@ -129,9 +129,8 @@ def test_a_plan_by_magnitude_is_stale_for_other_weights(tmp_path):
     )
     assert done.code == 1
     assert (
-        done.err
-        == "error[plan/stale]: the plan was made from other weights of 'conv_2', and it depends on"
-        " them\n"
+        done.err == "error[plan/stale]: the plan depends on the weights of 'conv_2', and those"
+        " of this model differ\n"
         f"  --> {tmp_path / 'plan.json'}\n"
         "  help: make the plan again for this model: graphprune plan MODEL -r RULES -o"
         " PLAN.json\n"

@@ -348,7 +348,9 @@ def test_a_damaged_newest_checkpoint_is_passed_over_and_replaced(whole, run):
     (folder / "model.keras").write_bytes(content)
     told = []
     result = resume(run, on_warning=told.append, on_checkpoint=told.append)
-    warning = f"{folder}: damaged, model.keras is not what was written; going on from step 3"
+    warning = (
+        f"{folder}: damaged, model.keras has changed since it was written; resuming from step 3"
+    )
     assert (result.warnings, told) == ((warning,), [warning, run / "checkpoints" / "step-00000003"])
     assert result.resumed_from.name == "step-00000003"
     assert_same_bits(whole.model, result.model)
@@ -363,7 +365,7 @@ def test_a_run_with_no_whole_checkpoint_cannot_be_resumed(run):
         resume(run)
     assert (
         str(caught.value) == f"{run}/checkpoints/step-00000000: damaged, state.npz is missing\n"
-        f"{run}: no checkpoint is whole; put one back from a copy, or move {run}/checkpoints"
+        f"{run}: no checkpoint is intact; restore one from a backup, or move {run}/checkpoints"
         f" away: then graphprune resume {run} starts from the beginning"
     )
 
@@ -387,7 +389,7 @@ def test_a_folder_with_a_run_or_other_files_is_not_trained_into(setting, whole, 
         train(setting.model, None, setting.data, taken, **setting.options)
     assert (
         str(caught.value)
-        == f"{taken}: holds a run already; go on with it by graphprune resume {taken}, or pass"
+        == f"{taken}: already holds a run; resume it with graphprune resume {taken}, or pass"
         " --force to start over"
     )
     (tmp_path / "notes.txt").write_text("mine")
@@ -428,7 +430,7 @@ def test_a_run_json_that_says_something_else_is_refused(run):
         resume(run)
     assert (
         str(caught.value)
-        == f"{run}: damaged, run.json is not JSON; put the file back from a copy, or start a new"
+        == f"{run}: damaged, run.json is not JSON; restore the file from a backup, or start a new"
         " run in another folder"
     )
 

@@ -34,7 +34,7 @@ Side = Annotated[
             "end": "from: outputs",
             "top": "from: outputs",
         },
-        "inputs asks of every way from the model's inputs, outputs of every way to its outputs",
+        "inputs checks every path from the model's inputs, outputs every path to its outputs",
     ),
 ]
 Severity = Annotated[
@@ -47,7 +47,7 @@ Severity = Annotated[
             "info": "severity: warn",
             "note": "severity: warn",
         },
-        "error stops the plan, warn only tells",
+        "error stops the plan, warn only reports",
     ),
 ]
 
@@ -83,7 +83,7 @@ class CheckShape(Shape):
 
     meant: ClassVar[Mapping[str, str]] = {"name": "id", "level": "severity", "all": "every"}
     missing: ClassVar[Mapping[str, str]] = {
-        "id": "add one, such as 'id: has-dense'; plans tell by it which checks held"
+        "id": "add one, such as 'id: has-dense'; plans list checks by id"
     }
 
     id: Identifier = required("The check's name, unique over all files.", "has-dense")
@@ -188,7 +188,7 @@ class _CheckBuilder:
         if found is not None:
             self._notes.fault(
                 "match/contradiction",
-                f"{self._subject}{path[-1]} can hold for no layer: {found.reason}",
+                f"{self._subject}{path[-1]} cannot hold for any layer: {found.reason}",
                 path,
                 found.help,
             )

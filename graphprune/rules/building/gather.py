@@ -58,7 +58,7 @@ def tell_of_unknown(id: str, overrides: Overrides, known: frozenset[str]) -> Non
             help = partial(_known_help, other, id, known)
             overrides.notes.fault(
                 "override/unknown",
-                f"{overrides.notes.name('rule', id)}: overrides names no rule, got {other!r}",
+                f"{overrides.notes.name('rule', id)}: overrides must name a rule, got {other!r}",
                 (*overrides.path, index),
                 help,
             )
@@ -67,7 +67,7 @@ def tell_of_unknown(id: str, overrides: Overrides, known: frozenset[str]) -> Non
 def _known_help(name: str, id: str, known: frozenset[str]) -> str:
     others = known - {id}
     return closest(name, others) or (
-        f"there are {', '.join(sorted(others))}" if others else "there is no other rule; delete it"
+        f"available: {', '.join(sorted(others))}" if others else "there is no other rule; delete it"
     )
 
 

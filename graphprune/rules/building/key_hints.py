@@ -69,7 +69,7 @@ def unknown_help(shape: type[Shape], key: str, owner: str, value: Any) -> str:
 
     Example:
         >>> unknown_help(CountShape, "type", "count", "Dense")
-        "it belongs inside 'of', such as 'of: {type: Dense}'; known here: of, is"
+        "it belongs inside 'of', such as 'of: {type: Dense}'; known keys: of, is"
     """
     keys = keys_of(shape)
     hint = (
@@ -79,7 +79,7 @@ def unknown_help(shape: type[Shape], key: str, owner: str, value: Any) -> str:
         or _inside(shape, key)
         or _ELSEWHERE.get(key, "")
     )
-    return "; ".join(filter(None, (hint, f"known here: {', '.join(keys)}")))
+    return "; ".join(filter(None, (hint, f"known keys: {', '.join(keys)}")))
 
 
 def value_help(shape: type[Shape], key: str, value: Any, form: Form, label: str) -> str | None:

@@ -25,7 +25,7 @@ PoolName = Annotated[
     *choice(
         POOLS,
         {"avg": "pool: mean", "average": "pool: mean", "maximum": "pool: max"},
-        "a block goes by the mean of its magnitudes, or by the largest",
+        "a block is scored by the mean of its magnitudes, or by the largest",
     ),
 ]
 
@@ -59,8 +59,8 @@ class KeepOfShape(PatternShape):
     fixes_sparsity: ClassVar[bool] = True
     called: ClassVar[tuple[str, ...]] = ("n:m",)
     missing: ClassVar[Mapping[str, str]] = {
-        "keep": "write how many stay of each group: {keep: 2, of: 4, along: in}",
-        "of": "write how long a group is: {keep: 2, of: 4, along: in}",
+        "keep": "write how many weights each group keeps: {keep: 2, of: 4, along: in}",
+        "of": "write how many weights a group has: {keep: 2, of: 4, along: in}",
         "along": "name the axis that groups run along: {keep: 2, of: 4, along: in}",
     }
 
@@ -142,10 +142,7 @@ def _named_pattern(value: str) -> str:
 
 
 def _ratio_help(first: int, second: int) -> str:
-    text = (
-        "half of the pruning tools read N as kept, the other half as pruned; for 1:4 that is 75%"
-        " or 25%"
-    )
+    text = "some pruning tools read N as kept, others as pruned; for 1:4 that is 75% or 25%"
     kept = dict.fromkeys(count for count in (first, second - first) if 1 <= count < second)
     forms = [
         f"{{keep: {count}, of: {second}, along: in}} ({second - count}"

@@ -192,7 +192,7 @@ class Inheritance:
         if like.value not in self.actions:
             like.fault(
                 "rule/unknown",
-                f"like names no rule, got {like.value!r}",
+                f"like must name a rule, got {like.value!r}",
                 lambda: closest(like.value, self.actions) or self._others(id),
             )
             return False
@@ -210,7 +210,7 @@ class Inheritance:
             other for other, fields in self.actions.items() if fields is not None and other != id
         ]
         return (
-            f"there are {', '.join(sorted(pruning))}"
+            f"available: {', '.join(sorted(pruning))}"
             if pruning
             else "no other rule prunes; write the fields out"
         )

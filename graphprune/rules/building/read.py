@@ -199,7 +199,7 @@ def parse_matcher(text: str, place: str) -> Matcher:
             *faults,
             Diagnostic(
                 "match/contradiction",
-                f"match can hold for no layer: {found.reason}",
+                f"match cannot hold for any layer: {found.reason}",
                 document.value((MATCH,)),
                 found.help,
             ),

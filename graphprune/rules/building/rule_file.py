@@ -146,7 +146,7 @@ def build_rule(
     if found is not None:
         notes.fault(
             "match/contradiction",
-            f"{subject}match can hold for no layer: {found.reason}",
+            f"{subject}match cannot hold for any layer: {found.reason}",
             (*path, "match"),
             found.help,
         )

@@ -44,7 +44,7 @@ def build_selectors(defined: Defined, faults: list[Diagnostic]) -> dict[str, Use
             if found is not None:
                 notes.fault(
                     "match/contradiction",
-                    f"selector {name!r}: it can hold for no layer: {found.reason}",
+                    f"selector {name!r}: it cannot hold for any layer: {found.reason}",
                     (SECTION, name),
                     found.help,
                 )
@@ -128,7 +128,7 @@ def _cycle(cycle: Sequence[str], defined: Defined) -> Diagnostic:
     message = (
         f"selector {first!r} uses itself"
         if len(cycle) == 1
-        else f"selectors use one another in a circle: {' > '.join(names)}"
+        else f"selectors refer to one another in a cycle: {' > '.join(names)}"
     )
     return Diagnostic(
         "selector/cycle",

@@ -133,7 +133,7 @@ def _named_schedule(documents: Sequence[Document], id: str, name: str) -> _Value
         found = _section(document, "schedules").get(name)
         if isinstance(found, dict):
             return _Value(document, ("schedules", name), found)
-    message = f"rule {id!r} takes its schedule from {name!r}, which is no schedule that is defined"
+    message = f"rule {id!r} takes its schedule from {name!r}, which is not defined"
     raise _Misdirected(
         "schedule/unknown",
         message,
@@ -195,7 +195,7 @@ def _find_rule(documents: Sequence[Document], id: str) -> tuple[int, int, Mappin
     raise _Misdirected(
         "rule/unknown",
         f"no rule has the id {id!r}",
-        closest(id, known) or f"there are {', '.join(sorted(known))}",
+        closest(id, known) or f"available: {', '.join(sorted(known))}",
     )
 
 
@@ -213,7 +213,7 @@ def _find_named(documents: Sequence[Document], section: str, rest: str) -> tuple
         known += names
     name = rest.rpartition(".")[0]
     help = closest(name, known) or (
-        f"there are {', '.join(sorted(known))}" if known else f"the files define no {section}"
+        f"available: {', '.join(sorted(known))}" if known else f"the files define no {section}"
     )
     raise _Misdirected(f"{kind}/unknown", f"no {kind} is named {name!r}", help)
 
@@ -302,7 +302,7 @@ def select_rules(
             "rule/unknown",
             f"no rule has the id {id!r}",
             Where(f"{option} {id}"),
-            closest(id, known) or f"there are {', '.join(sorted(known))}",
+            closest(id, known) or f"available: {', '.join(sorted(known))}",
         )
         for option, ids in (("--only", switches.only), ("--off", switches.off))
         for id in ids

@@ -325,7 +325,7 @@ class ConfigIs(Matcher):
 
 def _key_help(configs: Iterable[Mapping[str, Any]], key: str) -> str:
     known = sorted({known for config in configs for known in _dotted_keys(config)})
-    return closest(key, known) or f"known here: {', '.join(key for key in known if '.' not in key)}"
+    return closest(key, known) or f"known keys: {', '.join(key for key in known if '.' not in key)}"
 
 
 def _asks_existence(test: ConfigTest) -> bool:

@@ -109,7 +109,7 @@ class Place:
         if test.is_empty():
             self.fault(
                 "match/contradiction",
-                f"{self.path[-1]} can hold for no number: {test}",
+                f"{self.path[-1]} cannot hold for any number: {test}",
                 "change one of the bounds",
             )
         return test

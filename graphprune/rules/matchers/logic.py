@@ -229,7 +229,7 @@ def _use(name: str, place: Place) -> Matcher:
 
 def _known(name: str, selectors: Mapping[str, Matcher]) -> str:
     if not selectors:
-        return "there are none; add a section 'selectors'"
+        return "none is defined; add a section 'selectors'"
     return closest(name, selectors) or f"defined: {', '.join(sorted(selectors))}"
 
 

@@ -177,7 +177,7 @@ def _custom_help(layer: Layer) -> str:
         return ""
     more = f"; its weights with axes are {', '.join(map(repr, names))}" if len(names) > 1 else ""
     return (
-        f"its class is not one of Keras; say what can be pruned: layers: {{{layer.type}:"
+        f"its class is not a Keras class; declare its prunable weights: layers: {{{layer.type}:"
         f" {{prunable: {{{names[0]!r}: [in, out]}}}}}}{more}"
     )
 

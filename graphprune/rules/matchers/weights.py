@@ -114,13 +114,13 @@ class HasWeight(Matcher):
         for name in self.names or ():
             if known and not means_any(name, known):
                 message = f"no layer of the model has a prunable weight {name!r}"
-                there = f"there are {', '.join(map(repr, sorted(known)))}"
+                there = f"available: {', '.join(map(repr, sorted(known)))}"
                 help = (closest(name, known) or there) if matches.spend_search() else None
                 yield Diagnostic("layer/not-prunable", message, where, help)
         if self.sparsity is not None and matches.zeros is None:
             message = (
-                "'weight: {sparsity: ...}' needs measured zeros, and here only the model's graph is"
-                " known"
+                "'weight: {sparsity: ...}' needs measured zeros, but only the model's graph is"
+                " available"
             )
             help = "give the saved model itself (.keras, .h5, SavedModel)"
             yield Diagnostic("weight/not-measured", message, where, help)

@@ -67,7 +67,7 @@ def conflict(
 def same_settings(winner: Rule, other: Rule, addresses: Sequence[str]) -> Diagnostic:
     """Return the note for two rules that ask for the same."""
     message = (
-        f"rules {winner.id!r} and {other.id!r} say the same of {list_layers(addresses)};"
+        f"rules {winner.id!r} and {other.id!r} have the same settings for {list_layers(addresses)};"
         f" {winner.id!r} is recorded"
     )
     return Diagnostic("rule/same-settings", message, other.where, severity="note")

@@ -152,7 +152,7 @@ def explain_rule(
     """
     by_id = {rule.id: rule for rule in rules.rules}
     if rule_id not in by_id:
-        help = closest(rule_id, by_id) or f"there are {', '.join(by_id)}"
+        help = closest(rule_id, by_id) or f"available: {', '.join(by_id)}"
         raise RuleError(
             (
                 Diagnostic(

@@ -107,7 +107,9 @@ def explain_miscount(matches: Matches, rule: Rule, addresses: Sequence[str]) -> 
         return f"it matches {quoted(addresses, LISTED)}; narrow the match, or write {pin}"
     by_name = find_like_named(matches, rule.matcher, addresses)
     if by_name:
-        return f"nearest misses by name: {quoted(by_name, LISTED)}; mend the match, or write {pin}"
+        return (
+            f"nearest misses by name: {quoted(by_name, LISTED)}; correct the match, or write {pin}"
+        )
     return f"{explain_misses(matches, rule.matcher)}; widen the match, or write {pin}"
 
 

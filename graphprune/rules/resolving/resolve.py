@@ -250,7 +250,7 @@ def _weight_faults(
             "layer/not-prunable",
             message,
             rule.where,
-            closest(name, there) or f"theirs are {', '.join(map(repr, there))}",
+            closest(name, there) or f"available: {', '.join(map(repr, there))}",
         )
     without = [
         address

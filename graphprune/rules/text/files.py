@@ -77,12 +77,12 @@ def find_shipped_rules(name: str) -> ShippedRules:
     known = {shipped.name: shipped for shipped in list_shipped_rules()}
     if name in known:
         return known[name]
-    help = closest(name, known) or f"there are {', '.join(known)}"
+    help = closest(name, known) or f"available: {', '.join(known)}"
     raise RuleError(
         (
             Diagnostic(
                 "file/unreadable",
-                f"no rule file that ships is named {name!r}",
+                f"no built-in rule file is named {name!r}",
                 Where(f"{PREFIX}{name}"),
                 help,
             ),

@@ -44,7 +44,7 @@ def parse_share(value: Any) -> float:
         if percent is None and 2 <= share < 100:
             help = f"did you mean {value:g}%?"
         elif share == 1:
-            help = "all weights zero is no pruning; 99% is a share"
+            help = "100% leaves no weights; write for example 99%"
         raise Fault("value/range", bounds, help)
     return float(share)
 

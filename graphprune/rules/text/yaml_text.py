@@ -159,10 +159,10 @@ class _Conversion:
             elif key.tag == f"{_TAG}merge":
                 self.fault(
                     "key/unknown",
-                    "merge keys '<<' are not part of rule files",
+                    "merge keys '<<' are not supported in rule files",
                     key,
                     "write shared fields under 'defaults', and shared matchers under 'selectors',"
-                    " to name them with 'use'",
+                    " and refer to them with 'use'",
                 )
                 parts = value.value if isinstance(value, SequenceNode) else [value]
                 merged += [
@@ -229,7 +229,7 @@ class _Conversion:
     def tag_fault(self, node: Node) -> None:
         self.fault(
             "yaml/syntax",
-            f"tags such as {node.tag} are not part of rule files",
+            f"tags such as {node.tag} are not supported in rule files",
             node,
             "write the plain value",
         )
