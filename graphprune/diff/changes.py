@@ -34,13 +34,13 @@ class ConfigChange:
 
 @dataclass(frozen=True, slots=True)
 class PruningState:
-    """How far the wrapper around a layer is.
+    """The progress of the wrapper around a layer.
 
     Attributes:
-        rule: The rule that asked for it; empty when nobody wrote that down.
+        rule: The rule that asked for it; empty if not recorded.
         pruning: What the wrapper was told to do; None for a wrapper that graphprune did not write.
         step: Optimizer updates so far; None where weights were not read.
-        finished: Whether the schedule has come to its end; None where nobody can know.
+        finished: Whether the schedule is finished; None if unknown.
     """
 
     rule: str
@@ -119,7 +119,7 @@ class TensorDiff:
 
     @property
     def is_mask_changed(self) -> bool:
-        """Whether both sides have a mask, and not the same."""
+        """Whether both sides have a mask, and the masks differ."""
         return self.mask is not None and bool(self.mask.dropped or self.mask.regrown)
 
     @property
@@ -138,11 +138,11 @@ class LayerDiff:
 
     Attributes:
         address: On the right side; of a removed layer, on the left.
-        previous_address: The left side's, where it is another.
-        paired_by: What shows that the two are one layer; None for an added or removed layer.
+        previous_address: The left side's, if it differs.
+        paired_by: The evidence that the two are the same layer; None for an added or removed layer.
         type: Registered class name.
-        status: What happened to it, in the order of `STATUSES`; empty when neither structure nor
-            wrapper came or went.
+        status: What happened to it, in the order of `STATUSES`; empty if none of these
+            happened.
         config: Changed settings, of the layer and of its wrapper.
         before, after: Its wrapper, if it has one.
         tensors: Its weights in storage order; those of the left side alone come last.
@@ -174,7 +174,7 @@ class LayerDiff:
 
     @property
     def is_structure_changed(self) -> bool:
-        """Whether the layer itself differs, its wrapper looked through."""
+        """Whether the layer itself differs, ignoring its wrapper."""
         return "renamed" in self.status or self.is_content_changed
 
     @property
@@ -202,15 +202,15 @@ class LayerDiff:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """One use of a tensor: which call of which layer hands it to which input of which call.
+    """One use of a tensor: the call that makes it, and the call and input that use it.
 
     `source` is None for an input of the model and `target` None for an output. Inputs and outputs
     of a nested model have its address there instead.
 
     Attributes:
-        source, source_call, source_tensor: Who makes the tensor, in which call (from 0), and which
-            of that call's tensors it is.
-        target, target_call: Who takes it, in which call.
+        source, source_call, source_tensor: The layer that makes the tensor, in which call (from 0),
+            and which of that call's tensors it is.
+        target, target_call: The layer that takes it, in which call.
         argument: Where the call takes it (`0`, `query`); `input` and `output 0` at the ends of a
             model.
     """
@@ -245,7 +245,7 @@ class GraphDiff(Shown):
         layers: Every layer: those of the right side in its order, then the removed ones in theirs.
         added, removed: Connections that only one side has, in the right side's names.
         weights_gzip: Bytes of all weights, left and right, after gzip; None where they are the
-            same, or nobody measured.
+            same, or were not measured.
         graphs: The models themselves, to draw them.
     """
 
@@ -260,7 +260,7 @@ class GraphDiff(Shown):
 
     @property
     def is_graph_equal(self) -> bool:
-        """Whether structure is the same, wrappers looked through."""
+        """Whether the structure is the same, ignoring wrappers."""
         return not (
             self.model
             or self.added
@@ -293,7 +293,7 @@ class GraphDiff(Shown):
 
     @property
     def sparsity_changed(self) -> int:
-        """How many tensors hold another share of zeros."""
+        """The number of tensors whose share of zeros differs."""
         return sum(tensor.is_sparsity_changed for layer in self.layers for tensor in layer.tensors)
 
     def count_statuses(self) -> dict[Status, int]:

@@ -36,10 +36,10 @@ def diff_graphs(
         left_weights: Its weights; without them nothing is measured on that side.
         right_weights: Its weights; each tensor is read once, and twice where its layer has no
             counterpart by address.
-        left_path: Where it comes from, for reports; its name unless given.
-        right_path: Where it comes from, for reports; its name unless given.
-        run: The length of the training run, to tell whether a schedule in epochs is at its end;
-            without it, it is where its layer holds its target.
+        left_path: Its path, for reports; default: its name.
+        right_path: Its path, for reports; default: its name.
+        run: The length of the training run, to tell whether a schedule in epochs is finished;
+            without it, a schedule counts as finished once its layer has reached its target.
         weights_gzip: Bytes of all weights after gzip, left and right (see `graphprune.diff.sizes`).
 
     Raises:
@@ -121,15 +121,14 @@ def _describe(graph: LayerGraph, path: str, zeros: Sequence[int | None]) -> Side
 def diff_models(
     left: ModelFile, right: ModelFile, *, run: Run | None = None, measure_gzip: bool = True
 ) -> GraphDiff:
-    """Return everything that differs between two models, weights included where they are there.
+    """Return everything that differs between two models, including weights if available.
 
     Args:
         left: The model before.
         right: The model after.
-        run: The length of the training run, where it is known (see `diff_graphs`).
+        run: The length of the training run, if known (see `diff_graphs`).
         measure_gzip: Also gzip all weights of both sides, which reads them once more and takes
-            about a second for 20 MB, on one core a side. Where all weights are the same there is
-            nothing to tell, and they are not.
+            about a second for 20 MB, on one core per side. Skipped if all weights are the same.
 
     Raises:
         ArchiveError: the weights of one side are damaged.

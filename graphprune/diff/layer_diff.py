@@ -39,7 +39,7 @@ def compare_layers(
         right: The layer after.
         names: As in `plain_config`.
         is_model: Whether both are models.
-        get_rank: Asked where one side counts an axis from the end.
+        get_rank: Called if one side counts an axis from the end.
     """
     if _is_written_alike(left, right):
         return
@@ -123,7 +123,7 @@ def _is_same(before: Any, after: Any) -> bool:
 
 
 class LayerComparison:
-    """Compares layers by what can be read of each side."""
+    """Compares layers, with the weights of each side that can be read."""
 
     def __init__(
         self,
@@ -141,7 +141,7 @@ class LayerComparison:
         )
 
     def compare(self, left: Layer | None, right: Layer | None, pair: Pair | None) -> LayerDiff:
-        """Return what differs between two layers, or what there is of the only one."""
+        """Return what differs between two layers; one may be None for an added or removed layer."""
         shown = right or left
         assert shown is not None
         tensors = tuple(compare_tensors(left, right, self._left_weights, self._right_weights))

@@ -1,4 +1,4 @@
-"""Which layer of one model is which layer of another."""
+"""Match the layers of two models."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from graphprune.graph.layer_graph import LayerGraph
 _Member = TypeVar("_Member")
 
 ROUNDS = 3
-"""How far around a layer its neighbourhood counts where the two models are not alike as a whole."""
+"""The radius of a layer's neighbourhood if the two models do not have the same structure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One layer by its addresses on both sides, and what shows that it is one."""
+    """The addresses of one layer on both sides, and the evidence that it is the same layer."""
 
     left: str
     right: str

@@ -1,4 +1,4 @@
-"""How many bytes a model takes, as it is and after gzip."""
+"""The size of a model in bytes, as it is and after gzip."""
 
 from __future__ import annotations
 

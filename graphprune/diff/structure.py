@@ -1,4 +1,4 @@
-"""Layers in their places: hashes that do not depend on names, and connections.
+"""The structure of a model: connections, and hashes of layers that do not depend on names.
 
 Everything here is linear in layers and connections.
 """
@@ -148,7 +148,7 @@ def _hash(*parts: str) -> str:
 
 
 def count_connections(graph: LayerGraph) -> int:
-    """Return how many tensors layers hand to each other, each use for itself."""
+    """Return the number of connections: each use of a tensor counts."""
     return sum(
         len(uses)
         for frame in graph.frames.values()

@@ -218,7 +218,7 @@ class RunRecorder(ABC):
         if math.isnan(loss) or (math.isinf(loss) and not self.scales_loss):
             raise TrainingError(
                 f"the loss became {loss:g} by step {self.step}; lower the"
-                " learning rate or look at the loss and the data; the checkpoints before are whole",
+                " learning rate or look at the loss and the data; earlier checkpoints are intact",
                 place=self._folder.path,
             )
 

@@ -1,4 +1,4 @@
-"""Share budgets out over tensors, and report those that cannot be met."""
+"""Distribute budgets over tensors, and report budgets that cannot be met."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class Allocated:
     Attributes:
         shares: The share of zeros of each tensor of a budget, by (address, tensor name); 0 leaves
             it dense.
-        budgets: What each budget comes to, by name.
-        weight_hashes: (address, sha256) of the layers whose weights were looked at, in graph order.
+        budgets: The result of each budget, by name.
+        weight_hashes: (address, sha256) of the layers whose weights were read, in graph order.
         faults: What cannot be met.
     """
 
@@ -62,7 +62,7 @@ class _Part:
         return self.layer.address, self.tensor.name
 
     def zeros_at(self, share: float) -> int:
-        """Return the zeros that a share comes to in the layer's pattern."""
+        """Return the number of zeros for a share in the layer's pattern."""
         return target_zeros(
             self.fitted.action.pattern,
             self.tensor.shape,
@@ -77,7 +77,7 @@ def allocate_budgets(
 ) -> Allocated:
     """Return the share of each tensor of each budget.
 
-    A budget over `prunable` counts the zeros of all other rules, so it is shared out last.
+    A budget over `prunable` counts the zeros of all other rules, so it is allocated last.
 
     Args:
         graph: The model.
@@ -158,7 +158,7 @@ def hash_weights(address: str, names: Iterable[str], read_weight: ReadWeight) ->
 
 @dataclass(frozen=True, slots=True)
 class _Weights:
-    """The tensors of a budget, read anew on each walk, so that one is in memory at a time."""
+    """The tensors of a budget, read again in each iteration; one is in memory at a time."""
 
     keys: tuple[TensorKey, ...]
     read_weight: ReadWeight
@@ -252,8 +252,8 @@ def _stored_shares(
 ) -> dict[TensorKey, float] | None:
     """Return the shares in the model's wrappers if this budget set them and they still meet it.
 
-    Magnitudes change while a model is trained, so sharing out again would move the targets of a
-    model that only did what it was told.
+    Magnitudes change during training, so allocating again would move the targets of a model that
+    followed its plan.
     """
     shares: dict[TensorKey, float] = {}
     for part in parts:

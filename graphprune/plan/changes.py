@@ -1,4 +1,4 @@
-"""A plan as a value: what would change in a model, and the figures that it comes to."""
+"""A plan as a value: what would change in a model, with the resulting figures."""
 
 from __future__ import annotations
 
@@ -136,9 +136,9 @@ class Drift:
 
     Attributes:
         address, tensor, rule: Which tensor, and the id of the rule that had it wrapped.
-        target: The share of zeros asked for at `step`; None where only the mask is looked at.
+        target: The share of zeros asked for at `step`; None if only the mask is checked.
         step: The step that the wrapper has reached.
-        measured: The share of zeros in the file; None where only the mask is looked at.
+        measured: The share of zeros in the file; None if only the mask is checked.
         under_mask: Non-zero weights where the mask says zero.
     """
 
@@ -166,16 +166,16 @@ class DenseTensor:
 
 @dataclass(frozen=True, slots=True)
 class BudgetChange:
-    """What a budget comes to.
+    """The result of a budget.
 
     Attributes:
         name: What the rule file calls it.
         allocate, over, sparsity, minimum, maximum: As the rule file defines it.
-        weights: How many weights the share is taken of.
+        weights: How many weights the share refers to.
         zeros: How many of them are zero when the plan is finished.
         scale: `eps` of ERK, the share that stays of `uniform`, the threshold of `magnitude`; None
             where bounds, or the wrapped model, fix all shares.
-        dense: The tensors that stay whole, in graph order.
+        dense: The tensors that stay dense, in graph order.
     """
 
     name: str
@@ -201,19 +201,19 @@ class Plan(Shown):
         rules: (path, sha256) of each rule file.
         rule_count: How many rules the files hold; None in a plan read from JSON.
         variables: Values of the rule files' variables.
-        changes: One a candidate layer, in the graph's order.
+        changes: One per candidate layer, in the graph's order.
         diagnostics: Warnings and notes.
-        drift: Where a wrapped model is not what an earlier plan made of it.
+        drift: Where a wrapped model deviates from the plan that wrapped it.
         hidden: The layers without prunable weights, in the graph's order; empty in a plan read from
             JSON.
         switches: What the command line changed in the rule files.
-        budgets: What each budget comes to, by name.
+        budgets: The result of each budget, by name.
         weight_hashes: (address, sha256) of the layers whose weights the plan depends on, in graph
             order.
         checks: (id, `pass` or `warn`) of each check in `require`; a check that fails stops the
             plan.
         depends_on_weights: Whether the values of the weights decided which layers the rules match,
-            or how a budget is shared out.
+            or how a budget is allocated.
         graph: The model that it was made for; None in a plan read from JSON, which knows only its
             hash.
     """
@@ -262,7 +262,7 @@ COUNTED = ("wrap", "retarget", "rewrap", "unwrap", "keep", "unclaimed", "noop")
 
 
 def kind_of(change: LayerChange) -> str:
-    """Return the one word for what happens to a layer: its action, or `rewrap`."""
+    """Return what happens to a layer in one word: its action, or `rewrap`."""
     return change.actions[0] if len(change.actions) == 1 else "rewrap"
 
 
@@ -275,7 +275,7 @@ class PlanSummary:
         zeros_after: Zeros in the claimed tensors when the plan is finished.
         claimed: Weights in tensors that the plan prunes, and in those that a budget counts but
             leaves dense.
-        prunable, parameters: With `claimed`, what the shares are taken of.
+        prunable, parameters: With `claimed`, the totals that the shares refer to.
     """
 
     counts: tuple[tuple[str, int], ...]

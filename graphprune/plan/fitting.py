@@ -39,7 +39,7 @@ class Fitted:
 def fit_claims(
     graph: LayerGraph, claims: Iterable[Claim]
 ) -> tuple[dict[str, Fitted], list[Diagnostic]]:
-    """Return what is pruned of each claimed layer, by address, and errors for patterns' misfits.
+    """Return what each claimed layer prunes, by address, and errors for patterns that do not fit.
 
     There is one error for each tensor, or one for many tensors.
     """

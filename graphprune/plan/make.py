@@ -50,13 +50,13 @@ def make_plan(
     """Return what `rules` would change in a model.
 
     Args:
-        graph: The path of a saved model, or what `open_model_file` returned for it, of which
-            everything that the file tells is read; or a layer graph, of which it is not known how
-            sparse the weights are, and budgets by magnitude cannot be shared out.
+        graph: The path of a saved model, or what `open_model_file` returned for it: everything in
+            the file is used. Or a layer graph: the sparsity of its weights is unknown, and budgets
+            by magnitude cannot be allocated.
         rules: What to do with it: a rule set, a rule file, `builtin:NAME`, what a rule file holds
             as a dict, or a list of these.
-        steps_per_epoch: Optimizer steps in an epoch of the training run, where it is known.
-        epochs: Epochs of the training run, where they are known.
+        steps_per_epoch: Optimizer steps in an epoch of the training run, if known.
+        epochs: Epochs of the training run, if known.
         allow_missed: Only warn of targets that a run of this length cannot reach.
 
     Raises:
@@ -91,14 +91,14 @@ def plan_graph(
     Args:
         graph: The model.
         rules: What to do with it.
-        run: The length of the training run, where it is known.
+        run: The length of the training run, if known.
         zeros: Measured zeros by (address, tensor name); without them the plan does not say how
             sparse tensors are now.
-        path: Where the model lies, as the user wrote it.
+        path: The path of the model, as the user wrote it.
         steps: The step of each wrapper by address, to find drift of a wrapped model.
         mask_faults: Non-zero weights under the mask by (address, tensor name), to find drift of a
             wrapped model.
-        read_weight: Returns a tensor by address and name; budgets that are shared out by magnitude
+        read_weight: Returns a tensor by address and name; budgets that are allocated by magnitude
             need it.
         allow_missed: Only warn of targets that a run of this length cannot reach.
 
@@ -137,7 +137,7 @@ def plan_graph(
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model loaded with the classes of its custom layers, which say themselves what to prune.
+    """A model loaded with the classes of its custom layers, which declare their prunable weights.
 
     Attributes:
         graph: Its layers.
@@ -160,8 +160,8 @@ def plan_saved_model(
 ) -> Plan:
     """Return the plan for a saved model, using everything in its file.
 
-    If the model was loaded with its custom classes, `loaded` takes the place of the file's
-    layers and weights.
+    If the model was loaded with its custom classes, `loaded` replaces the layers and weights of
+    the file.
 
     Raises:
         RuleError: the rules do not fit the model.
@@ -182,7 +182,7 @@ def plan_saved_model(
 
 
 def _reader_of_stored(read_weight: ReadWeight, stored: Mapping[tuple[str, str], str]) -> ReadWeight:
-    """Return what reads weights under the names that a rule file gave them."""
+    """Return a reader of weights by the names that a rule file gave them."""
     return lambda address, name: read_weight(address, stored.get((address, name), name))
 
 
@@ -190,7 +190,7 @@ def _reader_of_stored(read_weight: ReadWeight, stored: Mapping[tuple[str, str], 
 class _Judged:
     """Outcome of applying the rules: changes, check results, budgets, diagnostics.
 
-    There are no changes where anything is an error.
+    There are no changes if any diagnostic is an error.
     """
 
     changes: tuple[LayerChange, ...]
@@ -213,7 +213,7 @@ def _judge(
     allocated = allocate_budgets(graph, fitted, read_weight) if is_decided else Allocated()
     changes: tuple[LayerChange, ...] = ()
     finished: tuple[CheckOutcome, ...] = ()
-    # otherwise what would be said of the finished plan is only a consequence
+    # otherwise diagnostics of the finished plan would only be consequences of these
     if is_decided and not allocated.faults:
         changes = _change_layers(graph, resolution.claims, fitted, allocated, zeros or {}, run)
         finished = check_finished(graph, resolution.sound_checks, changes, zeros)

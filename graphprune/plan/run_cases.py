@@ -1,4 +1,4 @@
-"""Run rule tests: what the rules made of each graph, compared with what the test file says.
+"""Run rule tests: the plan for each graph, compared with the test file.
 
 A snapshot holds what a plan decides, without paths, versions, hashes and lines, so that it changes
 only when the plan does.
@@ -74,14 +74,14 @@ class LayerOutcome:
 
 @dataclass(frozen=True, slots=True)
 class CaseResult:
-    """What came of one case.
+    """The result of one case.
 
     Attributes:
         case: The case.
-        layers: One outcome a listed layer, in the file's order.
+        layers: One outcome per listed layer, in the file's order.
         faults: What else is wrong: diagnostics that were not expected, and names in the test file
             that do not exist.
-        missing: Expected diagnostics that did not come.
+        missing: Expected diagnostics that were not reported.
         snapshot: The plan as it is kept; None where the case asks for none.
         snapshot_status: `same`, `new` (none is kept yet), `different`, or None.
         difference: Each value in which this plan differs from the one kept, with its path.
@@ -154,7 +154,7 @@ def _plan(graph: LayerGraph, rules: RuleSet) -> tuple[tuple[Diagnostic, ...], di
 
 
 def _wrong_names(case: Case, graph: LayerGraph, rules: RuleSet) -> Iterator[Diagnostic]:
-    """Yield a fault for each rule or layer that the case names and nobody knows."""
+    """Yield a fault for each rule or layer that the case names and that does not exist."""
     ids = [rule.id for rule in rules.rules]
     if case.rule is not None and case.rule.name not in ids:
         help = closest(case.rule.name, ids) or f"available: {', '.join(ids)}"

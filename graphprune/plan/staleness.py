@@ -23,8 +23,8 @@ def check_plan_fits(
 ) -> None:
     """Raise unless `plan` was made for the model of `graph`; `where` is the plan's file.
 
-    The same model that another Keras saved again, with settings that the first one left out, is no
-    other model. A live model (`is_live`) may have been loaded from the file that the plan was made
+    A model that another Keras saved again, with settings that the first one left out, counts as the
+    same model. A live model (`is_live`) may have been loaded from the file that the plan was made
     for, so connections, number of calls, and every layer that the plan names are compared instead
     of hashes. Custom layers need not be in the plan, as it may have been made without their
     classes.
@@ -55,7 +55,7 @@ def _is_same(graph: LayerGraph, plan: Plan) -> bool:
 
 
 def _hash_difference(plan: Plan) -> str:
-    """Return what is known where no layer with prunable weights differs."""
+    """Return what differs if all layers with prunable weights are the same."""
     if plan.architecture_sha256 is not None:
         return "layers without prunable weights, or connections, differ"
     return (
@@ -106,7 +106,7 @@ def check_layers_fit(graph: LayerGraph, plan: Plan, where: Where | None = None) 
 def check_weights_fit(
     graph: LayerGraph, plan: Plan, read_weight: ReadWeight, where: Where | None = None
 ) -> None:
-    """Raise where the plan depends on weights, and those of the model of `graph` are others.
+    """Raise if the plan depends on weights that differ in the model of `graph`.
 
     Raises:
         StalePlanError: the message names the layers whose weights differ.

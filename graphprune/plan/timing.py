@@ -56,7 +56,7 @@ def find_timing_fault(rule: Rule, run: Run, *, allow_missed: bool = False) -> Di
 
     It may end before it begins, or never reach its target.
 
-    The latter is a warning where `allow_missed`.
+    The latter is a warning with `allow_missed`.
     """
     if not isinstance(rule.action, Prune):
         return None
@@ -124,7 +124,7 @@ def _target_text(action: Prune) -> str:
     A budget gives each tensor its own target, which differs from the budget's.
     """
     if action.budget is not None and action.budget.threshold is not None:
-        return f"what '{action.budget.name}' zeroes is"
+        return f"the target of '{action.budget.name}' is"
     if action.budget is not None:
         return f"the targets that budget '{action.budget.name}' gives its tensors are"
     return f"its target of {percent(action.sparsity)} is"
@@ -134,8 +134,8 @@ def check_reached(plan: Plan, run: Run) -> None:
     """Refuse a run that is too short for the layers that the plan wraps.
 
     Raises:
-        RuleError: some schedule reaches its target only after the run; there is a diagnostic a
-            rule.
+        RuleError: some schedule reaches its target only after the run; there is one diagnostic
+            per rule.
     """
     found: dict[str, Diagnostic | None] = {}
     for change in plan.changes:

@@ -135,7 +135,7 @@ def verify_plan(
         graph: The model, wrapped or stripped.
         zeros: Its measured zeros by (address, tensor name).
         mask_faults: Non-zero weights under the masks of a wrapped model, by (address, tensor name).
-        model_path, plan_path: What reports call the two.
+        model_path, plan_path: The names of the two in reports.
 
     Raises:
         StalePlanError: the plan was made for a model with other layers.

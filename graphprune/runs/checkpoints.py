@@ -1,13 +1,13 @@
-"""Checkpoints of a training run: folders that are whole or not there at all.
+"""Checkpoints of a training run: each folder is complete, or does not exist.
 
     DIR/checkpoints/step-00000400/
         model.keras or model.h5     the wrapped model with its optimizer
         state.npz                   what model files do not hold: random generators, sums of
                                     metrics, states of stateful layers
-        state.json                  where the run stands, whose checkpoint this is, and the sha256
+        state.json                  the position of the run, the run's id, and the sha256
                                     of both files and of itself
 
-A checkpoint whose hashes do not fit is passed over, and the one before it is taken. Only folders
+A checkpoint whose hashes do not match is skipped, and the one before it is used. Only folders
 with exactly such a name and such files are checkpoints; everything else in `checkpoints` is
 ignored and kept.
 """
@@ -61,14 +61,14 @@ STATE, ARRAYS = "state.json", "state.npz"
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """Where a run stands, and what it must find unchanged to go on.
+    """The position of a run, and what must be unchanged to resume it.
 
     Attributes:
         step: Optimizer updates since the run began.
         epoch: The epoch of the next batch, from 0.
         batch: The place of the next batch in its epoch, from 0; at its end before validation.
         epochs, steps_per_epoch, batch_size, seed: The run's length and order. `batch_size` is None
-            where datasets of a function bring their own.
+            if the datasets of a function are batched already.
         schedule_units: The units in which schedules are written (`epoch`, `step`, `percent`).
         plan_sha256: Of the plan that the model was wrapped by; empty where it was wrapped before
             the run.
@@ -107,7 +107,7 @@ class _Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A checkpoint on disk that was verified."""
+    """A verified checkpoint on disk."""
 
     folder: Path
     state: RunState
@@ -122,14 +122,14 @@ def write_checkpoint(
     model_name: str,
     save_model: Callable[[Path], None],
 ) -> Path:
-    """Write a checkpoint under `root` and return its folder; the newest three stay.
+    """Write a checkpoint under `root` and return its folder; the newest three are kept.
 
-    It is written under a temporary name, flushed to disk and renamed, so that no crash leaves half
-    of one. Older ones go only when it is in place.
+    It is written under a temporary name, flushed to disk and renamed, so that a crash leaves no
+    partial checkpoint. Older ones are removed only once it is in place.
 
     Args:
         root: The run's folder of checkpoints.
-        state: Where the run stands.
+        state: The position of the run.
         arrays: What else a resume needs.
         model_name: `model.keras` or `model.h5`.
         save_model: Saves the model at a path.
@@ -153,11 +153,11 @@ def write_checkpoint(
 
 @contextmanager
 def resumable(root: Path, path: Path | None = None) -> Iterator[None]:
-    """Let a file of a run that cannot be written be reported with what is whole, and how to go on.
+    """Report a failed write to a run's file, with what is intact and how to resume.
 
     Args:
         root: The run's folder of checkpoints.
-        path: What is written; None for what an inner message names.
+        path: The file; None for the one that the inner message names.
 
     Raises:
         WriteError: the operating system refuses.
@@ -213,7 +213,7 @@ def find_folders(root: Path) -> list[Path]:
     """Return the folders of checkpoints under `root`, the newest first.
 
     Raises:
-        CheckpointError: something else has the name of a checkpoint, or `root` is no folder.
+        CheckpointError: something else has the name of a checkpoint, or `root` is not a folder.
     """
     if not os.path.lexists(root):
         return []
@@ -248,10 +248,10 @@ def _folders(root: Path) -> list[Path]:
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
-    """Return the checkpoint in `folder`, once every file is what was written.
+    """Return the checkpoint in `folder` after verifying the hash of every file.
 
     Raises:
-        CheckpointError: a file is missing or differs, or the checkpoint is of a newer graphprune.
+        CheckpointError: a file is missing or differs, or a newer graphprune wrote the checkpoint.
     """
     try:
         return _read(folder)
@@ -292,7 +292,7 @@ def _check_place(folder: Path, state: RunState) -> None:
 
 
 def _read_arrays(stream: BinaryIO) -> dict[str, np.ndarray]:
-    """Return the arrays of an `.npz`; none is unpickled, and none is larger than the file.
+    """Return the arrays of an `.npz`; nothing is unpickled, and no array is larger than the file.
 
     Raises:
         Damage: it is not such a file.

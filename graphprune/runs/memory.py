@@ -1,4 +1,4 @@
-"""How much memory this process can still take, by what Linux says."""
+"""The memory that this process can still allocate, as reported by Linux."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _GROUPS = Path("/sys/fs/cgroup")
 
 
 def available_memory() -> int | None:
-    """Return the bytes that can be allocated without swapping; None on a system that does not say.
+    """Return the bytes that can be allocated without swapping; None if unknown.
 
-    It is the least of what the machine has left (`MemAvailable`), what the control groups of the
-    process leave (a container's limit) and what `ulimit -v` leaves.
+    It is the minimum of the free memory of the machine (`MemAvailable`), of the control groups of
+    the process (a container's limit) and of `ulimit -v`.
     """
     return min([*_machine(), *_control_groups(), *_address_space()], default=None)
 
@@ -29,10 +29,10 @@ def _machine() -> Iterator[int]:
 
 
 def _control_groups() -> Iterator[int]:
-    """Yield what each control group of the process leaves, its parents included.
+    """Yield the free memory of each control group of the process, including its parents.
 
     Lines of /proc/self/cgroup are `number:controllers:path` (cgroups(7)); version 2 has no
-    controllers. In a container, the path may be one of the host's: the mounted root is looked at
+    controllers. In a container, the path may be one of the host's, so the mounted root is read
     too.
     """
     for line in _lines(_CGROUP):
@@ -51,7 +51,7 @@ def _control_groups() -> Iterator[int]:
 
 
 def _group(group: Path, limit: str, used: str) -> Iterator[int]:
-    """Yield what one group leaves; pages of files that it could drop count as free."""
+    """Yield the free memory of one group; file pages that it could drop count as free."""
     most, now = _lines(group / limit), _lines(group / used)
     if most and now and most[0].isdecimal():
         statistics = dict(
@@ -72,4 +72,4 @@ def _lines(path: Path) -> list[str]:
     try:
         return path.read_text(encoding="ascii").splitlines()
     except OSError:
-        return []  # this system has no such file, which is an answer
+        return []  # a system without the file has no such limit

@@ -1,4 +1,4 @@
-"""Make a run's folder, whole or not at all, and lock it.
+"""Create the folder of a run atomically, and lock it.
 
 One process at a time makes, trains or repairs the run in a folder.
 
@@ -49,7 +49,7 @@ def check_free(folder: Path, *, force: bool) -> str:
     """Refuse a folder that is not empty; with `force`, an earlier run there may be replaced.
 
     Returns:
-        What stands there: the hash of the run, or nothing where there is none. `new_run` refuses to
+        The hash of the run that is there, or "" if there is none. `new_run` refuses to
         replace anything else.
 
     Raises:
@@ -166,7 +166,7 @@ def _sibling(name: str) -> re.Pattern[str]:
 
 
 def _remove_sibling(path: Path) -> None:
-    # another process may remove it too; where it may not be removed, it does no harm
+    # another process may remove it too; if it cannot be removed, it does no harm
     with suppress(OSError, OutputError):
         if not (path / LOCK).is_file():
             if time.time() - path.stat().st_mtime > _UNLOCKED:
@@ -247,7 +247,7 @@ def _taken(folder: Path) -> CheckpointError:
 
 
 def is_replaced(folder: Path) -> bool:
-    """Return whether a whole new run waits in `folder` to be moved into place."""
+    """Return whether a complete new run in `folder` has still to be moved into place."""
     return is_folder(folder / STAGED) and (folder / STAGED / RUN).is_file()
 
 
@@ -309,7 +309,7 @@ def _acquire(folder: Path) -> int:
             ) from fault
         if _is_at(path, number):
             return number
-        os.close(number)  # somebody removed the folder meanwhile, and another is there now
+        os.close(number)  # the folder was removed and created again meanwhile
 
 
 def _open(path: Path) -> int:

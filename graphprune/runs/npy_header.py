@@ -1,6 +1,6 @@
 """The header of a `.npy` file, read within limits: type, shape and order of an array.
 
-The format is that of numpy.lib.format; kinds of arrays that no model is trained on are refused.
+The format is that of numpy.lib.format; arrays of types that no model can be trained on are refused.
 """
 
 from __future__ import annotations
@@ -135,5 +135,5 @@ def _advice(dtype: np.dtype[Any]) -> str:
 
 
 def clip(text: str) -> str:
-    """Return what a file says, cut to the length that a message has room for."""
+    """Return text from a file, shortened for a message."""
     return text if len(text) <= 80 else f"{text[:80]}..."

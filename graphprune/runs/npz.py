@@ -1,4 +1,4 @@
-"""Arrays of an `.npz` file, read within the memory that there is and without running anything.
+"""Arrays of an `.npz` file, read within the available memory and without running anything.
 
 An `.npz` is a zip whose members are `.npy` files (numpy.lib.format). Sizes are checked by the
 headers before anything is allocated: what a header declares is what the member holds, and what is
@@ -55,7 +55,7 @@ class FileState:
         return cls(path, now.st_ino, now.st_size, now.st_mtime_ns)
 
     def check(self) -> None:
-        """Refuse a file that was written to since.
+        """Refuse a file that was modified since.
 
         A file that was moved or replaced is still the one that is mapped.
 
@@ -76,7 +76,7 @@ class FileState:
 
 @dataclass(frozen=True, slots=True)
 class NpzFile:
-    """What was read of an `.npz`.
+    """The arrays of an `.npz`.
 
     Attributes:
         arrays: The arrays that were asked for and are there, by name.

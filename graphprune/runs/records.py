@@ -8,7 +8,7 @@ without a hash in `run.json` and `result.json`.
 The mark in `run.json` says that this user made the run on this machine. It is an HMAC of the file's
 content under a secret key of the user's (`$XDG_STATE_HOME/graphprune/run-key`, or
 `~/.local/state/graphprune/run-key`), which nobody else can read. A run that was unpacked or copied
-from another machine or user has no valid mark, whoever owns its files.
+from another machine or user has no valid mark, no matter who owns its files.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from graphprune.files import write_once, write_whole
 
 FORMAT = 2
 MAX_BYTES = 64 * 2**20
-"""Bytes of one JSON file; `result.json` has some 200 a pruned tensor."""
+"""Bytes of one JSON file; `result.json` has about 200 per pruned tensor."""
 
 _T = TypeVar("_T")
 Hash = Annotated[str, Expected("64 hexadecimal digits", pattern=r"^[0-9a-f]{64}$")]
@@ -68,7 +68,7 @@ class Damage(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A JSON file of a run whose version and hash fit.
+    """A JSON file of a run whose version and hash were verified.
 
     Attributes:
         name: The file's name.
@@ -112,15 +112,15 @@ def write_record(
 
 
 def read_record(path: Path, *, sealed_since: int = 1) -> Record:
-    """Return the JSON file at `path`, once its version and its hash fit.
+    """Return the JSON file at `path` after verifying its version and hash.
 
     Args:
         path: The file; links are not followed.
         sealed_since: The first format that has a hash in this file.
 
     Raises:
-        Damage: the file is missing, is no JSON, or is not what was written.
-        CheckpointError: a newer graphprune wrote it, or the file may not be read.
+        Damage: the file is missing, is not JSON, or has changed since it was written.
+        CheckpointError: a newer graphprune wrote it, or reading it is not permitted.
     """
     config = _read_object(path)
     version = config.get("format_version", 1)

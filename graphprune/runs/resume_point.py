@@ -1,7 +1,7 @@
-"""Where a run goes on: finished already, from which checkpoint, or from the beginning.
+"""Where a run resumes: finished already, from which checkpoint, or from the beginning.
 
-A start from the beginning needs the model that the run began with. Unless that was a live one, it
-is not in the run's folder, so it may have changed since, or be gone.
+A start from the beginning needs the model that the run began with. Unless that was a live model, it
+is not in the run's folder, so it may have changed since or be missing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def find_finished(folder: RunFolder, options: RunOptions, tell: Tell) -> RunResu
     Return None if it is not finished, or if its result must be written again.
 
     Raises:
-        CheckpointError: the trained model is not what the run wrote.
+        CheckpointError: the trained model has changed since the run wrote it.
     """
     again = "resuming from the last checkpoint, which writes it again"
     try:
@@ -43,10 +43,10 @@ def find_finished(folder: RunFolder, options: RunOptions, tell: Tell) -> RunResu
 
 
 def find_start(folder: RunFolder, options: RunOptions, tell: Tell) -> Checkpoint | None:
-    """Return the checkpoint to go on from; None for a start from the beginning.
+    """Return the checkpoint to resume from; None for a start from the beginning.
 
     Raises:
-        CheckpointError: no checkpoint is whole, one is of another run, or a start from the
+        CheckpointError: no checkpoint is intact, one is of another run, or a start from the
             beginning would replace a trained model.
     """
     checkpoint, faults = find_checkpoint(folder.checkpoints, options.run_id)

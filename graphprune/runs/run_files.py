@@ -58,12 +58,12 @@ def step_of(name: str) -> int | None:
 
 
 def is_folder(path: Path) -> bool:
-    """Return whether a folder stands at `path`, and no link to one."""
+    """Return whether `path` is a folder, and not a link to one."""
     return path.is_dir() and not path.is_symlink()
 
 
 def has_only_leftovers(folder: Path) -> bool:
-    """Return whether `folder` is empty but for the lock and what a killed process left."""
+    """Return whether `folder` is empty except for the lock and leftovers of a killed process."""
     return all(
         path.name in (LOCK, STAGED) or _TEMPORARY.fullmatch(path.name) for path in folder.iterdir()
     )
@@ -101,7 +101,7 @@ def clear_unfinished(steps: Path) -> None:
 def settle_aside(aside: Path) -> None:
     """Remove a checkpoint that was moved aside for a new one, except for a user's files in it.
 
-    If there is no new one, it goes back.
+    If there is no new one, it is moved back.
     """
     folder = aside.with_name(aside.name.removeprefix(".").removesuffix(".old"))
     if not os.path.lexists(folder):
@@ -151,7 +151,7 @@ def remove_run(folder: Path, options: RunOptions | None) -> None:
             rules, whose names it holds, stay too.
 
     Raises:
-        OutputError: a folder stands where the run has a file.
+        OutputError: a folder is in the place of a file of the run.
     """
     _remove_file(folder / RESULT)
     if options is not None:
@@ -178,7 +178,7 @@ def move_in(staged: Path, folder: Path) -> None:
     An interrupted move can be done again.
 
     Raises:
-        OutputError: a folder stands where the run has a file, or a file where it has a folder.
+        OutputError: a folder is in the place of a file of the run, or a file in that of a folder.
     """
     names = sorted(
         path.relative_to(staged).as_posix() for path in staged.rglob("*") if not path.is_dir()

@@ -6,14 +6,14 @@
     DIR/original.graph.json     the layer graph of the model that the run began with
     DIR/original.keras          that model, where it was a live one
     DIR/checkpoints/            see `graphprune.runs.checkpoints`
-    DIR/metrics.jsonl           one line an epoch
-    DIR/tensorboard/            events, where they were asked for
+    DIR/metrics.jsonl           one line per epoch
+    DIR/tensorboard/            events, if requested
     DIR/model.keras or .h5      the trained, wrapped model
     DIR/result.json             how the run ended; a run without it is not finished
     DIR/.lock                   held by the process that trains
 
-Files are written whole or not at all, and the folder appears with all that a start needs. What it
-holds is untrusted input: each file has its hash, and no link is followed out of the folder.
+Files and the folder itself are written atomically, with all that a start needs. Their content is
+untrusted input: each file has its hash, and no link is followed out of the folder.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class RunFolder:
 
     @property
     def is_replaced(self) -> bool:
-        """Whether another run takes the place of this one as soon as somebody holds the lock."""
+        """Whether another run replaces this one as soon as a process holds the lock."""
         return new_run.is_replaced(self.path)
 
     @property
@@ -95,7 +95,7 @@ class RunFolder:
 
     @property
     def metrics(self) -> Path:
-        """The file with one line an epoch."""
+        """The file with one line per epoch."""
         return self.path / METRICS
 
     @property
@@ -104,7 +104,7 @@ class RunFolder:
         return self.path / PLAN
 
     def check_is_run(self) -> None:
-        """Refuse what is no training run.
+        """Raise unless the folder is a training run.
 
         Raises:
             CheckpointError: there is no such folder, or it holds no run.
@@ -126,7 +126,7 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes out of this run meanwhile, and remove what a killed process left.
+        """Hold the lock of this run, and remove what a killed process left.
 
         Raises:
             CheckpointError: another process is training here, or the run's folders are links.
@@ -160,7 +160,7 @@ class RunFolder:
 
         Raises:
             OutputError: the folder is taken, or cannot be written.
-            CheckpointError: another process made a run there meanwhile, or is training there.
+            CheckpointError: another process created a run there, or is training there.
         """
         first = _first_files(plan, graph, rule_files)
         files = {name: sha256(content).hexdigest() for name, content in first.items()}
@@ -194,7 +194,7 @@ class RunFolder:
         """Return what the run was asked to do.
 
         Raises:
-            CheckpointError: the folder is no training run, or `run.json` is damaged.
+            CheckpointError: the folder is not a training run, or `run.json` is damaged.
         """
         return self.read_run()[0]
 
@@ -202,7 +202,7 @@ class RunFolder:
         """Return what the run was asked to do, and whether this user made the run on this machine.
 
         Raises:
-            CheckpointError: the folder is no training run, or `run.json` is damaged.
+            CheckpointError: the folder is not a training run, or `run.json` is damaged.
         """
         self.check_is_run()
         try:
@@ -212,14 +212,14 @@ class RunFolder:
             raise CheckpointError(f"damaged, {fault}; {_FROM_A_COPY}", place=self.path) from fault
 
     def write_result(self, result: Mapping[str, Any], run_id: str) -> None:
-        """Say that the run is finished, and how it ended."""
+        """Record that the run is finished, and its result."""
         write_record(
             self.path / RESULT,
             {**result, "model_sha256": hash_file(self.path / result["model"]), "run_id": run_id},
         )
 
     def read_result(self, options: RunOptions) -> RunResult | None:
-        """Return how the run ended, or None while it has not.
+        """Return the result of the run, or None if it is not finished.
 
         Raises:
             Damage: `result.json` is damaged, or of another run.
@@ -241,7 +241,7 @@ class RunFolder:
         """Return the trained model of a finished run, or None where it was deleted.
 
         Raises:
-            CheckpointError: the file is not what the run wrote.
+            CheckpointError: the file has changed since the run wrote it.
         """
         path = self.path / result.model
         try:
@@ -261,7 +261,7 @@ class RunFolder:
         return path
 
     def need_model(self) -> Path:
-        """Return the trained model of the run, once it is what the run wrote.
+        """Return the trained model of the run after verifying its hash.
 
         Raises:
             CheckpointError: the run is damaged, or not finished.
@@ -314,7 +314,7 @@ class RunFolder:
         """Remove the lines of epochs that ended after `step`, so that none is written twice.
 
         Args:
-            step: Where the run goes on.
+            step: Where the run resumes.
             mark: What the checkpoint there recorded; None in format 1.
 
         Returns:
@@ -357,7 +357,7 @@ class RunFolder:
         )
 
     def _check_places(self) -> None:
-        """Refuse links and folders in the way before hours of training end in an error."""
+        """Refuse links and folders in the way, before training rather than after it."""
         for name in (CHECKPOINTS, RULES):
             if (self.path / name).is_symlink():
                 raise CheckpointError(

@@ -26,11 +26,11 @@ MAX_EPOCHS = 1_000_000
 ORIGINAL = "original.keras"
 """The name, in a run's folder, of the model that the run began with, where that was a live one."""
 GIVEN = "data given in Python"
-"""How the description of data begins that was no file and no function."""
+"""The beginning of the description of data that is neither a file nor a function."""
 
 
 def _check_name(name: str) -> str:
-    """Refuse a name that is not that of a file which a run writes at its beginning."""
+    """Refuse the name of a file that a run does not write at its beginning."""
     folder, slash, file = name.rpartition("/")
     is_rule_file = slash and folder == "rules" and file not in ("", ".", "..") and "\0" not in file
     if name not in ("plan.json", "original.graph.json", ORIGINAL) and not is_rule_file:
@@ -55,7 +55,7 @@ class Compiling:
             `sparse_categorical_crossentropy`.
         metrics: Names that Keras knows, such as `accuracy`.
         learning_rate: A constant rate.
-        reset_optimizer: Start the optimizer anew: no moments, no iterations.
+        reset_optimizer: Reset the optimizer state: no moments, no iterations.
     """
 
     optimizer: str | None = None
@@ -76,7 +76,7 @@ class RunOptions:
         data, data_sha256: What `read_data` was given, an absolute path or a function; or, begun by
             `GIVEN`, the description of Python objects. The hash is empty for a function, datasets
             and a Sequence.
-        batch_size: None where datasets or a Sequence bring their own.
+        batch_size: None if datasets or a Sequence are batched already.
         epochs, steps_per_epoch, seed: Its length and order.
         own_steps_per_epoch: Whether the length of an epoch was given by the user.
         checkpoint_every: Optimizer steps between checkpoints.
@@ -126,7 +126,7 @@ class RunOptions:
 
     @property
     def is_data_given(self) -> bool:
-        """Whether the data was given as Python objects, which only their owner can give again."""
+        """Whether the data was given as Python objects, which must be given again to resume."""
         return self.data.startswith(GIVEN)
 
     @property

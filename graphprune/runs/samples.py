@@ -32,8 +32,7 @@ class Samples:
     """Arrays of samples; large ones of an `.npz` are maps of the file.
 
     Attributes:
-        x_train, y_train, x_test, y_test: Arrays with one row a sample; None where there is no test
-            set.
+        x_train, y_train, x_test, y_test: Arrays with one row per sample; None without a test set.
         sha256: The hash of the file's bytes, or of the arrays that were given.
         mapped: The file as it is now, where arrays are maps of it.
         unused: One line for each array of the file that training does not use.
@@ -59,7 +58,7 @@ def is_data_function(spec: str) -> bool:
 
 
 def check_samples(spec: str) -> None:
-    """Check an `.npz` by the headers of its arrays alone, which takes no time.
+    """Check an `.npz` by the headers of its arrays alone, which is fast.
 
     Raises:
         DataError: arrays are missing, are of a kind that no model is trained on, do not belong
@@ -93,7 +92,7 @@ def read_samples(spec: str) -> Samples:
     for line in unused[:_SHOWN]:
         warnings.warn(line, stacklevel=2)
     x_train, y_train, x_test, y_test = (file.arrays.get(name) for name in NAMES)
-    if x_train is None or y_train is None:  # between the two looks, another file took its place
+    if x_train is None or y_train is None:  # the file was replaced after the check
         raise DataError("has changed while it was read; start again", place=spec)
     return Samples(x_train, y_train, x_test, y_test, file.sha256, file.mapped, unused)
 
@@ -130,8 +129,7 @@ def samples_of(place: str, arrays: Mapping[str, np.ndarray[Any, Any]]) -> Sample
 def find_first(array: np.ndarray[Any, Any], is_wrong: Any) -> tuple[int, ...] | None:
     """Return the index of the first value for which `is_wrong` is true, in file order, or None.
 
-    A block at a time is looked at, so that an array that is a map of a file is never in memory as a
-    whole.
+    The array is read in blocks, so that a memory-mapped file is never loaded as a whole.
 
     Example:
         >>> find_first(np.array([[1.0, 2.0], [np.nan, 4.0]]), np.isnan)

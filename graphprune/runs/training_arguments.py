@@ -16,7 +16,7 @@ from graphprune.suggestions import closest
 
 
 class StopRequest:
-    """A request, from another thread, that a training run stop after its current step.
+    """A request, from another thread, to stop a training run after its current step.
 
     The run then writes a checkpoint and returns.
 
@@ -131,7 +131,7 @@ def _metric_names(metrics: Any) -> tuple[str, ...] | None:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a training run stands after a step.
+    """The progress of a training run after a step.
 
     Attributes:
         epoch: The epoch that the step belongs to, from 1.

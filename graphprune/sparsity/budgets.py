@@ -1,4 +1,4 @@
-"""Share a budget of zeros out over tensors: uniform, ERK, or one threshold on magnitudes."""
+"""Distribute a budget of zeros over tensors: uniform, ERK, or one threshold on magnitudes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from graphprune.sparsity.mask_kernels import BITS, DIGIT, count_digits, digit_sh
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One tensor of a budget: its weights, and how many of them must stay at least and at most."""
+    """One tensor of a budget: its size, and how many weights it keeps at least and at most."""
 
     size: int
     least: int
@@ -28,9 +28,9 @@ class Allocation:
     The share `(size - kept) / size` gives the count back: `kept_count(size, share) == kept`.
 
     Attributes:
-        kept: One count a member.
+        kept: One count per member.
         scale: What the shares were multiplied by (`eps` of ERK), or the magnitude below which only
-            bounds keep weights; None where all was fixed by bounds.
+            bounds keep weights; None if the bounds fix all counts.
         wanted: For each member that stays whole, the share of its weights that the rule would keep
             if it could; None for the others.
     """
@@ -52,7 +52,7 @@ class InfeasibleBudgetError(ValueError):
 
 
 def allocate_by_size(members: Sequence[Member], kept: int) -> Allocation:
-    """Return `kept` weights shared out by size: the same sparsity everywhere, within the bounds.
+    """Return `kept` weights distributed by size: the same sparsity everywhere, within the bounds.
 
     Example:
         >>> allocate_by_size([Member(100, 1, 100), Member(50, 1, 50)], 15).kept
@@ -64,7 +64,7 @@ def allocate_by_size(members: Sequence[Member], kept: int) -> Allocation:
 def allocate_erk(
     members: Sequence[Member], shapes: Sequence[Sequence[int]], kept: int
 ) -> Allocation:
-    """Return `kept` weights shared out by Erdős-Rényi-Kernel.
+    """Return `kept` weights distributed by Erdős-Rényi-Kernel.
 
     Each tensor keeps eps * sum(shape) weights; tensors smaller than that stay dense.
 
@@ -86,9 +86,9 @@ def allocate_by_magnitude(
     A NaN counts as larger than every number.
 
     A member keeps `least` of its weights and at most `most`, wherever the threshold lies. Of equal
-    magnitudes at the threshold, those of the first members stay. `weights` is gone through three
-    times (five where one is float64): given an iterable that reads on the way, one tensor is in
-    memory at a time.
+    magnitudes at the threshold, those of the first members stay. `weights` is iterated three
+    times (five if one is float64): given an iterable that reads lazily, one tensor is in memory at
+    a time.
 
     Example:
         >>> allocate_by_magnitude(

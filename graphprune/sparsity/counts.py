@@ -39,7 +39,7 @@ def zero_count(size: int, sparsity: float) -> int:
 
 
 def percent(share: float) -> str:
-    """Return a share as a person writes it in a rule file.
+    """Return a share as it is written in a rule file.
 
     Example:
         >>> percent(0.9), percent(0.125)

@@ -1,6 +1,6 @@
 """Fast exact masks: a radix select over the bits of |w|, on the host.
 
-It looks only at the few weights that a sample shows to be near the cut.
+It only ranks the few weights that a sample shows to be near the threshold.
 
 Measured on 2 cores at 4,194,304 float32 weights: 13 ms, against 29 ms for `np.partition` and 781 ms
 for the full sort of the TensorFlow toolkit; once 80% of the weights are zero, as pruned weights

@@ -67,7 +67,7 @@ class Pattern:
 
 @dataclass(frozen=True, slots=True)
 class Unstructured(Pattern):
-    """Each weight for itself."""
+    """Each weight by itself."""
 
     kind = "unstructured"
 

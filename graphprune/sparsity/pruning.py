@@ -32,7 +32,7 @@ class Pruning:
         shares: The target of each of `weights` where a budget gave them their own; None where all
             have `sparsity`.
         axes: The names of the axes of each of `weights`, which patterns other than unstructured
-            need; None where nobody gave them.
+            need; None if not given.
     """
 
     sparsity: float

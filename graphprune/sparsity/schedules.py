@@ -15,14 +15,14 @@ _LIMITS = frozenset({"begin", "end"})
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One way to the target. A new one is an entry of `CURVES`.
+    """One curve of sparsity over time. A new one is an entry of `CURVES`.
 
     Attributes:
         name: What rule files, plans and wrappers call it.
-        description: What the reference of the rule language says of it.
+        description: Its text in the reference of the rule language.
         keys: The keys of a schedule that it reads, besides `curve` and `every`.
         ramp: The share of zeros between `begin` and `end`: of (initial share, target, part of the
-            way from 0 to 1, power). None for a curve that does not rise bit by bit.
+            way from 0 to 1, power). None for a curve that does not rise gradually.
     """
 
     name: str
@@ -78,8 +78,8 @@ CURVES: Mapping[str, Curve] = {
 class Schedule:
     """How sparsity rises: its curve, its beginning and end, and how often masks are updated.
 
-    `constant` and `step` ask for the full sparsity from `begin` on. `constant` goes on choosing the
-    mask anew every `every` until `end` (for ever without one); `step` chooses it once at `begin`,
+    `constant` and `step` ask for the full sparsity from `begin` on. `constant` updates the mask
+    every `every` until `end` (forever without one); `step` chooses it once at `begin`,
     unless `every` and `end` are given. `linear`, `polynomial` and `exponential` rise from `initial`
     at `begin` to the target at `end`. `points` jumps to each point's sparsity and stays there until
     the next, as in iterative pruning (Han et al., 2015, arXiv:1506.02626); masks change at every

@@ -423,7 +423,7 @@ def test_a_run_json_that_says_something_else_is_refused(run):
     assert (
         str(caught.value)
         == f"{run}/checkpoints/step-00000006: is a checkpoint of another run, with batch_size 8,"
-        " and run.json says 16; move it away, then resume"
+        " but run.json says 16; move it away, then resume"
     )
     (run / "run.json").write_text("{")
     with pytest.raises(CheckpointError) as caught:

@@ -189,7 +189,7 @@ def _exclude(first: Matcher, second: Matcher) -> Contradiction:
 
 
 def _inside(condition: Matcher) -> Contradiction | None:
-    """Return why a condition on other layers, or each of its alternatives, can hold for no layer.
+    """Return why a condition on other layers, or all its alternatives, cannot hold for any layer.
 
     Selectors are checked where they are defined.
     """
