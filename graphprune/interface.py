@@ -1,4 +1,4 @@
-"""The Python functions that take a model in any form: a path, a live model or a layer graph.
+"""The Python functions that take a model in any form: a path, a Keras model or a layer graph.
 
 Everything below this module works on values; here they are made from what the user gave.
 """
@@ -66,13 +66,13 @@ def make_plan(
     `print(plan)` shows it; `plan.save("p.html")` writes it as a page.
 
     Args:
-        model: The path of a saved model, or a Keras model: everything that it tells is used. Or a
-            layer graph, of which it is not known how sparse the weights are, and budgets by
-            magnitude cannot be shared out.
+        model: The path of a saved model, or a Keras model: its graph and weights are used. Or a
+            layer graph: the sparsity of its weights is unknown, and budgets by magnitude cannot be
+            allocated.
         rules: What to do with it: a rule set, a rule file, `builtin:NAME`, what a rule file holds
             as YAML text (with a line break) or as a dict, or a list of these.
-        steps_per_epoch: Optimizer steps in an epoch of the training run, where it is known.
-        epochs: Epochs of the training run, where they are known.
+        steps_per_epoch: Optimizer steps in an epoch of the training run, if known.
+        epochs: Epochs of the training run, if known.
         allow_missed: Only warn of targets that a run of this length cannot reach.
 
     Raises:
@@ -100,7 +100,7 @@ def apply_plan(model: Any, plan: Plan | Path) -> Any:
 
     Names, weights, outputs and optimizer state are the same.
 
-    Layers that are wrapped already keep masks and step, unless the plan wraps them anew; layers
+    Layers that are wrapped already keep masks and step, unless the plan wraps them again; layers
     that the plan does not change are as they were.
 
     Args:
@@ -112,7 +112,7 @@ def apply_plan(model: Any, plan: Plan | Path) -> Any:
         GraphError: the model, or a layer in it, cannot be copied.
         PlanError: the plan's file cannot be read.
         StalePlanError: the plan was made for another model: its layers, their types, shapes or
-            wrappers, or weights that the plan depends on, are others.
+            wrappers, or weights that the plan depends on, differ.
         TypeError: `plan` is not a plan.
     """
     return _surgery().apply_plan(_loaded(model), plan)
@@ -126,7 +126,7 @@ def apply_rules(
     Args:
         model: A Keras model, or the path of a saved one.
         rules: As for `make_plan`.
-        steps_per_epoch, epochs: The length of the training run, where it is known.
+        steps_per_epoch, epochs: The length of the training run, if known.
 
     Raises:
         ArchiveError: the file is not a model that can be loaded.
@@ -139,15 +139,16 @@ def apply_rules(
 
 
 def convert(model: Path, output: Path, *, keras: int) -> None:
-    """Write a saved model of tf_keras as one of Keras 3, or the other way round: the same layers,
-    names and weights.
+    """Convert a saved model from tf_keras to Keras 3, or the other way round.
+
+    Layers, names and weights stay the same.
 
     Only classes of Keras itself are built; nothing in the file runs. The optimizer keeps its
     settings and loses its state.
 
     Args:
         model: The path of a saved model (`.keras`, `.h5`, SavedModel folder).
-        output: A `.keras` or `.h5` file; what is there is replaced.
+        output: A `.keras` or `.h5` file; an existing file is replaced.
         keras: The major version of the Keras that is to read `output`: 2 for tf_keras, or 3.
 
     Raises:
@@ -222,7 +223,7 @@ def write_plan(plan: Plan, path: Path) -> None:
     `Plan.save`).
 
     Raises:
-        OutputError: no report has such a suffix, or the file cannot be written.
+        OutputError: no report has this suffix, or the file cannot be written.
         TypeError: `plan` is not a plan.
     """
     if not isinstance(plan, Plan):

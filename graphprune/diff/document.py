@@ -40,10 +40,10 @@ class SideJson(TypedDict):
 
 
 class EqualJson(TypedDict):
-    """In what the two models are the same."""
+    """What is the same in the two models."""
 
     graph: Flag
-    """Structure, wrappers looked through."""
+    """Structure, ignoring wrappers."""
     pruning: Flag
     """Wrappers, their settings, steps and masks."""
     weights: Flag | None
@@ -62,7 +62,7 @@ class ConfigChangeJson(TypedDict):
 
 
 class PruningStateJson(TypedDict):
-    """How far the wrapper around a layer is."""
+    """The progress of the wrapper around a layer."""
 
     rule: Text
     """The rule that asked for it; empty where that is not known."""
@@ -71,7 +71,7 @@ class PruningStateJson(TypedDict):
     step: Count | None
     """Optimizer steps so far; null where weights were not read."""
     finished: Flag | None
-    """Whether the schedule has come to its end; null where that is not known."""
+    """Whether the schedule is finished; null if unknown."""
 
 
 class PruningStatesJson(TypedDict):
@@ -127,9 +127,9 @@ class LayerDiffJson(TypedDict):
     address: Text
     """On the right; of a removed layer, on the left."""
     previous_address: Text | None
-    """On the left, where that is another."""
+    """On the left, if it differs."""
     paired_by: Evidence | None
-    """What shows that the two are one layer; null for an added or removed layer."""
+    """The evidence that the two are the same layer; null for an added or removed layer."""
     type: Text
     """Its registered class."""
     status: list[Status]
@@ -199,7 +199,7 @@ class DiffJson(TypedDict):
     right: SideJson
     """The second model."""
     equal: EqualJson
-    """In what they are the same."""
+    """What is the same in both."""
     model: NotRequired[list[ConfigChangeJson]]
     """Settings of the model itself that differ; absent where there are none."""
     layers: list[LayerDiffJson]

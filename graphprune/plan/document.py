@@ -81,9 +81,9 @@ class DriftJson(TypedDict):
     step: Count
     """The optimizer step that the wrapper has reached."""
     target: Share | None
-    """The share of zeros asked for at that step; null where only the mask was looked at."""
+    """The share of zeros asked for at that step; null if only the mask was checked."""
     measured: Share | None
-    """The share of zeros in the file; null where only the mask was looked at."""
+    """The share of zeros in the file; null if only the mask was checked."""
     under_mask: Count
     """Non-zero weights where the mask says zero."""
 
@@ -164,7 +164,7 @@ class LayerChangeJson(TypedDict):
     after: PruningJson | None
     """How it is pruned when the plan is carried out; null where it is not."""
     after_unknown: Items[Text]
-    """Dotted keys of `after` that only training, or the length of the run, will tell."""
+    """Dotted keys of `after` that are unknown before training, or without the run's length."""
     tensors: Items[TensorJson]
     """Its prunable tensors; empty where `after` is null."""
     skipped: NotRequired[Items[SkippedJson] | None]
@@ -187,14 +187,14 @@ class DenseJson(TypedDict):
 
 
 class BudgetJson(TypedDict):
-    """What a budget comes to."""
+    """The result of a budget."""
 
     name: Text
     """As the rule file names it."""
     sparsity: Share
     """The share of zeros over all its weights."""
     allocate: Text
-    """How it is shared out."""
+    """How it is allocated."""
     over: Text
     """Which weights it is a share of."""
     min: Share | None
@@ -202,7 +202,7 @@ class BudgetJson(TypedDict):
     max: Share | None
     """The largest share of one tensor."""
     weights: Count
-    """How many weights the share is taken of."""
+    """How many weights the share refers to."""
     zeros_after: Count
     """How many of them are zero when the plan is finished."""
     sparsity_after: Share | None
@@ -210,11 +210,11 @@ class BudgetJson(TypedDict):
     scale: Number | None
     """`eps` of ERK, the share kept of `uniform`, the threshold of `magnitude`."""
     dense: Items[DenseJson]
-    """The tensors that stay whole."""
+    """The tensors that stay dense."""
 
 
 class CheckJson(TypedDict):
-    """What came of a check of `require`."""
+    """The result of a check of `require`."""
 
     id: Text
     """Its id."""
@@ -239,7 +239,7 @@ class RelatedJson(TypedDict):
     where: WhereJson
     """The place."""
     label: Text
-    """What stands there."""
+    """What is at that place."""
 
 
 class DiagnosticJson(TypedDict):
@@ -248,7 +248,7 @@ class DiagnosticJson(TypedDict):
     slug: Text
     """Its stable name."""
     severity: Literal["error", "warning", "note"]
-    """How grave it is."""
+    """Its severity."""
     message: Text
     """What is wrong."""
     where: WhereJson | None
@@ -258,7 +258,7 @@ class DiagnosticJson(TypedDict):
     related: Items[RelatedJson]
     """Further places."""
     count: NotRequired[Count | None]
-    """How many it stands for, where that is not 1."""
+    """How many occurrences it counts, if more than 1."""
 
 
 class SharesJson(TypedDict):
@@ -337,9 +337,9 @@ class PlanJson(TypedDict):
     layer_changes: Items[LayerChangeJson]
     """Every layer with prunable weights, in the model's order."""
     budgets: Items[BudgetJson]
-    """What each budget comes to."""
+    """The result of each budget."""
     checks: Items[CheckJson]
-    """What came of the checks."""
+    """The results of the checks."""
     diagnostics: Items[DiagnosticJson]
     """Warnings and notes."""
     summary: SummaryJson

@@ -60,7 +60,7 @@ def _multi_head_shapes(config: Config) -> Expected:
 
 
 def _multi_head_output(config: Config, taken: Sequence[Shape]) -> Shape:
-    """Return what MultiHeadAttention gives for its query; nothing is said of its scores."""
+    """Return the output shape of MultiHeadAttention for its query; scores are unknown."""
     query, shape = taken[0], config.get("output_shape")
     if shape is None:
         return query
@@ -111,7 +111,7 @@ def _dot_product_weights(config: Mapping[str, Any]) -> tuple[Weight, ...]:
 
 
 def _attention_output(_config: Config, taken: Sequence[Shape]) -> Shape:
-    """Return what both attentions give for [query, value] or [query, value, key]."""
+    """Return the output shape of both attentions for [query, value] or [query, value, key]."""
     query, value = taken[:2]
     return (*query[:-1], value[-1])
 

@@ -1,9 +1,9 @@
-"""The records of all layer classes of Keras, and what they say of one serialized layer.
+"""The records of all layer classes of Keras, and the facts about one serialized layer.
 
 The order of weights is that of `add_weight` calls in `build` (tf_keras/src/layers), trainable ones
 first, which is how both file formats store them. Shapes follow the `build` and
-`compute_output_shape` methods. A rule that misses a setting says nothing: old files cannot tell a
-class of Keras from one of the user's with the same name.
+`compute_output_shape` methods. If a setting is missing, nothing is known: in old files a
+class of Keras and one of the user's with the same name look alike.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ BUILTIN_LAYERS: Mapping[str, LayerClass] = {
     **preprocessing.CLASSES,
     **operations.CLASSES,
 }
-"""Every class that `tf_keras.layers` or `keras.layers` of Keras 3 exports, but for those that run
+"""Every class that `tf_keras.layers` or `keras.layers` of Keras 3 exports, except those that run
 functions or files of other libraries (JaxLayer, TFSMLayer).
 """
 
@@ -88,7 +88,7 @@ def known_class(entry: Entry) -> LayerClass | None:
 def is_custom(entry: Entry) -> bool:
     """Return whether the class is a user's own.
 
-    Files that name modules say so, in others it is one that no record is of.
+    Files that name modules say so; in others it is a class without a record.
 
     Example:
         >>> [is_custom({"class_name": name, "config": {}}) for name in ("Own", "TFOpLambda")]
@@ -104,7 +104,7 @@ def is_custom(entry: Entry) -> bool:
 def weights_of(entry: Entry) -> tuple[Weight, ...] | None:
     """Return the weights that a layer with this entry makes, in storage order, copies included.
 
-    None where no record says them.
+    None if no record has them.
 
     Example:
         >>> lstm = {"class_name": "LSTM", "config": {"use_bias": False}}
@@ -165,7 +165,7 @@ def has_too_many_inside(entry: Entry) -> bool:
 
 
 def find_expected_shapes(entry: Entry) -> Expected:
-    """Return the shapes of a layer's weights as far as its class and config tell them.
+    """Return the shapes of a layer's weights as far as its class and config define them.
 
     Lengths that depend on the layer's input are open. Nothing is known of custom layers.
 
@@ -204,7 +204,7 @@ def find_output_shapes(
     operation: OperationCall | None = None,
     shapes_inside: ShapesInside | None = None,
 ) -> tuple[Shape | None, ...]:
-    """Return the shapes of the tensors that a layer gives, in order, as far as they are known.
+    """Return the output shapes of a layer, in order, as far as they are known.
 
     Args:
         entry: The layer.

@@ -36,7 +36,7 @@ def complete_config(entry: Entry) -> dict[str, Any]:
 
     The same holds for the layers inside it.
 
-    Of a class that is not Keras's own, only what holds for all classes is filled in.
+    For a class that is not Keras's own, only settings that all classes have are filled in.
 
     Example:
         >>> dense = {
@@ -131,7 +131,7 @@ def _complete_parameter(key: str, kind: str, config: dict[str, Any]) -> dict[str
 
 
 def _named_parameter(name: str) -> Any:
-    """Return what Keras makes of the name of an initializer, regularizer or constraint.
+    """Return the object that Keras makes of the name of an initializer, regularizer or constraint.
 
     A name that the table does not have is returned as it is.
     """

@@ -99,7 +99,7 @@ def _einsum_weight_shapes(config: Config) -> Expected:
 
 
 def _einsum_output(config: Config, shape: Shape) -> Shape:
-    """Return what an EinsumDense gives; an ellipsis stands for the axes before the named ones."""
+    """Return the output shape of an EinsumDense; an ellipsis is the axes before the named ones."""
     parts = re.fullmatch(
         r"(\.{3})?([A-Za-z]+),[A-Za-z]+->(\.{3})?([A-Za-z]+)", config["equation"].replace(" ", "")
     )
@@ -137,7 +137,7 @@ def _reversible_shapes(config: Config) -> Expected:
 
 
 def _reversible_output(call: LayerCall) -> Sequence[Shape | None]:
-    """Return what a ReversibleEmbedding gives: with `reverse`, a number for each row."""
+    """Return the output of a ReversibleEmbedding: with `reverse`, one number per row."""
     taken, operation = call.taken[0], call.operation
     if taken is None or operation is None:
         return ()

@@ -1,4 +1,4 @@
-"""What is known of one layer class without TensorFlow: the record of it, and of its weights."""
+"""The record of one layer class and of its weights: what is known without TensorFlow."""
 
 from __future__ import annotations
 
@@ -119,10 +119,10 @@ def _as_it_is(config: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class LayerClass:
-    """All that is known of one layer class; what is a function takes the layer's config.
+    """All that is known of one layer class; attributes that are functions take the layer's config.
 
     Attributes:
-        category: What kind of work it does, for the colour of its box in drawings.
+        category: Its kind, for the colour of its box in drawings.
         bases: Names of its base classes, nearest first.
         weights: Its own weights in storage order, or the function that finds them; those of layers
             inside are found by `parts`.
@@ -143,8 +143,8 @@ class LayerClass:
         file_class: The name of the class by which `.keras` files name its groups, where Keras
             exports it under another one.
         stored_twice: Where a `.keras` file holds the weights of a layer inside once more.
-        is_pure: Whether a call leaves nothing behind in the layer: no seed, no loss, no attribute.
-        is_built_by_call: Whether it has its weights only once it was called.
+        is_pure: Whether a call does not change the layer: no seed, no loss, no attribute.
+        is_built_by_call: Whether it has weights only after it was called.
         has_sparse_gradients: Whether the gradient of a weight may have rows of some indices only.
         tfmot_prunes: The weights that the TensorFlow toolkit prunes, where these are not the
             prunable ones.
@@ -199,7 +199,7 @@ class LayerClass:
         )
 
     def argument_name(self, argument: str) -> str:
-        """Return what the class calls a tensor argument; positions without a name stay numbers."""
+        """Return the class's name of a tensor argument; positions without a name stay numbers."""
         if not argument.isdecimal():
             return argument
         position = int(argument)

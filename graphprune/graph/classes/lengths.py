@@ -1,4 +1,4 @@
-"""Lengths of weights: numbers that a config gives, checked; and those that the input decides."""
+"""Lengths of weights: numbers from the config, checked, and lengths that depend on the input."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_LENGTH = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """A length that the config does not tell.
+    """A length that the config does not define.
 
     It is `times` a length that is the same wherever a layer's weights name it.
 

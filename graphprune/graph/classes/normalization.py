@@ -1,4 +1,4 @@
-"""Layers that normalize what passes through them."""
+"""Layers that normalize their input."""
 
 from __future__ import annotations
 

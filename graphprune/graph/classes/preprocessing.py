@@ -15,7 +15,7 @@ from graphprune.graph.shapes.axis_lengths import Shape
 BASES = ("PreprocessingLayer",)
 RANDOM = ("BaseRandomLayer",)
 IMAGE = ("BaseImagePreprocessingLayer", "DataLayer")
-"""Of layers that Keras 3 alone has."""
+"""Of layers that only Keras 3 has."""
 CHANGED_IMAGES = (
     "AugMix",
     "AutoContrast",
@@ -57,7 +57,7 @@ def _discretization_weights(config: Mapping[str, Any]) -> tuple[Weight, ...]:
 
 
 def _lookup_weights(config: Mapping[str, Any]) -> tuple[Weight, ...]:
-    """Return the weights of a lookup layer; its vocabulary is no tensor."""
+    """Return the weights of a lookup layer; its vocabulary is not a tensor."""
     if config.get("output_mode") != "tf_idf":
         return ()
     return (Weight("idf_weights", trainable=False),)
@@ -87,7 +87,7 @@ def _looked_up(config: Config, shape: Shape) -> Shape:
 
 
 def _encoded(config: Config, shape: Shape) -> Shape:
-    """Return what CategoryEncoding gives.
+    """Return the output shape of CategoryEncoding.
 
     One-hot codes get an axis of their own unless there is one of length 1.
     """
@@ -98,7 +98,7 @@ def _encoded(config: Config, shape: Shape) -> Shape:
 
 
 def _vectorized(config: Config, shape: Shape) -> Shape:
-    """Return what TextVectorization gives for one text an example.
+    """Return the output shape of TextVectorization for one text per example.
 
     That is as many words as it was told, or as the longest text has.
     """

@@ -1,4 +1,4 @@
-"""Python code in a config, as something that can be compared and is never run.
+"""Python code in a config, as a hash that can be compared; the code is never run.
 
 Keras stores a lambda as base64 of what `marshal.dumps` makes of its code object. Python writes one
 code object in different bytes: a flag says which parts are shared in memory, and file name and line

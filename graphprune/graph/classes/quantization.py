@@ -2,8 +2,8 @@
 
 `save_own_variables` stores them in the order of `variable_serialization_spec`, without those that a
 layer does not have (keras/src/layers/core/dense.py, einsum_dense.py, embedding.py and
-reversible_embedding.py of Keras 3.15). A model quantizes the layers inside its layers too, and only
-their own configs would say so, which no file holds; so the file's tensors tell.
+reversible_embedding.py of Keras 3.15). A model quantizes the layers inside its layers too, but
+files do not hold the configs that would say so; the file's tensors do.
 """
 
 from __future__ import annotations

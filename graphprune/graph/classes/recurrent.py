@@ -49,7 +49,7 @@ def _gru_shapes(config: Config) -> Expected:
 
 
 def _output(states: int, config: Config, shape: Shape) -> Sequence[Shape]:
-    """Return what a recurrent layer gives: its output, and states if it returns them."""
+    """Return the shapes of a recurrent layer's output, and of its states if it returns them."""
     if config.get("time_major"):
         raise ValueError("a recurrent layer with time as its first axis")
     batch, steps, _ = shape
@@ -117,7 +117,7 @@ def _conv_lstm_shapes(rank: int, config: Config) -> Expected:
 
 
 def _conv_lstm_output(rank: int, config: Config, shape: Shape) -> Sequence[Shape]:
-    """Return what a ConvLSTM gives; nothing is said of its states."""
+    """Return the output shape of a ConvLSTM; those of its states are unknown."""
     if config.get("data_format") == "channels_first" or len(shape) != rank + 3:
         raise ValueError("a ConvLSTM whose channels come first")
     settings = zip(
@@ -136,7 +136,7 @@ def _conv_lstm_output(rank: int, config: Config, shape: Shape) -> Sequence[Shape
 
 
 def _rnn_output(config: Config, shape: Shape) -> Sequence[Shape]:
-    """Return what an RNN of built-in cells gives; nothing is said of its states."""
+    """Return the output shape of an RNN of built-in cells; those of its states are unknown."""
     cell = config["cell"]["config"]
     last = cell["cells"][-1]["config"] if "cells" in cell else cell
     return _output(0, {**config, "units": last["units"]}, shape)

@@ -1,4 +1,4 @@
-"""What layers over signals, images and volumes make of the shape of their tensor.
+"""Output shapes of layers over signals, images and volumes.
 
 Lengths are those of `conv_output_length` and `deconv_output_length`
 (tf_keras/src/utils/conv_utils.py).
@@ -23,7 +23,7 @@ def per_axis(value: Any, rank: int) -> Sequence[int]:
 
 
 def convolved_length(length: int, kernel: int, stride: int, dilation: int, config: Config) -> int:
-    """Return how many places a kernel takes along one axis."""
+    """Return the output length of a convolution along one axis."""
     reach = kernel + (kernel - 1) * (dilation - 1)
     places = length if config["padding"] in ("same", "causal") else length - reach + 1
     if config["padding"] not in ("same", "causal", "valid"):
@@ -32,7 +32,7 @@ def convolved_length(length: int, kernel: int, stride: int, dilation: int, confi
 
 
 def transposed_length(length: int, kernel: int, stride: int, dilation: int, config: Config) -> int:
-    """Return the length that a transposed convolution gives for an axis."""
+    """Return the output length of a transposed convolution along one axis."""
     reach = kernel + (kernel - 1) * (dilation - 1)
     if config["padding"] not in ("same", "valid") or config.get("output_padding") is not None:
         raise ValueError("a transposed convolution with its own output padding")
@@ -46,7 +46,7 @@ def over_space(
     channels: Length,
     length_of: LengthOf = convolved_length,
 ) -> Shape:
-    """Return the shape after a kernel has gone over the spatial axes."""
+    """Return the output shape of a kernel that moves over the spatial axes."""
     settings = zip(
         *(
             per_axis(config.get(key, 1), rank)

@@ -45,7 +45,7 @@ def _inner_output(call: LayerCall) -> Sequence[Shape | None]:
 
 
 def _step_output(call: LayerCall) -> Sequence[Shape | None]:
-    """Return what a TimeDistributed gives: what its layer gives for each step."""
+    """Return the output shape of a TimeDistributed: its layer's output for each step."""
     taken = call.taken[0]
     if taken is None:
         return ()
@@ -55,7 +55,7 @@ def _step_output(call: LayerCall) -> Sequence[Shape | None]:
 
 
 def _both_output(call: LayerCall) -> Sequence[Shape | None]:
-    """Return what a Bidirectional gives, from what its two layers give."""
+    """Return the output shape of a Bidirectional, from those of its two layers."""
     forward, backward = (
         [shape for shape in call.shapes_inside(part.entry, call.taken[:1]) if shape is not None]
         for part in _both_ways(call.config)
