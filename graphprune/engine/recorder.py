@@ -173,8 +173,8 @@ class RunRecorder(ABC):
         place = f"{self._folder.path}: training broke down by step {self.step}"
         self.check_weights(
             place,
-            "lower the learning rate or look for such values in the data; the checkpoints before"
-            " are whole",
+            "lower the learning rate or look for such values in the data; earlier checkpoints"
+            " are intact",
         )
         arrays: dict[str, Arrays] = {
             **self.read_lasting(),
