@@ -411,7 +411,7 @@ def test_the_documents():
             (
                 "error[rule/unknown]: no rule has the id 'x'\n"
                 "  --> --rule x\n"
-                "  help: there are dense-90"
+                "  help: available: dense-90"
             ),
         ),
     ],
