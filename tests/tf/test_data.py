@@ -142,7 +142,7 @@ def test_a_file_that_is_written_to_while_it_is_used_ends_training(digits, unheld
     next(batches)
     with open(digits, "ab") as file:
         file.write(b"more")
-    with pytest.raises(tf.errors.OpError, match="was written to while it was in use"):
+    with pytest.raises(tf.errors.OpError, match="was modified while in use"):
         [next(batches) for _ in range(3)]
 
 
