@@ -120,8 +120,8 @@ def test_many_layers_are_cut_short(data):
 
 def test_a_loss_that_reaches_nothing_is_told(data):
     message = (
-        "no weight gets a gradient from the loss, so nothing can be trained (layer 'pick' passes"
-        " none on: Round); change the model or the loss"
+        "no weight gets a gradient from the loss, so nothing can be trained (layer 'pick' stops"
+        " it: Round); change the model or the loss"
     )
     assert (
         refusal(wrap(build(tf.round, last=False, loss="mse"), fc=ramp()), data) == f"P: {message}"
