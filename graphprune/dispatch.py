@@ -1,7 +1,7 @@
 """The pruning functions of the Python interface, which serve both Kerases.
 
-Whose object it is decides: tf_keras or Keras 3. Nothing of the other one is imported, and neither
-before an object of it is given.
+The Keras of the given object, tf_keras or Keras 3, decides which implementation is imported; the
+other one is not imported.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def is_keras_3(value: Any) -> bool:
         kinds = {is_keras_3(item) for item in value}
         if len(kinds) > 1:
             raise GraphError(
-                "the list has objects of Keras 3 (module keras) and of tf_keras; give those of one"
+                "the list mixes objects of Keras 3 (module keras) and tf_keras; give those of one"
             )
         return kinds.pop()
     packages = {kind.__module__.partition(".")[0] for kind in type(value).__mro__}
@@ -57,7 +57,7 @@ def is_keras_3(value: Any) -> bool:
 
 
 def _seam(value: Any, serves: str) -> Any:
-    """Return the module for the Keras of `value`; that of tf_keras refuses what is of neither."""
+    """Return the module for the Keras of `value`; that of tf_keras refuses all other objects."""
     return importlib.import_module(f"graphprune.{SEAMS[serves][is_keras_3(value)]}")
 
 
@@ -70,37 +70,36 @@ def prune_low_magnitude(
     sparsity_m_by_n: tuple[int, int] | None = None,
     **kwargs: Any,
 ) -> Any:
-    """Return a layer, a list of layers or a model set up for pruning, in the Keras that it is of.
+    """Return a layer, a list of layers or a model set up for pruning, in its own Keras.
 
     A model is cloned, with its weights, compile settings and optimizer state, and is not touched; a
-    layer alone is set up itself. In tf_keras, layers are wrapped; in Keras 3 they stay what they
-    are, the optimizer keeps the masks, and files load without graphprune too. Layers that cannot be
-    pruned are carried over unchanged.
+    layer alone is set up itself. In tf_keras, layers are wrapped. In Keras 3, layers are not
+    wrapped: the optimizer holds the masks, and saved files also load without graphprune. Layers
+    that cannot be pruned are carried over unchanged.
 
     Args:
         to_prune: A layer, a list of layers, or a model: Sequential or Functional, in Keras 3 also a
-            subclassed one. A Sequential model that is not built yet has its masks once it is built.
-        pruning_schedule: When and how much; half of the weights from step 0 on unless given.
+            subclassed one. A Sequential model not built yet gets its masks when it is built.
+        pruning_schedule: When and how much; by default, half of the weights from step 0 on.
         block_size: (rows, columns) of blocks that are zeroed whole, on kernels of rank 2 and on
             those of 1x1 convolutions. Other convolutions are pruned by single weights.
         block_pooling_type: Whether a block is scored by the mean (`AVG`) or the largest (`MAX`) of
             its magnitudes.
-        pruning_policy: Only with a model. Any object with `allow_pruning(layer)`, which says of
-            each layer that can be pruned whether it should be, and
-            `ensure_model_supports_pruning(model)`, which is called first, with the model, and
-            raises where the whole does not suit it.
-        sparsity_m_by_n: (m, n) to zero m of each n weights along the input axis; how many is fixed
-            by it, when is said by the schedule.
+        pruning_policy: Only with a model. Any object with `allow_pruning(layer)`, which returns
+            whether a prunable layer should be pruned, and `ensure_model_supports_pruning(model)`,
+            which is called first and raises if the model as a whole is not supported.
+        sparsity_m_by_n: (m, n) to zero m of each n weights along the input axis; the schedule only
+            decides when.
         **kwargs: In tf_keras, further arguments of a wrapper around a layer alone, such as
             `input_shape`.
 
     Raises:
         GraphError: a model that cannot be copied, or neither a layer nor a model.
-        TrainingError: a model of which nothing can be pruned.
+        TrainingError: a model in which nothing can be pruned.
         TypeError: an unknown keyword, or a schedule that is not a `PruningSchedule`.
-        ValueError: a custom layer alone, of whose weights nothing is known; an argument out of
-            range; a kernel that does not take the blocks or groups; a policy without a model, or an
-            object that is none.
+        ValueError: a single custom layer whose weights are unknown; an argument out of range; a
+            kernel that does not fit the blocks or groups; a policy without a model, or an object
+            that is not a policy.
     """
     module = _seam(to_prune, "functions")
     return module.prune_low_magnitude(
@@ -117,8 +116,8 @@ def prune_low_magnitude(
 def strip_pruning(model: Any) -> Any:
     """Return a clone of `model` without pruning: the original layers, masked weights zero.
 
-    Warns where pruned weights have fewer zeros than their target: the model was not trained, or not
-    to the end of its schedules.
+    Warns if pruned weights have fewer zeros than their target, because the model was not trained to
+    the end of its schedules.
 
     Raises:
         GraphError: the model, or a layer in it, cannot be copied.
@@ -160,7 +159,7 @@ class Pruner(engine.Pruner):
             pruner.on_step()
 
     A loop whose model is not compiled gives its optimizer as `optimizer`. In Keras 3 the pruner
-    lets the optimizer keep the masks, so start it before a step is compiled.
+    adds the masks to the optimizer, so start it before a step is compiled.
     """
 
     def __new__(cls, model: Any = None, optimizer: Any = None) -> Pruner:
@@ -171,7 +170,7 @@ class Pruner(engine.Pruner):
 
 
 class _CallbackOfEither:
-    """A callback that becomes one of the model's Keras as soon as it is given the model."""
+    """A callback that delegates to one of the model's Keras once it is given the model."""
 
     def __init__(self) -> None:
         self.params: dict[str, Any] | None = None
@@ -189,7 +188,7 @@ class _CallbackOfEither:
         self.model, self._callback = model, callback
 
     def set_params(self, params: dict[str, Any] | None) -> None:
-        """Learn the length of the run."""
+        """Take the length of the run from `params`."""
         self.params = params
         if self._callback is not None:
             self._callback.set_params(params)
@@ -201,7 +200,7 @@ class _CallbackOfEither:
             )
         return self._callback
 
-    # tf_keras asks its callbacks these
+    # read by tf_keras
     _supports_tf_logs = False
     _chief_worker_only: bool | None = None
 
@@ -230,15 +229,15 @@ for _name in _HOOKS:
 class UpdatePruningStep(_CallbackOfEither):
     """The pruner as a callback of either Keras: `fit(x, y, callbacks=[UpdatePruningStep()])`.
 
-    Put it before callbacks that save or measure the model, so that they see the masks of the step
-    they run at. Where `EarlyStopping` stops training, or restores weights of a step before the
-    target, a warning says so when `fit` ends, whichever of the two comes first. A custom loop may
-    call its methods as Keras does; a missed call is made up for by the next one.
+    Put it before callbacks that save or measure the model, so that they see the masks of the
+    current step. If `EarlyStopping` stops training before the target, or restores earlier weights,
+    `fit` ends with a warning, whatever the order of the two callbacks. A custom loop may call its
+    methods as Keras does; a missed call is made up for by the next one.
 
     Args:
-        run: The length of the run, where `fit` cannot know it: an input of unknown size with a
+        run: The length of the run, if `fit` cannot know it: an input of unknown size with a
             schedule in epochs or percent.
-        done: Steps of that run that were done before, where it is resumed.
+        done: Steps of that run already done, if it is resumed.
     """
 
     def __init__(self, run: Run | None = None, *, done: int = 0) -> None:
@@ -265,21 +264,21 @@ class PruningSummaries(_CallbackOfEither):
     It also writes the target sparsity, the measured sparsity and the threshold of the mask of each
     pruned tensor.
 
-    Put it behind `UpdatePruningStep`. The tags are `target_sparsity/LAYER/TENSOR`,
+    Put it after `UpdatePruningStep`. The tags are `target_sparsity/LAYER/TENSOR`,
     `sparsity/LAYER/TENSOR` and `threshold/LAYER/TENSOR`, with the layer's address and the tensor's
-    name; the horizontal axis counts optimizer updates since pruning began, so a resumed training
-    goes on in the same curve. The last point is the state in which training ends.
+    name; the horizontal axis counts optimizer updates since pruning began, so resumed training
+    continues the same curve. The last point is the final state.
 
     Args:
         log_dir: The folder that TensorBoard shows; events go into its folder `train`.
         update_freq: `epoch`, `batch`, or a number of steps.
-        run: The length of the run, where `fit` cannot know it; as for `UpdatePruningStep`.
+        run: The length of the run, if `fit` cannot know it; as for `UpdatePruningStep`.
         **kwargs: Further arguments of the `TensorBoard` callback of the model's Keras.
 
     Raises:
         TrainingError: the tensorboard package is not installed.
         TypeError: `log_dir` is not a path, or `run` is not a `Run`.
-        ValueError: `update_freq` is none of these, or `log_dir` is empty.
+        ValueError: `update_freq` is something else, or `log_dir` is empty.
     """
 
     def __init__(
@@ -297,7 +296,7 @@ class PruningSummaries(_CallbackOfEither):
         self._options = kwargs
 
     def close(self) -> None:
-        """Write out what is waiting, where training was broken off before `on_train_end`."""
+        """Flush pending events if training ended before `on_train_end`."""
         if self._callback is not None:
             self._callback.close()
 

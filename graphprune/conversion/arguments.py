@@ -22,9 +22,9 @@ _POSITIONAL = {
 
 
 def named_arguments(kind: str, call: Call) -> Call:
-    """Return the call with its arguments named where several tensors stand in the first place: a
-    recurrent layer of tf_keras keeps the initial state there, and Keras 3 may call layers with
-    several positional tensors.
+    """Return the call with named arguments if its first argument holds several tensors: a recurrent
+    layer of tf_keras stores the initial state there, and Keras 3 may call layers with several
+    positional tensors.
     """
     (first,), keywords = call
     kept = {key: value for key, value in keywords.items() if key != "training"}
@@ -38,8 +38,8 @@ def named_arguments(kind: str, call: Call) -> Call:
 
 
 def has_all_layers(value: Any, names: Mapping[str, str]) -> bool:
-    """Return whether all tensors in an argument are of layers that the result has: implicit masks
-    are left out, since tf_keras makes them again.
+    """Return whether all tensors in an argument come from layers of the result. Implicit masks do
+    not, since tf_keras computes them itself.
     """
     return all(reference[0] in names for reference in references(value))
 
@@ -48,7 +48,7 @@ def without_mask_operations(layers: list[Any]) -> list[Any]:
     """Return the layers without the operations that compute the mask of an Embedding or a Masking:
     Keras 3 stores these in the config, and tf_keras computes masks by itself.
 
-    An operation goes when nothing but the `mask` of other layers takes it.
+    An operation is removed if it is used only as the `mask` of other layers.
     """
     kept = list(layers)
     while True:
@@ -67,7 +67,7 @@ def without_mask_operations(layers: list[Any]) -> list[Any]:
 
 
 def masked_layers(layers: list[Any]) -> set[str]:
-    """Return the layers below an Embedding or a Masking that makes a mask."""
+    """Return the layers after an Embedding or a Masking that produces a mask."""
     found = {
         name_of(entry)
         for entry in layers
@@ -86,7 +86,7 @@ def masked_layers(layers: list[Any]) -> set[str]:
 
 
 def _takers(layers: list[Any]) -> Mapping[str, set[str]]:
-    """Return, by layer, under which arguments its tensors are taken."""
+    """Return, by layer, the names of the arguments that use its tensors."""
     found: dict[str, set[str]] = {name_of(entry): set() for entry in layers}
     for entry in layers:
         for node in entry.get("inbound_nodes") or ():

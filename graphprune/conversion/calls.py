@@ -18,7 +18,7 @@ Call = tuple[list[Any], dict[str, Any]]
 
 
 def is_reference(value: Any) -> bool:
-    """Return whether this names a tensor: layer, call and tensor, perhaps with keywords."""
+    """Return whether this is a tensor reference: layer, call, tensor and, optionally, keywords."""
     return (
         isinstance(value, list | tuple)
         and len(value) in (3, 4)
@@ -42,7 +42,7 @@ def references(value: Any) -> Iterator[Sequence[Any]]:
 def read_call(node: Any) -> Call:
     """Return the call that an inbound node of tf_keras stands for.
 
-    Keywords are repeated on each reference of a call and stand on the first one here.
+    A file repeats the keywords on each reference of a call; the first one is read here.
     """
     keywords: dict[str, Any] = {}
     for reference in references(node):
@@ -70,9 +70,9 @@ def node_for_keras_3(
 
     Args:
         call: The arguments.
-        names: The layers of the model; a list that begins with another text is no reference.
-        shift: The number of the first call of each layer where it is not 0: tf_keras counts the
-            calls of a model that has an input of its own from 1.
+        names: The layers of the model; a list that begins with another string is not a reference.
+        shift: The number of the first call of each layer if it is not 0: tf_keras counts the calls
+            of a model with its own input from 1.
     """
     args, keywords = call
     return {
@@ -99,7 +99,7 @@ def node_for_keras_2(call: Call, *, is_operation: bool) -> list[Any]:
     """Return a call in the form of tf_keras: the first argument with all keywords on each of its
     references.
 
-    The references of a layer stand in a list; an operation takes its argument as it stands
+    The references of a layer are put in a list; an operation takes its argument unchanged
     (`_preserve_input_structure_in_config` of tf_keras/src/engine/base_layer.py).
     """
     args, keywords = call

@@ -17,7 +17,7 @@ _PARTS = {
 }
 _PLAIN = ("loss_weights",)
 _DEFAULTS = (("reduction", "auto"), ("name", None))
-"""Settings that tf_keras writes and Keras 3 does not read, at the default of both."""
+"""Settings that tf_keras writes and Keras 3 does not read, with their default values."""
 _SCALED = ("LossScaleOptimizer", "LossScaleOptimizerV3")
 
 
@@ -26,11 +26,11 @@ class UnknownSettingError(Exception):
 
 
 def converted_compile_settings(archive: Archive, parameters: Parameters) -> dict[str, Any] | None:
-    """Return the compile settings in the form that `compile_from_config` takes; None where the
-    file has none.
+    """Return the compile settings in the form that `compile_from_config` takes; None if the file
+    has none.
 
     Raises:
-        UnknownSettingError: they name something that the other Keras does not have.
+        UnknownSettingError: they name something that the other Keras lacks.
     """
     given = archive.config.get("compile_config") or archive.training_config
     if not isinstance(given, Mapping):

@@ -1,8 +1,8 @@
-"""A saved model of one Keras written as a saved model of the other.
+"""Conversion of a saved model of one Keras to a saved model of the other.
 
 The config is rewritten, the other Keras builds and saves the model from it, and the weights are
-written into that file by layer address and name. Nothing in the file runs: only classes of Keras
-itself are built.
+written into that file by layer address and name. Nothing in the file is executed: only Keras's own
+classes are built.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from graphprune.wrapper_names import REGISTERED
 
 
 def keras_of(archive: Archive) -> int:
-    """Return the major version of the Keras whose config a file holds, 2 or 3."""
+    """Return the major version of the Keras that wrote the config of a file, 2 or 3."""
     return 3 if archive.dialect == "keras3" else 2
 
 
 def convert(source: ModelFile, output: Path, keras: int) -> Converted:
     """Write a model as a file of Keras `keras` (2 or 3), and return its config.
 
-    The optimizer's state is not converted: the optimizer starts anew, with the same settings.
+    The optimizer keeps its settings but not its state, which is not converted.
 
     Args:
         source: The saved model.
-        output: A `.keras` or `.h5` file; what is there is replaced.
-        keras: The major version of the Keras that is to read the file.
+        output: A `.keras` or `.h5` file; an existing file is replaced.
+        keras: The major version of the Keras that will read the file.
 
     Raises:
         ArchiveError: the file is damaged, or holds no weights.
-        GraphError: the model is of that Keras already, is wrapped, or has a layer, a setting or an
+        GraphError: the model is already of that Keras, is wrapped, or has a layer, a setting or an
             operation without a counterpart; the text names it.
         OutputError: the file cannot be written.
     """
@@ -70,11 +70,11 @@ def convert(source: ModelFile, output: Path, keras: int) -> Converted:
 
 
 def check_convertible(source: ModelFile, keras: int) -> None:
-    """Check what can be told before a Keras is imported.
+    """Do the checks that need no Keras to be imported.
 
     Raises:
-        ArchiveError: the file holds no weights, or names something that no model file may name.
-        GraphError: the model is of that Keras already, or is wrapped.
+        ArchiveError: the file holds no weights, or names something that is not allowed.
+        GraphError: the model already is one of that Keras, or is wrapped.
     """
     archive = source.need_archive()
     if keras_of(archive) == keras:

@@ -1,6 +1,6 @@
 """The Keras that builds a converted model: tf_keras for 2, keras for 3.
 
-Imports the one that is asked for, and never the other.
+Only the requested one is imported.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class Library:
             ) from err
 
     def parameters(self, module: str, name: str) -> frozenset[str] | None:
-        """Return the arguments that a class takes, those of its base classes included; None where
-        the module has no such class.
+        """Return the arguments that a class takes, including those of its base classes; None if the
+        module has no such class.
 
         Args:
             module: A module below `keras.`, such as `layers` or `optimizers.schedules`.
@@ -65,7 +65,7 @@ class Library:
         """Return a new model.
 
         Raises:
-            GraphError: this Keras cannot build it; the text has the reason that it gives.
+            GraphError: this Keras cannot build it; the text includes its reason.
         """
         serialization = importlib.import_module(f"{self._name}.src.saving.serialization_lib")
         with ExitStack() as stack:
@@ -73,7 +73,7 @@ class Library:
             stack.enter_context(serialization.ObjectSharingScope())
             try:
                 model = serialization.deserialize_keras_object(dict(config), safe_mode=True)
-            except Exception as err:  # what a layer's constructor raises, which may be anything
+            except Exception as err:  # a layer's constructor may raise anything
                 reason = _reason(err)
                 raise GraphError(
                     f"{self._name} {self.keras.__version__} cannot build the converted"
@@ -84,7 +84,7 @@ class Library:
                 ) from err
         if not model.built:
             raise GraphError(
-                "the shape of the model's input is not known, so that it has no weights;"
+                "the shape of the model's input is unknown, so it has no weights;"
                 " give it an Input, or call it once, and save it again",
                 "convert/refused",
                 place=place,
@@ -92,7 +92,7 @@ class Library:
         return model
 
     def compile(self, model: Any, settings: Mapping[str, Any]) -> None:
-        """Compile a model; raises whatever the optimizer, losses and metrics raise."""
+        """Compile a model; errors of the optimizer, losses and metrics are passed on."""
         with self._format():
             model.compile_from_config(dict(settings))
 
@@ -115,7 +115,7 @@ class Library:
 
 
 def _arguments(found: type) -> frozenset[str]:
-    """Return the named arguments of a constructor, and of those that it passes the rest to."""
+    """Return the named arguments of a constructor and of the base constructors it forwards to."""
     names: frozenset[str] = frozenset()
     for each in found.__mro__:
         if "__init__" not in vars(each) or each is object:
@@ -132,8 +132,8 @@ def _arguments(found: type) -> frozenset[str]:
 
 
 def _reason(err: Exception) -> str:
-    """Return in one line why a model cannot be built; Keras puts the config of each layer around
-    the cause before it, and the arguments of the call behind it.
+    """Return in one line why a model cannot be built; Keras puts the configs of enclosing layers
+    before the cause and the arguments of the call after it.
     """
     text = str(err).rpartition("Exception encountered: ")[2].strip()
     lines = [line for line in text.splitlines() if line]

@@ -1,4 +1,4 @@
-"""A whole model's config rewritten for the other Keras."""
+"""Rewriting of a whole model's config for the other Keras."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Converted:
     """A config of the other Keras.
 
     Attributes:
-        config: The model's entry, which that Keras builds.
+        config: The model's entry, for that Keras to build.
         renamed: The new address of each layer whose name the other Keras does not allow.
     """
 
@@ -58,11 +58,10 @@ def convert_config(
     """Return a model's config for Keras `keras`.
 
     Args:
-        config: The model's entry in the form in which archives give it, which is that of tf_keras
-            for both Kerases.
+        config: The model's entry as archives give it, in the form of tf_keras for both Kerases.
         parameters: See `Parameters`.
-        keras: The major version of the Keras that is to build the model: 2 or 3.
-        place: What error texts begin with.
+        keras: The major version of the Keras that will build the model: 2 or 3.
+        place: The start of error texts.
 
     Raises:
         GraphError: the other Keras has no counterpart of a layer, a setting or an operation.
@@ -87,13 +86,13 @@ class _ModelConverter:
         converter = _ModelConverter(self.parameters, self.keras, self.place, {})
         made = converter.model(entry, "", "")
         if converter.renamed:
-            raise self._layers.no_counterpart(entry, "allows no '/' in the names of layers in it")
+            raise self._layers.no_counterpart(entry, "does not allow '/' in names of inner layers")
         return made
 
     def model(self, entry: Mapping[str, Any], before: str, after: str) -> dict[str, Any]:
         """Return the entry of a model; `before` and `after` are its address in the file and now."""
         if not is_builtin(entry):
-            raise self._layers.no_counterpart(entry, "cannot get a model class by conversion")
+            raise self._layers.no_counterpart(entry, "cannot take a custom model class")
         config = entry["config"]
         layers = without_mask_operations(config["layers"]) if self.keras == 2 else config["layers"]
         names = self._names(layers, before, after)
@@ -157,15 +156,15 @@ class _ModelConverter:
         """Check that no call is always in training mode, and that no recurrent layer has both an
         initial state and an implicit mask.
 
-        tf_keras passes the mask of the sequence on, and Keras 3 does not where a call has another
-        tensor (`Layer.__call__`, keras/src/layers/layer.py).
+        tf_keras passes the mask of the sequence on; Keras 3 does not if a call has another tensor
+        (`Layer.__call__`, keras/src/layers/layer.py).
         """
         masked = masked_layers(layers)
         for entry in layers:
             calls = [read_call(node) for node in entry.get("inbound_nodes") or ()]
             if self.keras == 3 and any(keywords.get("training") is True for _, keywords in calls):
                 raise self._layers.no_counterpart(
-                    entry, "lets the model's argument decide over training=True of a call"
+                    entry, "lets the model's training argument override training=True of a call"
                 )
             if type_of(entry) not in RECURRENT:
                 continue
@@ -175,8 +174,8 @@ class _ModelConverter:
                 if "initial_state" in keywords and "mask" not in keywords and is_masked:
                     raise self._layers.no_counterpart(
                         entry,
-                        "handles the mask of a sequence differently where a call has an initial"
-                        " state as well; pass the mask by the argument 'mask'",
+                        "handles the mask of a sequence differently if a call also has an"
+                        " initial state; pass the mask by the argument 'mask'",
                     )
 
     def _members(
@@ -202,7 +201,7 @@ class _ModelConverter:
         shape = config.pop("batch_input_shape", config.pop("batch_shape", None))
         for key in ("sparse", "ragged", "optional"):
             if config.get(key):
-                raise self._layers.no_counterpart(entry, f"takes no {key} inputs here")
+                raise self._layers.no_counterpart(entry, f"takes no {key} inputs")
         key = "batch_shape" if self.keras == 3 else "batch_input_shape"
         kept = {name: config[name] for name in ("name", "dtype") if config.get(name) is not None}
         return {
@@ -213,8 +212,8 @@ class _ModelConverter:
         }
 
     def _operation(self, entry: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the entry of an operation; settings that Keras 3 has in the config come from the
-        first call.
+        """Return the entry of an operation; settings that Keras 3 keeps in the config come from
+        the first call.
         """
         operation = self._known_operation(entry)
         name = name_of(entry)
@@ -234,7 +233,7 @@ class _ModelConverter:
         settings = [self._settings(entry, operation, keywords) for _, keywords in calls]
         if any(each != settings[0] for each in settings[1:]):
             raise self._layers.no_counterpart(
-                entry, "has no operation with other settings at each call"
+                entry, "has no operation whose settings differ between calls"
             )
         return {
             "module": f"keras.src.ops.{operation.module}",
@@ -311,8 +310,8 @@ def _has_input(entry: Mapping[str, Any]) -> bool:
 
 
 def _own_input(layers: list[Any], names: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return the InputLayer that a Sequential model needs where its first layer says the shape of
-    the input.
+    """Return the InputLayer that a Sequential model needs if its first layer gives the shape of the
+    input.
     """
     if not layers or type_of(layers[0]) == "InputLayer":
         return []

@@ -1,4 +1,4 @@
-"""Op layers of tf_keras and operations of Keras 3: which is which, and the operands of calls."""
+"""Op layers of tf_keras, the matching operations of Keras 3, and the operands of their calls."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ def op_layer_class(operation: Operation) -> str:
 
 
 def find_operation(entry: Mapping[str, Any]) -> Operation | str | None:
-    """Return the operation that an entry stands for, or its name where it has no counterpart; None
-    for layers.
-    """
+    """Return the operation of an entry, or its name if it has no counterpart; None for layers."""
     if type_of(entry) in _OP_LAYERS:
         function = str(entry["config"].get("function"))
         return by_function().get(function.removeprefix("compat.v1."), f"tf.{function}")
@@ -31,9 +29,9 @@ def find_operation(entry: Mapping[str, Any]) -> Operation | str | None:
 
 
 def operands_for_keras_3(operation: Operation, call: Call) -> Call:
-    """Return the call of an op layer as that of an operation.
+    """Return the call of an op layer as a call of an operation.
 
-    It has the operands only, in order; settings are part of the operation.
+    It has only the operands, in order; settings are part of the operation.
     """
     (first,), keywords = call
     if operation.functions[0] == SLICING:
@@ -60,7 +58,7 @@ _BOUNDS = ("start", "stop", "step")
 
 
 def operands_for_keras_2(operation: Operation, call: Call, config: Mapping[str, Any]) -> Call:
-    """Return the call of an operation as that of an op layer.
+    """Return the call of an operation as a call of an op layer.
 
     The first operand stays; the others and the settings in `config` become keywords.
     """

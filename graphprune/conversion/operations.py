@@ -1,4 +1,4 @@
-"""Which function of TensorFlow (an op layer of tf_keras) is which operation of Keras 3.
+"""The table of TensorFlow functions (op layers of tf_keras) and operations of Keras 3.
 
 Keras 3 stores the operation `ops.mean(x, axis=1)` as the class `Mean` of `keras.src.ops.numpy`
 with the config `axis=1`; tf_keras stores `tf.reduce_mean(x, axis=1)` as a `TFOpLambda` of the
@@ -20,13 +20,13 @@ class Operation:
     """One operation in both forms.
 
     Attributes:
-        functions: Its names in TensorFlow, as op layers store them; the first is written.
+        functions: Its names in TensorFlow, as op layers store them; the first is used in output.
         module: The module below `keras.src.ops`.
         name: The class in Keras 3.
         operands: The argument names of its tensors in TensorFlow, in the order of Keras 3.
         settings: The argument of the Keras 3 class by that of TensorFlow.
-        neutral: Arguments that TensorFlow alone has, with the value at which they change nothing.
-        defaults: The values of settings in TensorFlow where a call leaves them out.
+        neutral: Arguments that only TensorFlow has, with the value at which they have no effect.
+        defaults: TensorFlow's default values of settings.
     """
 
     functions: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""The settings of a layer of one Keras as the other takes them."""
+"""Conversion of the settings of single layers from one Keras to the other."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from graphprune.errors import GraphError
 
 Parameters = Callable[[str, str], frozenset[str] | None]
 """From a module (`layers`, `initializers`, `optimizers`, ...) and a class to the
-arguments that its constructor takes in the Keras that reads the result; None where that Keras has
-no such class.
+arguments that its constructor takes in the Keras that reads the result; None if that Keras has no
+such class.
 """
 NAMES = {2: "tf_keras", 3: "Keras 3"}
 
 OWN_INPUT = frozenset({"batch_input_shape", "batch_shape", "input_shape", "input_dim"})
-"""Settings of the first layer of a Sequential model that say the shape of the model's input."""
+"""Settings of the first layer of a Sequential model that give the shape of the model's input."""
 _SIZES = {"Embedding": frozenset({"input_dim"}), "ReversibleEmbedding": frozenset({"input_dim"})}
 _PARTS = ("layer", "backward_layer", "cell", "cells")
 """Settings that hold layers."""
@@ -30,9 +30,8 @@ class Differences:
     Attributes:
         classes: Class names that differ, with the settings that the other class needs.
         renamed: By class (empty for all), the other name of a setting.
-        dropped: By class (empty for all), settings that say nothing of what the layer computes.
-        neutral: Settings that only the source has, with the value at which they change nothing.
-        accepted: By class, arguments that its constructor takes without naming them.
+        dropped: By class (empty for all), settings that do not affect what the layer computes.
+        neutral: Settings that only the source has, with the value at which they have no effect.
         accepted: By class, arguments that its constructor takes without naming them.
     """
 
@@ -44,7 +43,7 @@ class Differences:
 
 
 _VOCABULARY = frozenset({"vocabulary_size", "has_input_vocabulary", "has_static_table"})
-"""What a lookup layer says of its vocabulary, which is a setting of its own."""
+"""Facts that a lookup layer stores about its vocabulary, which is a separate setting."""
 _ONE_AXIS = frozenset({"BatchNormalization", "SyncBatchNormalization"})
 _UNUSED_KERNEL = frozenset(
     {"kernel_initializer", "kernel_regularizer", "kernel_constraint", "groups"}
@@ -122,8 +121,8 @@ class LayerConverter:
     Attributes:
         parameters: The classes of the Keras that reads the result.
         keras: Its major version, 2 or 3.
-        place: What error texts begin with.
-        model: Converts a model that a layer such as TimeDistributed holds.
+        place: The start of error texts.
+        model: Converts a model inside a layer such as TimeDistributed.
     """
 
     parameters: Parameters
@@ -135,13 +134,13 @@ class LayerConverter:
         """Return the entry of a layer (class and config).
 
         Raises:
-            GraphError: the other Keras has no such class, or the layer has a setting that is not
-                at its neutral value and that the class does not take.
+            GraphError: the other Keras has no such class, or the class does not take a setting that
+                is not at its neutral value.
         """
         kind = type_of(entry)
         name, added = DIFFERENCES[self.keras].classes.get(kind, (kind, {}))
         if not is_builtin(entry):
-            raise self.no_counterpart(entry, "cannot get a layer class of its own by conversion")
+            raise self.no_counterpart(entry, "cannot take a custom layer class")
         self._check_computes_the_same(entry)
         accepted = self.parameters("layers", name)
         if accepted is None or kind == "Lambda":
@@ -159,19 +158,19 @@ class LayerConverter:
             if config.get(key) == "hard_sigmoid":
                 raise self.no_counterpart(
                     entry,
-                    f"computes hard_sigmoid, its {key}, in another way (tf_keras: 0.2 x + 0.5,"
-                    " Keras 3: x / 6 + 0.5, both cut at 0 and 1)",
+                    f"computes hard_sigmoid, its {key}, differently (tf_keras: 0.2 x + 0.5,"
+                    " Keras 3: x / 6 + 0.5, both clipped to 0 and 1)",
                 )
         if type_of(entry) == "RandomCrop":
-            raise self.no_counterpart(entry, "crops by RandomCrop in another way at inference")
+            raise self.no_counterpart(entry, "crops differently with RandomCrop at inference")
         learned = _LEARNED.get(type_of(entry))
         if learned is not None and config.get(learned) is None:
             raise self.no_counterpart(
-                entry, f"is given no {learned}: it was learned from data and is not in the config"
+                entry, f"would get no {learned}: it was learned from data and is not in the config"
             )
 
     def no_counterpart(self, entry: Mapping[str, Any], what: str) -> GraphError:
-        """Return the error about a layer that the other Keras cannot have."""
+        """Return the error for a layer that the other Keras has no counterpart of."""
         name = entry["config"].get("name") or entry.get("name")
         return GraphError(
             f"layer {name!r} ({type_of(entry)}): {NAMES[self.keras]} {what}; replace"
@@ -195,7 +194,7 @@ class LayerConverter:
                 found[other] = self._setting(entry, key, value)
             elif key not in dropped and not _is_neutral(key, value, differences):
                 raise self.no_counterpart(
-                    entry, f"has no setting {key!r}, and here it is {str(value)[:60]!r}"
+                    entry, f"has no setting {key!r}, here {str(value)[:60]!r}"
                 )
         if kind in _ONE_AXIS and self.keras == 3:
             found["axis"] = self._one_axis(entry)
@@ -237,7 +236,7 @@ class LayerConverter:
         return {
             "module": f"keras.{module}",
             "class_name": kind,
-            # what the other Keras does not take chose the first weights, and these are there
+            # dropped arguments only affect the initial weights, which are copied from the file
             "config": {name: item for name, item in config.items() if name in accepted},
             "registered_name": None,
         }
@@ -247,7 +246,7 @@ _LEARNED = {
     **dict.fromkeys(("StringLookup", "IntegerLookup", "TextVectorization"), "vocabulary"),
     "Discretization": "bin_boundaries",
 }
-"""What these layers learn from data where the program does not set it."""
+"""The setting that these layers learn from data if the program does not set it."""
 _MODULES = {
     "initializer": "initializers",
     "regularizer": "regularizers",
@@ -263,7 +262,7 @@ def _is_neutral(key: str, value: Any, differences: Differences) -> bool:
 
 
 def _without_derived_direction(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the config of a Bidirectional without the backward layer that Keras made of the
+    """Return the config of a Bidirectional without the backward layer that Keras derived from the
     forward one: Keras 3 stores both, and names them after the layer that it was given.
     """
     forward, backward = config.get("layer"), config.get("backward_layer")

@@ -1,4 +1,4 @@
-"""The weights of one saved model written into a `.keras` file of the other Keras."""
+"""Writing of the weights of a saved model into a `.keras` file of the other Keras."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from graphprune.graph.read import ModelFile
 from graphprune.wrapper_names import is_state
 
 _ADAPTING = frozenset({"summary"})
-"""What Discretization counts while it adapts; its result is in the config."""
+"""Counts that Discretization keeps while it adapts; the result is in the config."""
 _GENERATOR = "seed_generator"
 
 
@@ -25,9 +25,9 @@ def write_converted(
     """Write the file `made` with the weights of `source`.
 
     Args:
-        source: The model whose weights are taken.
-        made: The same model as the other Keras built and saved it, a `.keras` file.
-        renamed: The addresses in `made` of layers that have another one there.
+        source: The model whose weights are copied.
+        made: The same model as built and saved by the other Keras, a `.keras` file.
+        renamed: The addresses in `made` of layers that were renamed.
         stream: Where to write the `.keras` file.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What the callbacks of a Keras do, without the Keras: mix-ins and helpers for its own classes."""
+"""The logic of the pruning callbacks: mix-ins and helpers that each Keras adds to its callbacks."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from graphprune.sparsity.positions import Run, check_run
 
 
 class MaskUpdates:
-    """The methods of `UpdatePruningStep`; a Keras mixes them into its `Callback`.
+    """The methods of `UpdatePruningStep`, a mix-in for the `Callback` of a Keras.
 
-    Its class calls `follow` from the constructor, and sets `_pruner` in `set_model`.
+    The class that uses it calls `follow` from the constructor, and sets `_pruner` in `set_model`.
     """
 
     params: dict[str, Any] | None
@@ -32,7 +32,7 @@ class MaskUpdates:
             TypeError: `run` is not a `Run`.
         """
         check_run(run)
-        self.params = None  # a loop that is no `fit` never calls `set_params`
+        self.params = None  # only `fit` calls `set_params`
         self.run, self._done = run, done
         self._pruner = None
         self._ends_batches = False
@@ -63,9 +63,9 @@ class MaskUpdates:
         self.pruner.start(self.run or run_of(self.params), done=self._done)
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        """Catch up with steps that no call followed.
+        """Catch up with steps after which the loop called nothing.
 
-        Loops that call something at the end of a batch have nothing to catch up with.
+        Loops that call `on_train_batch_end` have nothing to catch up with.
         """
         if not self._ends_batches:
             self.pruner.on_step()
@@ -88,7 +88,7 @@ class MaskUpdates:
         self.pruner.on_step()
 
     def on_train_end(self, logs: Any = None) -> None:
-        """Do what is still due, make sure that masked weights are zero, and let go of the model."""
+        """Do the updates still due, zero the masked weights, and detach from the model."""
         self.pruner.on_step()
         self.pruner.project()
         self._at_the_very_end(self._warn_missed)
@@ -100,12 +100,12 @@ class MaskUpdates:
             self.pruner.warn_missed(was_stopped=was_stopped)
 
     def _at_the_very_end(self, finish: Callable[[], None]) -> None:
-        """Call `finish` once the callbacks behind this one have ended too.
+        """Call `finish` after the `on_train_end` of all later callbacks, which may restore weights.
 
-        They may restore weights. In `fit`, Keras's History is the last of all.
+        In `fit`, Keras's History is the last callback.
         """
         history: Any = getattr(self.model, "history", None)
-        # Keras gives all callbacks of one fit the same dict
+        # all callbacks of one `fit` share the same dict
         is_fit = self.params is not None and getattr(history, "params", None) is self.params
         self.params = None
         if not is_fit:
@@ -128,7 +128,7 @@ class SparsityCurves:
 
     Raises:
         TypeError: `run` is not a `Run`.
-        ValueError: `update_freq` is none of these.
+        ValueError: `update_freq` is something else.
     """
 
     def __init__(self, update_freq: str | int, run: Run | None) -> None:
@@ -145,14 +145,14 @@ class SparsityCurves:
         self._written: tuple[int, tuple[TensorProgress, ...]] = (0, ())
 
     def follow(self, pruner: Pruner) -> None:
-        """Follow a model, by a pruner that is never started."""
+        """Read the model through `pruner`, which is never started."""
         self._pruner = pruner
 
     def begin(self, params: dict[str, Any] | None) -> None:
-        """Learn from the length of the run what the targets are.
+        """Compute the targets from the length of the run.
 
         Raises:
-            TrainingError: a schedule needs a length that nobody gives.
+            TrainingError: a schedule needs a length that is not given.
         """
         if self._pruner is not None:
             self._pruner.follow(self._run or run_of(params))
@@ -173,7 +173,7 @@ class SparsityCurves:
         return step // every > self._written[0] // every
 
     def take(self) -> tuple[int, dict[str, float]]:
-        """Return the step and the points by tag to write there; none if they were taken before."""
+        """Return the step and its points by tag; no points if they were taken before."""
         if self._pruner is None or not self._pruner.layers:
             return 0, {}
         state = (self._pruner.step, self._pruner.tensors())
@@ -184,9 +184,10 @@ class SparsityCurves:
 
 
 class SparsityEvents:
-    """The methods of `PruningSummaries`; a Keras mixes them into its `TensorBoard`.
+    """The methods of `PruningSummaries`, a mix-in for the `TensorBoard` callback of a Keras.
 
-    Its class sets `curves` and `params` in the constructor, before that of `TensorBoard`.
+    The class that uses it sets `curves` and `params` before it calls the constructor of
+    `TensorBoard`.
     """
 
     curves: SparsityCurves
@@ -198,7 +199,7 @@ class SparsityEvents:
         raise NotImplementedError
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Learn from the length of the run what the targets are.
+        """Compute the targets from the length of the run.
 
         Raises:
             TrainingError: no layer of the model is pruned.
@@ -208,19 +209,19 @@ class SparsityEvents:
         self.curves.begin(self.params)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Write what is due after these steps."""
+        """Write the points that are due after these steps."""
         super().on_train_batch_end(batch, logs)  # type: ignore[misc]
         if self.update_freq != "epoch" and self.curves.has_passed(self.update_freq):
             self._write()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Write the metrics of the epoch, and where the pruned tensors stand."""
+        """Write the metrics of the epoch and the state of the pruned tensors."""
         super().on_epoch_end(epoch, logs)  # type: ignore[misc]
         if self.update_freq == "epoch":
             self._write()
 
     def on_train_end(self, logs: Any = None) -> None:
-        """Write the state in which training ends, and close the files."""
+        """Write the final state and close the files."""
         self._write()
         super().on_train_end(logs)  # type: ignore[misc]
 
@@ -232,7 +233,7 @@ class SparsityEvents:
 
 
 def check_log_dir(log_dir: str | PathLike[str]) -> None:
-    """Raise unless events can be written, to a folder that has a name.
+    """Raise unless events can be written and `log_dir` is not empty.
 
     Raises:
         TrainingError: the tensorboard package is not installed.
@@ -248,7 +249,7 @@ def check_log_dir(log_dir: str | PathLike[str]) -> None:
 
 
 def check_tensorboard() -> None:
-    """Raise unless the tensorboard package is there, which TensorFlow writes its summaries with.
+    """Raise unless the tensorboard package is installed; TensorFlow needs it to write summaries.
 
     Raises:
         TrainingError: it is not installed.
@@ -261,6 +262,6 @@ def check_tensorboard() -> None:
 
 
 def run_of(params: dict[str, Any] | None) -> Run:
-    """Return the length of a run as `fit` tells its callbacks."""
+    """Return the length of a run from the `params` that `fit` gives its callbacks."""
     given = params or {}
     return Run(given.get("steps"), given.get("epochs"))

@@ -1,4 +1,4 @@
-"""What an error of TensorFlow, or of the user's own code, is about, and where it was raised."""
+"""Cause and place of an error raised by TensorFlow or by the user's own code."""
 
 from __future__ import annotations
 
@@ -15,16 +15,14 @@ _LIBRARY = Path(sysconfig.get_path("stdlib"))
 _OURS = Path(graphprune.__file__).parent
 _LONGEST = 160
 _ARGUMENTS = re.compile(r"\n\s*\n\s*Call arguments received by")
-"""How Keras's list of a layer's arguments begins, behind what the layer raised."""
+"""The start of the list of call arguments that Keras appends to a layer's error."""
 
 
 def explain_fault(fault: Exception) -> str:
     """Return the line of a Keras or TensorFlow error that says what is wrong.
 
-    It is the last one, without the names of graph nodes.
-
-    Where a Python function of a dataset failed, the place in it is added, by the traceback that
-    TensorFlow puts into the message.
+    It is the last line without graph node names. If a Python function of a dataset failed, its
+    file and line are added, taken from the traceback in TensorFlow's message.
     """
     message = str(getattr(fault, "message", fault))
     lines = [line.strip() for line in _ARGUMENTS.split(message)[0].splitlines()]

@@ -1,4 +1,4 @@
-"""The seam between the engine and a Keras: protocols of a live model with pruned layers.
+"""The interface between the engine and a Keras: protocols of a live model with pruned layers.
 
 A Keras implements `PrunedTensor`, `PrunedLayer` and `HeldModel` on the state that it keeps in its
 models. The engine reads and writes NumPy arrays and Python numbers through them.
@@ -77,8 +77,8 @@ class PrunedLayer(Protocol):
     def pruners(self) -> MutableSet[Any]:
         """The started pruners that follow this layer.
 
-        Several where models share the layer and train in turn. A Keras that can tell refuses to
-        train a layer that no pruner follows (`engine.pruner.no_pruner`).
+        Several if models share the layer and train in turn. Where a Keras can detect it, it refuses
+        to train a layer that no pruner follows (`engine.pruner.no_pruner`).
         """
         ...
 
@@ -123,7 +123,7 @@ class HeldModel(Protocol):
         ...
 
     def read_updates(self) -> int:
-        """Return what the optimizer has counted; 0 if there is no optimizer."""
+        """Return the optimizer's step count; 0 if there is no optimizer."""
         ...
 
     @property
@@ -140,13 +140,13 @@ class HeldModel(Protocol):
         ...
 
     def check_between_steps(self, call: str) -> None:
-        """Refuse a method, named `call`, that runs inside a training step.
+        """Refuse the method named `call` inside a training step.
 
         Raises:
-            TrainingError: weights are changing now.
+            TrainingError: a training step is running.
         """
         ...
 
     def sync(self) -> None:
-        """Make the state that training holds elsewhere (JAX) readable; called before each read."""
+        """Write state that training holds elsewhere (JAX) to variables; called before reads."""
         ...

@@ -11,19 +11,19 @@ from graphprune.sparsity.patterns import select_pattern_mask
 
 
 def update_masks(layer: PrunedLayer, times: Times, step: int) -> None:
-    """Choose the masks of a layer for `step`, zero what they mask, and record the update."""
+    """Choose the masks of a layer for `step`, zero masked weights, and record the update."""
     choose_masks(layer, lambda name: times.sparsity_at(step, layer.pruning.share_of(name)))
     layer.write_last_update(step)
 
 
 def prune_at_once(layers: Iterable[PrunedLayer]) -> None:
-    """Zero the smallest weights of each layer down to its target; schedules play no part."""
+    """Zero the smallest weights of each layer to meet its target, regardless of its schedule."""
     for layer in layers:
         choose_masks(layer, layer.pruning.share_of)
 
 
 def choose_masks(layer: PrunedLayer, share_of: Callable[[str], float]) -> None:
-    """Choose the masks of a layer anew and zero what they mask.
+    """Choose new masks for a layer and zero the masked weights.
 
     Args:
         layer: The layer.

@@ -1,4 +1,4 @@
-"""Where the pruned tensors of a model stand: measured against their targets."""
+"""Progress of the pruned tensors of a model: measured sparsity against the targets."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from graphprune.sparsity.missed_targets import MissedTarget
 
 @dataclass(frozen=True, slots=True)
 class TensorProgress:
-    """Where one pruned tensor stands.
+    """The progress of one pruned tensor.
 
     Attributes:
         address: The layer's address.
         name: The tensor's name in the layer.
         size: The number of weights.
         zeros: Weights that are zero now.
-        target_zeros: Exact zeros when the schedule is finished; the fewest, where short blocks
-            leave it open.
+        target_zeros: Exact number of zeros when the schedule is finished; a minimum if short
+            blocks leave it open.
         target: The share of zeros that the schedule asks for at this step.
         threshold: The smallest score that the last mask update kept: a magnitude, or that of a
             block or channel.
@@ -46,7 +46,7 @@ class TensorProgress:
 def progress_of(
     address: str, layer: PrunedLayer, times: Times, step: int
 ) -> Iterator[TensorProgress]:
-    """Yield where each pruned tensor of the layer at `address` stands at `step`."""
+    """Yield the progress of each pruned tensor of the layer at `address` at `step`."""
     pruning = layer.pruning
     for tensor in layer.tensors:
         name, shape = tensor.name, tensor.shape
@@ -72,7 +72,7 @@ def overall(tensors: Sequence[TensorProgress]) -> tuple[float, float]:
 
 
 def curve_points(tensors: Sequence[TensorProgress]) -> dict[str, float]:
-    """Return what TensorBoard shows of the tensors: a value for each tag."""
+    """Return the TensorBoard values of the tensors by tag."""
     points: dict[str, float] = {}
     for tensor in tensors:
         place = f"{tensor.address}/{tensor.name}"

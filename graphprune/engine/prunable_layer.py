@@ -1,4 +1,4 @@
-"""What a custom layer says so that it can be pruned, in either Keras."""
+"""The interface by which a custom layer names its weights to prune, in either Keras."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ class PrunableLayer(ABC):
     """A custom layer, or RNN cell, that names its weights to prune; also to be mixed into a
     subclass of a layer that comes with Keras.
 
-    Any layer with a method `get_prunable_weights` counts as one, so layers that were written for
-    another pruning library need no change:
+    Any layer with a method `get_prunable_weights` qualifies, so layers written for another pruning
+    library need no change:
 
         class Scaled(keras.layers.Layer, graphprune.PrunableLayer):
             def build(self, input_shape):

@@ -55,8 +55,8 @@ class Pruner:
 
         Raises:
             TrainingError: a schedule needs the length of an epoch or of the run, and `run` does not
-                give it; or the optimizer cannot prune a layer; or the model is distributed by a
-                strategy that is not supported.
+                give it; the optimizer cannot prune a layer; or the distribution strategy is not
+                supported.
         """
         if not isinstance(run, Run):
             raise wrong_type(
@@ -68,7 +68,7 @@ class Pruner:
             )
         self.held.check()
         for layer in self.layers.values():
-            # the TensorFlow toolkit's way to say that training has not begun
+            # the TensorFlow toolkit's mark for training that has not begun
             if layer.read_step() < 0:
                 layer.write_step(0)
         self.follow(run)
@@ -101,15 +101,15 @@ class Pruner:
         }
 
     def stop(self) -> None:
-        """Detach from the pruned layers; training them again needs a pruner again."""
+        """Detach from the pruned layers, which then need another pruner to be trained."""
         for layer in self.held.layers.values():
             layer.pruners.discard(self)
 
     def project(self) -> None:
         """Zero the masked weights again.
 
-        It is for what writes weights outside an optimizer update: weight averaging (`use_ema`) when
-        it ends.
+        Needed after weights are written outside an optimizer update, as at the end of weight
+        averaging (`use_ema`).
         """
         self.held.sync()
         project(self.layers.values())
@@ -118,7 +118,7 @@ class Pruner:
         """Update the masks that are due since the last update, on all replicas.
 
         Raises:
-            TrainingError: it is called inside of a step, where weights are changing.
+            TrainingError: it is called inside a training step.
         """
         self.held.check_between_steps("on_step")
         due = [item for item in self._steps.read().items() if self._is_due(*item)]
@@ -158,7 +158,7 @@ class Pruner:
         return self._steps.standing_still()
 
     def tensors(self) -> tuple[TensorProgress, ...]:
-        """Return where each pruned tensor stands, in the model's order."""
+        """Return the progress of each pruned tensor, in the model's order."""
         self.held.sync()
         steps = self._steps.read()
         return tuple(
@@ -174,8 +174,8 @@ class Pruner:
     def _is_due(self, address: str, step: int) -> bool:
         """Return whether masks change at `step`.
 
-        The variable with the last update is read only if the schedule asks for one since the last
-        look.
+        The variable with the last update is read only if an update has come due since the last
+        check.
         """
         looked, times = self._looked.get(address), self._started(address)
         self._looked[address] = step
@@ -194,7 +194,7 @@ class Pruner:
         return self._timetables[address]
 
     def check_pruned(self, callback: str) -> None:
-        """Refuse to train a model without pruned layers, where `callback` has nothing to do.
+        """Refuse to train a model without pruned layers when `callback` is given.
 
         Warns if its pruned layers have no weights.
 
@@ -216,16 +216,16 @@ class Pruner:
             )
 
     def warn_missed(self, *, was_stopped: bool) -> None:
-        """Warn of layers that the planned run should have brought to their target and did not.
+        """Warn of layers that miss the target that the planned run should have reached.
 
-        That is so when training was stopped (`was_stopped`), or when weights of an earlier step
-        were restored: both are what EarlyStopping does.
+        It happens when training is stopped (`was_stopped`) or when weights of an earlier step are
+        restored, as EarlyStopping does.
         """
         missed: dict[tuple[str, int, int], list[str]] = {}
         still = self.standing_still()
         for address, layer in self.layers.items():
             if address in still:
-                continue  # told at the first step, and not a matter of when training stops
+                continue  # warned of at the first step; longer training would not help
             end = target_step(self._started(address))
             is_planned = was_stopped if self._planned is None else end <= self._planned
             if is_planned and layer.read_last_update() < end:
@@ -239,7 +239,7 @@ class Pruner:
             )
 
     def warn_standing_still(self) -> None:
-        """Warn of layers that get no gradient, once the optimizer has made an update."""
+        """Warn of layers that get no gradient, after the first update of the optimizer."""
         still = self.standing_still()
         if still:
             warnings.warn(
@@ -251,7 +251,7 @@ class Pruner:
 
 
 def no_pruner(name: str) -> TrainingError:
-    """Return the error for a pruned layer that is trained while no pruner follows it."""
+    """Return the error for a pruned layer that is trained without a pruner."""
     return TrainingError(
         f"{name}: a pruned layer is being trained and no pruner is attached, so it would stay"
         " dense; add graphprune.UpdatePruningStep() to the callbacks of fit, or start a graphprune"

@@ -23,12 +23,12 @@ def check_targets_reached(layers: Mapping[str, PrunedLayer], run: Run, plan: Pla
     """Refuse a run that ends before a layer's schedule reaches its target.
 
     Args:
-        layers: The pruned layers by address; those that were trained before go on from their step.
+        layers: The pruned layers by address; layers trained before continue from their step.
         run: The length of the run.
-        plan: What the model was wrapped by, for the places of its rules.
+        plan: The plan that wrapped the model, for the places of its rules.
 
     Raises:
-        RuleError: some target is out of reach; there is a diagnostic for each rule.
+        RuleError: a target is out of reach; each rule gets one diagnostic.
     """
     places = (
         {}

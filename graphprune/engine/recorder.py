@@ -1,4 +1,4 @@
-"""What a training run writes while it goes: checkpoints, metrics, progress."""
+"""The files and messages of a running training: checkpoints, metrics, progress."""
 
 from __future__ import annotations
 
@@ -26,21 +26,22 @@ Arrays = Mapping[str, NDArray[Any]]
 class Interrupted(Exception):
     """Training was asked to stop.
 
-    `stop_after_step` stops as if the process had been killed, a `StopRequest` once a checkpoint is
-    written.
+    `stop_after_step` stops as if the process had been killed; a `StopRequest` stops after a
+    checkpoint is written.
     """
 
 
 class RunRecorder(ABC):
-    """Writes checkpoints and one line of metrics an epoch, and tells progress.
+    """Writes checkpoints and one line of metrics per epoch, and reports progress.
 
-    A Keras mixes it into its `Callback`, behind the pruner's, and implements the abstract methods.
+    A mix-in for the `Callback` of a Keras, which implements the abstract methods. The callback
+    comes after the pruner's.
 
-    A checkpoint in the middle of an epoch holds the sums that the epoch's metrics are made of; one
-    at its end is written after the epoch's line. Where training is asked to stop behind the last
-    batch of an epoch, or while the model is validated, the checkpoint is one in the middle of the
-    epoch with no batch left: the run goes on with the validation. It holds what validation changes
-    as it was before: the sums, random states and recurrent states.
+    A checkpoint in the middle of an epoch holds the running sums of the epoch's metrics; one at the
+    end of an epoch is written after its line of metrics. If training is asked to stop after the
+    last batch of an epoch, or during validation, the checkpoint counts as one in the middle of the
+    epoch with no batch left, and the resumed run starts with the validation. State that validation
+    changes (sums, random states and recurrent states) is stored as it was before.
     """
 
     def __init__(
@@ -67,29 +68,29 @@ class RunRecorder(ABC):
 
     @abstractmethod
     def read_lasting(self) -> dict[str, Arrays]:
-        """Return by kind what model files do not hold and validation does not change."""
+        """Return, by kind, state that validation does not change and model files do not hold."""
 
     @abstractmethod
     def read_passing(self) -> dict[str, Arrays]:
-        """Return by kind what validation changes as well, or sets back.
+        """Return, by kind, the state that validation changes or resets.
 
-        `metrics` are the sums that the metrics of the epoch are made of.
+        `metrics` are the running sums of the epoch's metrics.
         """
 
     @abstractmethod
     def restore_sums(self, sums: Arrays) -> None:
-        """Put back the `metrics` that `read_passing` returned."""
+        """Restore the `metrics` that `read_passing` returned."""
 
     @abstractmethod
     def save_model(self, path: Path) -> None:
-        """Save the model at `path`, its layers as they were before training."""
+        """Save the model at `path`, with layer settings as before training."""
 
     @abstractmethod
     def check_weights(self, place: str, remedy: str) -> None:
         """Refuse weights that are not finite.
 
         Raises:
-            TrainingError: some are NaN or infinite; the text is `place`, their names, `remedy`.
+            TrainingError: some are NaN or infinite; the text has `place`, their names and `remedy`.
         """
 
     @property
@@ -98,13 +99,13 @@ class RunRecorder(ABC):
         """Whether the optimizer scales the loss, and skips steps whose loss is infinite."""
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Write the checkpoint that a run interrupted at once goes on from."""
+        """Write the first checkpoint, from which a run interrupted at once is resumed."""
         if self.step == 0:
             self.save(0, 0)
         self._stop_if_asked(*self._saved_at)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Go on with the sums of an epoch that was interrupted."""
+        """Restore the metric sums of an interrupted epoch."""
         self._epoch = epoch
         self._before_validation = {}
         if epoch == self._start.epoch and self._start.batch:
@@ -113,7 +114,7 @@ class RunRecorder(ABC):
             self._before_validation = self.read_passing()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Count the step, tell progress, write the checkpoint that is due or asked for."""
+        """Count the step, report progress, write a checkpoint that is due or requested."""
         self.step = self._epoch * self._options.steps_per_epoch + batch + 1
         is_last = batch + 1 >= self._options.steps_per_epoch
         if is_last:
@@ -127,11 +128,11 @@ class RunRecorder(ABC):
             raise Interrupted
 
     def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Stop in the middle of validation where that was asked for."""
+        """Stop in the middle of validation if requested."""
         self._stop_if_asked(self._epoch, self._options.steps_per_epoch)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Write the epoch's line, then the checkpoint that is due."""
+        """Write the epoch's line of metrics, then a checkpoint that is due."""
         self._check_loss(logs or {})
         target, measured = self._measure(anew=True)
         values = {name: _plain(value) for name, value in (logs or {}).items()}
@@ -151,9 +152,9 @@ class RunRecorder(ABC):
         self._stop_if_asked(epoch + 1, 0)
 
     def _stop_if_asked(self, epoch: int, batch: int) -> None:
-        """Stop if that was asked for, with a checkpoint that goes on at `batch` of `epoch`.
+        """Stop if requested, with a checkpoint that resumes at `batch` of `epoch`.
 
-        An existing checkpoint of that place is not written again.
+        An existing checkpoint of that position is not written again.
 
         Raises:
             Interrupted: training was asked to stop.
@@ -165,10 +166,10 @@ class RunRecorder(ABC):
         raise Interrupted
 
     def save(self, epoch: int, batch: int) -> None:
-        """Write a checkpoint that goes on at `batch` of `epoch`.
+        """Write a checkpoint that resumes at `batch` of `epoch`.
 
         Raises:
-            TrainingError: a weight is not finite; the checkpoints before stay.
+            TrainingError: a weight is not finite; earlier checkpoints stay.
         """
         place = f"{self._folder.path}: training broke down by step {self.step}"
         self.check_weights(
@@ -206,13 +207,13 @@ class RunRecorder(ABC):
         self._saved_at = epoch, batch
 
     def _check_loss(self, logs: Mapping[str, Any]) -> None:
-        """Refuse to go on if the epoch's loss is not finite, though the weights still are.
+        """Stop training if the epoch's loss is not finite even though the weights are.
 
-        The next checkpoints would be useless.
+        Later checkpoints would be useless.
 
         Raises:
-            TrainingError: the training loss is NaN or infinite; under loss scaling, whose skipped
-                steps may have such losses, NaN only.
+            TrainingError: the training loss is NaN, or it is infinite without loss scaling, whose
+                skipped steps may have an infinite loss.
         """
         loss = float(np.asarray(logs.get("loss", 0.0)))
         if math.isnan(loss) or (math.isinf(loss) and not self.scales_loss):
@@ -228,7 +229,7 @@ class RunRecorder(ABC):
     def _measure(self, *, anew: bool) -> tuple[float, float]:
         """Return target and measured sparsity over all pruned weights.
 
-        They are measured again only after a mask update, or with `anew`.
+        They are measured only after a mask update, or if `anew` is true.
         """
         pruner = self._pruning.pruner
         if anew or pruner.last_updates != self._last_updates:
@@ -256,7 +257,7 @@ class RunRecorder(ABC):
 
 
 def _plain(value: Any) -> Any:
-    """Return a number (or list) that JSON can hold; None for one that is not finite."""
+    """Return a number or list that JSON can hold; None for a number that is not finite."""
     array = np.asarray(value)
     if array.ndim:
         return [_plain(element) for element in array]

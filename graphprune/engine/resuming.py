@@ -1,4 +1,4 @@
-"""Where a run goes on, and what it must find as it was: its data, plan and original model."""
+"""Where a run resumes, and checks that its data, plan and original model are unchanged."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.run_options import GIVEN, RunOptions
 
 DATA = "data"
-"""What messages call data that has no name of its own: the argument."""
+"""The name in messages of data given as Python objects: that of the argument."""
 
 Data = TypeVar("Data", bound=RunData)
 Given = TypeVar("Given", bound=GivenObjects)
@@ -29,18 +29,18 @@ Given = TypeVar("Given", bound=GivenObjects)
 
 @dataclass(frozen=True, slots=True)
 class Resumption:
-    """A run that is not finished, and where it goes on.
+    """An unfinished run and the checkpoint to resume from.
 
     Attributes:
         options: What the run was asked to do.
-        checkpoint: The checkpoint to go on from; None for a start from the beginning.
+        checkpoint: The checkpoint to resume from; None to start from the beginning.
     """
 
     options: RunOptions
     checkpoint: Checkpoint | None
 
     def state(self, versions: Mapping[str, str], tell: Tell) -> RunState:
-        """Return the state to go on from, with the `versions` of today; `tell` if they changed."""
+        """Return the state to resume from, with current `versions`; `tell` if they changed."""
         if self.checkpoint is None:
             return first_state(self.options, versions)
         for message in other_versions(self.checkpoint, versions):
@@ -74,7 +74,7 @@ class Warnings:
 def find_result(folder: RunFolder) -> TrainingResult | None:
     """Return the result of a finished run, without its lock: the folder may be read-only.
 
-    None if it is not finished, or must be looked at under the lock.
+    None if it is not finished, or can only be checked under the lock.
 
     Raises:
         CheckpointError: the folder is not a run, or the trained model is not what the run wrote.
@@ -89,17 +89,17 @@ def find_result(folder: RunFolder) -> TrainingResult | None:
 def find_resumption(
     folder: RunFolder, plan: Plan | None, *, trust_run: bool, tell: Tell
 ) -> TrainingResult | Resumption:
-    """Return the result of a finished run, or where an unfinished one goes on; needs the lock.
+    """Return the result of a finished run or the resumption of an unfinished one; needs the lock.
 
     Args:
         folder: The run.
-        plan: Refused unless it is the plan that the run was made from.
+        plan: Must be the plan that the run was made from, if given.
         trust_run: Whether the user trusts a run that was made elsewhere.
         tell: Called with warnings.
 
     Raises:
-        CheckpointError: the folder is not a run, no checkpoint is whole, another plan was given, or
-            the run is not trusted.
+        CheckpointError: the folder is not a run, no checkpoint is intact, another plan was given,
+            or the run is not trusted.
     """
     options, is_own = folder.read_run()
     check_plan(folder, options, plan)
@@ -113,7 +113,7 @@ def find_resumption(
 
 
 def arrays_by_kind(checkpoint: Checkpoint | None) -> dict[str, dict[str, NDArray[Any]]]:
-    """Return what a recorder read into a checkpoint, by kind and name; empty without one."""
+    """Return the arrays of a checkpoint by kind and name; empty without a checkpoint."""
     found: dict[str, dict[str, NDArray[Any]]] = {}
     for path, array in ({} if checkpoint is None else checkpoint.arrays).items():
         kind, _, name = path.partition("/")
@@ -125,7 +125,7 @@ def check_trusted(folder: RunFolder, options: RunOptions, *, trust_run: bool, te
     """Refuse to run code or write elsewhere for a run that this user did not make here.
 
     Raises:
-        CheckpointError: it names a function or a folder elsewhere, and `trust_run` is not given.
+        CheckpointError: it names a function, or a folder outside the run, and `trust_run` is false.
     """
     asks = []
     if options.calls_function:
@@ -148,7 +148,7 @@ def check_trusted(folder: RunFolder, options: RunOptions, *, trust_run: bool, te
 
 
 def _has_events_elsewhere(folder: RunFolder, options: RunOptions) -> bool:
-    """Return whether TensorBoard's events leave the run's folder, by path or through a link."""
+    """Return whether TensorBoard events go outside the run's folder, by path or through a link."""
     if options.tensorboard is None:
         return False
     home, events = os.path.realpath(folder.path), folder.path / options.tensorboard
@@ -159,10 +159,10 @@ def _has_events_elsewhere(folder: RunFolder, options: RunOptions) -> bool:
 
 
 def check_plan(folder: RunFolder, options: RunOptions, plan: Plan | None) -> None:
-    """Refuse a plan that is not the one that the run was made from.
+    """Refuse any plan other than the one the run was made from.
 
     Raises:
-        CheckpointError: it is another one.
+        CheckpointError: it is another plan.
     """
     given = options.plan_sha256 if plan is None else plan_sha256(plan)
     if given != options.plan_sha256:
@@ -175,7 +175,7 @@ def check_plan(folder: RunFolder, options: RunOptions, plan: Plan | None) -> Non
 
 
 def check_data_source(folder: RunFolder, options: RunOptions, given: object | None) -> None:
-    """Refuse to go on if data must be given and is not, or the reverse.
+    """Refuse to resume if data must be given and is not, or the reverse.
 
     Data that was given in Python must be given again; a run that reads its own takes none.
 
@@ -186,7 +186,7 @@ def check_data_source(folder: RunFolder, options: RunOptions, given: object | No
         details = options.data.removeprefix(GIVEN).removeprefix(": ")
         raise DataError(
             f"its training data was given in Python ({details}) and cannot be read"
-            " again; go on in Python, with the same data:"
+            " again; resume in Python with the same data:"
             f" graphprune.resume({str(folder.path)!r}, data=...)",
             place=folder.path,
         )
@@ -209,12 +209,12 @@ def read_same_data(
     Args:
         folder: The run.
         options: What it was asked to do.
-        given: The data that the user gives again, if it was given as Python objects.
+        given: The same data again, if it was given as Python objects.
         tell: Called with warnings.
         read: Reads what `options.data` names, or what is given, as the run did when it began.
 
     Raises:
-        DataError: the data is gone, or is other data.
+        DataError: the data is missing or has changed.
     """
     check_data_source(folder, options, given)
     if given is not None:
@@ -267,7 +267,7 @@ def _same_given_data(
 
 
 def read_first_plan(folder: RunFolder, options: RunOptions) -> Plan | None:
-    """Return the plan that the run began with; None where its model was wrapped before.
+    """Return the plan that the run began with; None if its model was already wrapped.
 
     Raises:
         CheckpointError: `plan.json` is damaged.
@@ -290,14 +290,14 @@ def read_first_plan(folder: RunFolder, options: RunOptions) -> Plan | None:
 
 
 def check_original(folder: RunFolder, options: RunOptions) -> None:
-    """Refuse to start again from another model than the one that the run began with.
+    """Refuse to restart from any model other than the one the run began with.
 
     Raises:
-        CheckpointError: that model is gone or has changed.
+        CheckpointError: that model is missing or has changed.
     """
     fault = find_original_fault(folder.path, options)
     if fault is not None:
         raise CheckpointError(
-            f"{fault}, and the run in {folder.path} has no checkpoint to go on from; put the old"
+            f"{fault}, and the run in {folder.path} has no checkpoint to resume from; put the old"
             " model back, or start a new run"
         )

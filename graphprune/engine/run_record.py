@@ -1,4 +1,4 @@
-"""What a run records about itself: options, first state, rule files, versions."""
+"""The record of a run: options, first state, rule files, versions."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from graphprune.sparsity.positions import Position, Run, Unit, parse_position
 
 
 class RunData(Protocol):
-    """Training data, as far as a run records it."""
+    """The facts about training data that a run records."""
 
     @property
     def spec(self) -> str:
-        """What messages call the data."""
+        """The name of the data in messages."""
         ...
 
     @property
@@ -46,8 +46,8 @@ class RunData(Protocol):
     def first_batch_sha256(self) -> str:
         """Return the hash of the first training batch; empty for arrays, hashed as a whole.
 
-        It looks at a dataset once more, which changes the order of one that shuffles anew each
-        time: `train` and `resume` look equally often.
+        This iterates a dataset once more, which changes the order of one that reshuffles on each
+        iteration; `train` and `resume` therefore iterate equally often.
         """
         ...
 
@@ -61,7 +61,7 @@ class GivenObjects(Protocol):
         ...
 
     def describe(self) -> str:
-        """Return what a run records of them."""
+        """Return their description for the run's record."""
         ...
 
 
@@ -76,7 +76,7 @@ def new_options(
     strategy: str,
     first_batch: str,
 ) -> RunOptions:
-    """Return what `options.json` of a new run holds.
+    """Return the contents of `options.json` of a new run.
 
     Args:
         request: What `train` was asked to do.
@@ -85,12 +85,12 @@ def new_options(
         data: The data.
         given: What the data was read from, or given as.
         layers: The pruned layers of the model by address.
-        plan: The plan that they were pruned by; None if they were before.
+        plan: The plan that they were pruned by; None if they were already wrapped.
         strategy: `none` or `mirrored:N`.
         first_batch: What `data.first_batch_sha256()` returned.
 
     Raises:
-        TrainingError: the distance between checkpoints is not a position, or below one step.
+        TrainingError: the distance between checkpoints is not a position, or is below one step.
     """
     return RunOptions(
         model=recorded,
@@ -177,7 +177,7 @@ def _schedule_units(layers: Mapping[str, PrunedLayer]) -> tuple[Unit, ...]:
 
 
 def rule_files(rules: tuple[tuple[str, str], ...]) -> dict[str, bytes]:
-    """Return the rule files by a name each, those that still exist unchanged."""
+    """Return the rule files that still exist unchanged, each under its own name."""
     found: dict[str, bytes] = {}
     for path, digest in rules:
         file = find_rule_file(path)

@@ -1,6 +1,6 @@
-"""Schedules with the names and meaning that users of Keras pruning know, and users' own classes.
+"""Schedules with the names and meaning of tfmot, and the base class of users' own schedules.
 
-The classes here answer with Python numbers. A Keras whose users expect tensors derives its own from
+The classes here return Python numbers. A Keras whose users expect tensors derives its own from
 them and overrides `__call__`.
 """
 
@@ -17,13 +17,13 @@ from graphprune.sparsity.schedules import Schedule
 
 
 class PruningSchedule(ABC):
-    """When masks change and how much is zero then, in optimizer steps.
+    """When masks change and the sparsity at each change, in optimizer steps.
 
     Calling it with a step, a number or a tensor, returns (whether masks change then, the share of
-    weights that must be zero). A schedule of your own says that in `__call__`, returns its
+    weights that must be zero). A schedule of your own implements `__call__`, returns its
     arguments from `get_config`, has the attributes `begin_step` and `end_step` (-1: never ends),
-    and is registered with Keras's `register_keras_serializable()`, or given as a custom object,
-    where its model is loaded.
+    and is registered with Keras's `register_keras_serializable()`, or given as a custom
+    object when its model is loaded.
     """
 
     begin_step: int
@@ -54,7 +54,7 @@ class PruningSchedule(ABC):
     def to_schedule(self) -> Schedule:
         """Return the schedule as plans and reports show it.
 
-        The pruner calls a schedule of your own itself.
+        A schedule of your own is called by the pruner directly.
         """
         end = None if self.end_step < 0 else Position(self.end_step, "step")
         begin, every = Position(self.begin_step, "step"), Position(self.frequency, "step")
@@ -67,7 +67,7 @@ class PruningSchedule(ABC):
     ) -> Any:
         """Return whether masks change at `step`, a number or a tensor.
 
-        They do from `begin_step` to `end_step` (-1: for ever) every `frequency` steps, and at
+        They do from `begin_step` to `end_step` (-1: no end) every `frequency` steps, and at
         `end_step`.
         """
         is_turn = ((step - begin_step) % frequency == 0) | (step == end_step)
@@ -95,7 +95,7 @@ class KnownSchedule(PruningSchedule):
         return {"class_name": type(self).__name__, "config": self._arguments()}
 
     def __eq__(self, other: object) -> bool:
-        # the same schedule of tf_keras is another class of the same name
+        # tf_keras has its own class of the same name for the same schedule
         return isinstance(other, KnownSchedule) and other.get_config() == self.get_config()
 
     def __hash__(self) -> int:
@@ -105,7 +105,7 @@ class KnownSchedule(PruningSchedule):
 class ConstantSparsity(KnownSchedule):
     """The same sparsity from `begin_step` on.
 
-    Masks change every `frequency` steps until `end_step` (-1: for ever).
+    Masks change every `frequency` steps until `end_step` (-1: no end).
     """
 
     def __init__(
@@ -230,7 +230,7 @@ class PlannedSchedule(PruningSchedule):
 
     @property
     def target(self) -> float:
-        """The share of zeros in the end."""
+        """The final share of zeros."""
         return self.sparsity
 
     def to_schedule(self) -> Schedule:
@@ -265,7 +265,7 @@ class ScheduleClasses:
     planned: type[PlannedSchedule] = PlannedSchedule
 
     def of_plan(self, schedule: Schedule, sparsity: float) -> PruningSchedule:
-        """Return the schedule of a plan as users of Keras pruning know it."""
+        """Return the schedule class, with the names of tfmot, of a plan's schedule."""
         places = [
             place for place in (schedule.begin, schedule.end, schedule.every) if place is not None
         ]
@@ -295,7 +295,7 @@ def check_schedule(schedule: Any) -> None:
     """Raise unless `schedule` is a graphprune.PruningSchedule, the user's own classes included.
 
     Raises:
-        TypeError: it is something else; the text says what to write instead.
+        TypeError: it is not; the text says what to write instead.
     """
     if not isinstance(schedule, PruningSchedule):
         raise wrong_type(
@@ -309,7 +309,7 @@ def check_schedule(schedule: Any) -> None:
 
 
 def _other_schedule(value: Any) -> str:
-    """Return what to write instead of a value that is no pruning schedule."""
+    """Return the help for a value that is not a pruning schedule."""
     if isinstance(value, Mapping) and "pruning_schedule" in value:
         return "give the dict as keywords: prune_low_magnitude(model, **pruning_params)"
     if isinstance(value, Mapping):
@@ -343,7 +343,7 @@ def _check_share(name: str, value: float) -> None:
 def _check_steps(
     begin_step: int, end_step: int, frequency: int, *, endless: bool
 ) -> tuple[int, int, int]:
-    """Return the three as Python's whole numbers.
+    """Return the three as Python integers.
 
     Whole floats are accepted, as in `end_step=steps_per_epoch * 4.0`.
     """

@@ -12,13 +12,13 @@ class StepCounting:
     """Reads the step of each pruned layer, and corrects those that did not see every update.
 
     Layers count their own updates. Loss scaling skips updates that the optimizer counts, frozen
-    layers see none, and layers that get no gradient see none either: the first two follow the
-    optimizer or the other layers, the last stand still.
+    layers see none, and layers without a gradient see none either. In the first two cases the step
+    follows the optimizer or the other layers; a layer without a gradient keeps its step.
 
     Args:
         held: The model.
         layers: The layers that have something to prune, by address.
-        pruner: The pruner that counts; layers that another pruner follows too are left to it.
+        pruner: The pruner that counts; layers that another pruner also follows are left to it.
     """
 
     def __init__(self, held: HeldModel, layers: Mapping[str, PrunedLayer], pruner: object) -> None:
@@ -39,10 +39,8 @@ class StepCounting:
     def standing_still(self) -> tuple[str, ...]:
         """Return the addresses of layers that no update has reached since `begin`.
 
-        It is empty until the optimizer has counted an update.
-
-        Frozen layers follow the model, and those that several models share may be trained by
-        another one.
+        It is empty until the optimizer has counted an update. Frozen layers are left out, because
+        they follow the model, and so are shared layers that another model may train.
         """
         if not self.has_advanced:
             return ()
@@ -55,12 +53,12 @@ class StepCounting:
         )
 
     def read(self) -> dict[str, int]:
-        """Return the step of each layer, each variable read once: a batch's cost on the host.
+        """Return the step of each layer; each variable is read once, to keep batches cheap.
 
-        Layers get the steps since the last look that loss scaling skipped; what sets steps back
-        (weights restored from earlier) is left as it is. A frozen layer has no updates of its own
-        and follows the other pruned layers, or the optimizer where all are frozen, unless another
-        model trains it in turn.
+        Steps that loss scaling skipped since the last call are added. A step that went back,
+        because earlier weights were restored, is kept. A frozen layer has no updates of its own and
+        follows the other pruned layers, or the optimizer if all are frozen, unless another model
+        also trains it.
         """
         before, known = self._seen
         counted, read = self._count()

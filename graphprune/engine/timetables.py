@@ -28,7 +28,7 @@ class OwnTimetable:
     def is_due(self, *, after: int, step: int) -> bool:
         """Return whether the schedule asks for an update in (`after`, `step`].
 
-        Steps that it said no to are not asked again.
+        Steps for which it has returned no are not asked for again.
         """
         if any(
             bool(self.schedule(at)[0]) for at in range(step, after, -1) if at not in self._undue
@@ -40,15 +40,14 @@ class OwnTimetable:
     def sparsity_at(self, step: int, target: float) -> float:
         """Return the share of weights that must be zero at `step`.
 
-        It is the schedule's share, scaled to `target` where a pattern fixes another target than
-        the schedule's own.
+        It is the schedule's share, scaled to `target` if a pattern fixes a different target.
         """
         share, own = float(self.schedule(step)[1]), self.schedule.target
         return share if target == own or own == 0 else share * target / own
 
 
 Times = Timetable | OwnTimetable
-"""When masks change, in optimizer steps, and how much is zero then."""
+"""When masks change, in optimizer steps, and the sparsity at each change."""
 
 
 def timetable_of(address: str, layer: PrunedLayer, run: Run) -> Times:
@@ -78,18 +77,18 @@ def target_step(times: Times) -> int:
 
 
 def target_text(layer: PrunedLayer) -> str:
-    """Return the target of a layer as warnings say it."""
+    """Return the target of a layer for warnings."""
     return layer.pruning.describe_target("{:.1%}".format)
 
 
 def find_unreached(
     layers: Mapping[str, PrunedLayer], run: Run, done: int = 0
 ) -> Iterator[tuple[str, int, int]]:
-    """Yield (address, step of the target, last step of the run) where the target comes too late.
+    """Yield (address, step of the target, last step of the run) of layers that miss their target.
 
     Args:
-        layers: The pruned layers by address; those that were trained before go on from their step.
-        run: The length of the run; nothing is yielded if it is not known.
+        layers: The pruned layers by address; layers trained before continue from their step.
+        run: The length of the run; nothing is yielded if it is unknown.
         done: Steps of the run that were done before, if a run is resumed.
 
     Raises:

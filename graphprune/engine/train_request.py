@@ -1,4 +1,4 @@
-"""What `train` was asked to do, checked before any Keras is needed."""
+"""The arguments of `train`, checked before a Keras is imported."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class TrainRequest:
     stop: StopRequest | None = None
 
     def checked(self, custom_objects: Any) -> TrainRequest:
-        """Return the settings with the metrics as a tuple, or refuse those of another type.
+        """Return the settings with the metrics as a tuple, after a check of all types.
 
         Raises:
             TypeError: one of them, or `custom_objects`, has another type.
@@ -85,7 +85,7 @@ class TrainRequest:
         return replace(self, compiling=replace(self.compiling, metrics=metrics))
 
     def check_epochs(self, place: str) -> None:
-        """Refuse a number of epochs that no run can have.
+        """Refuse a number of epochs out of range.
 
         Raises:
             TrainingError: it is out of range; the text begins with `place`.

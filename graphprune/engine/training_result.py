@@ -15,19 +15,19 @@ Status = Literal["finished", "interrupted", "already-finished"]
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """How a run stands when `train` or `resume` returns.
+    """The state of a run when `train` or `resume` returns.
 
     Attributes:
         run_dir: The run's folder.
-        status: `already-finished` when there was nothing left to do.
-        step, steps: Optimizer updates done, and of the whole run.
+        status: `already-finished` if there was nothing left to do.
+        step, steps: Optimizer updates done, and in the whole run.
         model: The trained, wrapped model; None while the run is not finished.
         metrics: The last line of `metrics.jsonl`.
         tensors: Every pruned tensor with its zeros and its target; empty while the run is not
             finished.
-        resumed_from: The checkpoint that the run went on from, if any.
-        warnings: What the user should know: a damaged checkpoint that was passed over, other
-            versions of TensorFlow.
+        resumed_from: The checkpoint that the run was resumed from, if any.
+        warnings: Warnings for the user, such as a damaged checkpoint that was skipped or a changed
+            TensorFlow version.
         standing_still: Addresses of pruned layers that no update reached, because they get no
             gradient.
     """
@@ -49,7 +49,7 @@ class TrainingResult:
         return tuple(tensor for tensor in self.tensors if tensor.zeros < tensor.target_zeros)
 
     def to_config(self) -> dict[str, Any]:
-        """Return what `result.json` holds of a finished run."""
+        """Return the contents of `result.json` of a finished run."""
         model = None if self.model is None else self.model.name
         return {
             "step": self.step,

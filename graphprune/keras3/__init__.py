@@ -1,4 +1,4 @@
-"""The seam to Keras 3, on TensorFlow, JAX and PyTorch: how pruning is kept in its models.
+"""The interface to Keras 3, on TensorFlow, JAX and PyTorch: how its models hold pruning.
 
 What belongs here: everything that names `keras`. What does not: decisions on numbers and NumPy
 arrays (`engine`), and anything that imports tensorflow, jax, torch or tf_keras itself.

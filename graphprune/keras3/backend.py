@@ -1,4 +1,4 @@
-"""What differs between the backends of Keras 3: where state is during training, and randomness.
+"""Differences between the backends of Keras 3: where training state is held, and randomness.
 
 JAX trains on copies of the variables and writes them back on request (`jax_state_sync`); PyTorch
 draws unseeded dropout from its global generator. The backend's package is reached through Keras,
@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 
 def sync(model: Any) -> None:
-    """Write the state of training back into the variables of `model`, where it is elsewhere."""
+    """Write training state that is held elsewhere (JAX) back into the variables of `model`."""
     if keras.config.backend() == "jax" and hasattr(model, "jax_state_sync"):
         model.jax_state_sync()
 
 
 def read_count(model: Any, optimizer: Any, count: Any) -> int:
-    """Return a whole number that `optimizer` counts, without writing back all state of training."""
+    """Return a whole number that `optimizer` counts, without writing back all training state."""
     state = getattr(model, "_jax_state", None)
     if state and not model._jax_state_synced and model.optimizer is optimizer:
         place = next(
@@ -45,13 +45,13 @@ def is_in_step() -> bool:
 
 
 def is_constant(variable: Any) -> bool:
-    """Return whether a stateless step would see the variable's value of now as a constant."""
+    """Return whether a stateless step would see the variable's current value as a constant."""
     scope = get_stateless_scope()
     return scope is not None and scope.get_current_value(variable) is None
 
 
 def read_generator() -> NDArray[np.uint8] | None:
-    """Return the state of the backend's global random generator; None where there is none."""
+    """Return the state of the backend's global random generator; None if it has none."""
     if keras.config.backend() != "torch":
         return None
     state: NDArray[np.uint8] = sys.modules["torch"].get_rng_state().numpy()

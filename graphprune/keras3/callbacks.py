@@ -21,19 +21,19 @@ class UpdatePruningStep(MaskUpdates, keras.callbacks.Callback):
         self.follow(run, done)
 
     def set_model(self, model: Any) -> None:
-        """Find the model's pruned layers, and let the optimizer keep their masks."""
+        """Find the model's pruned layers, and add their masks to the optimizer."""
         self._model = model  # not `super().set_model`: on JAX, `self.model` writes back all state
         self._pruner = self._of_keras = Pruner(model)
         self._of_keras.expect()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Continue the random numbers of a training that was loaded."""
+        """Restore the random generator of a loaded training."""
         state = state_of(self._model)
         if state is not None:
             state.restore_generator()
 
     def on_train_end(self, logs: Any = None) -> None:
-        """Do what is still due, make sure that masked weights are zero, and let go of the model."""
+        """Do the updates still due, zero the masked weights, and detach from the model."""
         super().on_train_end(logs)
         self._of_keras.release()
 
@@ -60,7 +60,7 @@ class PruningSummaries(SparsityEvents, keras.callbacks.TensorBoard):
         super().set_model(model)
 
     def close(self) -> None:
-        """Write out what is waiting, where training was broken off before `on_train_end`."""
+        """Flush pending events if training ended before `on_train_end`."""
         for writer in self._writers.values():
             writer.close()
 

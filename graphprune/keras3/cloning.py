@@ -1,7 +1,7 @@
 """Clones of live Keras 3 models: new layers, the same names, config, weights and compile settings.
 
-A model is made again from its config, as loading a file does, but each layer comes from the live
-one: so its class needs no registering, and functions stay the same objects.
+A model is rebuilt from its config, as when a file is loaded, but each layer is cloned from the live
+one, so its class need not be registered and functions stay the same objects.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def clone_model(model: Any, *, compiled: bool = True) -> Any:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Leave out what Keras says of lambdas in a config, which the clone does not read from it."""
+    """Silence the warnings of Keras about lambdas in a config, which the clone does not use."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*[Ll]ambda.*")
         yield
@@ -56,7 +56,7 @@ def _quietly() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class _Factory:
-    """Stands for a class in a config: `from_config` returns the clone of one live object."""
+    """A replacement for a class in a config: `from_config` returns the clone of a live object."""
 
     cloning: _Clone
     layer: Any
@@ -67,7 +67,7 @@ class _Factory:
 
 @dataclass(slots=True)
 class _Clone:
-    """A clone in the making: what was made of each layer, so that shared layers stay shared."""
+    """A clone in progress; new layers are kept by the old one's `id`, so sharing is kept."""
 
     made: dict[int, Any] = field(default_factory=dict)
 
@@ -105,7 +105,7 @@ class _Clone:
 
 
 def _entry(entry: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return the entry of a layer in a config, with another name of its class."""
+    """Return the entry of a layer in a config, with a different class name."""
     kept = {key: value for key, value in entry.items() if key in ("name", "inbound_nodes")}
     made = {"module": None, "class_name": name, "registered_name": name}
     return {**kept, **made, "config": {"name": entry["config"].get("name")}}
@@ -133,7 +133,7 @@ def clone_layer(layer: Any, config: Mapping[str, Any]) -> Any:
 
 
 def _live(layer: Any, key: str, value: Any) -> Any:
-    """Return the function that an attribute of the layer holds, in place of its description."""
+    """Return the function that an attribute of the layer holds, instead of its config value."""
     held = getattr(layer, key, None)
     is_own = isinstance(held, types.FunctionType) and not held.__module__.startswith("keras.")
     return held if is_own else value
@@ -156,16 +156,16 @@ def _all_layers(model: Any) -> list[Any]:
 
 
 def _copy_variables(model: Any, clone: Any) -> dict[int, Any]:
-    """Give each variable of the clone the value of the model's; return the former by `id` of the
-    latter. Layers correspond by place, variables by place in their layer.
+    """Copy the model's variables to the clone; return the clone's variables by `id` of the model's.
+    Layers correspond by position, variables by position in their layer.
     """
     variables: dict[int, Any] = {}
     for old, new in zip(_all_layers(model), _all_layers(clone), strict=True):
         if len(old.variables) != len(new.variables):
             raise GraphError(
-                f"{old.name}: its copy has {len(new.variables)} variables and not"
-                f" {len(old.variables)}; let {type(old).__name__} make them all in build, which its"
-                " get_config and get_build_config lead to"
+                f"{old.name}: its copy has {len(new.variables)} variables instead of"
+                f" {len(old.variables)}; let {type(old).__name__} create all of them in build, from"
+                " its get_config and get_build_config"
             )
         for one, other in zip(old.variables, new.variables, strict=True):
             if id(one) not in variables:
@@ -175,7 +175,7 @@ def _copy_variables(model: Any, clone: Any) -> dict[int, Any]:
 
 
 def _copy_rest(old: Any, new: Any) -> None:
-    """Copy what a layer keeps beside variables: vocabularies, and statistics made of weights."""
+    """Copy a layer's state outside variables: vocabularies, and values derived from weights."""
     if callable(getattr(old, "get_vocabulary", None)):
         with tempfile.TemporaryDirectory() as folder:
             old.save_assets(folder)

@@ -1,4 +1,4 @@
-"""Pruned layers of Keras 3 as the engine sees them: masks kept by the optimizer, projections on the
+"""Pruned layers of Keras 3 as the engine sees them: masks in the optimizer, projections on the
 weights.
 
 The layer itself is not changed. The `constraint` of a pruned weight is the projection, which every
@@ -27,7 +27,7 @@ from graphprune.sparsity.pruning import Provenance, Pruning
 
 
 class Projection:
-    """The constraint of a pruned weight: the layer's own constraint, then zero where masked."""
+    """The constraint of a pruned weight: the layer's own constraint, then the mask."""
 
     def __init__(self, own: Callable[[Any], Any] | None, tensor: HeldTensor) -> None:
         self.own, self.tensor = own, tensor
@@ -49,7 +49,7 @@ class HeldTensor:
     Attributes:
         name: Its name in the layer.
         weight: The variable.
-        mask: The variable with the mask; None until an optimizer keeps it.
+        mask: The variable with the mask; None until an optimizer holds it.
         threshold: The smallest score that the last mask update kept.
     """
 
@@ -93,7 +93,7 @@ class HeldTensor:
             self.mask.assign(mask)
 
     def attach(self, optimizer: Any, name: str) -> None:
-        """Let `optimizer` keep the mask, with the value that it has now."""
+        """Add the mask, with its current value, to the variables of `optimizer`."""
         if self.mask is None or not tracks(optimizer, self.mask):
             self.mask = add_mask(optimizer, self.weight, self.read_mask(), name)
 
@@ -117,7 +117,7 @@ class HeldTensor:
 
 
 def _as_it_is(error: TrainingError) -> TrainingError:
-    """Return the error marked for TensorFlow's autograph, which would bury its text in its own."""
+    """Return the error, marked so that TensorFlow's autograph does not rewrite its text."""
     error.ag_pass_through = True  # type: ignore[attr-defined]
     return error
 
@@ -130,7 +130,7 @@ class HeldLayer:
         pruning: What to prune, how much, and when.
         own_schedule: The schedule, if it is of a user's own class.
         provenance: The rule and the plan that asked for it.
-        counter: What counts the steps of the model that holds it.
+        counter: The step counter of the model that holds it.
     """
 
     def __init__(
@@ -152,7 +152,7 @@ class HeldLayer:
         return f"<{type(self).__name__} {type(self.layer).__name__} {self.layer.name!r}>"
 
     def _hold_when_built(self) -> None:
-        """Put the projections on the weights: now, or as soon as the layer has them."""
+        """Set the projections on the weights: now, or when the layer is built."""
         if self.layer.built:
             self._hold()
             return
@@ -225,10 +225,10 @@ class HeldLayer:
 
 
 class StepCounter:
-    """Counts the steps of a model by its optimizer, also past a change of the optimizer.
+    """Counts the steps of a model by its optimizer, also after the optimizer changes.
 
     Attributes:
-        optimizer: The optimizer; None where there is none yet.
+        optimizer: The optimizer; None if there is none yet.
     """
 
     def __init__(self) -> None:
@@ -261,12 +261,12 @@ class StepCounter:
     def restore(self, step: int, updates: int | None) -> None:
         """Set the steps so far, at which the optimizer had counted `updates`.
 
-        An optimizer that is not restored as well has counted fewer; steps are then counted from
-        what it says when it is asked first.
+        If the optimizer is not restored too, its count is lower; steps are then counted from its
+        first reading.
         """
         self._base, self._from = step, updates
 
     @property
     def updates(self) -> int | None:
-        """What the optimizer has counted; None where there is none yet."""
+        """The optimizer's step count; None if there is no optimizer yet."""
         return None if self._updates is None else self._updates()

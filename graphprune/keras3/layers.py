@@ -1,4 +1,4 @@
-"""Layers of live Keras 3 models: their addresses, and the weights of them that can be pruned."""
+"""Layers of live Keras 3 models: their addresses and their prunable weights."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from graphprune.graph.classes.layer_class import Weight
 from graphprune.graph.layers import SEPARATOR
 
 INTERNAL = frozenset({"_layers", "_functional", "_operations", "_nodes", "_tracker"})
-"""Attributes in which Keras keeps layers a second time."""
+"""Attributes in which Keras stores layers a second time."""
 
 
 def addressed_layers(model: Any) -> Iterator[tuple[str, Any]]:
     """Yield (address, layer) of every layer, nested models before the layers in them.
 
-    The address is the name after the names of the models around it; of a layer inside a custom
-    layer or a subclassed model, the path of attributes that leads to it (`block.dense`).
+    The address is the layer's name, preceded by the names of the models around it; inside a custom
+    layer or a subclassed model it is the attribute path to the layer (`block.dense`).
     """
     if is_layered_model(model):
         for layer in model.layers:
@@ -56,12 +56,12 @@ def is_layered_model(layer: object) -> bool:
 
 
 def is_unbuilt(model: object) -> bool:
-    """Return whether this is a Sequential model that does not know its input yet."""
+    """Return whether this is a Sequential model without a known input shape."""
     return isinstance(model, keras.Sequential) and not model.built
 
 
 def parts_of(layer: Any) -> list[tuple[str, Any]]:
-    """Return the layers that attributes of a layer hold, by the path to them; public ones first."""
+    """Return the layers in the attributes of a layer, with their paths; public ones first."""
     inside = {id(inner) for inner in getattr(layer, "_layers", ())}
     found: dict[int, tuple[str, Any]] = {}
     waiting: deque[tuple[str, Any]] = deque(_attributes(layer))
@@ -77,7 +77,7 @@ def parts_of(layer: Any) -> list[tuple[str, Any]]:
 
 
 def _attributes(layer: Any) -> list[tuple[str, Any]]:
-    """Return the attributes of a layer; PyTorch keeps modules apart from them."""
+    """Return the attributes of a layer, including PyTorch's separate dict of modules."""
     own = {**vars(layer), **(vars(layer).get("_modules") or {})}
     named = [(name, value) for name, value in own.items() if name not in {*INTERNAL, "_modules"}]
     return sorted(named, key=lambda item: item[0].startswith("_"))
@@ -91,11 +91,11 @@ def says_what_to_prune(layer: object) -> bool:
 def prunable_names(layer: Any) -> tuple[str, ...]:
     """Return the names of the weights that may be pruned, in storage order.
 
-    A layer that says itself what to prune has names only once it is built; weights that are not
-    floating point numbers (int8) are left out then.
+    A layer that names its weights to prune has names only once it is built. In a built layer,
+    weights that are not floating point (int8) are left out.
 
     Raises:
-        PlanError: `get_prunable_weights` returns what is not a weight of the layer.
+        PlanError: `get_prunable_weights` returns something that is not a weight of the layer.
     """
     if says_what_to_prune(layer):
         return _own_names(layer)
@@ -121,7 +121,7 @@ def _class_entry(layer: Any) -> dict[str, Any]:
 
 
 def _known_weights(layer: Any) -> tuple[Weight, ...] | None:
-    """Return what the table says; the config is read only if the class has weights."""
+    """Return the weights in the table of layers; the config is read only if there may be some."""
     known = known_class(_class_entry(layer))
     if known is None or known.has_no_weights:
         return None if known is None else ()
@@ -140,17 +140,17 @@ def _own_names(layer: Any) -> tuple[str, ...]:
         path = find_path(layer, weight)
         if path is None:
             raise PlanError(
-                f"{layer.name}: item {index} of what get_prunable_weights of"
-                f" {type(layer).__name__} returns is no weight of the layer; return variables that"
-                " its attributes hold"
+                f"{layer.name}: get_prunable_weights of {type(layer).__name__} returns an item that"
+                f" is not a weight of the layer (item {index}); return variables that its"
+                " attributes hold"
             )
         names.append(path)
     return tuple(names)
 
 
 def find_path(layer: Any, weight: Any) -> str | None:
-    """Return the attributes that lead from `layer` to `weight` (`blocks.0.kernel`), the shortest
-    way, public attributes first.
+    """Return the shortest attribute path from `layer` to `weight` (`blocks.0.kernel`), public
+    attributes first.
     """
     waiting: deque[tuple[str, Any]] = deque([("", layer)])
     seen: set[int] = set()
@@ -178,7 +178,7 @@ def find_weight(layer: Any, name: str) -> Any:
 
     Raises:
         PlanError: the layer has no such variable.
-        TrainingError: the weight is the sum of others (LoRA), so no mask can hold it.
+        TrainingError: the weight is a sum of others (LoRA), so no mask can keep it zero.
     """
     holder = _look_up(layer, name.rpartition(".")[0]) if "." in name else layer
     if getattr(holder, "lora_enabled", False):
@@ -203,8 +203,8 @@ def _look_up(layer: Any, name: str) -> Any:
 
 
 def _part(owner: Any, part: str) -> Any:
-    """Return what `part` of a weight's name stands for: an item, or an attribute of a layer or of
-    its cell; None if there is none.
+    """Return the object that `part` of a weight's name refers to: an item, or an attribute of a
+    layer or of its cell; None if there is none.
     """
     if part.isdecimal() and isinstance(owner, list | tuple):
         return owner[int(part)] if int(part) < len(owner) else None
@@ -217,10 +217,10 @@ def _part(owner: Any, part: str) -> Any:
 
 
 def check_model(model: Any) -> None:
-    """Raise unless the model has its weights, or is a Sequential model that waits for its input.
+    """Raise unless the model is built, or is a Sequential model without a known input shape.
 
     Raises:
-        GraphError: it has none yet.
+        GraphError: it has no weights yet.
     """
     if not model.built and not is_unbuilt(model):
         raise GraphError(

@@ -18,11 +18,11 @@ from graphprune.keras3.optimizers import build_optimizer, leave_masks_out_of_fil
 from graphprune.keras3.state import PruningState, state_of
 
 EXPECTED = "_graphprune_expected"
-"""The attribute of a model that holds the pruners of callbacks that `fit` was given."""
+"""The attribute of a model that holds the pruners of the callbacks given to `fit`."""
 
 
 def states_in(model: Any) -> Iterator[tuple[str, PruningState]]:
-    """Yield (address, state) of the model itself, at `""`, and of what in it holds a state."""
+    """Yield (address, state) of the model itself, at `""`, and of all layers with a state."""
     seen: set[int] = set()
     for address, owner in [("", model), *addressed_layers(model)]:
         state = state_of(owner)
@@ -65,7 +65,7 @@ class KerasModel:
         self.model, self._given = model, optimizer
         self.layers = held_layers(model)
         if self.layers and state_of(model) is None:
-            PruningState(model)  # keeps the random generators of a model built of pruned layers
+            PruningState(model)  # stores the random generators of a model built from pruned layers
         if self.layers:
             guard_training(model)
 
@@ -76,12 +76,12 @@ class KerasModel:
 
     @property
     def optimizer(self) -> Any:
-        """The optimizer; None where there is none yet."""
+        """The optimizer; None if there is none yet."""
         return getattr(self.model, "optimizer", None) if self._given is None else self._given
 
     @property
     def skips_updates(self) -> bool:
-        """Whether the optimizer counts updates that layers never see; Keras 3 has none such."""
+        """Whether the optimizer counts updates that layers never see; never so in Keras 3."""
         return False
 
     def read_updates(self) -> int:
@@ -90,10 +90,10 @@ class KerasModel:
         return 0 if optimizer is None else read_updates(self.model, optimizer)
 
     def attach(self) -> None:
-        """Let the optimizer keep the masks, unless it does so already.
+        """Add the masks to the optimizer, unless it holds them already.
 
-        `compile` makes a new optimizer, or takes one that has kept none, so this is asked again
-        before each training.
+        `compile` creates a new optimizer or sets one without masks, so this is called before each
+        training.
         """
         model, optimizer = self.model, self.optimizer
         if optimizer is None or not self.layers or not model.built:
@@ -126,10 +126,10 @@ class KerasModel:
         self.attach()
 
     def check_between_steps(self, call: str) -> None:
-        """Refuse a method, named `call`, that runs inside a training step.
+        """Refuse the method named `call` inside a training step.
 
         Raises:
-            TrainingError: weights are changing now.
+            TrainingError: a training step is running.
         """
         if is_in_step():
             raise TrainingError(
@@ -138,26 +138,26 @@ class KerasModel:
             )
 
     def sync(self) -> None:
-        """Write the state of training back into the variables."""
+        """Write training state back into the variables."""
         sync(self.model)
 
     def release(self, pruner: object) -> None:
-        """Say that `pruner` does not follow the model any more."""
+        """Record that `pruner` no longer follows the model."""
         expected = vars(self.model).get(EXPECTED)
         if expected is not None:
             expected.discard(pruner)
 
     def expect(self, pruner: object) -> None:
-        """Say that `pruner` will follow the model as soon as training begins."""
+        """Record that `pruner` will follow the model when training begins."""
         guard_training(self.model)
         vars(self.model)[EXPECTED].add(pruner)
 
 
 def guard_training(model: Any) -> None:
-    """Let the model refuse to train without a pruner, and to be saved without its masks.
+    """Make the model refuse training without a pruner and saving without its masks.
 
-    `fit` and `train_on_batch` ask for the compiled step first (`make_train_function`), before JAX
-    takes the state out of the model, which an error inside of a step would lose.
+    `fit` and `train_on_batch` first call `make_train_function`, before JAX takes the state out of
+    the model; an error inside a step would lose that state.
     """
     if EXPECTED in vars(model) or not hasattr(model, "make_train_function"):
         return

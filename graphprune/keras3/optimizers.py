@@ -1,4 +1,4 @@
-"""Optimizers of Keras 3: masks among their variables, what they count, and copies of them."""
+"""Optimizers of Keras 3: masks among their variables, their step count, and their copies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from graphprune.errors import TrainingError
 from graphprune.keras3.backend import read_count
 
 MASK = "graphprune_mask"
-"""What the names of all masks begin with."""
+"""The prefix of the names of all masks."""
 
 
 def innermost(optimizer: Any) -> list[Any]:
@@ -56,8 +56,8 @@ def tracks(optimizer: Any, mask: Any) -> bool:
 
 
 def read_updates(model: Any, optimizer: Any) -> int:
-    """Return the updates that the optimizer has made; batches whose gradients it only added up do
-    not count, nor do updates that loss scaling skipped.
+    """Return the updates that the optimizer has made, without batches whose gradients it only
+    accumulated and without updates that loss scaling skipped.
     """
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     every = getattr(inner, "gradient_accumulation_steps", None) or 1
@@ -65,8 +65,8 @@ def read_updates(model: Any, optimizer: Any) -> int:
 
 
 def leave_masks_out_of_files(optimizer: Any) -> None:
-    """Let the optimizer save and load its own variables only, so that its state also loads where no
-    layer is pruned.
+    """Make the optimizer save and load only its own variables, so that its state also loads into a
+    model without pruned layers.
     """
     inner = getattr(optimizer, "inner_optimizer", None)
     for part in {id(part): part for part in (optimizer, inner, *innermost(optimizer))}.values():
@@ -82,11 +82,11 @@ def _without_masks(optimizer: Any, call: str, store: Any) -> None:
 
 @contextmanager
 def masks_hidden(optimizer: Any) -> Iterator[None]:
-    """Leave the masks out of `optimizer.variables` for a while."""
+    """Remove the masks from `optimizer.variables` temporarily."""
     hidden = []
     for part in innermost(optimizer):
         store = part._variables
-        # items, not slices: the list that TensorFlow puts around it compares what it replaces
+        # items, not slices: TensorFlow's list wrapper compares the values that it replaces
         for place in reversed(range(len(store))):
             if store[place].name.startswith(MASK):
                 hidden.append((store, place, store[place]))
@@ -99,9 +99,9 @@ def masks_hidden(optimizer: Any) -> Iterator[None]:
 
 
 def copy_compile_state(source: Any, target: Any, variables: Mapping[int, Any]) -> None:
-    """Compile `target` like `source`, with a copy of its optimizer and the state of that.
+    """Compile `target` like `source`, with a copy of its optimizer and its state.
 
-    A model that is not compiled leaves its copy so.
+    The copy of an uncompiled model stays uncompiled.
 
     Args:
         source: The model that was copied.
@@ -129,7 +129,7 @@ def copy_compile_state(source: Any, target: Any, variables: Mapping[int, Any]) -
 def copy_optimizer(model: Any, variables: Mapping[int, Any]) -> Any:
     """Return a copy of the model's optimizer for the variables of another model, with its state.
 
-    Slots follow their variables, whatever the order of those in the other model.
+    Slots follow their variables, regardless of the order of variables in the other model.
 
     Raises:
         TrainingError: the optimizer cannot be made from its config.

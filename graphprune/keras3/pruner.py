@@ -20,10 +20,10 @@ class Pruner(engine.Pruner):
         super().__init__(self._keras_model)
 
     def expect(self) -> None:
-        """Let the optimizer keep the masks, before the step is compiled; `start` is later."""
+        """Add the masks to the optimizer, before the step is compiled; `start` follows later."""
         self._keras_model.attach()
         self._keras_model.expect(self)
 
     def release(self) -> None:
-        """Let the model refuse to train again without a pruner, where none has started."""
+        """Make the model refuse training again unless a pruner has started."""
         self._keras_model.release(self)

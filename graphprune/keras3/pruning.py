@@ -1,4 +1,4 @@
-"""Pruning of Keras 3 layers and models in one call, with the names and meaning that users know."""
+"""Pruning of Keras 3 layers and models in one call, with the names and meaning of tfmot."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def prune_low_magnitude(
     Raises:
         GraphError: a model that cannot be copied, or neither a layer nor a model.
         PlanError: a layer names weights to prune that it does not have.
-        TrainingError: a model of which nothing can be pruned.
+        TrainingError: a model in which nothing can be pruned.
         TypeError: an unknown keyword, or a schedule that is not a `PruningSchedule`.
-        ValueError: a custom layer alone, of whose weights nothing is known; an argument out of
-            range; a kernel that does not take the blocks or groups.
+        ValueError: a single custom layer whose weights are unknown; an argument out of range; a
+            kernel that does not fit the blocks or groups.
     """
     if kwargs:
         raise TypeError(
@@ -109,8 +109,8 @@ def _prune(
         raise GraphError(f"{kind} is neither a layer nor a model; give a layer, a list or a model")
     if policy is not None:
         raise ValueError(
-            "pruning_policy chooses among the layers of a model; leave it out for a layer or a list"
-            " of layers, which say themselves what to prune"
+            "pruning_policy selects layers of a model; leave it out for a single layer or a list of"
+            " layers"
         )
     return _prune_layer(to_prune, schedule, patterns)
 
@@ -152,8 +152,8 @@ def _prune_model(
             state.layers[address] = HeldLayer(layer, pruning, own_schedule(schedule))
     if not state.layers:
         raise TrainingError(
-            f"{model.name}: nothing of the model is pruned: no layer that may be pruned has weights"
-            " that can be, such as the kernels of Dense and Conv2D"
+            f"{model.name}: nothing in the model is pruned: no layer that may be pruned has"
+            " prunable weights, such as the kernels of Dense and Conv2D"
         )
     share_counter(state)
     _zero_masked(model, clone)
@@ -162,7 +162,7 @@ def _prune_model(
 
 
 def _hold_like(old: HeldLayer, layer: Any) -> HeldLayer:
-    """Return the layer of a clone pruned like the one of the model, masks and steps included."""
+    """Return the layer of a clone pruned like that of the model, with its masks and steps."""
     held = HeldLayer(layer, old.pruning, old.own_schedule, old.provenance)
     held.write_step(old.read_step())
     held.write_last_update(old.read_last_update())
@@ -184,14 +184,14 @@ def _zero_masked(model: Any, clone: Any) -> None:
 def _pruning_for(
     layer: Any, names: tuple[str, ...], patterns: PatternArguments, schedule: PruningSchedule
 ) -> Pruning:
-    """Return how the weights `names` of a layer are pruned; custom layers take no patterns, as
-    nothing is known of the axes of their kernels.
+    """Return how the weights `names` of a layer are pruned; custom layers take no patterns,
+    since the axes of their kernels are unknown.
     """
     if patterns.is_unstructured:
         return Pruning(schedule.target, schedule.to_schedule(), names)
     if says_what_to_prune(layer) or not is_builtin_layer(layer):
         raise ValueError(
-            f"{layer.name}: {patterns.text} needs the meaning of a kernel's axes, and nothing is"
-            f" known of those of custom layer class {type(layer).__name__}; {WAY_OUT}"
+            f"{layer.name}: {patterns.text} needs the meaning of a kernel's axes, which is unknown"
+            f" for custom layer class {type(layer).__name__}; {WAY_OUT}"
         )
     return patterns.pruning_for(entry_of(layer), names, schedule.target, schedule.to_schedule())

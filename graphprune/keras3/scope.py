@@ -1,4 +1,4 @@
-"""The scope in which Keras 3 loads the state of pruning with a model."""
+"""The scope in which Keras 3 loads a model together with its pruning state."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from graphprune.keras3.state import ATTRIBUTE, SETTINGS, adopt, read_settings, s
 
 @contextmanager
 def prune_scope() -> Iterator[None]:
-    """Load models with the state of pruning that their files hold, instead of without it.
+    """Load models with the pruning state in their files, which Keras otherwise ignores.
 
     Keras loads the state of each object of a model through `saving_lib._load_state`; inside the
     scope, an object whose file has a group `graphprune` gets its state before that.

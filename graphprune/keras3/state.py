@@ -1,8 +1,8 @@
-"""The state of pruning as a child of a model or layer, which Keras saves and loads with it.
+"""The pruning state as a child of a model or layer, saved and loaded with it by Keras.
 
 It is the group `graphprune` in the weights file: settings as JSON, masks as bits, thresholds,
-steps and the states of random generators. Keras ignores a group that no attribute of the loaded
-model asks for, so the file also loads where graphprune is not installed.
+steps and the states of random generators. Keras ignores a group without a matching attribute in the
+model, so the file also loads where graphprune is not installed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from graphprune.keras3.layers import unique_layers
 from graphprune.sparsity.pruning import Provenance, Pruning
 
 ATTRIBUTE = "graphprune"
-"""The attribute that holds the state, and so the name of its group in a weights file."""
+"""The attribute that holds the state, and the name of its group in a weights file."""
 SETTINGS, VERSION = "settings", 1
 
 
@@ -43,7 +43,7 @@ class PruningState(KerasSaveable):
         setattr(owner, ATTRIBUTE, self)
 
     def __dir__(self) -> list[str]:
-        """Return no names, so that Keras looks for nothing to save inside."""
+        """Return no names, so that Keras does not search the object for state to save."""
         return []
 
     def _obj_type(self) -> str:
@@ -66,7 +66,7 @@ class PruningState(KerasSaveable):
             store["generator"] = state
 
     def load_own_variables(self, store: Any) -> None:
-        """Read the state that `save_own_variables` wrote; a file without any leaves it as it is.
+        """Read the state that `save_own_variables` wrote; a file without state changes nothing.
 
         Raises:
             ArchiveError: the file has the state of other layers.
@@ -88,7 +88,7 @@ class PruningState(KerasSaveable):
             self._generator = np.asarray(store["generator"], np.uint8)
 
     def restore_generator(self) -> None:
-        """Set the backend's global random generator to where the loaded training left it; once."""
+        """Restore the backend's global random generator from the loaded training, once."""
         if self._generator is not None:
             write_generator(self._generator)
             self._generator = None
@@ -121,13 +121,13 @@ class PruningState(KerasSaveable):
 
 
 def state_of(owner: Any) -> PruningState | None:
-    """Return the state that a model or layer holds itself."""
+    """Return the state that a model or layer holds itself, or None."""
     found = vars(owner).get(ATTRIBUTE)
     return found if isinstance(found, PruningState) else None
 
 
 def read_settings(store: Any) -> dict[str, dict[str, Any]]:
-    """Return what a group says of each pruned layer, by address.
+    """Return the stored settings of each pruned layer, by address.
 
     Raises:
         ArchiveError: it was written by a newer version, or is damaged.
@@ -171,7 +171,7 @@ def adopt(owner: Any, settings: Mapping[str, Mapping[str, Any]]) -> PruningState
 
 
 def share_counter(state: PruningState) -> None:
-    """Let the layers of a state count their steps together."""
+    """Give all layers of a state the same step counter."""
     held = list(state.layers.values())
     for other in held[1:]:
         other.counter = held[0].counter

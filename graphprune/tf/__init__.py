@@ -2,6 +2,6 @@
 
 The only package that imports TensorFlow and tf_keras; imported when first used.
 
-What belongs here: what needs a live model or a tensor of TensorFlow. What does not: anything that
+What belongs here: code that needs a live model or a TensorFlow tensor. What does not: anything that
 the commands without TensorFlow use.
 """

@@ -242,7 +242,7 @@ def test_a_saved_model_folder_goes_the_whole_way(tmp_path):
     options = ("-r", rules, "--data", DIGITS, "--epochs", "1", "--run", tmp_path / "run")
     stopped = run_command("train", tmp_path / "model", *options, "--stop-after", "20")
     lost = (
-        "a SavedModel's optimizer state is not read, so the optimizer starts anew, and"
+        "a SavedModel's optimizer state is not read, so the optimizer is reset, and"
         " steps_per_execution, jit_compile and run_eagerly are not in the folder; save as .keras to"
         " keep them"
     )

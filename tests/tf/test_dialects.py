@@ -185,7 +185,7 @@ def test_a_saved_model_says_that_its_optimizer_starts_anew(tmp_path):
     with pytest.warns(
         UserWarning,
         match=(
-            "a SavedModel's optimizer state is not read, so the optimizer starts anew, and"
+            "a SavedModel's optimizer state is not read, so the optimizer is reset, and"
             " steps_per_execution, jit_compile and run_eagerly are not in the folder; save as"
             " .keras to keep them"
         ),

@@ -89,7 +89,7 @@ def test_a_start_from_the_beginning_needs_the_model_and_the_plan_as_they_were(be
     model = tmp_path / "net.keras"
     rewrite(run / "run.json", model=str(model))
     way_on = (
-        f"and the run in {run} has no checkpoint to go on from; put the old model back, or start a"
+        f"and the run in {run} has no checkpoint to resume from; put the old model back, or start a"
         " new run"
     )
     for make, why in [

@@ -160,8 +160,8 @@ def test_what_the_user_gave_must_fit_its_place(tmp_path):
     with pytest.raises(
         ArchiveError,
         match=(
-            r"layer 'evil': 'Odd' is named as initializer and is not one; give the initializer of"
-            r" that name, or leave the file alone, for it is not safe to load$"
+            r"layer 'evil': 'Odd' is used as initializer and is not one; give the initializer of"
+            r" that name, or do not load the file, which is not safe$"
         ),
     ):
         load_model(write_keras(tmp_path / "n.keras", config), {"Odd": Odd})

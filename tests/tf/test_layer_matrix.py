@@ -234,8 +234,8 @@ def test_vocabularies_that_grow_are_pruned_around(dynamic: Bench, tmp_path: Path
             save_model(wrapped, tmp_path / f"m{suffix}")
         assert (
             str(refused.value)
-            == f"m{suffix}: layer '{name}' is a DynamicLookup, which Keras rebuilds from no file;"
-            " write a SavedModel folder, which TensorFlow runs, or keep such a table outside"
+            == f"m{suffix}: layer '{name}' is a DynamicLookup, which Keras cannot rebuild from a"
+            " file; write a SavedModel folder, which TensorFlow runs, or keep such a table outside"
             " the model"
         )
     write_saved_model(stripped, tmp_path / "m")
@@ -245,8 +245,8 @@ def test_vocabularies_that_grow_are_pruned_around(dynamic: Bench, tmp_path: Path
         load_model(tmp_path / "m")
     assert (
         str(unread.value)
-        == f"{tmp_path}/m: layer '{name}' is a DynamicLookup, which Keras rebuilds from no file;"
-        " keep such a table outside the model"
+        == f"{tmp_path}/m: layer '{name}' is a DynamicLookup, which Keras cannot rebuild from a"
+        " file; keep such a table outside the model"
     )
 
 

@@ -167,7 +167,7 @@ def test_a_run_is_replaced_with_its_original_and_a_users_file_is_not(run, tmp_pa
 def test_given_data_is_asked_for_where_it_is_not_given(stopped):
     message = (
         f"{stopped}: its training data was given in Python ({LABELS}, y_test int64 (10,)) and"
-        " cannot be read again; go on in Python, with the same data:"
+        " cannot be read again; resume in Python with the same data:"
         f" graphprune.resume({str(stopped)!r}, data=...)"
     )
     with pytest.raises(DataError) as caught:

@@ -258,8 +258,8 @@ def test_a_lambda_of_which_there_is_only_the_name_can_be_given(tmp_path, layer):
         load_model(path, own)
     assert (
         str(caught.value)
-        == f"{path}: {place}a function in it is a lambda, of which a model file holds nothing but"
-        " the name '<lambda>'; give the function under that name, with --custom-objects"
+        == f"{path}: {place}a function in it is a lambda, and the model file holds only its"
+        " name '<lambda>'; give the function under that name, with --custom-objects"
         " '<lambda>=MODULE:FUNCTION' (custom_objects={'<lambda>': ...} in Python); it then stands"
         " for every lambda of the file"
     )

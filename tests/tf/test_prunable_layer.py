@@ -237,8 +237,8 @@ def test_what_is_no_weight_of_the_layer_is_refused():
 
     texts = {
         Liar: (
-            "l: item 1 of what get_prunable_weights of Liar returns is no weight of the layer;"
-            " return variables that its attributes hold"
+            "l: get_prunable_weights of Liar returns an item that is not a weight of the layer"
+            " (item 1); return variables that its attributes hold"
         ),
         Early: (
             "l: get_prunable_weights of Early fails: 'Early' object has no attribute 'weight'; make"

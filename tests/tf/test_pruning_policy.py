@@ -67,8 +67,8 @@ def test_what_a_policy_raises_reaches_the_caller():
 @pytest.mark.parametrize("to_prune", [layers.Dense(2), [layers.Dense(2)]])
 def test_a_policy_without_a_model_is_refused(to_prune):
     text = (
-        "pruning_policy chooses among the layers of a model; leave it out for a layer or a list of"
-        " layers, which say themselves what to prune"
+        "pruning_policy selects layers of a model; leave it out for a single layer or a list of"
+        " layers"
     )
     with pytest.raises(ValueError, match="^" + re.escape(text) + "$"):
         prune_low_magnitude(to_prune, pruning_policy=OnlyHead())

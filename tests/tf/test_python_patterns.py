@@ -101,8 +101,8 @@ def test_arguments_by_position_become_patterns_with_axes(layer, arguments, patte
             lambda units, name: layers.RNN(Cell(units), name=name),
             {"sparsity_m_by_n": (2, 4)},
             (
-                "x: sparsity_m_by_n=(2, 4) needs the meaning of a kernel's axes, and nothing is"
-                " known of those of the custom layer in RNN; leave it out for this layer, or name"
+                "x: sparsity_m_by_n=(2, 4) needs the meaning of a kernel's axes, which is"
+                " unknown for the custom layer in RNN; leave it out for this layer, or name"
                 " the axes in a rule file"
             ),
         ),
@@ -110,8 +110,8 @@ def test_arguments_by_position_become_patterns_with_axes(layer, arguments, patte
             lambda units, name: BiasedDense(units, name=name),
             {"block_size": (4, 1)},
             (
-                "x: block_size=(4, 1) needs the meaning of a kernel's axes, and nothing is known of"
-                " those of custom layer class BiasedDense; leave it out for this layer, or name the"
+                "x: block_size=(4, 1) needs the meaning of a kernel's axes, which is unknown for"
+                " custom layer class BiasedDense; leave it out for this layer, or name the"
                 " axes in a rule file"
             ),
         ),

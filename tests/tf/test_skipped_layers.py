@@ -60,7 +60,7 @@ def model_of(*parts) -> tf_keras.Model:
 
 def assert_refused(model, text: str, **arguments) -> None:
     with pytest.raises(
-        TrainingError, match=f"^{re.escape(f'net: nothing of the model is pruned: {text}')}$"
+        TrainingError, match=f"^{re.escape(f'net: nothing in the model is pruned: {text}')}$"
     ):
         prune_low_magnitude(model, **arguments)
 
@@ -97,7 +97,7 @@ def test_a_model_prepared_for_quantization_is_an_error(prepare):
         model_of(layers.Dense(3, name="d1"), layers.Dense(3))
     )
     text = (
-        r"nothing of the model is pruned: it was prepared for quantization \(\w+ is a"
+        r"nothing in the model is pruned: it was prepared for quantization \(\w+ is a"
         r" Quantize\w+\); prune the model before, and quantize what strip_pruning"
     )
     with pytest.raises(TrainingError, match=text):

@@ -56,7 +56,7 @@ def test_a_tensor_of_a_keyword_that_its_layer_does_not_make(tmp_path):
     config = model(IN, FC, dropout, outputs="out") | {"module": "tf_keras.src.engine.functional"}
     assert (
         refusal(write_keras(tmp_path / "m.keras", config))
-        == "a layer takes a tensor that no other makes; a keyword argument names it, save the model"
+        == "a keyword argument of a layer takes a tensor that no layer produces; save the model"
         " again"
     )
 

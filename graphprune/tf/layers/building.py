@@ -1,9 +1,9 @@
 """Help for Keras while it builds the layers of a clone.
 
 `foresee_outputs` takes output shapes and dtypes from the original, so that Keras need not trace
-`call` to find them: that is most of the time of cloning a large model. `spectral_layers_buildable`
-gives SpectralNormalization the InputSpec of tf_keras; it takes that of `tf.keras`, which tf_keras
-refuses if it is Keras 3.
+`call` to find them, which takes most of the time of cloning a large model.
+`spectral_layers_buildable` gives SpectralNormalization the InputSpec of tf_keras; by default it
+takes that of `tf.keras`, which tf_keras refuses if it is Keras 3.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _INFER = "_infer_output_signature"
 def foresee_outputs(source: Layer, clone: Layer, inner: Layer) -> None:
     """Let the first call of `clone` return tensors like those that `source` returned.
 
-    It applies in functional models, if the class and the inputs allow it.
+    Only in functional models, and only if the class and the inputs allow it.
 
     Args:
         source: A layer of a functional model; it may be in a pruning wrapper.
-        clone: A new, unbuilt layer that stands for it; it may be in one as well.
+        clone: The new, unbuilt layer that replaces it; it may be in one as well.
         inner: The layer in the clone's wrapper, or `clone` itself.
     """
     nodes = source._inbound_nodes
@@ -43,12 +43,12 @@ def foresee_outputs(source: Layer, clone: Layer, inner: Layer) -> None:
         type(tensor) is KerasTensor and getattr(tensor, "_keras_mask", None) is None
         for tensor in tensors
     ):
-        # not by setattr, which Keras tracks: it is gone once the layer is called
+        # not by setattr, which Keras tracks; it is removed at the first call
         vars(clone)[_INFER] = partial(_infer, source, clone, inner)
 
 
 def _is_pure(layer: Layer) -> bool:
-    """Return whether a call leaves nothing behind in the layer, whose class is one of Keras."""
+    """Return whether this is a Keras layer whose calls leave no state in it."""
     kind = type(layer)
     return kind is getattr(tf_keras.layers, kind.__name__, None) and live_class(layer).is_pure
 

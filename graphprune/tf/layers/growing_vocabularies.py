@@ -1,7 +1,6 @@
 """Layers whose vocabulary grows while they run.
 
-Keras cannot rebuild them from a file, since their `get_config` does not return what their
-constructor takes.
+Keras cannot rebuild them from a file, since their `get_config` does not match their constructor.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ def constructor_arguments(layer: Layer) -> dict[str, Any]:
 
 
 def check_config(config: Any, place: str) -> None:
-    """Raise where the config of a model file holds such a layer, at any depth.
+    """Raise if the config of a model file holds such a layer, at any depth.
 
     Raises:
         ArchiveError: it does; the text names the layer.
@@ -55,7 +54,7 @@ def check_config(config: Any, place: str) -> None:
 
 
 def check_savable(model: tf_keras.Model, place: str) -> None:
-    """Raise where a model to be saved as `.keras` or `.h5` holds such a layer.
+    """Raise if a model to be saved as `.keras` or `.h5` holds such a layer.
 
     Raises:
         OutputError: it does; the text names the layer.
@@ -71,7 +70,7 @@ def check_savable(model: tf_keras.Model, place: str) -> None:
             )
 
 
-_WHY = "which Keras rebuilds from no file"
+_WHY = "which Keras cannot rebuild from a file"
 
 
 def _is_growing(item: Entry) -> bool:

@@ -31,9 +31,8 @@ _OWN_PACKAGES = ("tf_keras", "keras", "graphprune", "tensorflow", "builtins", "n
 def clone_layer(layer: Layer, address: str) -> Layer:
     """Return a new, unbuilt layer like `layer`.
 
-    Its classes and functions come from the live layer, so nothing needs registering.
-
-    A Lambda gets the same function object: its code is never written out and read back.
+    Its classes and functions come from the live layer, so nothing needs registering. A Lambda gets
+    the same function object: its code is never serialized.
 
     Raises:
         GraphError: the layer cannot be described by its `get_config` or built from it.
@@ -71,7 +70,7 @@ def copy_state(source: Layer, target: Layer) -> None:
     Both are layers of the same class and config.
     """
     for old, new in zip(source.weights, target.weights, strict=True):
-        if isinstance(old, tf.Variable):  # or a handle on a table, which is copied below
+        if isinstance(old, tf.Variable):  # table handles are copied below
             new.assign(old)
     for old_layer, new_layer in zip(
         source._flatten_layers(), target._flatten_layers(), strict=True
@@ -91,9 +90,8 @@ def copy_state(source: Layer, target: Layer) -> None:
 def without_random_values() -> Iterator[None]:
     """Leave variables uninitialized that Keras would fill with random numbers.
 
-    It is for a clone that gets its values from another model.
-
-    Constants stay as they are, and so do initializers of the user's own.
+    Used for a clone that gets its values from another model. Constants and the user's own
+    initializers are kept.
     """
 
     def create(next_creator: Callable[..., Any], **settings: Any) -> Any:
@@ -109,7 +107,7 @@ def without_random_values() -> Iterator[None]:
 def _empty(shape: Any, dtype: Any = None, **_: Any) -> tf.Tensor:
     """Return an uninitialized tensor of this shape.
 
-    Its memory costs nothing until it is replaced.
+    Its memory is not touched before it is replaced.
     """
     return tf.raw_ops.Empty(
         shape=tf.TensorShape(shape).as_list(),
@@ -119,9 +117,9 @@ def _empty(shape: Any, dtype: Any = None, **_: Any) -> tf.Tensor:
 
 
 def finalize(layer: Layer) -> None:
-    """Let every layer in `layer` compute what it derives from its weights.
+    """Let every layer in `layer` compute the values derived from its weights.
 
-    Those are the bins of a Discretization, the constants of a Normalization.
+    Examples are the bins of a Discretization and the constants of a Normalization.
     """
     for part in layer._flatten_layers():
         part.finalize_state()
@@ -139,9 +137,7 @@ def _clone_lambda(layer: Layer) -> Layer:
 def _config_with_functions(layer: Layer) -> dict[str, Any]:
     """Return the layer's config as its constructor takes it, with the user's functions as objects.
 
-    They are not given by name or bytecode.
-
-    The initializers of Keras's own layers are there as new objects, since finding a class by its
+    Initializers of Keras's own layers are given as new objects, since looking up a class by its
     serialized name takes longer than the rest of a layer's constructor.
     """
     config = (

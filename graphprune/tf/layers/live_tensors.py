@@ -1,6 +1,6 @@
 """The weights of a live layer: names, shapes, values.
 
-They are known from the table of built-in layers, and from custom layers that name what to prune.
+They come from the table of built-in layers, and from custom layers that name their weights.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def prunable_names(layer: Layer) -> tuple[str, ...]:
     Layers of the table need not be built; a `PrunableLayer` must be, and until then has no names.
 
     Raises:
-        PlanError: `get_prunable_weights` of a custom layer fails, or returns what is no weight of
-            it.
+        PlanError: `get_prunable_weights` of a custom layer fails, or returns something that is not
+            a weight of the layer.
     """
     if isinstance(layer, PrunableLayer):
         return _own_names(layer)
@@ -45,7 +45,7 @@ def prunable_names(layer: Layer) -> tuple[str, ...]:
 def holds_prunable_layer(layer: Layer) -> bool:
     """Return whether this is a `PrunableLayer`, or a layer of Keras around one (RNN around a cell).
 
-    What to prune in it is known once it was called.
+    Its prunable weights are known once it has been called.
     """
     if isinstance(layer, PrunableLayer):
         return True
@@ -57,7 +57,7 @@ def holds_prunable_layer(layer: Layer) -> bool:
 def tensor_facts(layer: Layer, asked: Collection[str] = ()) -> tuple[TensorFacts, ...]:
     """Return name, shape and dtype of a built layer's weights.
 
-    `asked` are names that others use for weights of a custom layer, as in `names_like`.
+    `asked` are names that rules or a plan use for weights of a custom layer, as in `names_like`.
     """
     kept = kept_names(layer)
     named = dict(named_weights(layer, asked))
@@ -91,10 +91,9 @@ def weight_names(layer: Layer) -> tuple[str, ...]:
 def named_weights(layer: Layer, asked: Collection[str] = ()) -> list[tuple[str, tf.Variable]]:
     """Return the weights with their names.
 
-    They are named by the table; else by the layer's file; else by variables, or by attributes if
-    variable names are not unique.
-
-    What a layer itself says is to be pruned is named by its attributes.
+    Names come from the table, else from the layer's file, else from variables, or from attributes
+    if variable names are not unique. Weights that the layer itself lists for pruning are named by
+    attribute.
     """
     weights = variables_of(layer)
     bare = [_bare_name(weight) for weight in weights]
@@ -139,13 +138,13 @@ def _bare_name(weight: tf.Variable) -> str:
 def _shape(weight: tf.Variable) -> tuple[int, ...]:
     """Return the shape of a variable's value.
 
-    What a layer collects from data has no static shape before it has a value.
+    Statistics that a layer collects from data have no static shape before they have a value.
     """
     return tuple(weight.shape if weight.shape.is_fully_defined() else weight.numpy().shape)
 
 
 def type_name(layer: Layer) -> str:
-    """Return the registered name of the layer's class, as files and rules have it."""
+    """Return the registered name of the layer's class, as used in files and rules."""
     return str(tf_keras.utils.get_registered_name(type(layer)))
 
 
@@ -155,7 +154,7 @@ def is_builtin_layer(layer: Layer) -> bool:
 
 
 def _known_weights(layer: Layer) -> tuple[Weight, ...] | None:
-    """Return what the table says of the weights; None for unknown classes.
+    """Return the weights in the table of layers; None for unknown classes.
 
     The config is read only if the class alone does not decide: Keras cannot always describe the
     function of a Lambda.
@@ -186,14 +185,11 @@ def _own_names(layer: Any) -> tuple[str, ...]:
     names = [find_path(layer, weight) for weight in weights]
     if None in names:
         place = (
-            f"item {names.index(None)} of what get_prunable_weights of {type(layer).__name__}"
-            " returns"
+            f"get_prunable_weights of {type(layer).__name__} returns an item that is not a weight"
+            f" of the layer (item {names.index(None)})"
         )
         raise unburied(
-            PlanError(
-                f"{layer.name}: {place} is no weight of the layer; return variables that its"
-                " attributes hold"
-            )
+            PlanError(f"{layer.name}: {place}; return variables that its attributes hold")
         )
     return tuple(name for name in names if name is not None)
 
@@ -201,10 +197,8 @@ def _own_names(layer: Any) -> tuple[str, ...]:
 def find_weight(layer: Layer, name: str) -> tf.Variable:
     """Return the variable of a built layer that the table of layers calls `name`.
 
-    Such as `kernel`, `forward_layer.kernel`, `query.kernel`, `cells.0.kernel`.
-
-    In a custom layer that is the name in its file, of an attribute, or the variable's own,
-    whichever `tensor_facts` gives it.
+    Examples: `kernel`, `forward_layer.kernel`, `query.kernel`, `cells.0.kernel`. In a custom layer
+    it is the name that `tensor_facts` gives: from its file, an attribute or the variable.
 
     Raises:
         PlanError: the layer has no such variable.

@@ -9,7 +9,7 @@ import tensorflow as tf
 import tf_keras
 
 _LISTS = frozenset({"_variables", "_weights", "_slots"})
-"""Attributes in which optimizers keep all their `variables` once more, in an order of their own."""
+"""Attributes in which optimizers store all their `variables` again, in a different order."""
 
 
 def inner_optimizer(optimizer: Any) -> Any:
@@ -48,12 +48,10 @@ def hidden_variables(optimizer: Any) -> dict[str, tf.Variable]:
 
 
 def python_numbers(model: tf_keras.Model) -> dict[str, int | float]:
-    """Return the numbers among the attributes of the optimizer of a model that runs eagerly.
+    """Return the numbers in the attributes of the optimizer, by attribute; none unless eager.
 
-    By attribute.
-
-    In a compiled step they are constants, which they became when it was traced: there what they are
-    now says nothing.
+    A compiled step holds them as constants from the time of tracing, so their current values have
+    no effect.
     """
     if not model.run_eagerly:
         return {}

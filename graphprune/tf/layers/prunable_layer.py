@@ -1,5 +1,5 @@
-"""What a custom layer says so that it can be pruned, and how its weights are named: by the
-attribute that holds them.
+"""Prunable weights of custom layers, named by the attributes that hold them, and classes of live
+layers.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from graphprune.graph.classes.layer_class import LayerClass
 
 
 def find_path(layer: Layer, weight: tf.Variable) -> str | None:
-    """Return the attributes that lead from `layer` to `weight`, as in `kernel` or
-    `blocks.0.kernel`; the shortest way, public attributes first.
+    """Return the shortest attribute path from `layer` to `weight`, such as `kernel` or
+    `blocks.0.kernel`; public attributes first.
     """
     waiting: deque[tuple[str, Any]] = deque([("", layer)])
     seen: set[int] = set()
@@ -55,7 +55,7 @@ def live_class(layer: Layer) -> LayerClass:
 
 
 def class_entry(kind: type) -> Entry:
-    """Return what says in a file which class this is: its name and module."""
+    """Return the name and module of a class as a file stores them."""
     return {"class_name": kind.__name__, "module": kind.__module__}
 
 

@@ -1,9 +1,9 @@
 """Models on several replicas (`tf.distribute`), where a variable has a copy for each replica.
 
 Training works under `MirroredStrategy`, `MultiWorkerMirroredStrategy` and `OneDeviceStrategy`:
-gradients are summed over the replicas, so weights stay equal on all of them, and masks chosen from
-equal weights are equal. Masks are chosen on the host, between steps, once a process, and assigned
-on its replicas.
+gradients are summed over the replicas, so weights stay equal on all of them, and so do the masks
+chosen from them. Each process chooses the masks once, on the host between steps, and assigns them
+to its replicas.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def copies(variable: Any) -> tuple[tf.Variable, ...]:
 
     It is the variable itself if it is not distributed.
     """
-    # under mixed precision, an AutoCastVariable around it
+    # mixed precision wraps it in an AutoCastVariable
     bare = getattr(variable, "_variable", variable)
     return tuple(bare.values) if isinstance(bare, tf.distribute.DistributedValues) else (bare,)
 
@@ -44,10 +44,10 @@ def strategy_scope(model: tf_keras.Model) -> AbstractContextManager[Any]:
 
 
 def check_strategy(model: tf_keras.Model) -> None:
-    """Refuse a model whose weights are spread in a way that masks cannot follow.
+    """Refuse a model whose distribution strategy is not supported.
 
     Raises:
-        TrainingError: the model was made under another strategy than those that are supported.
+        TrainingError: the strategy is not supported.
     """
     strategy = getattr(model, "_distribution_strategy", None)
     if strategy is not None and not isinstance(strategy, _SUPPORTED):
@@ -58,10 +58,10 @@ def check_strategy(model: tf_keras.Model) -> None:
 
 
 def check_between_steps(call: str) -> None:
-    """Refuse to choose masks in the middle of a step.
+    """Refuse to choose masks inside a step.
 
     Raises:
-        TrainingError: this is inside of `strategy.run` or of a compiled function.
+        TrainingError: the call is inside `strategy.run` or a compiled function.
     """
     if not tf.executing_eagerly() or (
         tf.distribute.has_strategy() and not tf.distribute.in_cross_replica_context()

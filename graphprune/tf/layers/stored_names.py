@@ -1,11 +1,11 @@
 """The names of a custom layer's weights.
 
-Plans that were read from a file and wrappers of the loaded model go by the same names.
+Plans read from a file and wrappers of the loaded model use the same names.
 
-Each format names what a custom layer holds in its own way, because none of them knows the class:
+Each format names the weights of a custom layer in its own way, because none knows the class:
 `.keras` files by attribute and number (`a.0`, `blocks.dense.0`), `.h5` files by the paths of
-variables (`dense.kernel`), SavedModels by attributes (`a.kernel`, `blocks.0.kernel`). A layer that
-was loaded keeps the names of its file.
+variables (`dense.kernel`), SavedModels by attributes (`a.kernel`, `blocks.0.kernel`). A loaded
+layer keeps the names of its file.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class StoredNames:
     """The names of a layer's weights, in the order of `layer.weights`.
 
     Attributes:
-        names: One a weight.
+        names: One name per weight.
         listed: The same names in the order of the file.
-        decided: Whether a plan or a wrapper gave them; a layer that says itself what to prune
-            (`PrunableLayer`) has its own names unless they are.
+        decided: Whether a plan or a wrapper gave the names; if not, a `PrunableLayer` uses its
+            own.
     """
 
     names: tuple[str, ...]
@@ -74,7 +74,7 @@ def copy_names(source: Layer, target: Layer) -> None:
 def names_in_format(layer: Layer, kind: str, stored: Sequence[str]) -> tuple[str, ...]:
     """Return the names that a file of this format has for a layer's weights.
 
-    In the order of `layer.weights`; the formats are `keras`, `h5` and `savedmodel`.
+    The order is that of `layer.weights`; the formats are `keras`, `h5` and `savedmodel`.
 
     Args:
         layer: The layer, loaded from the file.
@@ -82,7 +82,7 @@ def names_in_format(layer: Layer, kind: str, stored: Sequence[str]) -> tuple[str
         stored: The names in the file; an `.h5` file has them in the order of the layer.
 
     Returns:
-        Nothing where the names do not fit the layer.
+        The names; empty if they do not fit the layer.
     """
     if kind == "h5":
         names = tuple(stored)
@@ -96,9 +96,8 @@ def names_in_format(layer: Layer, kind: str, stored: Sequence[str]) -> tuple[str
 def names_like(layer: Layer, asked: Collection[str]) -> tuple[str, ...]:
     """Return the names of all weights of a layer, in the style of `asked`.
 
-    Names can be attributes, places in a `.keras` file, or variable names.
-
-    Nothing where they are names in none of these ways.
+    Names can be attributes, places in a `.keras` file, or variable names; the result is empty if
+    `asked` matches none of these.
     """
     ways: tuple[Callable[[Layer], tuple[str, ...]], ...] = (
         attribute_paths,
@@ -114,7 +113,7 @@ def names_like(layer: Layer, asked: Collection[str]) -> tuple[str, ...]:
 
 
 def places_of(layer: Layer, names: Sequence[str]) -> dict[str, list[str]]:
-    """Return where `.keras` files and SavedModels have the weights of these names, by format.
+    """Return where `.keras` files and SavedModels store the weights of these names, by format.
 
     A format is left out if it uses the same names.
     """
@@ -133,10 +132,10 @@ def attribute_paths(layer: Layer) -> tuple[str, ...]:
 
 
 def tracked_paths(layer: Layer) -> tuple[str, ...]:
-    """Return where a SavedModel has each weight.
+    """Return where a SavedModel stores each weight.
 
-    It is the nearest path of what TensorFlow tracks, which knows a variable by its own name before
-    its attribute.
+    It is the shortest path among the objects that TensorFlow tracks, which lists a variable by its
+    name before its attribute.
     """
     paths: dict[int, str] = {}
     waiting: deque[tuple[str, Any]] = deque([("", layer)])
@@ -155,7 +154,7 @@ def tracked_paths(layer: Layer) -> tuple[str, ...]:
 
 
 def keras_places(layer: Layer) -> tuple[str, ...]:
-    """Return where a `.keras` file has each weight, below the layer (`a.0`); empty if unknown."""
+    """Return where a `.keras` file stores each weight below the layer (`a.0`); empty if unknown."""
     places = {id(variable): place for place, variable in _walk(layer, "", set())}
     found = [places.get(id(variable)) for variable in variables_of(layer)]
     return () if None in found else tuple(str(place) for place in found)
@@ -188,9 +187,9 @@ def _walk_container(container: Any, path: str, seen: set[int]) -> Iterator[tuple
 
 
 def _tracked_names(layer: Layer, stored: Sequence[str]) -> tuple[str, ...]:
-    """Return for each weight the one of `stored` that leads to it; empty if one leads nowhere.
+    """Return, for each weight, the name in `stored` that leads to it; empty if one has none.
 
-    The names are paths of what TensorFlow tracks.
+    The names are paths of objects that TensorFlow tracks.
     """
     by_variable = {id(_follow(layer, name)): name for name in stored}
     found = [by_variable.get(id(variable)) for variable in variables_of(layer)]

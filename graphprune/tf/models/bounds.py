@@ -1,9 +1,9 @@
-"""Bounds on what a config lets Keras allocate: no more than the file's own weights explain.
+"""Limits on what a config makes Keras allocate, in proportion to the weights in the file.
 
 A config of a few bytes may ask for a Dense of 10 ** 9 units, an LSTM unrolled over 10 ** 6 steps,
-or a state for a batch of 10 ** 9. A real file holds the weights that its config asks for, so the
-variables that are made may take some times their bytes, and a fixed amount for those that no file
-holds (metrics, states of recurrent layers).
+or a state for a batch of 10 ** 9. A real file holds the weights that its config asks for, so
+variables may take a few times their bytes, plus a fixed amount for variables that are not in files
+(metrics, states of recurrent layers).
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from graphprune.errors import ArchiveError
 FREE = 512 * 2**20
 """Bytes of variables that any model may have, whatever its file holds."""
 TIMES = 8
-"""How many times the bytes of the weights in the file: optimizers that keep three values for each
-weight, types that were widened.
+"""How many times the bytes of the weights in the file: some optimizers keep three values for each
+weight, and types may be widened.
 """
 MAX_STEPS = 10_000
-"""Steps of a recurrent layer that is unrolled, each of which becomes operations of its own."""
+"""Steps of an unrolled recurrent layer, each of which becomes separate operations."""
 
 
 @contextmanager
 def growth_bounded(archive: Archive) -> Iterator[None]:
-    """Raise an ArchiveError if building the model allocates far more than its file explains."""
+    """Raise an ArchiveError if building the model allocates far more than its file justifies."""
     budget = _Budget(archive)
     patched: list[tuple[Any, str, Callable[..., Any]]] = [
         (base_layer_utils, "make_variable", _bounded_variable(budget)),
@@ -79,7 +79,7 @@ class _Budget:
         self._left = FREE + TIMES * stored
 
     def spend(self, shape: Any, size: int) -> None:
-        """Take a tensor's bytes off; a shape that is not known takes none."""
+        """Subtract a tensor's bytes; unknown dimensions are ignored."""
         known = [int(length) for length in shape if length is not None] if shape is not None else []
         wanted = math.prod(known) * size
         if wanted > self._left:
@@ -106,7 +106,7 @@ def _bounded_state(budget: _Budget) -> Callable[..., Any]:
     make = rnn_utils.generate_zero_filled_state
 
     def bounded(batch_size_tensor: Any, state_size: Any, dtype: Any) -> Any:
-        if isinstance(batch_size_tensor, int):  # a tensor where the batch is not known yet
+        if isinstance(batch_size_tensor, int):  # it is a tensor if the batch size is not known yet
             for size in tf.nest.flatten(state_size):
                 budget.spend(
                     [
@@ -158,13 +158,13 @@ def _bounded_build(
 
 
 def _cells_of_normalization(layer: Any, shape: list[int | None]) -> int:
-    """Return how many values NumPy makes for a mean and a variance that the config gives."""
+    """Return how many values NumPy allocates for a mean and a variance in the config."""
     axes = layer.axis if layer.input_mean is not None else ()
     return 4 * math.prod(shape[axis] or 1 for axis in axes if -len(shape) <= axis < len(shape))
 
 
 def _cells_of_local(layer: Any, shape: list[int | None]) -> int:
-    """Return how many values the kernel has, for which Python walks over all of them."""
+    """Return how many values of the kernel Python loops over."""
     inner = shape[2:] if layer.data_format == "channels_first" else shape[1:-1]
     outer = [
         conv_output_length(*each)

@@ -1,6 +1,6 @@
-"""Building of models, also those that `tf_keras.models.load_model` refuses or reads wrongly.
+"""Building of models, including those that `tf_keras.models.load_model` refuses or misreads.
 
-Those are models with odd names, SavedModel folders, and old dialects of `.h5`.
+These are models with unusual names, SavedModel folders, and old dialects of `.h5`.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ from graphprune.wrapper_names import is_state
 
 
 def load_zip(archive: Archive, *, compiled: bool) -> tf_keras.Model:
-    """Return the model of a `.keras` file, built from the config that was checked.
+    """Return the model of a `.keras` file, built from the checked config.
 
     Keras itself would read the config from the file again.
 
     Raises:
-        ArchiveError: the zip holds more than it should.
+        ArchiveError: the zip has unexpected members or wrong checksums.
     """
     with KerasZip(archive.path).opened() as zipped:
         zipped.check_members()
@@ -81,11 +81,11 @@ def _load_zip(archive: Archive, zipped: OpenedZip, *, compiled: bool) -> tf_kera
 
 
 def _scale_loss_as_saved(model: tf_keras.Model, zipped: OpenedZip) -> None:
-    """Scale the loss again where the saved model did.
+    """Scale the loss again if the saved model did.
 
-    Under the policy `mixed_float16`, `compile` puts a LossScaleOptimizer around the optimizer that
-    it is given, and `.keras` files hold what it was given. That the loss was scaled, only the group
-    of the optimizer's state tells.
+    Under the policy `mixed_float16`, `compile` wraps the given optimizer in a LossScaleOptimizer,
+    but `.keras` files hold only the given optimizer. Only the group of the optimizer's state shows
+    that the loss was scaled.
     """
     optimizer = getattr(model, "optimizer", None)
     if optimizer is None or isinstance(optimizer, BaseLossScaleOptimizer):
@@ -110,7 +110,7 @@ class _Weights:
 def _build_until_2_14(archive: Archive, *, compiled: bool) -> tf_keras.Model:
     """Return the model of a `.keras` file of TensorFlow 2.12 to 2.14.
 
-    It names modules and groups of weights that no later Keras has.
+    It names modules and groups of weights that later versions of Keras do not have.
     """
     model = _build({key: archive.config[key] for key in ("class_name", "config")})
     _check_vocabularies(
@@ -125,7 +125,7 @@ def _build_until_2_14(archive: Archive, *, compiled: bool) -> tf_keras.Model:
         model.compile_from_config(copy_config(archive.config["compile_config"]))
         warnings.warn(
             f"{archive.path}: the optimizer's state in a .keras file of TensorFlow 2.12 to 2.14 is"
-            " not read, so the optimizer starts anew",
+            " not read, so the optimizer is reset",
             stacklevel=7,
         )
     return model
@@ -134,12 +134,12 @@ def _build_until_2_14(archive: Archive, *, compiled: bool) -> tf_keras.Model:
 def load_hdf5(archive: Archive, *, compiled: bool) -> tf_keras.Model:
     """Return the model of an `.h5` file, built from the config as graphprune reads it.
 
-    Keras gives weights to layers by order, and writes what is frozen last. But no config says that
-    one direction of a Bidirectional, or a part of a MultiHeadAttention, was frozen: built anew it
-    is not, and its weights would go to the others. So where names say so, the model is loaded in
-    their order.
+    Keras assigns weights to layers by order, and writes frozen ones last. But no config says that
+    one direction of a Bidirectional, or a part of a MultiHeadAttention, was frozen: in the rebuilt
+    layer it is not, and its weights would be assigned to other variables. If the names show this,
+    weights are loaded in the order of the names.
     """
-    _ = archive.stored  # read, and kept, before a copy of the file holds its lock
+    _ = archive.stored  # read and cached before a copy of the file holds the lock
     configs = {"model_config": archive.config, "training_config": archive.training_config}
     texts = {name: json.dumps(config) for name, config in configs.items() if config is not None}
     with readable_as_written():
@@ -166,7 +166,7 @@ def _load_in_order(archive: Archive, texts: Mapping[str, str], *, compiled: bool
 def _other_orders_when_built(archive: Archive) -> dict[str, list[str]]:
     """Return `_other_orders` of the model without weights; empty if it cannot be built.
 
-    Keras's own error then says more.
+    Keras's own error is then more specific.
     """
     try:
         return _other_orders(archive, _build(archive.config))
@@ -203,7 +203,7 @@ def _other_orders(archive: Archive, model: tf_keras.Model) -> dict[str, list[str
 def _plain_name(name: str) -> str:
     """Return a variable's name without the number that Keras gives to a recurrent layer's cell.
 
-    It is another one in each process.
+    The number differs between processes.
     """
     return re.sub(r"_cell_\d+/", "_cell/", name)
 
@@ -211,10 +211,10 @@ def _plain_name(name: str) -> str:
 def build_saved_model(archive: Archive, *, compiled: bool) -> tf_keras.Model:
     """Return the model of a SavedModel folder, built from its Keras config.
 
-    The weights come from its checkpoint; nothing of its graph is run.
+    The weights come from its checkpoint; its graph is not run.
 
     Raises:
-        ArchiveError: weights are missing, do not fit, or are in a form that is not read.
+        ArchiveError: weights are missing, do not fit, or have an unsupported form.
     """
     model = _build(archive.config)
     _check_vocabularies(
@@ -231,8 +231,8 @@ def build_saved_model(archive: Archive, *, compiled: bool) -> tf_keras.Model:
             from_serialized=True,
         )
         warnings.warn(
-            f"{archive.path}: a SavedModel's optimizer state is not read, so the optimizer starts"
-            " anew, and steps_per_execution, jit_compile and run_eagerly are not in the folder;"
+            f"{archive.path}: a SavedModel's optimizer state is not read, so the optimizer is"
+            " reset, and steps_per_execution, jit_compile and run_eagerly are not in the folder;"
             " save as .keras to keep them",
             stacklevel=5,
         )
@@ -240,9 +240,9 @@ def build_saved_model(archive: Archive, *, compiled: bool) -> tf_keras.Model:
 
 
 def _check_vocabularies(model: tf_keras.Model, archive: Archive, place: str) -> None:
-    """Raise if a lookup layer learned its vocabulary, which the file keeps where it is not read.
+    """Raise if a lookup layer learned its vocabulary, which is stored where it cannot be read.
 
-    `place` says where and what to do; by its config alone the vocabulary would be empty.
+    `place` says where and what to do; with the config alone, the vocabulary would be empty.
     """
     lookups = (
         (address, part)
@@ -308,7 +308,7 @@ def _assign_layer(layer: Layer, weights: ModelWeights, address: str) -> None:
 def _names_in_custom_layer(layer: Layer, kind: str, stored: Sequence[str]) -> tuple[str, ...]:
     """Return the file's names of a custom layer's weights, in the order of the layer.
 
-    Empty for layers of Keras, or if they do not fit.
+    Empty for layers of Keras, or if the names do not fit.
     """
     kept = kept_names(layer)
     if kept is not None and set(kept.names) == set(stored):

@@ -20,9 +20,9 @@ from graphprune.write_faults import find_reason
 def to_tflite(model: tf_keras.Model) -> bytes:
     """Return `model` as a TensorFlow Lite file's bytes, with float32 weights.
 
-    The batch size stays open, except for models with recurrent layers, which TensorFlow Lite takes
-    with a fixed one: theirs is 1. Each call of an interpreter starts a sequence anew, as Keras
-    does; only layers with `stateful=True` carry their state on.
+    The batch size stays open, except for models with recurrent layers, for which TensorFlow Lite
+    needs a fixed one: it is 1. Each call of an interpreter starts a new sequence, as in Keras; only
+    layers with `stateful=True` keep their state.
 
     Raises:
         OutputError: TensorFlow Lite has no operation for a layer.
@@ -110,9 +110,9 @@ def _lstm_as_loop(model: tf_keras.Model) -> Iterator[None]:
     """Let LSTM layers be traced as a loop over their cell.
 
     Keras marks its own kernel of an LSTM (`api_implements`,
-    tf_keras/src/layers/rnn/gru_lstm_utils.py), and TensorFlow Lite replaces what is marked with
-    UNIDIRECTIONAL_SEQUENCE_LSTM. That operation keeps its state in variable tensors, which the next
-    call of an interpreter goes on with.
+    tf_keras/src/layers/rnn/gru_lstm_utils.py), and TensorFlow Lite replaces marked kernels
+    with UNIDIRECTIONAL_SEQUENCE_LSTM. That operation keeps its state in variable tensors, from
+    which the next call of an interpreter would continue.
     """
     marked = [
         layer
@@ -129,7 +129,7 @@ def _lstm_as_loop(model: tf_keras.Model) -> Iterator[None]:
 
 
 _ERROR = "error: "
-"""What MLIR writes before what is wrong, behind the place in its own source; it has no codes."""
+"""The text that MLIR, which has no error codes, writes between source place and message."""
 
 
 def _first_line(fault: Exception) -> str:

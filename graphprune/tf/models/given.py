@@ -52,9 +52,9 @@ def named_as_given(custom_objects: Mapping[str, Any]) -> dict[str, Any]:
 
     Functions with another name are copied; Keras writes the copies under the given name.
 
-    So a model file that names its activation `<lambda>` goes on doing so in every file that is
-    written of it, and whoever served the original serves those in the same way. A lambda itself
-    is never written as bytecode.
+    A model file that names its activation `<lambda>` therefore keeps that name in every file
+    written from it, and the same custom objects load both. A lambda itself is never written as
+    bytecode.
     """
     return {
         name: _renamed(value, name) if _needs_name(value, name) else value
@@ -71,11 +71,11 @@ def _needs_name(value: Any, name: str) -> bool:
 
 @functools.cache
 def _renamed(function: types.FunctionType, name: str) -> types.FunctionType:
-    """Return a copy of a function that Keras writes as `name`; the user's own is left as it is."""
+    """Return a copy of a function that Keras writes as `name`; the original is unchanged."""
     copy = types.FunctionType(
         function.__code__,
         function.__globals__,
-        name.strip("<>"),  # what is called `<lambda>`, Keras writes as bytecode
+        name.strip("<>"),  # Keras writes a function called `<lambda>` as bytecode
         function.__defaults__,
         function.__closure__,
     )
@@ -86,13 +86,13 @@ def _renamed(function: types.FunctionType, name: str) -> types.FunctionType:
 
 
 def given_objects(custom_objects: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all that Keras finds by name alone: registered, in an open scope, or given."""
+    """Return all objects that Keras finds by name: registered, in an open scope, or given."""
     scope = object_registration._THREAD_LOCAL_CUSTOM_OBJECTS.__dict__
     return {**object_registration._GLOBAL_CUSTOM_OBJECTS, **scope, **custom_objects}
 
 
 def kinds_of(objects: Mapping[str, Any]) -> Given:
-    """Return of which kinds each object is; a layer may stand only where layers stand."""
+    """Return the kinds of each object; an object may only be used where its kind is expected."""
     return {name: _kinds(value) for name, value in objects.items()}
 
 

@@ -1,12 +1,11 @@
-"""Guards on Keras while it loads a model: names are checked, and calls that never end are refused.
+"""Guards on Keras while it loads a model: names are checked, and endless loops are refused.
 
-`archive.allowed.find_refused` has judged every name of the config before. `names_guarded` checks
-those that Keras makes up on the way, such as a string that a class of the user's hands to
-`activations.get`, which looks it up among all that Keras's module holds. Nothing is imported here
-because a file names it.
+`archive.allowed.find_refused` has already checked every name in the config. `names_guarded` checks
+names that arise during loading, such as a string that a custom class passes to `activations.get`,
+which looks it up in Keras's whole module. Nothing is imported here because a file names it.
 
-Keras builds a model by going through its calls again and again until all are made; if one never can
-be, it goes on for ever. `stuck_calls_refused` ends that.
+Keras builds a model by repeating its pending calls until all are made; a call that can never be
+made is an endless loop, which `stuck_calls_refused` ends.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from graphprune.errors import ArchiveError
 
 @contextmanager
 def names_guarded(place: str, given: Mapping[str, Any]) -> Iterator[None]:
-    """Let Keras find only what the user gave and what is on the list.
+    """Let Keras find only objects that the user gave or that are on the list.
 
     Raises an ArchiveError for anything else.
     """
@@ -46,7 +45,7 @@ def names_guarded(place: str, given: Mapping[str, Any]) -> Iterator[None]:
     legacy.deserialize_keras_object = _guard_texts(build, given, refuse)
     try:
         yield
-    except Exception as fault:  # Keras wraps what is raised while it builds a layer
+    except Exception as fault:  # Keras wraps errors raised while it builds a layer
         if refused and fault not in refused:
             raise refused[0] from fault
         raise
@@ -87,7 +86,7 @@ def _guard_texts(
         custom_objects: Any = None,
         printable_module_name: str = "object",
     ) -> Any:
-        # what was judged is what is built
+        # build the same name that was checked
         if isinstance(identifier, Mapping) and _registered(identifier, given):
             identifier = {**identifier, "class_name": identifier["registered_name"]}
         name = identifier.get("class_name") if isinstance(identifier, Mapping) else identifier
@@ -106,7 +105,7 @@ def _guard_texts(
 def _registered(identifier: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
     """Return whether an object is the user's by its registered name.
 
-    The older lookup knows the class name alone.
+    The older lookup uses only the class name.
     """
     registered = identifier.get("registered_name")
     return (
@@ -118,17 +117,17 @@ def _registered(identifier: Mapping[str, Any], given: Mapping[str, Any]) -> bool
 
 def _is_known(name: str, identifier: Any) -> bool:
     """Return whether a text, or an object without a module, names something on the list."""
-    if isinstance(identifier, Mapping):  # Keras makes an object of the name of an optimizer
+    if isinstance(identifier, Mapping):  # Keras turns the name of an optimizer into an object
         return bool(keras_kinds({"class_name": name})) or string_fits(name, OPTIMIZER)
     return any(string_fits(name, kind) for kind in KERAS)
 
 
 @contextmanager
 def stuck_calls_refused(place: str) -> Iterator[None]:
-    """Raise an ArchiveError that begins with `place` where Keras would build a model without end.
+    """Raise an ArchiveError that begins with `place` if Keras would never finish building a model.
 
-    `graph.from_config.check_models` finds what a config alone tells. That a keyword argument takes
-    the third tensor of a layer that makes two is seen only here (`reconstruct_from_config`,
+    `graph.from_config.check_models` finds what the config alone shows. A keyword argument that uses
+    the third tensor of a layer with two outputs is found only here (`reconstruct_from_config`,
     tf_keras/src/engine/functional.py).
     """
     rebuild = functional.reconstruct_from_config
@@ -176,8 +175,8 @@ class _Layers(list):
         ]
         if self._created and self._made[0] == self._made[1]:
             raise ArchiveError(
-                "a layer takes a tensor that no other makes; a keyword argument"
-                " names it, save the model again",
+                "a keyword argument of a layer takes a tensor that no layer"
+                " produces; save the model again",
                 place=self._place,
             )
         return super().__iter__()

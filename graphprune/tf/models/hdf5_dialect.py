@@ -2,11 +2,11 @@
 
 - A function of the user's (`activation=swish_2`) is written as an object of class `function`, which
   the reader of `.h5` files then looks up under that name (tf_keras/src/activations.py, `serialize`;
-  saving/legacy/serialization.py). By its name alone it is found, by every version of Keras.
+  saving/legacy/serialization.py). Written as a plain name, every version of Keras finds it.
 - `steps_per_execution`, `jit_compile` and `run_eagerly` are not among the compile settings
   (saving/legacy/saving_utils.py, `model_metadata`).
-- An optimizer that scales the loss says that it was never built, so that its saved slots are
-  refused (mixed_precision/loss_scale_optimizer.py).
+- An optimizer that scales the loss reports that it was never built, so its saved slots are refused
+  (mixed_precision/loss_scale_optimizer.py).
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def restore_settings(model: tf_keras.Model, training_config: Mapping[str, Any] |
 def readable_as_written() -> Iterator[None]:
     """Let Keras find functions in `.h5` files by their own names.
 
-    The slots of an optimizer that scales the loss go to the optimizer inside.
+    The slots of an optimizer that scales the loss are loaded into its inner optimizer.
     """
     theirs, set_weights = serialization.deserialize_keras_object, LossScaleOptimizerV3.set_weights
 
@@ -103,7 +103,7 @@ def _settings(model: tf_keras.Model) -> dict[str, Any]:
 def _name_functions(entry: dict[str, Any]) -> dict[str, Any]:
     """Return an entry in which a layer of Keras names functions by a string.
 
-    What custom layers hold stays, since only they know how to read it.
+    Entries of custom layers are kept, since only their classes can read them.
     """
     inside = entry.get("config")
     if isinstance(inside, dict) and (

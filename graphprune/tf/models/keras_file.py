@@ -1,8 +1,8 @@
-"""Writing of `.keras` and `.h5` files with the same bytes for the same model, at any time.
+"""Reproducible writing of `.keras` and `.h5` files: the same bytes for the same model.
 
-Keras itself puts the time into the zip and its metadata, and memory addresses into the config:
-where one object is used in several places, both configs get its `id()` as `shared_object_id`. An
-address may even belong to two objects that live one after the other, which then load as one.
+Keras itself puts the time into the zip and its metadata, and memory addresses into the config: if
+an object is used in several places, their configs get its `id()` as `shared_object_id`. Two objects
+that exist one after the other can have the same address, and then load as one.
 """
 
 from __future__ import annotations
@@ -77,13 +77,13 @@ def _add_assets(archive: zipfile.ZipFile, root: Path) -> None:
 
 def _timeless(name: str) -> zipfile.ZipInfo:
     info = zipfile.ZipInfo(name, _ZIP_TIME)
-    info.external_attr = 0o600 << 16  # what zipfile itself gives
+    info.external_attr = 0o600 << 16  # the default of zipfile
     return info
 
 
 @contextmanager
 def keras_format() -> Iterator[None]:
-    """Let Keras write and read objects as `.keras` files have them (saving_lib.py of tf_keras)."""
+    """Let Keras write and read objects in the `.keras` format (saving_lib.py of tf_keras)."""
     before = getattr(saving_lib._SAVING_V3_ENABLED, "value", False)
     saving_lib._SAVING_V3_ENABLED.value = True
     try:

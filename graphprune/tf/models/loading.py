@@ -55,8 +55,8 @@ def keep_file_names(archive: Archive, model: tf_keras.Model) -> None:
             keep_names(layer, names_in_format(layer, archive.format, stored), stored)
 
 
-# Keras and Python raise errors without codes; what they are about is told by their words, which
-# are those of tf_keras 2.21 (src/saving) and CPython 3.11 (marshal.c).
+# Errors of Keras and Python have no codes; they are recognized by their texts in tf_keras 2.21
+# (src/saving) and CPython 3.11 (marshal.c).
 _MISSING = re.compile(
     r"(?:Cannot deserialize object of type|Unknown [\w ]+:|Could not (?:locate|deserialize)"
     r" (?:class|function)) [`'](?P<name>[^`']+)[`']"
@@ -88,7 +88,7 @@ class UncompiledWarning(UserWarning):
     """A model was loaded without the compile settings that its file has.
 
     Attributes:
-        fault: What is wrong, to follow the path of the file.
+        fault: What is wrong, without the path of the file.
     """
 
     def __init__(self, path: str, fault: str) -> None:
@@ -105,11 +105,11 @@ def load_model(
 ) -> tf_keras.Model:
     """Return the model in a `.keras` or `.h5` file or in a SavedModel folder.
 
-    Where compile settings cannot be restored (a loss of another program), the model still comes,
-    uncompiled, with a warning. A SavedModel is built anew from its config and weights, nothing of
-    its graph is run; its compile settings come with it, the optimizer's state does not. Layers that
-    the TensorFlow toolkit (tfmot) pruned come in graphprune's wrappers, with masks and step, under
-    the names of the layers inside.
+    If compile settings cannot be restored (an unknown loss), the model is returned uncompiled, with
+    a warning. A SavedModel is rebuilt from its config and weights without running its graph; it
+    keeps its compile settings but not its optimizer state. Layers that the TensorFlow toolkit
+    (tfmot) pruned get graphprune's wrappers, with masks and step, under the names of the layers
+    inside.
 
     Args:
         path: The file or folder, or what `open_model_file` returned for it.
@@ -171,7 +171,7 @@ def _load(archive: Archive, *, compiled: bool) -> tf_keras.Model:
 
 
 def _load_uncompiled(archive: Archive, reason: str) -> tf_keras.Model:
-    """Return the model without compile settings, which could not be restored for `reason`."""
+    """Return the model without compile settings; `reason` says why they were not restored."""
     try:
         model = _load(archive, compiled=False)
     except GraphpruneError:
@@ -207,7 +207,7 @@ def _explain(err: Exception, archive: Archive) -> str:
 def _find_cause(err: Exception) -> str:
     """Return the line that names the cause.
 
-    Keras puts it behind the whole config of each layer around it.
+    Keras puts it after the whole config of each layer around it.
     """
     lines = str(err).rpartition(_CAUSE)[2].strip().splitlines()
     return lines[0].rstrip() if lines else ""

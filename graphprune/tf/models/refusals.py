@@ -24,19 +24,19 @@ MAX_NAME = 80
 def check_loadable(
     archive: Archive, *, unsafe_lambda: bool, unsafe_ops: bool = False, given: Given | None = None
 ) -> None:
-    """Raise unless tf_keras can build the model, and building it runs nothing that the file brings.
+    """Raise unless tf_keras can build the model without running code from the file.
 
     Args:
         archive: The saved model.
         unsafe_lambda: Allow Python bytecode.
         unsafe_ops: Allow layers that run any operation of TensorFlow.
-        given: The user's own classes and functions; None for a first look before they are imported,
-            which leaves names alone.
+        given: The user's own classes and functions; None for a first check before they are
+            imported, which does not check names.
 
     Raises:
-        ArchiveError: Keras 3 wrote it, or it holds bytecode, names a file, an operation that is not
-            on the list, or a class or function that is neither on the list nor given, or that does
-            not fit its place.
+        ArchiveError: it was written by Keras 3, holds bytecode, or names a file, an operation that
+            is not on the list, or a class or function that is neither on the list nor given or
+            that is of the wrong kind.
     """
     _check_buildable(archive)
     model = {key: value for key, value in archive.config.items() if key != "compile_config"}
@@ -52,7 +52,7 @@ def check_loadable(
 
 
 def refuse_settings(archive: Archive, given: Given, *, unsafe_lambda: bool) -> str | None:
-    """Return why the compile settings must not be restored; None where they may be."""
+    """Return why the compile settings must not be restored; None if they may be."""
     settings: tuple[Any, ...] = (archive.training_config, archive.config.get("compile_config"))
     if not unsafe_lambda and holds_lambda_bytecode(settings):
         return "a lambda function in them holds Python bytecode"
@@ -66,27 +66,27 @@ _LAMBDA_AS_CODE = (
     " with --custom-objects"
 )
 _LAMBDA_BY_NAME = (
-    "a function in it is a lambda, of which a model file holds nothing but the name '<lambda>';"
+    "a function in it is a lambda, and the model file holds only its name '<lambda>';"
     " give the function under that name, with --custom-objects '<lambda>=MODULE:FUNCTION'"
     " (custom_objects={'<lambda>': ...} in Python); it then stands for every lambda of the file"
 )
 
 _BY_WORDS = ((LAMBDA, _LAMBDA_BY_NAME), ("{'value': ['", _LAMBDA_AS_CODE))
-"""By a part of an error of Keras, which has no codes: the name of a lambda, and what Keras makes of
-a lambda's bytecode where it expects the name of a function.
+"""Help by a part of an error text of Keras, which has no codes: the name of a lambda, or its
+bytecode where Keras expects the name of a function.
 """
 
 
 def explain_lambda(cause: str) -> str | None:
-    """Return what to do if Keras could not read a lambda in an object of the user's.
+    """Return what to do if Keras could not read a lambda in a custom object.
 
-    It is told by the text of Keras's error; None if that is about something else.
+    It is recognized by the text of Keras's error; None if that is about something else.
     """
     return next((text for words, text in _BY_WORDS if words in cause), None)
 
 
 def explain_refusal(refusal: Refusal) -> str:
-    """Return what a file names and must not, with what to do."""
+    """Return which forbidden name the file uses, and what to do."""
     if refusal.name == LAMBDA:
         return f"{refusal.where}{_LAMBDA_BY_NAME}"
     name = _cut(refusal.name)
@@ -115,8 +115,8 @@ def explain_refusal(refusal: Refusal) -> str:
         )
     if refusal.is_given:
         return (
-            f"{refusal.where}{name!r} is named as {refusal.kind} and is not one; give the"
-            f" {refusal.kind} of that name, or leave the file alone, for it is not safe to load"
+            f"{refusal.where}{name!r} is used as {refusal.kind} and is not one; give the"
+            f" {refusal.kind} of that name, or do not load the file, which is not safe"
         )
     named = (
         f"the {kind} {name!r} of {_cut(refusal.module)!r}"
@@ -135,7 +135,7 @@ def explain_refusal(refusal: Refusal) -> str:
 
 
 def _is_pythons(refusal: Refusal) -> bool:
-    """Return whether a file names something of Python itself, which should not be given to it."""
+    """Return whether a file names a part of Python itself, which must not be given to it."""
     return (
         refusal.name in vars(builtins)
         or refusal.module.partition(".")[0] in sys.stdlib_module_names

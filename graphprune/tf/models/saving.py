@@ -1,4 +1,4 @@
-"""Saving of models, and a trial of it: a run whose checkpoints cannot be loaded is lost."""
+"""Saving of models, and a check that a saved model loads: a run depends on its checkpoints."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _check_vocabularies(model: tf_keras.Model, path: Path) -> None:
 
 @contextmanager
 def _keras_faults(model: tf_keras.Model, path: Path) -> Iterator[None]:
-    """Say in one line what Keras cannot save, and how else to save it."""
+    """Turn errors of Keras into one line that says what cannot be saved and what to do instead."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="You are saving your model as an HDF5 file")
         try:
@@ -108,16 +108,16 @@ def _keras_faults(model: tf_keras.Model, path: Path) -> Iterator[None]:
 def check_reads_back(
     model: tf_keras.Model, suffix: str, place: str, load: Callable[[Path], tf_keras.Model]
 ) -> None:
-    """Save `model` to a temporary file and load that, if the model has the user's own classes.
+    """Save `model` to a temporary file and load it, if the model has custom classes.
 
     Args:
         model: The model as it will be saved.
         suffix: `.keras` or `.h5`.
-        place: Begins the error's text.
+        place: The start of the error's text.
         load: Loads a saved model with the user's own classes.
 
     Raises:
-        OutputError: the file cannot be written, or not be loaded again as it was.
+        OutputError: the file cannot be written, or loading it does not return the same model.
     """
     if not _has_custom_objects(model):
         return
@@ -145,7 +145,7 @@ def _has_custom_objects(model: tf_keras.Model) -> bool:
 
 
 def _find_fault(model: tf_keras.Model, path: Path, load: Callable[[Path], tf_keras.Model]) -> str:
-    """Return what is wrong with the model that `load` makes of the file; empty if nothing is."""
+    """Return what is wrong with the model that `load` returns; empty if nothing is."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:

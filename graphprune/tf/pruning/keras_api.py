@@ -186,7 +186,7 @@ def _prune_model(
     skipped = find_skipped(model)
     if not prunings and not is_wrapped(model):
         raise TrainingError(
-            f"{model.name}: nothing of the model is pruned:"
+            f"{model.name}: nothing in the model is pruned:"
             f" {_why_nothing(model, skipped, forbidden)}"
         )
     return wrap_layers(model, prunings, own_schedule(schedule)), skipped
@@ -210,7 +210,7 @@ def _why_nothing(model: tf_keras.Model, skipped: list[Skipped], forbidden: int) 
         if skipped
         else (
             "no layer has weights that can be pruned, such as the kernels of Dense and Conv2D;"
-            " there is nothing to do"
+            " there is nothing to prune"
         )
     )
 
@@ -264,8 +264,8 @@ def _pruning_for(
         return Pruning(schedule.target, schedule.to_schedule(), names)
     if whose is not None:
         raise ValueError(
-            f"{layer.name}: {patterns.text} needs the meaning of a kernel's axes, and nothing is"
-            f" known of those of {whose}; {WAY_OUT}"
+            f"{layer.name}: {patterns.text} needs the meaning of a kernel's axes, which is unknown"
+            f" for {whose}; {WAY_OUT}"
         )
     return patterns.pruning_for(
         serialize_keras_object(layer), names, schedule.target, schedule.to_schedule()
@@ -275,8 +275,8 @@ def _pruning_for(
 def _check_policy(policy: Any, *, is_model: bool) -> None:
     if not is_model:
         raise ValueError(
-            "pruning_policy chooses among the layers of a model; leave it out for a layer or a list"
-            " of layers, which say themselves what to prune"
+            "pruning_policy selects layers of a model; leave it out for a single layer or a list of"
+            " layers"
         )
     missing = [
         name
