@@ -13,7 +13,10 @@ TESTS = Path(__file__).parent
 TF_TESTS, GOLDEN = TESTS / "tf", TESTS / "golden"
 LONGEST = (
     "tests/tf/test_layer_matrix.py",
+    "tests/keras3/test_jax.py",
+    "tests/keras3/test_tensorflow.py",
     "tests/cli/test_story.py",
+    "tests/conversion/test_convert.py",
     "tests/tf/test_prunable_layer.py",
     "tests/tf/test_training.py",
     "tests/tf/test_audited_loading.py",

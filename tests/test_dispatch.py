@@ -41,6 +41,6 @@ def test_the_module_of_its_classes_says_whose_an_object_is(value, expected):
 
 def test_a_list_of_both_kerases_is_refused():
     with pytest.raises(
-        GraphError, match=r"^the list has objects of Keras 3 \(module keras\) and of"
+        GraphError, match=r"^the list mixes objects of Keras 3 \(module keras\) and tf_keras; give"
     ):
         is_keras_3([of("keras.src.layers"), of("tf_keras.src.layers")])

@@ -171,11 +171,11 @@ class RunRecorder(ABC):
         Raises:
             TrainingError: a weight is not finite; earlier checkpoints stay.
         """
-        place = f"{self._folder.path}: training broke down by step {self.step}"
+        place = f"{self._folder.path}: training diverged by step {self.step}"
         self.check_weights(
             place,
-            "lower the learning rate or look for such values in the data; earlier checkpoints"
-            " are intact",
+            "lower the learning rate or look for such values in the data; earlier checkpoints are"
+            " intact",
         )
         arrays: dict[str, Arrays] = {
             **self.read_lasting(),
@@ -219,7 +219,7 @@ class RunRecorder(ABC):
         if math.isnan(loss) or (math.isinf(loss) and not self.scales_loss):
             raise TrainingError(
                 f"the loss became {loss:g} by step {self.step}; lower the"
-                " learning rate or look at the loss and the data; earlier checkpoints are intact",
+                " learning rate or check the loss and the data; earlier checkpoints are intact",
                 place=self._folder.path,
             )
 

@@ -13,26 +13,45 @@ FOLDER = Path(__file__).parent
 
 
 class Cases(dict):
-    """Functions without arguments by name."""
+    """Functions without arguments by name.
+
+    Attributes:
+        slow: The names of those that take long and have others of their kind; `--slow` runs them.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.slow = set()
 
     def __call__(self, case):
         """Add a case, named by its function."""
         self[case.__name__.replace("_", " ")] = case
         return case
 
-    def each(self, names):
-        """Add a case for each name, which the function takes."""
+    def slowly(self, case):
+        """Add a case that takes long."""
+        self.slow.add(case.__name__.replace("_", " "))
+        return self(case)
+
+    def each(self, names, fast):
+        """Add a case for each name, which the function takes; all but the `fast` ones are slow."""
 
         def add(case):
             for name in names:
-                self[f"{case.__name__}: {name}"] = lambda name=name: case(name)
+                key = f"{case.__name__}: {name}"
+                self[key] = lambda name=name: case(name)
+                if name not in fast:
+                    self.slow.add(key)
             return case
 
         return add
 
     def run(self):
-        """Run the cases; those that the command line names, or all."""
-        for name in sys.argv[1:] or self:
+        """Run the cases: those that the command line names, all with `--slow`, or the fast ones."""
+        given = sys.argv[1:]
+        if not given or given == ["--slow"]:
+            given = [name for name in self if given or name not in self.slow]
+        for name in given:
             fault = None
             try:
                 self[name]()
@@ -50,10 +69,10 @@ def refusal(call, kind):
     raise AssertionError("nothing was refused")
 
 
-def check_cases(script, backend):
-    """Run all cases of a script in a process of this backend; all faults are told together."""
+def check_cases(script, backend, *, slow):
+    """Run the cases of a script in a process of this backend; all faults are told together."""
     done = subprocess.run(
-        [sys.executable, str(FOLDER / script)],
+        [sys.executable, str(FOLDER / script), *(["--slow"] if slow else [])],
         capture_output=True,
         text=True,
         env={

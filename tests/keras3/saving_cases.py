@@ -94,7 +94,10 @@ def without_generators(model):
 
 
 # Keras writes averages into the weights when a fit ends, so only one that was broken off goes on
-@CASES.each([name for name in OPTIMIZERS if name != "averages"])
+@CASES.each(
+    [name for name in OPTIMIZERS if name != "averages"],
+    fast=("Adam", "momentum and learning rate schedule"),
+)
 def saved_model_goes_on(name):
     whole = fit(pruned_net(name))
     keras.utils.set_random_seed(1)
@@ -106,7 +109,7 @@ def saved_model_goes_on(name):
     assert_same(state(whole), state(fit(loaded, begin=HALF)))
 
 
-@CASES.each(["Adam", "averages"])
+@CASES.each(["Adam", "averages"], fast=("Adam",))
 def checkpoints_of_each_epoch_go_on(name):
     path = str(FOLDER / "epoch-{epoch}.keras")
     whole = fit(pruned_net(name), keras.callbacks.ModelCheckpoint(path))
@@ -241,7 +244,7 @@ def a_file_that_is_not_compiled_goes_on_with_a_new_optimizer():
     }
 
 
-@CASES
+@CASES.slowly
 def custom_layers_and_subclassed_models():
     for build in (custom_layers, subclassed):
         keras.utils.set_random_seed(8)

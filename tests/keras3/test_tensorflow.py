@@ -6,13 +6,13 @@ from keras3.child import check_cases
 pytestmark = [pytest.mark.tf, pytest.mark.timeout(3600)]
 
 
-def test_training():
-    check_cases("training_cases.py", "tensorflow")
+def test_training(slow):
+    check_cases("training_cases.py", "tensorflow", slow=slow)
 
 
-def test_saving_and_resuming():
-    check_cases("saving_cases.py", "tensorflow")
+def test_saving_and_resuming(slow):
+    check_cases("saving_cases.py", "tensorflow", slow=slow)
 
 
-def test_custom_loops():
-    check_cases("loop_cases.py", "tensorflow")
+def test_custom_loops(slow):
+    check_cases("loop_cases.py", "tensorflow", slow=slow)

@@ -12,13 +12,13 @@ pytestmark = [
 ]
 
 
-def test_training():
-    check_cases("training_cases.py", "torch")
+def test_training(slow):
+    check_cases("training_cases.py", "torch", slow=slow)
 
 
-def test_saving_and_resuming():
-    check_cases("saving_cases.py", "torch")
+def test_saving_and_resuming(slow):
+    check_cases("saving_cases.py", "torch", slow=slow)
 
 
-def test_custom_loops():
-    check_cases("loop_cases.py", "torch")
+def test_custom_loops(slow):
+    check_cases("loop_cases.py", "torch", slow=slow)

@@ -75,7 +75,13 @@ def pruned_operations(optimizer="adam", **settings):
     return graphprune.prune_low_magnitude(model, schedule()), x
 
 
-@CASES.each(MODELS)
+@CASES.each(
+    MODELS,
+    fast=(
+        *("operations", "nested called twice", "shared", "GRU", "einsum and embedding"),
+        *("sequential", "unbuilt", "custom layers", "subclassed"),
+    ),
+)
 def model(name):
     keras.utils.set_random_seed(2)
     original, x = MODELS[name]()
@@ -107,7 +113,7 @@ OPTIMIZERS = sorted(
 )
 
 
-@CASES.each(OPTIMIZERS)
+@CASES.each(OPTIMIZERS, fast=("Adafactor", "AdamW", "Ftrl", "SGD"))
 def optimizer(name):
     pruned, x = pruned_operations(getattr(keras.optimizers, name)(0.05))
     trained(pruned, x)
@@ -129,7 +135,9 @@ SETTINGS = {
 }
 
 
-@CASES.each(SETTINGS)
+@CASES.each(
+    SETTINGS, fast=("compiled", "several steps an execution", "gradient accumulation", "averages")
+)
 def setting(name):
     arguments, compiled = SETTINGS[name]
     backend = keras.config.backend()

@@ -33,7 +33,7 @@ def test_a_model_with_weights_that_are_no_numbers_is_not_trained(setting, tmp_pa
     assert (
         str(caught.value)
         == f"{tmp_path}/nan.keras: NaN or infinity in fc/kernel; such a model cannot be pruned by"
-        " magnitude; train it anew"
+        " magnitude; train it again"
     )
     assert not (tmp_path / "run").exists()
 
@@ -48,7 +48,7 @@ def test_training_that_breaks_down_is_an_error_and_keeps_the_checkpoints_before(
             **{**setting.options, "learning_rate": 1e30},
         )
     assert str(caught.value).startswith(
-        f"{tmp_path}/run: training broke down by step 3: NaN or infinity in "
+        f"{tmp_path}/run: training diverged by step 3: NaN or infinity in "
     )
     assert str(caught.value).endswith(
         "lower the learning rate or look for such values in the data; earlier checkpoints are"
@@ -77,7 +77,7 @@ def test_a_loss_that_is_no_number_ends_the_run_though_the_weights_are(setting, t
             **setting.options,
         )
     way_out = (
-        "lower the learning rate or look at the loss and the data; earlier checkpoints are intact"
+        "lower the learning rate or check the loss and the data; earlier checkpoints are intact"
     )
     assert str(caught.value) == f"{tmp_path}/run: the loss became nan by step 4; {way_out}"
     assert not (tmp_path / "run" / "model.keras").exists()
@@ -166,6 +166,6 @@ def test_a_plan_that_wraps_nothing_is_not_trained(setting, tmp_path):
         train(tmp_path / "plain.keras", plan, setting.data, tmp_path / "run", **setting.options)
     assert (
         str(caught.value)
-        == f"{tmp_path}/plain.keras: the plan wraps no layer, so there is nothing to train for;"
+        == f"{tmp_path}/plain.keras: the plan wraps no layer, so training would prune nothing;"
         " graphprune plan shows why"
     )

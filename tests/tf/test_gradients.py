@@ -66,7 +66,7 @@ BLOCKERS = {
 @pytest.mark.parametrize("operation", BLOCKERS)
 def test_the_layer_that_passes_no_gradient_on_is_named(data, operation):
     model = wrap(build(BLOCKERS[operation]), fc=ramp(), out=ramp())
-    assert refusal(model, data) == f"{MISSED}fc (layer 'pick' passes none on: {operation}){WAY_OUT}"
+    assert refusal(model, data) == f"{MISSED}fc (layer 'pick' stops it: {operation}){WAY_OUT}"
 
 
 def test_an_operation_without_a_gradient_is_named(data):
@@ -88,7 +88,7 @@ def test_a_head_without_a_loss_is_named(data):
     model.compile("sgd", ["sparse_categorical_crossentropy", None])
     assert (
         refusal(wrap(model, a=ramp(), b=ramp()), data)
-        == f"{MISSED}b (its output reaches no loss){WAY_OUT}"
+        == f"{MISSED}b (its output does not reach the loss){WAY_OUT}"
     )
 
 
@@ -114,14 +114,14 @@ def test_many_layers_are_cut_short(data):
     )
     model.compile("sgd", ["mse", *[None] * 8])
     message = refusal(wrap(model, **{f"n{number}": ramp() for number in range(8)}), data)
-    assert message.count("(its output reaches no loss)") == 5
+    assert message.count("(its output does not reach the loss)") == 5
     assert " and 3 more; " in message
 
 
 def test_a_loss_that_reaches_nothing_is_told(data):
     message = (
-        "no weight gets a gradient from the loss, so nothing can be trained (layer 'pick' passes"
-        " none on: Round); change the model or the loss"
+        "no weight gets a gradient from the loss, so nothing can be trained (layer 'pick' stops"
+        " it: Round); change the model or the loss"
     )
     assert (
         refusal(wrap(build(tf.round, last=False, loss="mse"), fc=ramp()), data) == f"P: {message}"
@@ -241,7 +241,7 @@ def test_a_run_that_cannot_reach_its_target_leaves_no_folder(tmp_path):
     )
     model.compile("sgd", ["sparse_categorical_crossentropy", None])
     save_model(wrap(model, b=ramp()), tmp_path / "m.keras")
-    with pytest.raises(TrainingError, match="b \\(its output reaches no loss\\)"):
+    with pytest.raises(TrainingError, match="b \\(its output does not reach the loss\\)"):
         train(
             tmp_path / "m.keras", None, write_data(tmp_path / "d.npz"), tmp_path / "run", epochs=1
         )

@@ -69,7 +69,7 @@ def test_a_model_with_nothing_to_prune_is_an_error():
     assert_refused(
         model_of(layers.LayerNormalization()),
         "no layer has weights that can be pruned, such as the kernels of Dense and Conv2D; there is"
-        " nothing to do",
+        " nothing to prune",
     )
     assert_refused(
         model_of(Block(name="b")),
@@ -131,7 +131,7 @@ def test_a_model_inside_a_layer_is_named_in_a_warning():
     )
     text = (
         "net: graphprune does not prune inside frames (TimeDistributed, which holds inside); prune"
-        " the model inside by itself before it is wrapped"
+        " the inner model by itself before it is wrapped"
     )
     with pytest.warns(UserWarning, match=f"^{re.escape(text)}$"):
         prune_low_magnitude(model)

@@ -66,7 +66,7 @@ def is_layered_model(layer: object) -> bool:
 
 
 def is_unbuilt(model: object) -> bool:
-    """Return whether this is a Sequential model that does not know its input yet.
+    """Return whether this is a Sequential model without a known input shape.
 
     Its layers have no weights.
     """

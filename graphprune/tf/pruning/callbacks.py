@@ -18,17 +18,16 @@ class UpdatePruningStep(MaskUpdates, tf_keras.callbacks.Callback):
 
     Usage: `model.fit(x, y, callbacks=[UpdatePruningStep()])`.
 
-    Put it before callbacks that save or measure the model, so that they see the masks of the step
-    they run at. Where `EarlyStopping` stops training, or restores weights of a step before the
-    target, a warning says so when `fit` ends, whichever of the two comes first. A custom loop may
-    call its methods as Keras does; a missed call is made up for by the next one. After the first
+    Put it before callbacks that save or measure the model, so that they see the masks of the
+    current step. If `EarlyStopping` stops training before the target, or restores earlier weights,
+    `fit` ends with a warning, whatever the order of the two callbacks. A custom loop may call its
+    methods as Keras does; a missed call is made up for by the next one. After the first
     update, a warning names the pruned layers that get no gradient.
 
     Args:
-        run: The length of the run, where `fit` cannot know it: an input of unknown size with a
+        run: The length of the run, if `fit` cannot know it: an input of unknown size with a
             schedule in epochs or percent.
-        done: Steps of that run that were done before, where it is resumed.
-
+        done: Steps of that run already done, if it is resumed.
     """
 
     def __init__(self, run: Run | None = None, *, done: int = 0) -> None:
@@ -47,21 +46,21 @@ class PruningSummaries(SparsityEvents, tf_keras.callbacks.TensorBoard):
     It also writes the target sparsity, the measured sparsity and the threshold of the mask of each
     pruned tensor.
 
-    Put it behind `UpdatePruningStep`. The tags are `target_sparsity/LAYER/TENSOR`,
+    Put it after `UpdatePruningStep`. The tags are `target_sparsity/LAYER/TENSOR`,
     `sparsity/LAYER/TENSOR` and `threshold/LAYER/TENSOR`, with the layer's address and the tensor's
-    name; the horizontal axis counts optimizer updates since the wrap, so a resumed training goes on
-    in the same curve. The last point is the state in which training ends.
+    name; the horizontal axis counts optimizer updates since the wrap, so resumed training continues
+    the same curve. The last point is the final state.
 
     Args:
         log_dir: The folder that TensorBoard shows; events go into its folder `train`.
         update_freq: `epoch`, `batch`, or a number of steps.
-        run: The length of the run, where `fit` cannot know it; as for `UpdatePruningStep`.
+        run: The length of the run, if `fit` cannot know it; as for `UpdatePruningStep`.
         **kwargs: Further arguments of `tf_keras.callbacks.TensorBoard`.
 
     Raises:
         TrainingError: the tensorboard package is not installed.
         TypeError: `log_dir` is not a path, or `run` is not a `Run`.
-        ValueError: `update_freq` is none of these, or `log_dir` is empty.
+        ValueError: `update_freq` is something else, or `log_dir` is empty.
     """
 
     def __init__(
@@ -75,9 +74,7 @@ class PruningSummaries(SparsityEvents, tf_keras.callbacks.TensorBoard):
         check_log_dir(log_dir)
         self.curves = SparsityCurves(update_freq, run)
         super().__init__(log_dir=log_dir, update_freq=update_freq, **kwargs)
-        self.params: dict[str, Any] | None = (
-            None  # a loop that is no `fit` never calls `set_params`
-        )
+        self.params: dict[str, Any] | None = None  # only `fit` calls `set_params`
 
     def set_model(self, model: tf_keras.Model) -> None:
         """Find the model's pruned layers."""
@@ -85,7 +82,7 @@ class PruningSummaries(SparsityEvents, tf_keras.callbacks.TensorBoard):
         super().set_model(model)
 
     def close(self) -> None:
-        """Write out what is waiting, where training was broken off before `on_train_end`."""
+        """Flush pending events if training ended before `on_train_end`."""
         self._close_writers()
 
     def write_points(self, step: int, points: dict[str, float]) -> None:

@@ -24,9 +24,8 @@ def copy_compile_state(
 ) -> None:
     """Compile `target` like `source`, with a copy of its optimizer.
 
-    The copy has the same class, settings, iterations and slots.
-
-    A model that is not compiled leaves its copy so.
+    The copy of the optimizer has the same class, settings, iterations and slots. The copy of an
+    uncompiled model stays uncompiled.
 
     Args:
         source: The model that was copied.
@@ -46,7 +45,7 @@ def copy_compile_state(
         "run_eagerly": source._run_eagerly,
         "from_serialized": source.compiled_metrics._from_serialized,
     }
-    # Once it has run, a model with several outputs has put their names before the metrics' own.
+    # A model with several outputs prefixes the names of metrics with those of outputs when it runs.
     is_named = (
         source.compiled_metrics.built
         and not source.compiled_metrics._from_serialized
@@ -107,7 +106,7 @@ def _read_slots(
 ) -> None:
     """Build the copy over the copied variables and assign the values of the original.
 
-    It is built in the order that the optimizer was built in.
+    It is built in the same order as the original.
     """
     if getattr(optimizer, "_built", False):
         own = {
@@ -147,7 +146,7 @@ def _read_legacy(
             copied.get_slot(variables[id(own[key])], name).assign(slot)
     copied.iterations.assign(optimizer.iterations)
     own_attributes = attribute_variables(copied)
-    # `_m_cache` of Nadam, which is no slot
+    # such as `_m_cache` of Nadam, which is not a slot
     for name, variable in attribute_variables(optimizer).items():
         if name in own_attributes:
             own_attributes[name].assign(variable)
@@ -157,8 +156,8 @@ def _knows_all(source: tf_keras.Model, keys: list[Any], own: Mapping[Any, tf.Var
     if all(key in own for key in keys):
         return True
     warnings.warn(
-        f"{source.name}: its optimizer has trained variables that are not the model's; the copy's"
-        " optimizer starts anew",
+        f"{source.name}: its optimizer has trained variables that are not the model's; the"
+        " optimizer of the copy is reset",
         stacklevel=4,
     )
     return False

@@ -1,4 +1,4 @@
-"""Pruning of layers and models in one call, under the names that Keras pruning users know."""
+"""Pruning of layers and models in one call, with the names of tfmot."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ _LAYER_KEYWORDS = (
     ),
     *("input_shape", "input_dim", "batch_input_shape", "batch_size"),
 )
-"""What the constructor of every Keras layer takes (tf_keras/src/engine/base_layer.py)."""
+"""Arguments of the constructor of every Keras layer (tf_keras/src/engine/base_layer.py)."""
 
 
 def prune_low_magnitude(
@@ -77,31 +77,30 @@ def prune_low_magnitude(
 
     A layer alone is wrapped itself; a model is cloned, with its weights, compile settings and
     optimizer state, and is not touched. Layers that cannot be pruned are carried over unchanged; a
-    warning names those of them that hold weights graphprune cannot reach.
+    warning names those that hold weights graphprune cannot reach.
 
     Args:
         to_prune: A layer, a list of layers, or a Sequential or Functional model. A Sequential model
-            that is not built yet has its masks once it is built.
-        pruning_schedule: When and how much; half of the weights from step 0 on unless given.
+            that is not built yet gets its masks when it is built.
+        pruning_schedule: When and how much; by default, half of the weights from step 0 on.
         block_size: (rows, columns) of blocks that are zeroed whole, on kernels of rank 2 and on
             those of 1x1 convolutions. Other convolutions are pruned by single weights.
         block_pooling_type: Whether a block is scored by the mean (`AVG`) or the largest (`MAX`) of
             its magnitudes.
-        pruning_policy: Only with a model. Any object with `allow_pruning(layer)`, which says of
-            each layer that can be pruned whether it should be, and
-            `ensure_model_supports_pruning(model)`, which is called first, with the model, and
-            raises where the whole does not suit it.
-        sparsity_m_by_n: (m, n) to zero m of each n weights along the input axis; how many is fixed
-            by it, when is said by the schedule.
+        pruning_policy: Only with a model. Any object with `allow_pruning(layer)`, which returns
+            whether a prunable layer should be pruned, and `ensure_model_supports_pruning(model)`,
+            which is called first and raises if the model as a whole is not supported.
+        sparsity_m_by_n: (m, n) to zero m of each n weights along the input axis; the schedule only
+            decides when.
         **kwargs: Further arguments of a wrapper around a layer alone, such as `input_shape`.
 
     Raises:
         GraphError: a model that cannot be copied, or neither a layer nor a model.
-        TrainingError: a model of which nothing can be pruned.
+        TrainingError: a model in which nothing can be pruned.
         TypeError: an unknown keyword, or a schedule that is not a `PruningSchedule`.
-        ValueError: a custom layer alone, of whose weights nothing is known; an argument out of
-            range; a kernel that does not take the blocks or groups; a policy without a model, or an
-            object that is none.
+        ValueError: a single custom layer whose weights are unknown; an argument out of range; a
+            kernel that does not fit the blocks or groups; a policy without a model, or an object
+            that is not a policy.
     """
     is_model = isinstance(to_prune, tf_keras.Model) or not isinstance(
         to_prune, list | tuple | Layer
@@ -125,10 +124,8 @@ def prune_low_magnitude(
 def strip_pruning(model: tf_keras.Model) -> tf_keras.Model:
     """Return a clone of `model` without pruning wrappers.
 
-    Its pruned weights are zero where their masks say so.
-
-    Warns where pruned weights have fewer zeros than their target: the model was not trained, or not
-    to the end of its schedules.
+    Masked weights are zero. Warns if pruned weights have fewer zeros than their target, because the
+    model was not trained to the end of its schedules.
 
     Raises:
         GraphError: the model, or a layer in it, cannot be copied.
@@ -216,7 +213,7 @@ def _why_nothing(model: tf_keras.Model, skipped: list[Skipped], forbidden: int) 
 
 
 def _prune_listed(layer: Any, schedule: PruningSchedule, patterns: PatternArguments) -> Any:
-    """Return one item of a list, pruned; an input layer as it is, as it computes nothing."""
+    """Return one item of a list, pruned; an input layer is returned unchanged."""
     if isinstance(layer, tf_keras.layers.InputLayer):
         return layer
     if not isinstance(layer, tf_keras.Model):
@@ -296,13 +293,13 @@ UNLISTED: tuple[type, ...] = (
     tf_keras.optimizers.Adafactor,
     tf_keras.optimizers.Lion,
 )
-"""Classes that Keras exports and does not find again by name in a file that it wrote."""
+"""Classes that Keras exports but does not find by name in its own files."""
 
 
 def prune_scope() -> Any:
     """Return a scope, for `with`, in which Keras's `load_model` knows graphprune's classes.
 
-    It also knows those of tf_keras that Keras does not find by name.
+    It also knows classes of tf_keras that Keras does not find by name.
     """
     return tf_keras.utils.custom_object_scope(prune_objects())
 

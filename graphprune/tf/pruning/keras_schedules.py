@@ -1,4 +1,4 @@
-"""Schedules that answer in tensors, and how wrappers store those of a user's own class."""
+"""Schedules that return tensors, and how wrappers store those of a user's own class."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from graphprune.engine.schedules import ScheduleClasses
 
 
 class PruningSchedule(engine.PruningSchedule):
-    """When masks change and how much is zero then, in optimizer steps.
+    """When masks change and the sparsity at each change, in optimizer steps.
 
     Calling it with a step, a number or a tensor, returns (whether masks change then, the share of
-    weights that must be zero). A schedule of your own says that in `__call__`, returns its
+    weights that must be zero). A schedule of your own implements `__call__`, returns its
     arguments from `get_config`, has the attributes `begin_step` and `end_step` (-1: never ends),
     and is registered with `tf_keras.utils.register_keras_serializable()`, or given as a custom
-    object, where its model is loaded.
+    object when its model is loaded.
     """
 
     def _should_prune_in_step(
@@ -27,7 +27,7 @@ class PruningSchedule(engine.PruningSchedule):
     ) -> tf.Tensor:
         """Return whether masks change at `step`.
 
-        They do from `begin_step` to `end_step` (-1: for ever) every `frequency` steps, and at
+        They do from `begin_step` to `end_step` (-1: no end) every `frequency` steps, and at
         `end_step`.
         """
         step = tf.cast(step, tf.int64)
@@ -53,7 +53,7 @@ class _KnownSchedule(PruningSchedule, engine.KnownSchedule):
 class ConstantSparsity(_KnownSchedule, engine.ConstantSparsity):
     """The same sparsity from `begin_step` on.
 
-    Masks change every `frequency` steps until `end_step` (-1: for ever).
+    Masks change every `frequency` steps until `end_step` (-1: no end).
     """
 
     def _sparsity_at(self, step: tf.Tensor) -> tf.Tensor:
@@ -101,7 +101,7 @@ class PlannedSchedule(PruningSchedule, engine.PlannedSchedule):
 
 
 SCHEDULES = ScheduleClasses(ConstantSparsity, PolynomialDecay, PlannedSchedule)
-"""The schedules of plans as users of tf_keras know them."""
+"""The schedule classes of tf_keras."""
 
 
 def write_own_schedule(schedule: engine.PruningSchedule | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The layer graph of a live model, and the values that its weights have."""
+"""The layer graph of a live model, and the values of its weights."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def graph_of_model(
     Args:
         model: The model.
         asked: Names of weights that rules or a plan use, by the type of their custom layer; a model
-            that comes from no file gets the names of the format that has them.
+            that was not loaded from a file gets the names of the format that has them.
 
     Raises:
         GraphError: the model is not a built Sequential or Functional model of tf_keras.

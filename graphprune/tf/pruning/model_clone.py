@@ -24,8 +24,7 @@ from graphprune.tf.pruning.tfmot import is_toolkit_layer, live_masks, live_state
 from graphprune.tf.pruning.wrapper import PruneLowMagnitude
 
 MakeLayer = Callable[[str, Layer], Layer]
-"""From the address of a layer and the layer to its place-taker in the clone: a new layer, unbuilt.
-"""
+"""From a layer and its address to its replacement in the clone: a new, unbuilt layer."""
 
 
 def clone_unbuilt(model: tf_keras.Sequential, make: MakeLayer) -> tf_keras.Sequential:
@@ -80,7 +79,7 @@ class _Clone:
         clone._trainable = model._trainable
         if hasattr(
             model, "use_legacy_config"
-        ):  # Keras leaves it on nested models that were once saved as .h5; `get_config` heeds it
+        ):  # Keras sets it on nested models once saved as .h5, and `get_config` depends on it
             clone.use_legacy_config = model.use_legacy_config
         return clone
 
@@ -135,15 +134,15 @@ def _copy_layer(old: Layer, new: Layer, *, keep_masks: bool) -> None:
     if isinstance(new, PruneLowMagnitude) and keep_masks:
         for source, target in zip(
             _state_of(old), new.pruning_state, strict=False
-        ):  # the toolkit has no `last_update`, which is the last
+        ):  # the toolkit lacks `last_update`, which comes last
             target.assign(tf.cast(source, target.dtype))
     for name, mask in _masks_of(old):
         kept = np.asarray(tf.cast(mask, tf.bool))
         if kept.all():
             continue
         weight = _twin(inner_layer(old), inner_layer(new), name)
-        values = np.asarray(tf.convert_to_tensor(weight))  # no copy, as `weight.numpy()` is
-        if not is_masked(values, kept):  # trained weights are, and writing takes far longer
+        values = np.asarray(tf.convert_to_tensor(weight))  # without the copy of `weight.numpy()`
+        if not is_masked(values, kept):  # trained weights are masked already, and writing is slow
             weight.assign(apply_mask(values, kept))
 
 

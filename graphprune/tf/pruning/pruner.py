@@ -140,7 +140,7 @@ class HeldKerasModel:
         return self._layers
 
     def read_updates(self) -> int:
-        """Return what the optimizer has counted; 0 if there is no optimizer."""
+        """Return the optimizer's step count; 0 if there is no optimizer."""
         iterations = getattr(self._optimizer, "iterations", None)
         return 0 if iterations is None else int(iterations.numpy())
 
@@ -173,10 +173,10 @@ class HeldKerasModel:
                 )
 
     def check_between_steps(self, call: str) -> None:
-        """Refuse a method, named `call`, that runs inside a training step.
+        """Refuse the method named `call` inside a training step.
 
         Raises:
-            TrainingError: this is inside of `strategy.run` or of a compiled function.
+            TrainingError: the call is inside `strategy.run` or a compiled function.
         """
         check_between_steps(call)
 
@@ -221,7 +221,7 @@ class Pruner(engine.Pruner):
     Attributes:
         model: The model.
         wrappers: The pruned layers by address.
-        attached: Those, and wrapped layers without anything to prune.
+        attached: The same, and wrapped layers with nothing to prune.
     """
 
     def __init__(self, model: tf_keras.Model, optimizer: Any = None) -> None:
@@ -231,13 +231,13 @@ class Pruner(engine.Pruner):
         self.attached: dict[str, PruneLowMagnitude] = held.wrappers
         self.wrappers = {address: self.attached[address] for address in self.layers}
         for wrapper in self.attached.values():
-            # under MirroredStrategy, a trace that the refusal broke off in another thread cannot be
+            # under MirroredStrategy, a trace in another thread that ended in the refusal cannot be
             # repaired
             if wrapper.missed_pruner:
                 model.train_function, wrapper.missed_pruner = None, False
 
     def stop(self) -> None:
-        """Detach from the pruned layers; training them again needs a pruner again."""
+        """Detach from the pruned layers, which then need another pruner to be trained."""
         super().stop()
         function = getattr(self.model, "train_function", None)
         if function is not None and not isinstance(function, WithPruner):
@@ -247,9 +247,8 @@ class Pruner(engine.Pruner):
 def find_missed_targets(model: tf_keras.Model) -> tuple[MissedTarget, ...]:
     """Return the pruned tensors of a wrapped model that are not at their targets.
 
-    They have fewer zeros than when their schedules are finished; the order is the model's.
-
-    Of a live model that the TensorFlow toolkit wrapped, it looks at the conversion.
+    They have fewer zeros than when their schedules are finished; the order is the model's. A live
+    model that the TensorFlow toolkit wrapped is converted first.
     """
     if any(is_toolkit_layer(layer) for layer in model._flatten_layers()):
         model = clone_with_state(model, clone_wrapped, set(), compiled=False)

@@ -1,4 +1,4 @@
-"""Layers that stay dense when a whole model is pruned, though they hold weights to prune."""
+"""Layers that stay dense when a whole model is pruned although they hold prunable weights."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Skipped:
     Attributes:
         address: Its address.
         kind: Its class.
-        inside: The names of the layers inside it that could be pruned by themselves; none where it
+        inside: The names of the layers inside it that could be pruned by themselves; empty if it
             has weights of its own.
         is_custom: Whether the class is the user's own.
     """
@@ -42,10 +42,10 @@ class Skipped:
 
 
 def find_skipped(model: tf_keras.Model) -> list[Skipped]:
-    """Return the layers that stay dense though they may hold weights to prune.
+    """Return the layers that stay dense although they may hold prunable weights.
 
-    They hold layers that could be pruned, or are custom layers with matrices whose meaning is
-    unknown.
+    They hold layers that could be pruned, or they are custom layers with matrices of unknown
+    meaning.
     """
     found = []
     for address, layer in addressed_layers(model):
@@ -76,14 +76,14 @@ def describe_skipped(skipped: Sequence[Skipped]) -> str:
             " get_prunable_weights"
         )
     else:
-        help = "prune the model inside by itself before it is wrapped"
+        help = "prune the inner model by itself before it is wrapped"
     return f"graphprune does not prune inside {', '.join(map(str, skipped[:LISTED]))}{more}; {help}"
 
 
 def find_quantized(model: tf_keras.Model) -> list[str]:
     """Return the layers that tfmot prepared for quantization-aware training.
 
-    Each as `name is a class`.
+    Each one is given as `name is a class`.
     """
     return [
         f"{address} is a {type(layer).__name__}"

@@ -1,4 +1,4 @@
-"""Wrapping, stripping and one-shot pruning of live models, always on clones of the caller's."""
+"""Wrapping, stripping and one-shot pruning of live models, always on clones."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ from graphprune.tf.pruning.wrapper import PruneLowMagnitude
 
 
 def planned_names(layer: Layer, change: LayerChange) -> tuple[str, ...]:
-    """Return the names of a custom layer's weights, those of the plan among them.
+    """Return the names of a custom layer's weights, including the names in the plan.
 
-    In the order of `layer.weights`; empty for layers of the table.
+    The order is that of `layer.weights`; empty for layers of the table.
 
     Raises:
         PlanError: the layer has no such weight, or a rule file calls a weight by the name of
@@ -122,17 +122,16 @@ def with_planned_names(model: tf_keras.Model, graph: LayerGraph, plan: Plan) -> 
 def _find(layer: Layer, name: str) -> tf.Variable | None:
     try:
         return find_weight(layer, name)
-    except PlanError:  # told as a difference between the plan and the model
+    except PlanError:  # reported later as a difference between the plan and the model
         return None
 
 
 def apply_plan(model: tf_keras.Model, plan: Plan | str | PathLike[str]) -> tf_keras.Model:
     """Return a clone of `model` in which the layers that `plan` claims are wrapped.
 
-    Names, weights, outputs and optimizer state are the same.
-
-    Layers that are wrapped already keep masks and step, unless the plan wraps them anew; layers
-    that the plan does not change are as they were.
+    Names, weights, outputs and optimizer state are the same. Layers that are wrapped already keep
+    masks and step, unless the plan wraps them again; layers that the plan does not change are
+    unchanged.
 
     Args:
         model: The model that the plan was made for, or the live model that was loaded from its
@@ -142,8 +141,8 @@ def apply_plan(model: tf_keras.Model, plan: Plan | str | PathLike[str]) -> tf_ke
     Raises:
         GraphError: the model, or a layer in it, cannot be copied.
         PlanError: the plan's file cannot be read.
-        StalePlanError: the plan was made for another model: its layers, their types, shapes or
-            wrappers, or weights that the plan depends on, are others.
+        StalePlanError: the plan was made for another model: layers, types, shapes, wrappers, or
+            weights that the plan depends on, are different.
         TypeError: `plan` is not a plan.
     """
     plan = plan_of(plan)
@@ -166,7 +165,7 @@ def apply_rules(
 ) -> tf_keras.Model:
     """Return a clone of `model` wrapped as `rules` say.
 
-    Rules are a rule set, a rule file, `builtin:NAME`, or what a rule file holds, as a dict.
+    Rules are a rule set, a rule file, `builtin:NAME`, or the contents of a rule file as a dict.
 
     Raises:
         GraphError: the model, or a layer in it, cannot be copied.
@@ -227,7 +226,7 @@ def wrap_layers(
     Args:
         model: The model.
         prunings: What to prune, by address.
-        schedule: When and how much, where that is a schedule of the user's own.
+        schedule: When and how much, if it is a schedule of the user's own class.
 
     Raises:
         GraphError: the model, or a layer in it, cannot be copied.
@@ -266,9 +265,9 @@ def strip_model(model: tf_keras.Model, *, compiled: bool = True) -> tf_keras.Mod
 
 
 def adopt_wrappers(model: tf_keras.Model) -> tf_keras.Model:
-    """Return `model`, or a clone in which wrappers that tfmot wrote have the names of their layers.
+    """Return `model`, or a clone in which wrappers written by tfmot have the names of their layers.
 
-    graphprune's own wrappers have them.
+    graphprune's own wrappers already have them.
     """
     wrappers = find_wrappers(model).values()
     return (
@@ -291,9 +290,9 @@ def prune_one_shot(
 
     Nothing else is changed, and nothing is wrapped.
 
-    The targets, patterns, budgets and thresholds of the rules hold; their schedules play no part,
-    since nothing is trained. Layers that are wrapped already get the target of their wrapper.
-    Counts are exact: those that the plan tells.
+    The targets, patterns, budgets and thresholds of the rules apply; their schedules do not, since
+    nothing is trained. Layers that are wrapped already get the target of their wrapper. Counts are
+    exactly those in the plan.
 
     Args:
         model: A built Sequential or Functional model; it is not changed.
@@ -304,9 +303,9 @@ def prune_one_shot(
         GraphError: the model, or a layer in it, cannot be copied.
         RuleError: the rules do not fit the model.
         StalePlanError: the plan was made for another model.
-        TrainingError: a weight is NaN or infinite, so magnitudes say nothing.
+        TrainingError: a weight is NaN or infinite, so magnitudes are meaningless.
     """
-    check_finite(model, model.name, "such a model cannot be pruned by magnitude; train it anew")
+    check_finite(model, model.name, "such a model cannot be pruned by magnitude; train it again")
     wrapped = apply_plan(model, rules) if isinstance(rules, Plan) else apply_rules(model, rules)
     prune_at_once(held_layers(find_wrappers(wrapped)).values())
     return strip_model(wrapped)

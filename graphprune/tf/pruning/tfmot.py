@@ -1,6 +1,6 @@
 """Wrappers of the TensorFlow Model Optimization toolkit (tfmot), live or in a config.
 
-They are recognised by their class, without importing the toolkit, and read as wrappers of our own.
+They are recognized by their class, without importing the toolkit, and read as graphprune wrappers.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def is_toolkit_layer(layer: object) -> bool:
 def read_live_pruning(wrapper: Layer) -> Pruning:
     """Return how the toolkit's wrapper prunes the layer inside.
 
-    `sparsity_m_by_n` is included, which its config leaves out.
+    This includes `sparsity_m_by_n`, which its config leaves out.
 
     Raises:
         GraphError: its schedule is of a user's own class, or its pattern does not fit.
@@ -50,7 +50,7 @@ def live_masks(wrapper: Layer) -> list[tuple[str, tf.Variable]]:
 def live_state(wrapper: Layer) -> list[tf.Variable]:
     """Return masks, thresholds and the step of the toolkit's wrapper.
 
-    In the order of graphprune's `pruning_state`.
+    The order is that of graphprune's `pruning_state`.
     """
     pairs = [
         variable for _, mask, threshold in wrapper.pruning_vars for variable in (mask, threshold)
@@ -68,7 +68,7 @@ def foreign_wrapper(layer: Layer) -> GraphError:
 
 
 def _identity(weight: tf.Variable) -> int:
-    """Return what tells a variable apart; mixed precision may wrap one variable twice."""
+    """Return an identity of the variable; mixed precision may wrap one variable twice."""
     return id(getattr(weight, "_variable", weight))
 
 
@@ -78,7 +78,7 @@ def convert_tfmot_config(config: Mapping[str, Any], layer: Layer) -> dict[str, A
     The wrapper keeps its name, which the model's connections use.
 
     Raises:
-        GraphError: it has a pattern or a schedule that cannot be read.
+        GraphError: its pattern or schedule cannot be read.
     """
     try:
         pruning = toolkit_pruning(

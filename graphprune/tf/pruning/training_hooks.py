@@ -1,4 +1,4 @@
-"""What a wrapped layer does while it trains: keeps masked weights zero, and asks for a pruner."""
+"""Training hooks of a wrapped layer: they keep masked weights zero and require a pruner."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from graphprune.engine.pruner import no_pruner
 class WithPruner:
     """A train function kept from one `fit` to the next, which checks for a pruner.
 
-    It is not traced anew, so no trace would notice that the pruner is missing.
+    It is not traced again, so tracing cannot notice that the pruner is missing.
 
     Attributes:
         function: The train function.
@@ -41,10 +41,10 @@ class WithPruner:
 
 
 def forget_first_traces() -> None:
-    """Let each tf.function that this thread traces for the first time trace anew at its next call.
+    """Let each tf.function that this thread is tracing for the first time be traced again.
 
-    TensorFlow takes a first trace that ends in an error for one that made no variables, and refuses
-    those of optimizer and metrics in a second one (`Function._call`,
+    TensorFlow treats a first trace that ends in an error as one that made no variables, and then
+    refuses the variables of optimizer and metrics in the second one (`Function._call`,
     tensorflow/python/eager/polymorphic_function/polymorphic_function.py).
     """
     frame = inspect.currentframe()
@@ -55,7 +55,7 @@ def forget_first_traces() -> None:
 
 
 def is_symbolic(arguments: Any) -> bool:
-    """Return whether a functional model is being built, in which case nothing trains."""
+    """Return whether a functional model is being built rather than trained."""
     if any(
         isinstance(tensor, tf_keras.__internal__.KerasTensor)
         for tensor in tf.nest.flatten(arguments)

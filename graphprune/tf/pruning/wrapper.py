@@ -45,22 +45,21 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
     """A layer whose smallest weights are zero, as a pruner chooses them while the layer trains.
 
     It has the name of the layer that it wraps and calls it, so outputs, losses, masks, states and
-    keyword tensors are as unwrapped. Masks act after each optimizer update, through the constraint
-    of the pruned variables; nothing is assigned in the forward pass. Being called with
-    `training=True` needs a pruner: `UpdatePruningStep` in `fit`, a started `Pruner` elsewhere.
+    keyword tensors are those of the unwrapped layer. Masks are applied after each optimizer update,
+    by the constraint of the pruned variables; nothing is assigned in the forward pass. Calls with
+    `training=True` need a pruner: `UpdatePruningStep` in `fit`, a started `Pruner` elsewhere.
 
     Attributes:
         layer: The layer inside.
         pruning: What to prune, how much, and when; `pruning_schedule`, `block_size`,
-            `block_pooling_type` and `sparsity_m_by_n` say it as `prune_low_magnitude` takes it.
-        provenance: Which rule asked for it.
+            `block_pooling_type`, `sparsity_m_by_n` give it as arguments of `prune_low_magnitude`.
+        provenance: The rule that asked for it.
         pruning_step: Optimizer updates since the wrap (int64), once built.
         last_update: The step of the last mask update (int64), -1 before the first; once built.
-        own_schedule: The schedule, where it is of a user's own class; None where `pruning` says it
-            all.
-        pruners: The started pruners that follow this layer; several where several models share it
-            and train in turn.
-        missed_pruner: Whether training has been refused for want of one, and no pruner was made
+        own_schedule: The schedule, if of a user's own class; None if `pruning` describes it.
+        pruners: The started pruners that follow this layer; several if models share it and train
+            in turn.
+        missed_pruner: Whether training was refused for lack of a pruner, and none was created
             since.
     """
 
@@ -79,7 +78,7 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         own = {"name": layer.name, "trainable": layer.trainable, "dtype": layer._dtype_policy}
         super().__init__(layer, **{**own, **kwargs, "autocast": False})
         if hasattr(layer, "_batch_input_shape") and not hasattr(self, "_batch_input_shape"):
-            # by it a Sequential model is built when its first layer is added
+            # with it, a Sequential model is built when its first layer is added
             self._batch_input_shape = layer._batch_input_shape
         self.pruning = (
             pruning if isinstance(pruning, Pruning) else _read_pruning(layer.name, pruning)
@@ -96,8 +95,8 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         self.own_schedule = schedule
         self.pruners: weakref.WeakSet[Any] = weakref.WeakSet()
         self.missed_pruner = False
-        # Keras passes in what the inner layer expects (training, mask, its own context arguments)
-        # and writes nodes with its argument names.
+        # Keras then passes the arguments that the inner layer expects (training, mask, its own
+        # context arguments) and writes nodes with its argument names.
         self._call_spec = layer._call_spec
         self._call_context_args = layer._call_context_args
         self._supports_masking = layer.supports_masking
@@ -130,17 +129,17 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
 
     @property
     def block_size(self) -> tuple[int, int]:
-        """(rows, columns) of the blocks that are zeroed whole; (1, 1) where single weights are."""
+        """(rows, columns) of the blocks that are zeroed whole; (1, 1) for single weights."""
         return pattern_arguments(self.pruning).block_size
 
     @property
     def block_pooling_type(self) -> str:
-        """`MAX` where a block is scored by its largest magnitude, else `AVG`."""
+        """`MAX` if a block is scored by its largest magnitude, else `AVG`."""
         return pattern_arguments(self.pruning).block_pooling_type
 
     @property
     def sparsity_m_by_n(self) -> tuple[int, int] | None:
-        """(m, n) where m of each n weights along the input axis are zeroed."""
+        """(m, n) if m of each n weights along the input axis are zeroed, else None."""
         return pattern_arguments(self.pruning).sparsity_m_by_n
 
     @property
@@ -178,10 +177,10 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
 
     @property
     def non_trainable_weights(self) -> list[tf.Variable]:
-        """What optimizers do not update.
+        """The weights that optimizers do not update.
 
-        A wrapper read from the toolkit's config lists its state last, as the toolkit does: `.h5`
-        files go by this order.
+        A wrapper read from the toolkit's config lists its state last, as the toolkit does, because
+        `.h5` files depend on this order.
         """
         if not self._is_tfmot:
             return super().non_trainable_weights  # type: ignore[no-any-return]
@@ -194,7 +193,7 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
     def build(self, input_shape: Any = None) -> None:
         """Build the inner layer, masks and counters, and put the projection on each pruned weight.
 
-        Attention waits for its first call.
+        Attention layers are completed at their first call.
         """
         super().build(input_shape)
         if not hasattr(self, STEP) and not _builds_when_called(self.layer):
@@ -209,7 +208,7 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
             self._add_state(threshold_name(name), (), tf.float32, 0)
         self._add_state(STEP, (), tf.int64, 0)
         self._add_state(LAST_UPDATE, (), tf.int64, -1)
-        # the toolkit's files hold no such variable, so it is no weight until the model is saved
+        # the toolkit's files lack this variable, so it is not listed until the model is saved
         if self._is_tfmot:
             self._non_trainable_weights.pop()
         counter = self.pruning_step
@@ -225,7 +224,7 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
             dtype=dtype,
             initializer=tf_keras.initializers.Constant(value),
             trainable=False,
-            # each replica counts its own updates, which come on all of them at once
+            # each replica counts its own updates, which happen on all of them at once
             aggregation=tf.VariableAggregation.NONE,
             experimental_autocast=False,
         )
@@ -236,7 +235,7 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
             self._delete_tracking(name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the inner layer, once it is sure that a pruner follows the training.
+        """Call the inner layer, after a check that a pruner follows the training.
 
         Raises:
             TrainingError: the layer is called for training and no pruner is attached.
@@ -259,7 +258,7 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
     def call(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Return what the inner layer returns."""
         if not self._is_called_as_layer:
-            # Keras calls by the order of `call`'s arguments when it saves; a recurrent layer's own
+            # When Keras saves, it passes arguments in the order of `call`; a recurrent layer's own
             # `__call__` has another order.
             kwargs |= zip(self.layer._call_spec.arg_names[1:], args, strict=False)
             args = ()
@@ -280,8 +279,8 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
     def get_config(self) -> dict[str, Any]:
         """Return everything that `from_config` needs; the inner layer's own config is as unwrapped.
 
-        Of a custom layer, it also names the weights, and where other formats have them, so that the
-        file can be measured without the layer's class.
+        For a custom layer, it also holds the names of the weights and their places in other
+        formats, so that the file can be measured without the layer's class.
         """
         if self._is_tfmot and hasattr(self, STEP):
             self._is_tfmot = False
@@ -291,7 +290,7 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         own = {"pruning": self.pruning.to_config(), "provenance": self.provenance.to_config()}
         base = super().get_config()
         if getattr(self.layer, "_batch_input_shape", None) == base.get("batch_input_shape"):
-            base.pop("batch_input_shape", None)  # the inner layer's config says it
+            base.pop("batch_input_shape", None)  # the inner layer's config has it
         return {
             **base,
             **own,
@@ -315,8 +314,8 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
     def load_own_variables(self, store: Mapping[str, Any]) -> None:
         """Read the state from a `.keras` file.
 
-        In files of the TensorFlow toolkit the pruned weights come first, a second time, and masks
-        are numbers.
+        Files of the TensorFlow toolkit repeat the pruned weights at the start, and their masks are
+        floats.
         """
         if self._is_tfmot:
             own, again = (
@@ -343,8 +342,8 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
         # Without `build_config`: the inner layer is built by `build`, under the wrapper's name, or
         # weight names of nested models would clash in an .h5 file.
         entry = {key: value for key, value in config.pop("layer").items() if key != "build_config"}
-        # An .h5 file is loading: Keras reads its dialect, in which a custom class goes by its
-        # registered name.
+        # An .h5 file is being loaded; in its dialect a custom class is stored by its registered
+        # name.
         if in_tf_saved_model_scope():
             entry = {
                 "class_name": entry.get("registered_name") or entry["class_name"],
@@ -391,7 +390,8 @@ def _read_pruning(name: str, config: Mapping[str, Any]) -> Pruning:
 def _builds_when_called(layer: Layer) -> bool:
     """Return whether the layer may have no weights before its first call.
 
-    Those are custom layers, and MultiHeadAttention, which needs the shapes of query, value and key.
+    This holds for custom layers and for MultiHeadAttention, which needs the shapes of query, value
+    and key.
     """
     if not is_builtin_layer(layer) or holds_prunable_layer(layer):
         return True

@@ -20,8 +20,7 @@ def compile_model(model: tf_keras.Model, asked: Compiling, place: str) -> None:
     An optimizer that stays keeps its slots and iterations.
 
     Raises:
-        TrainingError: a name is unknown, or the model was saved without settings that are not given
-            either.
+        TrainingError: a name is unknown, or a setting is neither saved with the model nor given.
     """
     saved = _saved_settings(model)
     loss = saved.get("loss") if asked.loss is None else asked.loss
@@ -54,7 +53,7 @@ def compile_model(model: tf_keras.Model, asked: Compiling, place: str) -> None:
     if asked.learning_rate is not None:
         _set_learning_rate(model, asked.learning_rate, place)
     model.autotune_steps_per_execution = False
-    model.steps_per_execution = 1  # masks, checkpoints and progress are looked after at every step
+    model.steps_per_execution = 1  # masks, checkpoints and progress need every step
     _build_optimizer(model)
 
 
@@ -78,13 +77,13 @@ def _choose_optimizer(model: tf_keras.Model, asked: Compiling, place: str) -> An
 
 
 def _build_optimizer(model: tf_keras.Model) -> None:
-    """Make the optimizer's slots now: a run has the same variables from its first step on."""
+    """Create the optimizer's slots now: a run has the same variables from its first step on."""
     inner = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     if isinstance(inner, OptimizerV2):
         inner._create_all_weights(model.trainable_variables)
         return
     inner.build(model.trainable_variables)
-    # Keras loads weights after it built the optimizer, so averages began at weights that are gone
+    # Keras loads weights after it builds the optimizer, so averages start from outdated weights
     if inner.use_ema and int(inner.iterations.numpy()) == 0:
         for average, weight in zip(
             inner._model_variables_moving_average, model.trainable_variables, strict=True
@@ -106,7 +105,7 @@ def _set_learning_rate(model: tf_keras.Model, rate: float, place: str) -> None:
 
 
 def _check_name(kind: str, name: str, get: Any, module: Any) -> Any:
-    """Return what Keras has under `name`, or raise with the closest names that it has."""
+    """Return the Keras object called `name`, or raise an error with the closest names."""
     try:
         found = get(name)
     except TypeError as fault:
@@ -125,9 +124,9 @@ def _check_name(kind: str, name: str, get: Any, module: Any) -> Any:
 
 
 def _names(module: Any) -> list[str]:
-    """Return the names that users write.
+    """Return the names that users may write.
 
-    Those are optimizer classes in lower case, and functions of losses and metrics.
+    These are optimizer classes in lower case, and functions of losses and metrics.
     """
     members: Mapping[str, Any] = vars(module)
     if module is tf_keras.optimizers:

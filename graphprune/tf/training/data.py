@@ -3,8 +3,8 @@
 Arrays come from an `.npz` or from Python; batches from `tf.data` datasets, given or returned by the
 user's function, or from a Sequence.
 
-All kinds give the same batches in the same order each time they are read with the same seed, from
-any step on: that is what makes a resumed run equal to one that was never interrupted.
+With the same seed, all kinds give the same batches in the same order, starting from any step; this
+makes a resumed run equal to an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from graphprune.tf.training.given_data import (
 DEFAULT_BATCH_SIZE = 32
 _ELEMENTS = "give batches of (x, y) or (x, y, weight)"
 HELD_BELOW = 256 * 2**20
-"""Bytes of an array below which TensorFlow holds a copy; tiny models take steps a third faster from
-one than from NumPy's arrays.
+"""Bytes below which TensorFlow gets a copy of an array, which makes steps of tiny models a third
+faster than reading from NumPy.
 """
 
 
@@ -113,7 +113,7 @@ class ArrayData:
     def _gathered(self, indices: tf.data.Dataset, x: np.ndarray, y: np.ndarray) -> tf.data.Dataset:
         """Return the samples that each batch of indices names.
 
-        TensorFlow copies the arrays as a whole; of large ones, NumPy reads the rows in place.
+        TensorFlow would copy the whole arrays; rows of large ones are read in place by NumPy.
         """
         if max(x.nbytes, y.nbytes) < HELD_BELOW:
             held_x, held_y = tf.constant(_native(x)), tf.constant(_native(y))
@@ -143,7 +143,7 @@ def _slices(x: np.ndarray, y: np.ndarray) -> tf.data.Dataset:
 def _native(array: np.ndarray) -> np.ndarray:
     """Return the values as TensorFlow takes them.
 
-    In this machine's byte order, text as UTF-8, each row contiguous.
+    They are contiguous and in native byte order, with text as UTF-8.
     """
     if array.dtype.kind == "U":
         return np.char.encode(array, "utf-8")
@@ -152,7 +152,7 @@ def _native(array: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True)
 class StreamData:
-    """Datasets of the user's; batches are taken as they come."""
+    """The user's own datasets; batches are taken in their order."""
 
     spec: str
     train: tf.data.Dataset
@@ -181,9 +181,9 @@ class StreamData:
     def batches(self, step: int = 0) -> tf.data.Dataset:
         """Return the batches from `step` (counted from the start of the run) on, without end.
 
-        A finite dataset is repeated as a whole and then skipped into, so that one that shuffles
-        anew in each pass comes in the same orders again. That fails where the validation set is cut
-        from the same shuffled dataset, because each look at it changes the next order.
+        A finite dataset is repeated first and then skipped into, so that one that reshuffles in
+        each pass gives the same orders again. That fails if the validation set is cut from the
+        same shuffled dataset, because each iteration of it changes the next order.
         """
         return self.train.repeat().skip(step)
 
@@ -206,18 +206,18 @@ def read_data(
     Args:
         given: An `.npz` file with x_train and y_train (x_test and y_test too, if there is a test
             set), or a function that takes nothing and returns `(train, validation)` as batched
-            `tf.data.Dataset`; validation may be None. Modules are looked for in the working
-            directory too. Or what `given_data` made of Python objects.
+            `tf.data.Dataset`; validation may be None. Modules are also searched in the working
+            directory. Or the result of `given_data` for Python objects.
         batch_size: Samples in a batch of arrays, 32 when None; datasets and Sequences have their
             own, and it must be None.
         seed: Decides the order of the samples of arrays, and the seeds that a function's datasets
             did not set themselves.
         steps_per_epoch: The length of an epoch, for datasets and Sequences that have none or should
-            be cut into other epochs.
+            get a different one.
         replicas: How many replicas share a batch: `batch_size` is that of all of them together.
 
     Raises:
-        DataError: the data is missing or damaged, or is not what its kind must be.
+        DataError: the data is missing, damaged or invalid for its kind.
     """
     spec = given if isinstance(given, str) else DATA
     if batch_size is not None and batch_size < 1:
@@ -284,7 +284,7 @@ def _to_data(
 
 
 def _read_function(spec: str, seed: int, steps_per_epoch: int | None) -> StreamData:
-    # datasets that shuffle without a seed of their own come in the same order again on resume
+    # so that datasets that shuffle without their own seed give the same order on resume
     tf.random.set_seed(seed)
     train, test = call_data_function(spec)
     return _to_stream(spec, train, test, steps_per_epoch)

@@ -26,7 +26,7 @@ _WANTED = "return (train, validation) as batched tf.data.Dataset of (x, y); vali
 def call_data_function(spec: str) -> tuple[tf.data.Dataset, tf.data.Dataset | None]:
     """Return what the function that `spec` names returns.
 
-    That is the training dataset, and the validation dataset or None.
+    It is the training dataset, and the validation dataset or None.
 
     Raises:
         DataError: the module or function does not exist, fails, or returns something else.
@@ -40,9 +40,9 @@ def call_data_function(spec: str) -> tuple[tf.data.Dataset, tf.data.Dataset | No
 
 @contextmanager
 def _failure_named(spec: str, what: str) -> Iterator[None]:
-    """Raise a DataError that says where the user's code failed, whatever it raised.
+    """Turn any error of the user's code into a DataError that says where it failed.
 
-    `sys.exit()` there must not look like the end of a run.
+    This includes `sys.exit()`, which must not look like the end of a run.
     """
     try:
         yield

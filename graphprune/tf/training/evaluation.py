@@ -1,4 +1,4 @@
-"""Whether data and its labels fit a model, and how well the model does on it."""
+"""Checks that data and labels fit a model, and evaluation of the model on the data."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ from graphprune.tf.training.hidden_state import read_recurrent_states, restore_r
 
 _CLASSES = (tf_keras.losses.sparse_categorical_crossentropy,)
 _DIGITS = {tf.float16: 11, tf.bfloat16: 8}
-"""Binary digits that a type holds of a number; Keras turns labels that are floats into the output's
-type.
-"""
+"""Binary digits of precision by dtype; Keras converts float labels to the dtype of the output."""
 _SHARES = (tf_keras.losses.binary_crossentropy, tf_keras.losses.binary_focal_crossentropy)
 
 
@@ -55,13 +53,13 @@ def check_batch_labels(model: tf_keras.Model, place: str, batch: Any) -> None:
             or not isinstance(labels, tf.Tensor)
             or (has_weights and rule.kind == "share")
         ):
-            continue  # a weight of 0 may leave out what is no share
+            continue  # a sample weight of 0 may exclude labels out of range
         which = f" of output {rule.output!r}" if len(rules) > 1 else ""
         check_labels(f"{place}: y{which}", np.atleast_1d(labels.numpy()), rule)
 
 
 def find_label_rules(model: tf_keras.Model) -> list[LabelRule | None]:
-    """Return what the loss of each output takes; None where that is not known."""
+    """Return the label rule of each output's loss; None if it is unknown."""
     outputs = tf.nest.flatten(model.outputs)
     losses = _losses_of(model, len(outputs))
     return [
@@ -131,7 +129,7 @@ def evaluate(
     Args:
         model: A compiled model, or the path of a saved one.
         data: What `read_data` returned.
-        compiling: Loss and metrics, for a model that was saved without.
+        compiling: Loss and metrics, for a model saved without them.
         custom_objects: Classes and functions by name, to load a saved model with.
         unsafe_lambda, unsafe_ops: As for `load_model`.
 
@@ -160,7 +158,7 @@ def evaluate(
 
 
 def measure_accuracy(model: tf_keras.Model, data: Data) -> float | None:
-    """Return the share of right answers, 0 to 1.
+    """Return the accuracy, 0 to 1.
 
     None for a model that is not compiled, or has no accuracy among its metrics.
 
@@ -197,13 +195,13 @@ def check_data_fits(model: tf_keras.Model, data: Data) -> None:
         model.reset_metrics()
         restore_recurrent_states(model, states)
     if not found:
-        raise TrainingError(f"{model.name}: computes no loss; say how to train it with --loss")
+        raise TrainingError(f"{model.name}: has no loss; give one with --loss")
 
 
 def _first_batch(model: tf_keras.Model, data: Data) -> tf.data.Dataset:
     """Return the first batch as a dataset.
 
-    Batches of the user's, for training and validation, are checked first.
+    The user's own first training and validation batches are checked.
     """
     if isinstance(data, ArrayData):
         return data.sample()
@@ -216,7 +214,7 @@ def _first_batch(model: tf_keras.Model, data: Data) -> tf.data.Dataset:
             f"{data.spec}: the first validation batch",
             _take_first(data.spec, "validation", data.test),
         )
-    # the specification of `train`, so that Keras traces once
+    # the element_spec of `train`, so that Keras traces only once
     return tf.data.Dataset.from_generator(lambda: [first], output_signature=data.element_spec)
 
 
@@ -281,7 +279,7 @@ def _check_inputs(
 def _shapes_fit(given: tf.TensorShape, wanted: tf.TensorShape) -> bool:
     """Return whether Keras takes `given` for `wanted`.
 
-    It adds or drops one last axis of length 1 itself.
+    Keras itself adds or drops a last axis of length 1.
     """
     if given.rank is None or wanted.rank is None:
         return True

@@ -1,6 +1,6 @@
-"""TensorBoard's event files of a run that goes on from a checkpoint.
+"""TensorBoard event files of a run that is resumed from a checkpoint.
 
-What was written after the checkpoint is written again, so it is removed first.
+Points written after the checkpoint are written again, so they are removed first.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from graphprune.runs.run_options import RunOptions
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a run goes on, on each horizontal axis of its curves.
+    """Where a run resumes, on each horizontal axis of its curves.
 
     Attributes:
         epoch: The epoch of the next batch, from 0; Keras's `epoch_` curves have one point an epoch.
-        updates: What the optimizer has counted; the axis of Keras's `evaluation_` curves.
+        updates: The optimizer's step count; the axis of Keras's `evaluation_` curves.
         step: Optimizer updates since the wrap; the axis of the curves of pruned tensors.
     """
 
@@ -42,9 +42,9 @@ class Place:
 
 
 def cut_run_events(folder: RunFolder, options: RunOptions, place: Place) -> None:
-    """Remove what a run will write again from its TensorBoard files, if it writes any.
+    """Remove the points that a run will write again from its TensorBoard files, if it has any.
 
-    In a folder that is not the run's, other runs may have theirs, so older files stay as they are.
+    A folder outside the run may hold files of other runs, so older files there are kept.
     """
     if options.tensorboard is not None:
         since = folder.began if Path(options.tensorboard).is_absolute() else 0.0
@@ -52,13 +52,13 @@ def cut_run_events(folder: RunFolder, options: RunOptions, place: Place) -> None
 
 
 def cut_events(folder: Path, place: Place, since: float) -> None:
-    """Remove from the event files of training and validation in `folder` the points behind `place`.
+    """Remove from the event files of training and validation in `folder` the points after `place`.
 
     Args:
         folder: The folder that TensorBoard shows.
-        place: Where the run goes on.
-        since: When the run began, in seconds since 1970; files from before are another run's, and
-            stay as they are.
+        place: Where the run resumes.
+        since: When the run began, in seconds since 1970; older files belong to other runs and are
+            kept.
     """
     for path in sorted(folder.glob("*/events.out.tfevents.*")):
         if path.parent.name in ("train", "validation") and _began(path) >= int(since):

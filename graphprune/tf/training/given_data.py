@@ -38,21 +38,21 @@ class GivenArrays:
     is_arrays: ClassVar[bool] = True
 
     def describe(self) -> str:
-        """Return what a run records of them."""
+        """Return their description for the run's record."""
         parts = (f"{name} {array.dtype} {array.shape}" for name, array in self.arrays.items())
         return f"{GIVEN}: {', '.join(parts)}"
 
 
 @dataclass(frozen=True, slots=True)
 class GivenBatches:
-    """Batches in the user's order, and those to validate with, or None."""
+    """Batches in the user's order; `test` holds the validation batches, or None."""
 
     train: tf.data.Dataset | tf_keras.utils.Sequence
     test: tf.data.Dataset | tf_keras.utils.Sequence | None
     is_arrays: ClassVar[bool] = False
 
     def describe(self) -> str:
-        """Return what a run records of them."""
+        """Return their description for the run's record."""
         kind = type(self.train).__name__
         if isinstance(self.train, tf_keras.utils.Sequence):
             return f"{GIVEN}: a Sequence, {kind}"
@@ -71,7 +71,7 @@ def given_data(data: Any) -> str | GivenData:
     """Return the user's data as one of its kinds: text where it is a path or names a function.
 
     Raises:
-        TypeError: it is of no kind that can be trained on; the text names `data`.
+        TypeError: it is of no supported kind; the text names `data`.
     """
     if isinstance(data, str | PathLike):
         return fspath(data)  # type: ignore[return-value]
@@ -140,9 +140,9 @@ class SequenceData:
     """The batches of a Sequence; `on_epoch_end` is called after each pass, as Keras does.
 
     Attributes:
-        spec: What messages call the data.
+        spec: The name of the data in messages.
         sequence: The user's object.
-        first: Its first batch, of which shapes and types are known.
+        first: Its first batch, which gives shapes and types.
         test: The validation set, or None.
         steps_per_epoch: The length of an epoch.
         sha256: Empty: only the first batch is hashed.
@@ -176,8 +176,8 @@ class SequenceData:
     def batches(self, step: int = 0) -> tf.data.Dataset:
         """Return the batches from `step` (counted from the start of the run) on, without end.
 
-        The passes before are not read: `on_epoch_end` is called as often as it was for them, so
-        that a Sequence with a seed of its own shuffles in the same orders again.
+        Earlier passes are not read, but `on_epoch_end` is called once for each of them, so that a
+        Sequence with a seed of its own shuffles in the same orders again.
         """
         passes, batch = divmod(step, len(self.sequence))
 
@@ -202,7 +202,7 @@ def read_first(place: str, sequence: tf_keras.utils.Sequence) -> Any:
     """Return the first batch of a Sequence, its parts as arrays.
 
     Raises:
-        DataError: there is none, reading it fails, or it is not (x, y).
+        DataError: there is no batch, reading it fails, or it is not (x, y).
     """
     if len(sequence) < 1:
         raise DataError(

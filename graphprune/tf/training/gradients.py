@@ -1,4 +1,4 @@
-"""Checks before training that the loss reaches the pruned layers.
+"""Checks before training that pruned layers get gradients from the loss.
 
 A layer without gradients never follows its schedule.
 """
@@ -49,11 +49,11 @@ def check_gradients(model: tf_keras.Model, data: Data, place: str) -> None:
     gradients is not known.
 
     Raises:
-        TrainingError: it names the layers and what keeps the gradient from them.
+        TrainingError: a weight gets none; the text names the layers and what stops the gradient.
     """
     if type(model).train_step is not tf_keras.Model.train_step or model.run_eagerly:
         return
-    # as `fit` does: what was frozen after `compile` still trains
+    # as in `fit`: layers frozen after `compile` still train
     with RespectCompiledTrainableState(model):
         _check_gradients(model, data, place)
 
@@ -131,7 +131,7 @@ def _trace(model: tf_keras.Model, data: Data, variables: list[Any], place: str) 
             traced.get_concrete_function(data.element_spec)
     except GraphpruneError:
         raise
-    # whatever the layers raise; `fit` would meet the same after the run's folder was made
+    # layers may raise anything; `fit` would fail in the same way after creating the run's folder
     except Exception as fault:
         raise TrainingError(f"{_explain_failure(model, fault, graphs)}", place=place) from fault
     return found
@@ -152,7 +152,7 @@ def _without(
 def _explain_failure(model: tf_keras.Model, fault: Exception, graphs: list[Any]) -> str:
     """Return what is wrong with a step that cannot be traced.
 
-    The layer is named if it is an operation that TensorFlow has no gradient for.
+    The layer is named if the cause is an operation that TensorFlow has no gradient for.
     """
     missing = _NO_GRADIENT.search(str(fault))
     if missing is None:
@@ -185,8 +185,8 @@ def _pruned(model: tf_keras.Model) -> Iterator[None]:
 def _explain(model: tf_keras.Model, variable: Any, loss: tf.Tensor) -> str:
     """Return why the loss gives `variable` no gradient.
 
-    Its value is followed forward to the first operation that passes no gradient on, though one
-    reaches its output.
+    The value is followed forward to the first operation that stops the gradient although its output
+    gets one.
     """
     tensors = _reached_from(variable, loss.graph)
     differentiable = [tensor for tensor in tensors if _is_differentiable(tensor)]
@@ -198,16 +198,16 @@ def _explain(model: tf_keras.Model, variable: Any, loss: tf.Tensor) -> str:
     }
     end = next((tensor for tensor in tensors if id(tensor) in ends or tensor is loss), None)
     if end is None:
-        return "its output reaches no loss"
+        return "its output does not reach the loss"
     operation, reached = end.op, {id(tensor) for tensor in tensors}
     while whole := [
         tensor
         for tensor in operation.inputs
         if id(tensor) in reached and not _is_differentiable(tensor) and tensor.dtype != tf.resource
     ]:
-        # integers on the way: what made them of floats is what passes no gradient on
+        # integers in between: the operation that made them from floats stops the gradient
         operation = whole[0].op
-    return f"layer {_layer_of(model, operation.name)!r} passes none on: {operation.type}"
+    return f"layer {_layer_of(model, operation.name)!r} stops it: {operation.type}"
 
 
 def _is_differentiable(tensor: tf.Tensor) -> bool:

@@ -1,9 +1,9 @@
-"""What a model carries from batch to batch that model files do not hold.
+"""State that a model carries from batch to batch and that model files do not hold.
 
-These are sums of metrics, what differs between replicas, states of stateful recurrent layers, and
-optimizers that Keras does not restore from every format: legacy ones, whose slots `.keras` leaves
-out, those that scale the loss for mixed precision, which `.h5` starts anew, and what optimizers
-keep outside their `variables`, which no format holds.
+This is: sums of metrics, values that differ between replicas, states of stateful recurrent layers,
+and optimizer state that Keras does not restore from every format. Examples of the last are slots of
+legacy optimizers, which `.keras` leaves out, optimizers that scale the loss for mixed precision,
+which `.h5` resets, and state outside an optimizer's `variables`, which no format holds.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def read_metric_sums(model: tf_keras.Model) -> dict[str, np.ndarray]:
 
 
 def restore_metric_sums(model: tf_keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
-    """Put back what `read_metric_sums` returned, into metrics that were built.
+    """Restore what `read_metric_sums` returned, into built metrics.
 
     Raises:
         CheckpointError: the model has other metrics.
@@ -49,7 +49,7 @@ def read_recurrent_states(model: tf_keras.Model) -> dict[str, np.ndarray]:
 
 
 def restore_recurrent_states(model: tf_keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
-    """Put back what `read_recurrent_states` returned.
+    """Restore what `read_recurrent_states` returned.
 
     Raises:
         CheckpointError: the model has other stateful layers.
@@ -66,7 +66,7 @@ def read_replica_values(model: tf_keras.Model) -> dict[str, np.ndarray]:
 
 
 def restore_replica_values(model: tf_keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
-    """Put back what `read_replica_values` returned.
+    """Restore what `read_replica_values` returned.
 
     Raises:
         CheckpointError: the model has other replicas.
@@ -80,7 +80,7 @@ def read_optimizer_rest(model: tf_keras.Model) -> dict[str, np.ndarray]:
 
 
 def restore_optimizer_rest(model: tf_keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
-    """Put back what `read_optimizer_rest` returned, into an optimizer that was built.
+    """Restore what `read_optimizer_rest` returned, into a built optimizer.
 
     Raises:
         CheckpointError: the model has another optimizer.
@@ -89,9 +89,9 @@ def restore_optimizer_rest(model: tf_keras.Model, arrays: Mapping[str, np.ndarra
 
 
 def read_optimizer_attributes(model: tf_keras.Model) -> dict[str, np.ndarray]:
-    """Return what the optimizer keeps outside its `variables`, by attribute.
+    """Return the optimizer state outside its `variables`, by attribute.
 
-    No model file holds it, in any format.
+    No model file format holds it.
     """
     numbers = {
         f"{_NUMBER}{name}": np.asarray(value) for name, value in python_numbers(model).items()
@@ -100,9 +100,9 @@ def read_optimizer_attributes(model: tf_keras.Model) -> dict[str, np.ndarray]:
 
 
 def restore_optimizer_attributes(model: tf_keras.Model, arrays: Mapping[str, np.ndarray]) -> None:
-    """Put back what `read_optimizer_attributes` returned, into an optimizer that was built.
+    """Restore what `read_optimizer_attributes` returned, into a built optimizer.
 
-    What it does not name stays.
+    Attributes that are not in it keep their values.
 
     Raises:
         CheckpointError: the model has another optimizer.

@@ -1,4 +1,4 @@
-"""The model that a run begins with, saved or live.
+"""The model that a run begins with: a saved one, or a live one.
 
 A live model is saved first, so that both are loaded in the same way.
 """
@@ -40,9 +40,9 @@ class Origin:
     """The model that a run begins with.
 
     Attributes:
-        place: What messages call it.
-        file: The saved model; that of a live model is a temporary one.
-        is_live: Whether the model was a live one, so that the run keeps its file.
+        place: Its name in messages.
+        file: The saved model; a temporary file for a live model.
+        is_live: Whether the model was live, so that the run keeps its file.
         has_own_objects: Whether it has, or may have, the user's own classes or functions.
         load: Loads a file of the model, this one or a checkpoint.
     """
@@ -57,7 +57,7 @@ class Origin:
         """Return the model.
 
         Raises:
-            GraphpruneError: it cannot be loaded; of a live model, the text begins with its name.
+            GraphpruneError: it cannot be loaded; for a live model, the text begins with its name.
         """
         try:
             return self.load(self.file)
@@ -78,7 +78,7 @@ class Origin:
 
 
 def check_origin(model: Any) -> None:
-    """Raise unless `model` is what a run can begin with.
+    """Raise unless a run can begin with `model`.
 
     Raises:
         GraphError: it is a model that cannot be pruned, such as a subclassed one.
@@ -98,7 +98,7 @@ def open_origin(
     unsafe_lambda: bool,
     unsafe_ops: bool,
 ) -> Iterator[Origin]:
-    """Yield the model as a saved one.
+    """Yield the model as a saved model.
 
     A live model is saved to a temporary file, which is removed when the block ends, or earlier by
     `discard`.
@@ -107,7 +107,7 @@ def open_origin(
     were `custom_objects`.
 
     Raises:
-        OutputError: the live model cannot be saved, or not be loaded again as it was.
+        OutputError: the live model cannot be saved, or loading it does not return the same model.
         TrainingError: two of its own functions or classes have the same name.
     """
     loading = partial(load_model, unsafe_lambda=unsafe_lambda, unsafe_ops=unsafe_ops)
@@ -129,10 +129,10 @@ def open_origin(
 def live_objects(model: tf_keras.Model) -> dict[str, Any]:
     """Return the user's own classes and functions in a model's layers and compile settings.
 
-    By the names that its files have for them.
+    They are returned by the names that its files use for them.
 
     Raises:
-        TrainingError: two have the same name, so that a file does not tell them apart.
+        TrainingError: two have the same name, so a file cannot distinguish them.
     """
     found: dict[str, Any] = {}
     for value in _values(model):

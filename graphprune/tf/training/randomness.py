@@ -1,8 +1,8 @@
-"""Random numbers of layers (dropout, noise, augmentation) whose state can be saved and put back.
+"""Random numbers of layers (dropout, noise, augmentation) whose state can be saved and restored.
 
-Keras layers draw from operations whose state lives inside TensorFlow's kernels and cannot be read.
-While a model is trained they draw from `tf.random.Generator` instead, whose state is a variable.
-Model files must not show that, so the layers say what they were while a file is written.
+Keras layers draw from operations whose state is inside TensorFlow's kernels and cannot be read.
+During training they draw from `tf.random.Generator` instead, whose state is a variable. Model files
+must not show that, so the layers have their original settings while a file is written.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Randomness:
     """The random generators of a model under training.
 
     Attributes:
-        switched: Keras's generators that were switched, each with its type and seed as they were.
+        switched: Keras's generators that were switched, each with its original type and seed.
         generators: All generators in the order of the layers.
     """
 
@@ -38,7 +38,7 @@ class Randomness:
         return {str(index): state.numpy() for index, state in enumerate(self._states())}
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Put back what `to_arrays` returned.
+        """Restore what `to_arrays` returned.
 
         Raises:
             CheckpointError: the model has other generators.
@@ -58,7 +58,7 @@ class Randomness:
 
     @contextmanager
     def hidden(self) -> Iterator[None]:
-        """Let layers say, for as long as a file is written, that they draw as they did before."""
+        """Give the layers their original settings while a file is written."""
         for generator, kind, _ in self.switched:
             generator._rng_type = kind
         try:
@@ -72,10 +72,9 @@ class Randomness:
 def saved_randomness(model: tf_keras.Model, seed: int) -> Iterator[Randomness]:
     """Let every layer of `model` draw from a generator seeded by `seed` and its place.
 
-    Everything is put back afterwards.
-
-    It covers Keras's random layers, recurrent cells with dropout, and custom layers that hold a
-    `tf.random.Generator`. A Lambda that calls `tf.random` itself is out of reach.
+    Everything is restored afterwards. It covers Keras's random layers, recurrent cells with
+    dropout, and custom layers that hold a `tf.random.Generator`, but no Lambda that calls
+    `tf.random`.
     """
     switched, generators = [], []
     for index, found in enumerate(_find_generators(model)):

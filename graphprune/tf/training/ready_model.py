@@ -1,4 +1,4 @@
-"""The model of a run, planned by the given rules and made ready for its first step."""
+"""The model of a run, wrapped by the given rules and ready for its first step."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from graphprune.tf.training.origin import Load, Origin
 def make_ready(
     model: tf_keras.Model, plan: Plan | None, asked: Compiling, data: Data, place: str
 ) -> tf_keras.Model:
-    """Return the model wrapped by `plan` and compiled as asked, once it was found to fit the data.
+    """Return the model wrapped by `plan`, compiled as asked, and checked against the data.
 
     Raises:
         TrainingError: no layer is pruned, a weight is not finite, or a setting does not exist.
@@ -44,7 +44,7 @@ def make_ready(
         model = apply_plan(model, plan)
     if not find_wrappers(model) and plan is not None:
         raise TrainingError(
-            "the plan wraps no layer, so there is nothing to train for; graphprune plan shows why",
+            "the plan wraps no layer, so training would prune nothing; graphprune plan shows why",
             place=place,
         )
     if not find_wrappers(model):
@@ -53,7 +53,7 @@ def make_ready(
             " model first with graphprune apply",
             place=place,
         )
-    check_finite(model, place, "such a model cannot be pruned by magnitude; train it anew")
+    check_finite(model, place, "such a model cannot be pruned by magnitude; train it again")
     compile_model(model, asked, place)
     check_data_fits(model, data)
     check_gradients(model, data, place)
@@ -73,14 +73,14 @@ def plan_for(
     None for a model that is wrapped already.
 
     Raises:
-        RuleError: the rules do not fit the model, or the length of the run.
+        RuleError: the rules do not fit the model or the length of the run.
     """
     if not isinstance(rules, RuleSet):
         return rules
     saved = replace(open_model_file(origin.file), path=origin.place)
     asked = {custom.type: tuple(custom.axes) for custom in rules.custom_layers}
     loaded = None
-    if origin.has_own_objects:  # custom layers say themselves what to prune
+    if origin.has_own_objects:  # custom layers name their weights to prune
         loaded = LoadedModel(
             graph_of_model(model, asked), count_zeros(model, asked), weight_reader(model, asked)
         )
@@ -97,7 +97,7 @@ def wrap_for_run(
     """Return the model wrapped and ready for its first step, and the plan that wrapped it.
 
     Raises:
-        RuleError: the rules do not fit the model, or some target is out of reach.
+        RuleError: the rules do not fit the model, or a target is out of reach.
         TrainingError: no layer is pruned, or a setting does not exist.
     """
     length = Run(data.steps_per_epoch, request.epochs)
@@ -109,7 +109,7 @@ def wrap_for_run(
 
 
 def load_to_go_on(folder: RunFolder, found: Resumption, data: Data, load: Load) -> tf_keras.Model:
-    """Return the model to go on with, from the checkpoint or as it was when the run began.
+    """Return the model to resume with, from the checkpoint or as it was when the run began.
 
     Raises:
         CheckpointError: the model or the plan is not the one that the run began with.

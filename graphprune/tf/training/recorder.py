@@ -1,4 +1,4 @@
-"""The recorder of a run as a Keras callback: how it reads the state of a tf_keras model."""
+"""The recorder of a run as a tf_keras callback, which reads the state of a tf_keras model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from graphprune.tf.training.randomness import Randomness
 
 
 class Recorder(RunRecorder, tf_keras.callbacks.Callback):
-    """Writes checkpoints and one line of metrics an epoch, and tells progress."""
+    """Writes checkpoints and one line of metrics per epoch, and reports progress."""
 
     def __init__(self, randomness: Randomness, *args: Any, **kwargs: Any) -> None:
         tf_keras.callbacks.Callback.__init__(self)
@@ -36,7 +36,7 @@ class Recorder(RunRecorder, tf_keras.callbacks.Callback):
         self._randomness = randomness
 
     def read_lasting(self) -> dict[str, Arrays]:
-        """Return by kind what model files do not hold and validation does not change."""
+        """Return, by kind, state that validation does not change and model files do not hold."""
         return {
             "optimizer": read_optimizer_rest(self.model),
             "attributes": read_optimizer_attributes(self.model),
@@ -44,7 +44,7 @@ class Recorder(RunRecorder, tf_keras.callbacks.Callback):
         }
 
     def read_passing(self) -> dict[str, Arrays]:
-        """Return by kind what validation changes as well, or sets back."""
+        """Return, by kind, the state that validation changes or resets."""
         return {
             "random": self._randomness.to_arrays(),
             "recurrent": read_recurrent_states(self.model),
@@ -52,11 +52,11 @@ class Recorder(RunRecorder, tf_keras.callbacks.Callback):
         }
 
     def restore_sums(self, sums: Arrays) -> None:
-        """Put back the `metrics` that `read_passing` returned."""
+        """Restore the `metrics` that `read_passing` returned."""
         restore_metric_sums(self.model, sums)
 
     def save_model(self, path: Path) -> None:
-        """Save the model at `path`, its layers as they were before training."""
+        """Save the model at `path`, with layer settings as before training."""
         with self._randomness.hidden():
             save_model(self.model, path)
 
@@ -77,10 +77,10 @@ class Recorder(RunRecorder, tf_keras.callbacks.Callback):
 def restore_state(
     model: tf_keras.Model, randomness: Randomness, state: Mapping[str, Arrays]
 ) -> None:
-    """Put back what a recorder read, but the sums of metrics; an absent kind is empty.
+    """Restore what a recorder read, except the sums of metrics; a missing kind is empty.
 
     Raises:
-        CheckpointError: the model is another one.
+        CheckpointError: the model is a different one.
     """
     randomness.restore(state.get("random", {}))
     restore_recurrent_states(model, state.get("recurrent", {}))

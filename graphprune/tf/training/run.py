@@ -1,10 +1,10 @@
-"""Training runs, which `resume` goes on with exactly.
+"""Training runs: `train` starts one, `resume` continues it exactly.
 
 A wrapped model is trained along its schedules, with checkpoints.
 
-A resumed run equals one that was never interrupted, bit for bit: weights, masks, optimizer,
-metrics. That holds on the same machine with the same versions, and for data that comes in the same
-order again (an `.npz` always does).
+A resumed run equals an uninterrupted one, bit for bit: weights, masks, optimizer, metrics.
+This holds on the same machine with the same versions, and for data in the same order (always so
+for an `.npz`).
 """
 
 from __future__ import annotations
@@ -83,28 +83,27 @@ def train(
 ) -> TrainingResult:
     """Wrap the model as `rules` say, train it on the data, and leave everything in `run_dir`.
 
-    The user's file or live model is not touched.
-
-    Nothing is written before model, data and settings were found to fit together.
+    The user's file or live model is not touched. Nothing is written before model, data and settings
+    are checked against each other.
 
     Args:
         model: The path of a saved model, or what `open_model_file` returned for it; checkpoints
-            have the same format, those of a SavedModel are `.keras`. Or a Keras model, with the
+            have the same format, or `.keras` for a SavedModel. Or a Keras model, with the
             optimizer, loss and metrics that it is compiled with; a copy of it is kept in `run_dir`,
             and its own classes and functions need not be among `custom_objects`.
         rules: What to prune: a rule set, a rule file, `builtin:NAME`, YAML text (with a line break)
-            or what a rule file holds as a dict, or a list of these; or a plan, or the path of its
-            JSON file. None for a model that is wrapped already.
+            or the contents of a rule file as a dict, or a list of these; or a plan, or the path of
+            its JSON file. None for a model that is wrapped already.
         data: Arrays as `(x, y)` or `((x, y), (x_val, y_val))`; a `tf.data.Dataset` or a
             `tf_keras.utils.Sequence`, or a pair (training, validation) of them, in an order of
             their own; the path of an `.npz`, or `package.module:function` (see `read_data`).
         run_dir: A new folder, or one with an earlier run and `force`.
         epochs: Passes over the data.
         batch_size: Samples in a batch of arrays, 32 by default.
-        optimizer, loss, metrics, learning_rate: Instead of what the model was compiled with.
-        reset_optimizer: Start the saved optimizer anew.
-        checkpoint_every: Such as `1 epoch` or `50 steps`. The beginning and the end have
-            checkpoints as well.
+        optimizer, loss, metrics, learning_rate: Replace the model's compile settings.
+        reset_optimizer: Reset the optimizer state.
+        checkpoint_every: Such as `1 epoch` or `50 steps`. Checkpoints are also written at the
+            beginning and the end.
         steps_per_epoch: The length of an epoch, for datasets that never end.
         seed: Seed for the order of the samples of arrays, and for dropout.
         custom_objects: Classes and functions by name, to load the model with.
@@ -113,18 +112,17 @@ def train(
         tensorboard: Write TensorBoard events into this folder, here and when the run is resumed; a
             relative one is in `run_dir`.
         strategy: `none`; `mirrored` for all GPUs, `mirrored:N` for N of them (without a GPU, N
-            devices made of the CPU). They share each batch: `batch_size` is that of all together.
+            logical CPU devices). They share each batch: `batch_size` is that of all together.
         stop_after_step: Stop right after this step, as if the process had been killed.
-        allow_missed: Go on, with a warning, where the run is too short for a schedule to reach its
+        allow_missed: Train, with a warning, if the run is too short for a schedule to reach its
             target.
         on_progress: Called after each step and each epoch.
-        on_stage: Called with what is done before the first step, such as `loading the model`, when
-            it begins.
-        stop: Stops the run at its next step, with a checkpoint there, when another thread asks for
-            it.
+        on_stage: Called at the start of each stage before the first step, such as `loading the
+            model`.
+        stop: Lets another thread stop the run at its next step, with a checkpoint.
 
     Raises:
-        GraphpruneError: a file, a setting or the data is not usable; the text says which and what
+        GraphpruneError: a file, a setting or the data cannot be used; the text says which, and what
             to do.
         TypeError: an argument has another type.
 
@@ -249,30 +247,29 @@ def resume(
     on_warning: Tell | None = None,
     stop: StopRequest | None = None,
 ) -> TrainingResult:
-    """Go on with the run in `run_dir` from its newest whole checkpoint, to the same end.
+    """Resume the run in `run_dir` from its newest intact checkpoint and train it to its end.
 
-    Without any checkpoint it starts from the beginning. A finished run is left as it is; what was
-    deleted of it is written again.
+    Without a checkpoint it starts from the beginning. A finished run is left as it is, except that
+    deleted files are written again.
 
     Args:
         run_dir: What `train` made.
-        plan: Refused unless it is the plan that the run was made from; None trusts the run.
-        data: The same data again, where it was given to `train` as Python objects. Arrays must be
+        plan: Must be the plan that the run was made from; None trusts the run.
+        data: The same data again, if it was given to `train` as Python objects. Arrays must be
             equal; datasets and a Sequence must come in the same order as from the start.
         custom_objects, unsafe_lambda, unsafe_ops, stop_after_step, on_progress, on_stage, stop: As
             for `train`.
-        trust_run: Call the data function that a run names, and write events where it says, though
-            this user did not make the run on this machine.
-        on_checkpoint: Called before training goes on, with the checkpoint's folder, or with None
+        trust_run: Call the data function that a run names, and write events to the folder it names,
+            even if this user did not make the run on this machine.
+        on_checkpoint: Called before training resumes, with the checkpoint's folder, or with None
             for a start from the beginning.
-        on_warning: Called at once with each of the result's warnings.
+        on_warning: Called immediately with each of the result's warnings.
 
     Raises:
-        CheckpointError: the folder is no run, no checkpoint is whole, another plan was given, or
-            the run is not trusted.
-        DataError: the data is gone, is not what the run began with, or must be given again.
-        TypeError: `run_dir` is not a path, `plan` not a plan, or `data` of no kind that can be
-            trained on.
+        CheckpointError: the folder is not a run, no checkpoint is intact, another plan was given,
+            or the run is not trusted.
+        DataError: the data is missing, has changed, or must be given again.
+        TypeError: `run_dir` is not a path, `plan` is not a plan, or `data` is of no supported kind.
 
     Example:
         A run on arrays, which must be the same ones:
@@ -333,7 +330,7 @@ def _read_data_again(
     """Return the data that the run began with.
 
     Raises:
-        DataError: it is gone, or is other data.
+        DataError: it is missing or has changed.
     """
     read = partial(
         read_data,

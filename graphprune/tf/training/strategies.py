@@ -17,7 +17,7 @@ from graphprune.runs.training_arguments import NONE, parse_strategy
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """How a run is spread over devices.
+    """How a run is distributed over devices.
 
     Attributes:
         name: `none` or `mirrored:N`, as the run's folder records it.
@@ -38,14 +38,14 @@ class Spread:
 
 
 def open_spread(name: str) -> Spread:
-    """Return the spread that the strategy `name` asks for.
+    """Return the spread for the strategy `name`.
 
-    `none`, `mirrored` (all GPUs, or one CPU), or `mirrored:N` (N GPUs; without any GPU, N devices
-    made of the CPU).
+    It is `none`, `mirrored` (all GPUs, or one CPU), or `mirrored:N` (N GPUs; without a GPU, N
+    logical CPU devices).
 
     Raises:
-        TrainingError: there is no such strategy, the machine has other devices, or the environment
-            asks for several machines.
+        TrainingError: there is no such strategy, the machine lacks the devices, or the environment
+            names several machines.
     """
     _check_one_machine()
     if name == NONE:
@@ -58,7 +58,7 @@ def open_spread(name: str) -> Spread:
 def _mirrored(kind: str, count: int) -> tf.distribute.Strategy:
     """Return the process's one strategy for these devices.
 
-    TensorFlow would mix up what two strategies for the same devices sum.
+    TensorFlow would mix up the sums of two strategies for the same devices.
     """
     return tf.distribute.MirroredStrategy([f"{kind}:{number}" for number in range(count)])
 
@@ -77,7 +77,7 @@ def _devices(name: str) -> tuple[str, int]:
 
 
 def _divide_cpu(name: str, count: int) -> None:
-    """Make `count` devices of the CPU, which is possible before TensorFlow is first used."""
+    """Divide the CPU into `count` logical devices; only possible before TensorFlow is used."""
     try:
         tf.config.set_logical_device_configuration(
             tf.config.list_physical_devices("CPU")[0],
@@ -95,10 +95,10 @@ def _divide_cpu(name: str, count: int) -> None:
 def _check_one_machine() -> None:
     """Refuse an environment that names other machines.
 
-    Each of them would train the whole run for itself.
+    Each of them would train the whole run by itself.
 
     Raises:
-        TrainingError: TF_CONFIG names a cluster of several tasks, or is no JSON.
+        TrainingError: TF_CONFIG names a cluster of several tasks, or is not valid JSON.
     """
     text = os.environ.get("TF_CONFIG", "")
     try:

@@ -1,4 +1,4 @@
-"""The one loop that trains a run, from its beginning or from a checkpoint to its end."""
+"""The loop that trains a run to its end, from the beginning or from a checkpoint."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class BeginAt(tf_keras.callbacks.Callback):
     """Lets `fit` begin in the middle of an epoch, as Keras's own BackupAndRestore does.
 
     Args:
-        epoch, batch: The place, both from 0. Behind the last batch of an epoch, the epoch is ended
-            first: validation, and what callbacks do at its end.
+        epoch, batch: The position, both from 0. After the last batch of an epoch, the epoch is
+            finished first: validation, and the callbacks' work at its end.
         steps_per_epoch: The batches of an epoch.
         validation_data: What `fit` validates with.
 
@@ -51,7 +51,7 @@ class BeginAt(tf_keras.callbacks.Callback):
         self._is_trained, self._validation_data = batch == steps_per_epoch, validation_data
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Offer the place to `fit`, which asks for it next."""
+        """Give the position to `fit`, which asks for it next."""
         self.model._training_state = self
 
     def maybe_load_initial_counters_from_ckpt(
@@ -59,7 +59,7 @@ class BeginAt(tf_keras.callbacks.Callback):
     ) -> tuple[int, int]:
         """Return (epoch, batch) to begin at.
 
-        `fit` asks when every callback's `on_train_begin` was called.
+        `fit` calls it after every callback's `on_train_begin`.
         """
         self.model._training_state = None
         epoch, _ = self._place
@@ -90,8 +90,8 @@ class Task:
     Attributes:
         model: The compiled, wrapped model.
         data, options, folder: The run.
-        start: The state that it goes on from.
-        checkpoint: The checkpoint that this state is from; None for the beginning.
+        start: The state to start from.
+        checkpoint: The checkpoint of this state; None for the beginning.
         stop_after_step, on_progress, stop: As for `train`.
         warnings: The warnings so far, for the result.
     """
@@ -108,7 +108,7 @@ class Task:
     warnings: tuple[str, ...] = ()
 
     def result(self, status: Status, step: int, model: Path | None, **more: Any) -> TrainingResult:
-        """Return how the run stands at `step`."""
+        """Return the result of the run at `step`."""
         return TrainingResult(
             self.folder.path,
             status,
@@ -123,10 +123,10 @@ class Task:
 
 
 def run_to_end(task: Task) -> TrainingResult:
-    """Train a run to its end, and save the model there.
+    """Train a run to its end and save the model.
 
     Raises:
-        DataError: the data fails on the way; the checkpoints stay.
+        DataError: reading the data fails during training; the checkpoints stay.
     """
     options, start = task.options, task.start
     with (
@@ -162,7 +162,7 @@ def run_to_end(task: Task) -> TrainingResult:
 def _finish(task: Task, pruner: engine.Pruner, recorder: Recorder) -> TrainingResult:
     """Write the trained model and the result."""
     path = task.folder.path / task.options.model_name
-    # a run that was resumed behind its last step has seen no batch, and its model is the same
+    # a run resumed after its last step has seen no batch, but must write the same model
     task.model.reset_metrics()
     recorder.save_model(path)
     result = task.result(
@@ -180,7 +180,7 @@ def _fit(task: Task, pruning: UpdatePruningStep, recorder: Recorder) -> None:
     """Train with TensorBoard's callback if the run writes events.
 
     Raises:
-        DataError: the data fails on the way.
+        DataError: reading the data fails during training.
     """
     events, summaries = task.options.tensorboard, None
     if events is not None:
@@ -199,8 +199,8 @@ def _fit(task: Task, pruning: UpdatePruningStep, recorder: Recorder) -> None:
 def _fit_once(task: Task, callbacks: list[tf_keras.callbacks.Callback]) -> None:
     """Train in one call of `fit`.
 
-    So what happens once a training (the pruner's start, averages of weights at the end) happens
-    once.
+    Work that is done once per training (the pruner's start, weight averages at the end) is then
+    done once.
     """
     model, data, options, start = task.model, task.data, task.options, task.start
     begin = BeginAt(start.epoch, start.batch, options.steps_per_epoch, data.test)
