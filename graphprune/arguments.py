@@ -1,15 +1,21 @@
-"""Errors for wrong arguments of public functions: which argument, expected, got, and a remedy."""
+"""Errors for wrong arguments of public functions: which argument, expected, got, and a remedy.
+
+Also where a warning points: at the line of the user's program that called the function.
+"""
 
 from __future__ import annotations
 
 import numbers
 import operator
+import os
+import sys
 from collections.abc import Mapping
 from os import PathLike, fspath
 from typing import Any
 
 from graphprune.diagnostics.terminal_text import shorten
 
+_PACKAGE = os.path.join(os.path.dirname(__file__), "")
 _PLAIN = (str, bytes, bool, int, float, PathLike)
 
 
@@ -85,3 +91,14 @@ def check_mapping(name: str, value: Any, wanted: str) -> None:
     """
     if not isinstance(value, Mapping):
         raise wrong_type(name, wanted, value)
+
+
+def user_level() -> int:
+    """Return the `stacklevel` at which `warnings.warn` names the first line outside of graphprune.
+
+    Both must be called by the same function.
+    """
+    level, frame = 1, sys._getframe(1)
+    while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
+        level, frame = level + 1, frame.f_back
+    return level

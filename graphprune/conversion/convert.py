@@ -14,6 +14,7 @@ from typing import Any
 
 from graphprune.archive import Archive
 from graphprune.archive.allowed import find_refused
+from graphprune.arguments import user_level
 from graphprune.conversion.compile_settings import UnknownSettingError, converted_compile_settings
 from graphprune.conversion.libraries import Library
 from graphprune.conversion.models import Converted, convert_config
@@ -121,5 +122,5 @@ def _warn_uncompiled(archive: Archive, reason: str) -> None:
     warnings.warn(
         f"{archive.path}: the compile settings could not be converted ({reason}); compile the model"
         " before it is trained",
-        stacklevel=4,
+        stacklevel=user_level(),
     )

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from graphprune.arguments import user_level
 from graphprune.engine.progress import missed_targets
 from graphprune.engine.schedules import (
     ConstantSparsity,
@@ -83,7 +84,7 @@ def strip_pruning(model: Any) -> Any:
         warnings.warn(
             f"{model.name}: stripped, and {explain_missed(missed)}; train it with UpdatePruningStep"
             " until its schedules end, or prune without training, with prune_one_shot",
-            stacklevel=2,
+            stacklevel=user_level(),
         )
     return stripped
 

@@ -30,6 +30,7 @@ from graphprune.archive.entries import copy_config
 from graphprune.archive.hdf5.file import open_with_texts
 from graphprune.archive.hdf5.index import LAYERS_UNTIL_2_14
 from graphprune.archive.keras_zip import KerasZip, OpenedZip
+from graphprune.arguments import user_level
 from graphprune.errors import ArchiveError
 from graphprune.graph.from_config import graph_from_config
 from graphprune.graph.keras_weights import layers_group
@@ -126,7 +127,7 @@ def _build_until_2_14(archive: Archive, *, compiled: bool) -> tf_keras.Model:
         warnings.warn(
             f"{archive.path}: the optimizer's state in a .keras file of TensorFlow 2.12 to 2.14 is"
             " not read, so the optimizer is reset",
-            stacklevel=7,
+            stacklevel=user_level(),
         )
     return model
 
@@ -234,7 +235,7 @@ def build_saved_model(archive: Archive, *, compiled: bool) -> tf_keras.Model:
             f"{archive.path}: a SavedModel's optimizer state is not read, so the optimizer is"
             " reset, and steps_per_execution, jit_compile and run_eagerly are not in the folder;"
             " save as .keras to keep them",
-            stacklevel=5,
+            stacklevel=user_level(),
         )
     return model
 

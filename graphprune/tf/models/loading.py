@@ -13,7 +13,7 @@ from tf_keras.src.saving.serialization_lib import SafeModeScope
 
 from graphprune.archive import Archive, read_archive
 from graphprune.archive.allowed import Given, Refusal
-from graphprune.arguments import check_mapping, check_path
+from graphprune.arguments import check_mapping, check_path, user_level
 from graphprune.errors import ArchiveError, GraphpruneError
 from graphprune.graph.from_config import check_models
 from graphprune.graph.read import ModelFile, read_graph
@@ -182,7 +182,7 @@ def _load_uncompiled(archive: Archive, reason: str) -> tf_keras.Model:
         f"its compile settings could not be restored, so the model is not compiled ({reason});"
         " compile it again, or say how to train it with --loss and --optimizer"
     )
-    warnings.warn(UncompiledWarning(archive.path, fault), stacklevel=4)
+    warnings.warn(UncompiledWarning(archive.path, fault), stacklevel=user_level())
     return model
 
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 import tf_keras
 from tf_keras.src.optimizers.legacy.optimizer_v2 import OptimizerV2, _var_key
 
+from graphprune.arguments import user_level
 from graphprune.errors import TrainingError
 from graphprune.tf.layers.optimizer_state import (
     attribute_variables,
@@ -158,7 +159,7 @@ def _knows_all(source: tf_keras.Model, keys: list[Any], own: Mapping[Any, tf.Var
     warnings.warn(
         f"{source.name}: its optimizer has trained variables that are not the model's; the"
         " optimizer of the copy is reset",
-        stacklevel=4,
+        stacklevel=user_level(),
     )
     return False
 

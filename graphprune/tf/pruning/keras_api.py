@@ -10,7 +10,7 @@ import tf_keras
 from tf_keras.src.engine.base_layer import Layer
 from tf_keras.src.saving.serialization_lib import serialize_keras_object
 
-from graphprune.arguments import describe
+from graphprune.arguments import describe, user_level
 from graphprune.engine.schedules import PruningSchedule, check_schedule, own_schedule
 from graphprune.errors import TrainingError
 from graphprune.graph.classes.python_patterns import WAY_OUT, PatternArguments
@@ -117,7 +117,7 @@ def prune_low_magnitude(
         return _prune_layer(to_prune, schedule, patterns, kwargs)
     pruned, skipped = _prune_model(to_prune, schedule, patterns, pruning_policy)
     if skipped:
-        warnings.warn(f"{to_prune.name}: {describe_skipped(skipped)}", stacklevel=2)
+        warnings.warn(f"{to_prune.name}: {describe_skipped(skipped)}", stacklevel=user_level())
     return pruned
 
 
@@ -136,7 +136,7 @@ def strip_pruning(model: tf_keras.Model) -> tf_keras.Model:
         warnings.warn(
             f"{model.name}: stripped, and {explain_missed(missed)}; train it with UpdatePruningStep"
             " until its schedules end, or prune without training, with prune_one_shot",
-            stacklevel=2,
+            stacklevel=user_level(),
         )
     return stripped
 
@@ -220,7 +220,7 @@ def _prune_listed(layer: Any, schedule: PruningSchedule, patterns: PatternArgume
         return _prune_layer(layer, schedule, patterns, {})
     pruned, skipped = _prune_model(layer, schedule, patterns, None)
     if skipped:
-        warnings.warn(f"{layer.name}: {describe_skipped(skipped)}", stacklevel=4)
+        warnings.warn(f"{layer.name}: {describe_skipped(skipped)}", stacklevel=user_level())
     return pruned
 
 
