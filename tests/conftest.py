@@ -11,6 +11,9 @@ from hypothesis import HealthCheck, settings
 
 TESTS = Path(__file__).parent
 TF_TESTS, GOLDEN = TESTS / "tf", TESTS / "golden"
+# JAX sets this to 1 where it is imported, and the processes that tests start would say more
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
 LONGEST = (
     "tests/tf/test_layer_matrix.py",
     "tests/keras3/test_jax.py",

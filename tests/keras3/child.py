@@ -75,8 +75,8 @@ def check_cases(script, backend, *, slow):
         [sys.executable, str(FOLDER / script), *(["--slow"] if slow else [])],
         capture_output=True,
         text=True,
-        env={
-            **os.environ,
+        env={name: text for name, text in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
+        | {
             "KERAS_BACKEND": backend,
             "PYTHONPATH": os.pathsep.join(map(str, (FOLDER.parents[1], FOLDER.parent))),
         },

@@ -95,6 +95,8 @@ def model(name):
         np.testing.assert_array_equal(array(pruned(x[:4])), outputs)
         assert_same(before, [array(one) for one in pruned.variables])
         assert str(pruned.get_config()) == str(config)
+    if name == "unbuilt" and keras.config.backend() == "tensorflow":
+        refused_until_built(pruned, x)
     trained(pruned, x)
     stripped = graphprune.strip_pruning(pruned)
     assert not graphprune.collect_prunable_layers(stripped)
@@ -102,6 +104,15 @@ def model(name):
     if name != "unbuilt":
         assert str(stripped.get_config()) == str(config)
         assert_same([array(one) for one in original.variables], before)
+
+
+def refused_until_built(model, x):
+    """Hold that `fit` refuses a model that TensorFlow would build inside of its first step."""
+    callbacks = [UpdatePruningStep()]
+    assert refusal(
+        lambda: model.fit(x, TARGETS, verbose=0, callbacks=callbacks), TrainingError
+    ) == ("a: the pruned layer is not built; call model.build(input_shape) first")
+    model.build((None, 8))
 
 
 OPTIMIZERS = sorted(
@@ -238,7 +249,7 @@ def blocks_and_groups():
 def layers_alone_and_in_lists():
     both = graphprune.prune_low_magnitude([layers.Dense(8), layers.Dense(4)], schedule())
     first = graphprune.prune_low_magnitude(layers.Dense(8, name="first"), schedule())
-    model = keras.Sequential([first, layers.ReLU(), *both])
+    model = keras.Sequential([keras.Input((8,)), first, layers.ReLU(), *both])
     model.compile("adam", "mse")
     trained(model, numbers(8))
     assert len(graphprune.collect_prunable_layers(model)) == 3

@@ -76,7 +76,8 @@ def test_a_wrong_suffix_is_told_before_tensorflow_is_imported(monkeypatch, tmp_p
         raise AssertionError("too late")
 
     monkeypatch.setattr(f"graphprune.cli.{name}.import_tensorflow", fail)
-    monkeypatch.setattr(f"graphprune.cli.{name}.open_model", fail)
+    reads = "open_model" if name == "strip" else "open_to_load"
+    monkeypatch.setattr(f"graphprune.cli.{name}.{reads}", fail)
     monkeypatch.chdir(tmp_path)
     done = run_command(name, MODEL, *(() if name == "strip" else RULES), "-o", "out.pt")
     told = {"apply": "a model is saved as .keras or .h5, got .pt; change the end of the name"}.get(
