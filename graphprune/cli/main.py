@@ -117,8 +117,13 @@ def show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Show a warning of graphprune as one line on stderr, and any other as Python does."""
-    if Path(filename).is_relative_to(Path(graphprune.__file__).parent):
+    """Show a warning of graphprune as one line on stderr, and any other as Python does.
+
+    Some of graphprune's own point at the line that called it, which is click's here.
+    """
+    if any(
+        Path(filename).is_relative_to(Path(each.__file__).parent) for each in (graphprune, click)
+    ):
         click.echo(f"graphprune: warning: {shorten(str(message))}", err=True)
     else:
         click.echo(
