@@ -121,9 +121,8 @@ def show_warning(
 
     Some of graphprune's own point at the line that called it, which is click's here.
     """
-    if any(
-        Path(filename).is_relative_to(Path(each.__file__).parent) for each in (graphprune, click)
-    ):
+    homes = (str(graphprune.__file__), str(click.__file__))
+    if any(Path(filename).is_relative_to(Path(home).parent) for home in homes):
         click.echo(f"graphprune: warning: {shorten(str(message))}", err=True)
     else:
         click.echo(
