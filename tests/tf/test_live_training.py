@@ -159,7 +159,7 @@ def test_a_run_is_replaced_with_its_original_and_a_users_file_is_not(run, tmp_pa
     train(*arguments, **OPTIONS, force=True, stop_after_step=1)
     assert not (copy / "original.keras").exists()
     (copy / "original.keras").write_text("mine")
-    with pytest.raises(OutputError, match=r"original\.keras: was not written by the run there"):
+    with pytest.raises(OutputError, match=r"original\.keras: was not written by the earlier run"):
         train(load_model(run / "model.keras"), None, ARRAYS, copy, **OPTIONS, force=True)
     assert (copy / "original.keras").read_text() == "mine"
 
