@@ -218,6 +218,7 @@ class _ModelConverter:
         operation = self._known_operation(entry)
         name = name_of(entry)
         if self.keras == 2:
+            self._check_settings(entry, operation)
             return {
                 "module": "keras.layers",
                 "class_name": op_layer_class(operation),
@@ -241,6 +242,15 @@ class _ModelConverter:
             "config": {"name": name, **(settings[0] if settings else {})},
             "registered_name": operation.name,
         }
+
+    def _check_settings(self, entry: Mapping[str, Any], operation: Operation) -> None:
+        """Check that tf_keras can compute with every setting of an operation of Keras 3."""
+        known = {"name", "trainable", "dtype", *operation.settings.values()}
+        for key, value in entry["config"].items():
+            if key not in known and value is not None and value != operation.fixed.get(key):
+                raise self._layers.no_counterpart(
+                    entry, f"has no counterpart of the setting {key!r}, here {str(value)[:60]!r}"
+                )
 
     def _settings(
         self, entry: Mapping[str, Any], operation: Operation, keywords: Mapping[str, Any]

@@ -26,6 +26,7 @@ class Operation:
         operands: The argument names of its tensors in TensorFlow, in the order of Keras 3.
         settings: The argument of the Keras 3 class by that of TensorFlow.
         neutral: Arguments that only TensorFlow has, with the value at which they have no effect.
+        fixed: Settings that only Keras 3 has, with the value that TensorFlow computes with.
         defaults: TensorFlow's default values of settings.
     """
 
@@ -36,6 +37,7 @@ class Operation:
     settings: Mapping[str, str] = field(default_factory=dict)
     neutral: Mapping[str, Any] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    fixed: Mapping[str, Any] = field(default_factory=dict)
 
 
 _REDUCED = {"axis": "axis", "keepdims": "keepdims"}
@@ -53,12 +55,19 @@ _FLAGS = (
 
 
 def _all() -> Iterator[Operation]:
+    yield from _elementwise()
+    yield from _reductions()
+    yield from _activations()
+    yield from _rearranging()
+
+
+def _elementwise() -> Iterator[Operation]:
     binary = {
         "Add": ("__operators__.add", "math.add"),
         "Subtract": ("math.subtract",),
         "Multiply": ("math.multiply",),
         "TrueDivide": ("math.truediv", "math.divide"),
-        "FloorDivide": ("math.floordiv",),
+        "FloorDivide": ("math.floordiv", "floor_div"),
         "Power": ("math.pow",),
         "Maximum": ("math.maximum",),
         "Minimum": ("math.minimum",),
@@ -94,6 +103,9 @@ def _all() -> Iterator[Operation]:
     for name, function in {"OnesLike": "ones_like", "ZerosLike": "zeros_like"}.items():
         neutral = {"dtype": None, "optimize": True}
         yield Operation((function,), "numpy", name, ("input",), {}, neutral)
+
+
+def _reductions() -> Iterator[Operation]:
     reductions = {
         "Mean": "math.reduce_mean",
         "Sum": "math.reduce_sum",
@@ -107,6 +119,9 @@ def _all() -> Iterator[Operation]:
     }
     for name, function in reductions.items():
         yield Operation((function,), "numpy", name, ("input_tensor",), _REDUCED, defaults=_WHOLE)
+
+
+def _activations() -> Iterator[Operation]:
     activations = {
         "Relu": ("nn.relu",),
         "Relu6": ("nn.relu6",),
@@ -118,7 +133,7 @@ def _all() -> Iterator[Operation]:
     for name, functions in activations.items():
         yield Operation(functions, "nn", name, ("features",))
     yield Operation(("nn.silu", "nn.swish"), "nn", "Silu", ("features",), neutral={"beta": 1.0})
-    yield Operation(("nn.elu",), "nn", "Elu", ("features",), {"alpha": "alpha"})
+    yield Operation(("nn.elu",), "nn", "Elu", ("features",), fixed={"alpha": 1.0})
     yield Operation(
         ("nn.gelu",),
         "nn",
@@ -139,6 +154,9 @@ def _all() -> Iterator[Operation]:
         yield Operation(
             (function,), "nn", name, ("logits",), {"axis": "axis"}, defaults={"axis": -1}
         )
+
+
+def _rearranging() -> Iterator[Operation]:
     yield Operation(("reshape",), "numpy", "Reshape", ("tensor",), {"shape": "newshape"})
     yield Operation(
         ("transpose",),
@@ -182,7 +200,6 @@ def _all() -> Iterator[Operation]:
         neutral=dict.fromkeys(_FLAGS, False) | {"output_type": None},
     )
     yield Operation(("tile",), "numpy", "Tile", ("input",), {"multiples": "repeats"})
-    yield Operation(("identity",), "core", "Identity", ("input",))
     yield Operation(("stop_gradient",), "core", "StopGradient", ("input",))
     yield Operation((SLICING,), "numpy", "GetItem", ("tensor",), {}, neutral={"var": None})
 

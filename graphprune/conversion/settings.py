@@ -45,9 +45,7 @@ class Differences:
 _VOCABULARY = frozenset({"vocabulary_size", "has_input_vocabulary", "has_static_table"})
 """Facts that a lookup layer stores about its vocabulary, which is a separate setting."""
 _ONE_AXIS = frozenset({"BatchNormalization", "SyncBatchNormalization"})
-_UNUSED_KERNEL = frozenset(
-    {"kernel_initializer", "kernel_regularizer", "kernel_constraint", "groups"}
-)
+_UNUSED_KERNEL = frozenset({"kernel_initializer", "kernel_regularizer", "kernel_constraint"})
 DIFFERENCES: Mapping[int, Differences] = {
     3: Differences(
         classes={"SyncBatchNormalization": ("BatchNormalization", {"synchronized": True})},
@@ -155,7 +153,9 @@ class LayerConverter:
     def _check_computes_the_same(self, entry: Mapping[str, Any]) -> None:
         config = entry["config"]
         for key in ("activation", "recurrent_activation"):
-            if config.get(key) == "hard_sigmoid":
+            value = config.get(key)
+            name = value.get("config") if isinstance(value, Mapping) else value
+            if name == "hard_sigmoid":
                 raise self.no_counterpart(
                     entry,
                     f"computes hard_sigmoid, its {key}, differently (tf_keras: 0.2 x + 0.5,"

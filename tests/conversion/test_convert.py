@@ -15,6 +15,7 @@ from tf_keras import layers
 from tf_zoo import sample
 
 import graphprune
+from graphprune.conversion.operations import by_class
 from graphprune.errors import GraphError
 
 pytestmark = pytest.mark.tf
@@ -153,6 +154,57 @@ def operations() -> tf_keras.Model:
     return tf_keras.Model([a, b], [y, z, v, tf.stack(means, axis=1), tf.squeeze(y[:, :, None], -1)])
 
 
+def every_operation() -> tf_keras.Model:
+    import tensorflow as tf
+
+    a, b = layers.Input((2, 3), name="a"), layers.Input((2, 3), name="b")
+    p, q = tf.abs(a) + 0.5, tf.maximum(b, 1.5)  # logarithms and roots have values there
+    numbers = [
+        *(p + q, p - q, p * q, p / q, p // q, p**q, tf.maximum(p, q), tf.minimum(p, q)),
+        *(-p, tf.abs(a), tf.square(a), tf.sqrt(p), tf.exp(a), tf.math.log(p)),
+        *(tf.sin(a), tf.cos(a), tf.sign(a), tf.floor(a), tf.math.ceil(a), tf.tanh(a)),
+        *(tf.math.rsqrt(p), tf.ones_like(a), tf.zeros_like(a)),
+        *(tf.nn.relu(a), tf.nn.relu6(a), tf.sigmoid(a), tf.math.softplus(a), tf.nn.softsign(a)),
+        *(tf.nn.selu(a), tf.nn.silu(a), tf.nn.elu(-p), tf.nn.gelu(a), tf.nn.leaky_relu(-p, 0.3)),
+        *(tf.nn.leaky_relu(-q), tf.nn.gelu(b, approximate=True)),
+        *(tf.nn.softmax(a, axis=1), tf.nn.log_softmax(a), tf.stop_gradient(a)),
+        *(tf.clip_by_value(a, -0.2, 0.3), tf.where(a > b, a, b)),
+    ]
+    reduced = [
+        *(tf.reduce_mean(a, 1), tf.reduce_sum(a, 1), tf.reduce_max(a, 1), tf.reduce_min(a, 1)),
+        *(tf.reduce_prod(a, 1), tf.math.reduce_std(a, 1), tf.math.reduce_variance(a, 1)),
+    ]
+    flags = [
+        *(a > b, a >= b, a < b, a <= b, tf.equal(a, b), tf.not_equal(a, b)),
+        *(tf.logical_and(a > 0, b > 0), tf.logical_or(a > 0, b > 0), tf.logical_not(a > 0)),
+    ]
+    told = [tf.reduce_any(a > 1, 1), tf.reduce_all(a > -1, 1)]
+    shaped = [
+        *(tf.reshape(a, (-1, 6)), tf.transpose(a, (0, 2, 1)), tf.expand_dims(a, 1)),
+        *(
+            tf.squeeze(tf.expand_dims(b, 1), 1),
+            tf.concat([a, b], 1),
+            tf.matmul(a, b[:, 0, :, None]),
+        ),
+        tf.tile(a, (1, 2, 1)),
+    ]
+    casts = [tf.cast(each, "float32") for each in (*flags, *told)]
+    return tf_keras.Model([a, b], [tf.stack(numbers, 1), *reduced, *shaped, *casts])
+
+
+def test_the_model_of_operations_has_all_of_the_table():
+    told = {layer.get_config().get("function", "") for layer in every_operation().layers}
+    named = {name.removeprefix("compat.v1.") for name in told}
+    assert [each.name for each in by_class().values() if not named & {*each.functions}] == []
+
+
+def test_a_setting_of_an_operation_that_only_keras_3_has_is_refused(tmp_path):
+    inputs = keras.Input((3,))
+    keras.Model(inputs, keras.ops.elu(inputs, alpha=2.0)).save(tmp_path / "three.keras")
+    with pytest.raises(GraphError, match="tf_keras has no counterpart of the setting 'alpha'"):
+        graphprune.convert(tmp_path / "three.keras", tmp_path / "two.keras", keras=2)
+
+
 def nested() -> tf_keras.Model:
     inner = tf_keras.Sequential([layers.Dense(4, input_shape=(4,), name="a/b")], name="inner")
     part = layers.Input((4,))
@@ -175,7 +227,9 @@ def recurrent() -> tf_keras.Model:
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
-@pytest.mark.parametrize("build", [operations, nested, recurrent], ids=lambda build: build.__name__)
+@pytest.mark.parametrize(
+    "build", [operations, every_operation, nested, recurrent], ids=lambda build: build.__name__
+)
 def test_models_compute_the_same(tmp_path, build, suffix):
     tf_keras.utils.set_random_seed(2)
     model = build()

@@ -16,18 +16,8 @@ from graphprune.tf.pruning.pruner import Pruner
 class UpdatePruningStep(MaskUpdates, tf_keras.callbacks.Callback):
     """Updates masks while `fit` trains a pruned model.
 
-    Usage: `model.fit(x, y, callbacks=[UpdatePruningStep()])`.
-
-    Put it before callbacks that save or measure the model, so that they see the masks of the
-    current step. If `EarlyStopping` stops training before the target, or restores earlier weights,
-    `fit` ends with a warning, whatever the order of the two callbacks. A custom loop may call its
-    methods as Keras does; a missed call is made up for by the next one. After the first
-    update, a warning names the pruned layers that get no gradient.
-
-    Args:
-        run: The length of the run, if `fit` cannot know it: an input of unknown size with a
-            schedule in epochs or percent.
-        done: Steps of that run already done, if it is resumed.
+    `graphprune.UpdatePruningStep` documents its use and arguments. After the first update, a
+    warning names the pruned layers that get no gradient.
     """
 
     def __init__(self, run: Run | None = None, *, done: int = 0) -> None:
@@ -43,24 +33,7 @@ class UpdatePruningStep(MaskUpdates, tf_keras.callbacks.Callback):
 class PruningSummaries(SparsityEvents, tf_keras.callbacks.TensorBoard):
     """Keras's TensorBoard callback, with the sparsity of each pruned tensor.
 
-    It also writes the target sparsity, the measured sparsity and the threshold of the mask of each
-    pruned tensor.
-
-    Put it after `UpdatePruningStep`. The tags are `target_sparsity/LAYER/TENSOR`,
-    `sparsity/LAYER/TENSOR` and `threshold/LAYER/TENSOR`, with the layer's address and the tensor's
-    name; the horizontal axis counts optimizer updates since the wrap, so resumed training continues
-    the same curve. The last point is the final state.
-
-    Args:
-        log_dir: The folder that TensorBoard shows; events go into its folder `train`.
-        update_freq: `epoch`, `batch`, or a number of steps.
-        run: The length of the run, if `fit` cannot know it; as for `UpdatePruningStep`.
-        **kwargs: Further arguments of `tf_keras.callbacks.TensorBoard`.
-
-    Raises:
-        TrainingError: the tensorboard package is not installed.
-        TypeError: `log_dir` is not a path, or `run` is not a `Run`.
-        ValueError: `update_freq` is something else, or `log_dir` is empty.
+    `graphprune.PruningSummaries` documents tags and arguments.
     """
 
     def __init__(

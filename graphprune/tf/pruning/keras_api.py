@@ -75,24 +75,11 @@ def prune_low_magnitude(
 ) -> Any:
     """Return a layer, a list of layers or a model whose prunable layers are wrapped for pruning.
 
+    `graphprune.prune_low_magnitude` documents the arguments.
+
     A layer alone is wrapped itself; a model is cloned, with its weights, compile settings and
     optimizer state, and is not touched. Layers that cannot be pruned are carried over unchanged; a
     warning names those that hold weights graphprune cannot reach.
-
-    Args:
-        to_prune: A layer, a list of layers, or a Sequential or Functional model. A Sequential model
-            that is not built yet gets its masks when it is built.
-        pruning_schedule: When and how much; by default, half of the weights from step 0 on.
-        block_size: (rows, columns) of blocks that are zeroed whole, on kernels of rank 2 and on
-            those of 1x1 convolutions. Other convolutions are pruned by single weights.
-        block_pooling_type: Whether a block is scored by the mean (`AVG`) or the largest (`MAX`) of
-            its magnitudes.
-        pruning_policy: Only with a model. Any object with `allow_pruning(layer)`, which returns
-            whether a prunable layer should be pruned, and `ensure_model_supports_pruning(model)`,
-            which is called first and raises if the model as a whole is not supported.
-        sparsity_m_by_n: (m, n) to zero m of each n weights along the input axis; the schedule only
-            decides when.
-        **kwargs: Further arguments of a wrapper around a layer alone, such as `input_shape`.
 
     Raises:
         GraphError: a model that cannot be copied, or neither a layer nor a model.
