@@ -320,7 +320,7 @@ def _has_input(entry: Mapping[str, Any]) -> bool:
 
 
 def _own_input(layers: list[Any], names: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return the InputLayer that a Sequential model needs for the input shape of its first layer."""
+    """Return the InputLayer that a Sequential model needs, from its first layer's input shape."""
     if not layers or type_of(layers[0]) == "InputLayer":
         return []
     config = layers[0]["config"]
