@@ -14,12 +14,13 @@ import click
 
 from graphprune import signals
 from graphprune.cli.main import run
-from graphprune.cli.options import force_option
+from graphprune.cli.options import Choice, force_option
 from graphprune.cli.outputs import echo
 from graphprune.errors import EXIT_ERROR, OUTPUT_EXISTS, OutputError
 from graphprune.files import write_whole
 from graphprune.shipped import shipped_file
 
+MODELS = {"2": "fixtures/digits-cnn.keras", "3": "fixtures/digits-cnn-keras3.keras"}
 RULES = "builtin:conv-80-dense-90"
 EPOCHS = "10"
 STOP_AFTER = "220"
@@ -39,20 +40,28 @@ OWN_FILES = frozenset(
 
 @click.command("demo")
 @click.argument("folder", metavar="[DIR]", default="graphprune-demo")
+@click.option(
+    "--keras",
+    type=Choice(MODELS),
+    default="3",
+    show_default=True,
+    help="The Keras of the classifier: 3 (what `import keras` gives), or 2 for tf_keras.",
+)
 @force_option
-def command(folder: str, force: bool) -> None:
+def command(folder: str, keras: str, force: bool) -> None:
     """Prune a digit classifier that ships with graphprune, in the folder DIR.
 
-    The demo reads, plans, wraps, trains, interrupts, resumes, strips and compares.
+    The demo reads, plans, prunes, trains, interrupts, resumes, strips and compares.
 
     \b
         graphprune demo
         graphprune demo my-demo
+        graphprune demo --keras 2
     """  # noqa: D301 - click wants the real character
     started = time.monotonic()
-    home = prepare_folder(Path(folder), force=force)
+    home = prepare_folder(Path(folder), MODELS[keras], force=force)
     show_plan(home)
-    train_and_resume(home)
+    train_and_resume(home, keras)
     original, sparse = home / "original.keras", home / "sparse.keras"
     tell("5. Strip: the original architecture, sparse, ready to serve.")
     outputs: list[str | Path] = ["-o", sparse, "-o", home / "sparse.tflite"]
@@ -79,13 +88,13 @@ def show_plan(home: Path) -> None:
         raise AssertionError("a command that must not load TensorFlow has loaded it")
 
 
-def train_and_resume(home: Path) -> None:
-    """Wrap the model, train it until it is cut off, and resume in a new process."""
+def train_and_resume(home: Path, keras: str) -> None:
+    """Prune a clone, train it until it is cut off, and resume in a new process."""
     wrapped, run_folder = home / "wrapped.keras", home / RUN_FOLDER
-    tell(
-        "3. Wrap the selected layers in a clone, and train it. TensorFlow loads now, which takes a"
-        " few seconds."
-    )
+    change = "Wrap the selected layers in a clone"
+    if keras == "3":
+        change = "Give the selected layers of a clone their masks"
+    tell(f"3. {change}, and train it. Keras loads now, which takes a few seconds.")
     call("apply", home / "original.keras", "--plan", home / "plan.json", "-o", wrapped)
     call("plan", wrapped, "-r", RULES)
     tell(f"   Training is cut off after step {STOP_AFTER}, as if the power had failed.")
@@ -100,8 +109,8 @@ def train_and_resume(home: Path) -> None:
     call_in_new_process("resume", run_folder)
 
 
-def prepare_folder(home: Path, *, force: bool) -> Path:
-    """Return the folder `home` with the shipped model and digits in it.
+def prepare_folder(home: Path, model: str, *, force: bool) -> Path:
+    """Return the folder `home` with the shipped model (`model`) and digits in it.
 
     `force` removes the files of an earlier demo there, and no others.
 
@@ -129,7 +138,7 @@ def prepare_folder(home: Path, *, force: bool) -> Path:
             )
         for name in OWN_FILES - {RUN_FOLDER}:
             (home / name).unlink(missing_ok=True)
-    write_whole(home / "original.keras", shipped_file("fixtures/digits-cnn.keras").read_bytes())
+    write_whole(home / "original.keras", shipped_file(model).read_bytes())
     write_whole(home / "digits.npz", shipped_file("fixtures/digits.npz").read_bytes())
     return home
 
@@ -192,7 +201,7 @@ def closing_words(home: Path, seconds: float) -> str:
     return f"""Done in {seconds:.0f} s. Everything is in {home}/:
   original.keras            the model as it was
   plan.json                 the plan, also the input of apply and train
-  wrapped.keras             the wrapped clone, before training
+  wrapped.keras             the clone that is pruned, before training
   run/                      the training run: checkpoints/, metrics.jsonl, model.keras
   sparse.keras              the result, for Keras
   sparse.tflite             the result, for TensorFlow Lite

@@ -9,7 +9,8 @@ from graphprune.cli.demo import prepare_folder
 from graphprune.errors import OutputError
 from graphprune.shipped import shipped_file
 
-MODEL = shipped_file("fixtures/digits-cnn.keras")
+DIGITS = "fixtures/digits-cnn.keras"
+MODEL = shipped_file(DIGITS)
 RULES = shipped_file("rules/conv-80-dense-90.yaml")
 
 
@@ -91,13 +92,13 @@ def test_an_empty_name_is_wrong_usage():
 
 
 def test_the_demo_removes_only_its_own_files(tmp_path):
-    home = prepare_folder(tmp_path / "demo", force=False)
+    home = prepare_folder(tmp_path / "demo", DIGITS, force=False)
     (home / "sparse.keras").write_text("old")
-    prepare_folder(home, force=True)
+    prepare_folder(home, DIGITS, force=True)
     assert sorted(path.name for path in home.iterdir()) == ["digits.npz", "original.keras"]
     (home / "mine.txt").write_text("keep")
     with pytest.raises(OutputError) as caught:
-        prepare_folder(home, force=True)
+        prepare_folder(home, DIGITS, force=True)
     assert (
         str(caught.value)
         == f"{home}: holds more than an earlier demo (mine.txt), so --force does not touch it; give"
