@@ -39,6 +39,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("conversion", frozenset({"h5py"})),
     ("keras3", frozenset({"keras", "numpy", "h5py"})),
     ("dispatch", frozenset()),
+    ("training", frozenset()),
     ("interface", frozenset()),
     ("cli", frozenset({"click", "rich"})),
 )

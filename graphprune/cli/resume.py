@@ -52,7 +52,7 @@ def command(
     ):
         display.say(IMPORTING)
         import_tensorflow()
-        from graphprune.tf.training.run import resume
+        from graphprune.training import resume
 
         with closing(display):
             result = resume(

@@ -161,7 +161,7 @@ def command(
 
         display.say(IMPORTING)
         import_tensorflow()
-        from graphprune.tf.training.run import train
+        from graphprune.training import train
 
         with closing(display):
             result = train(
