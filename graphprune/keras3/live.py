@@ -176,8 +176,9 @@ class LiveModel:
     def _own_names(
         self, weights: ModelWeights, asked: Mapping[str, Sequence[str]]
     ) -> dict[str, dict[str, str]]:
-        """Return, by address, the names of the weights that layers name to be pruned, by the names
-        in `weights`.
+        """Return the weights that layers themselves want pruned, by address.
+
+        Each is a name by the name in `weights`.
         """
         found: dict[str, dict[str, str]] = {}
         for address, layer in self.layers.items():

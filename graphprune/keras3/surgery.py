@@ -98,8 +98,9 @@ def strip_model(model: Any, *, compiled: bool = True) -> Any:
 
 
 def apply_plan(model: Any, plan: Any) -> Any:
-    """Return a clone of a model with the layers pruned that `plan` claims; see
-    `graphprune.apply_plan`.
+    """Return a clone of a model with the layers pruned that `plan` claims.
+
+    See `graphprune.apply_plan`.
 
     Raises:
         GraphError: the model, or a layer in it, cannot be copied.
@@ -133,8 +134,9 @@ def apply_rules(
 
 
 def prune_one_shot(model: Any, rules: Any) -> Any:
-    """Return a clone of a model in which the smallest weights that `rules` select are zero; see
-    `graphprune.prune_one_shot`.
+    """Return a clone of a model in which the smallest weights that `rules` select are zero.
+
+    See `graphprune.prune_one_shot`.
 
     Raises:
         GraphError: the model, or a layer in it, cannot be copied.

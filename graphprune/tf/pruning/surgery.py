@@ -245,8 +245,9 @@ def adopt_wrappers(model: tf_keras.Model) -> tf_keras.Model:
 def prune_one_shot(
     model: tf_keras.Model, rules: RuleSet | Plan | str | PathLike[str] | Mapping[str, Any]
 ) -> tf_keras.Model:
-    """Return a clone of `model` in which the smallest weights that `rules` select are zero; see
-    `graphprune.prune_one_shot`.
+    """Return a clone of `model` in which the smallest weights that `rules` select are zero.
+
+    See `graphprune.prune_one_shot`.
 
     Raises:
         GraphError: the model, or a layer in it, cannot be copied.
