@@ -8,12 +8,11 @@ from pathlib import Path
 import keras
 import numpy as np
 from keras import layers
-from keras3.child import Cases, refusal
+from keras3.child import Cases
 from keras3.models import array, assert_same
 
 import graphprune
 from graphprune import PolynomialDecay, prune_scope, resume, train
-from graphprune.errors import CheckpointError, DataError, TrainingError
 
 CASES = Cases()
 FOLDER = Path(tempfile.mkdtemp())
@@ -59,7 +58,9 @@ def state(path):
     masks = [tensor.read_mask() for held in pruned_layers for tensor in held.tensors]
     steps = [np.array([held.read_step(), held.read_last_update()]) for held in pruned_layers]
     own = [one for one in model.optimizer.variables if "graphprune" not in one.name]
-    seeds = [generator.state for layer in model._flatten_layers() for generator in layer._seed_generators]
+    seeds = [
+        generator.state for layer in model._flatten_layers() for generator in layer._seed_generators
+    ]
     return [*(array(one) for one in (*model.variables, *own, *seeds)), *masks, *steps]
 
 

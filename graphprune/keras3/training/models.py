@@ -15,9 +15,9 @@ import numpy as np
 
 from graphprune.engine import own_objects as own
 from graphprune.engine.training_seam import Load
-from graphprune.errors import GraphpruneError, OutputError, TrainingError
+from graphprune.errors import GraphpruneError, OutputError
 from graphprune.files import whole_file
-from graphprune.keras3.optimizers import copy_of, innermost
+from graphprune.keras3.optimizers import innermost
 from graphprune.keras3.scope import prune_scope
 
 
@@ -28,6 +28,11 @@ def load_model(
     unsafe_lambda: bool = False,
     unsafe_ops: bool = False,
 ) -> Any:
+    """Return the model in a file, with its optimizer and pruned layers.
+
+    Raises:
+        ValueError: Keras cannot load it.
+    """
     with prune_scope():
         return keras.models.load_model(
             path, custom_objects=custom_objects, safe_mode=not unsafe_lambda
@@ -127,20 +132,3 @@ def _values(model: Any) -> Iterator[Any]:
         yield from keras.tree.flatten(dict(model._compile_config.config))
         for part in (model.optimizer, *innermost(model.optimizer)):
             yield from (part, getattr(part, "_learning_rate", None))
-
-
-def check_finite(model: Any, place: str, remedy: str) -> None:
-    """Refuse weights that are not finite.
-
-    Raises:
-        TrainingError: some are NaN or infinite.
-    """
-    found = [
-        weight.path for weight in model.weights if not np.isfinite(_floats(copy_of(weight))).all()
-    ]
-    if found:
-        raise TrainingError(f"NaN or infinity in {', '.join(found[:3])}; {remedy}", place=place)
-
-
-def _floats(values: Any) -> Any:
-    return values.astype(np.float64) if values.dtype.kind != "b" else values

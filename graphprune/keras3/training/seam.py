@@ -6,6 +6,7 @@ The protocol `TrainingSeam` there documents the functions; most are those of oth
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,28 +18,25 @@ import graphprune
 from graphprune.engine.data_kinds import is_of_dataset
 from graphprune.errors import TrainingError
 from graphprune.keras3.callbacks import PruningSummaries, UpdatePruningStep
-from graphprune.keras3.layers import check_model
+from graphprune.keras3.layers import check_finite, check_model
+from graphprune.keras3.live import read_live
 from graphprune.keras3.model import held_layers as pruned_layers
 from graphprune.keras3.optimizers import read_updates as updates_of
 from graphprune.keras3.pruner import Pruner
+from graphprune.keras3.surgery import apply_plan
 from graphprune.keras3.training.compiling import compile_model
 from graphprune.keras3.training.data import ReadingFault, given_data, read_data
 from graphprune.keras3.training.evaluation import check_data_fits, check_gradients
 from graphprune.keras3.training.fitting import fit
-from graphprune.keras3.training.models import (
-    check_finite,
-    check_reads_back,
-    load_model,
-    own_objects,
-    save_model,
-)
+from graphprune.keras3.training.models import check_reads_back, load_model, own_objects, save_model
 from graphprune.keras3.training.randomness import saved_randomness
 from graphprune.keras3.training.recorder import Recorder, restore_state
+from graphprune.plan.make import LoadedModel
 from graphprune.runs.training_arguments import NONE, parse_strategy
 from graphprune.sparsity.positions import Run
 
 __all__ = [
-
+    "apply_plan",
     "backend",
     "check_data_fits",
     "check_finite",
@@ -51,7 +49,7 @@ __all__ = [
     "is_data_fault",
     "is_model",
     "keras",
-
+    "live_graph",
     "load_model",
     "mask_updates",
     "open_spread",
@@ -120,6 +118,12 @@ def open_spread(strategy: str) -> OneDevice:
             " train in Python with graphprune.UpdatePruningStep in fit"
         )
     return OneDevice()
+
+
+def live_graph(model: Any, asked: Mapping[str, Sequence[str]]) -> LoadedModel:
+    """Return the graph of a model with custom layers; `asked` names their weights to prune."""
+    found = read_live(model, asked)
+    return LoadedModel(found.graph, found.zeros or {}, found.weights.read)
 
 
 def read_updates(model: Any) -> int:
