@@ -214,7 +214,7 @@ def resume(
     """
     folder = RunFolder(Path(check_run_dir(run_dir)))
     if data is not None:
-        _seam_in(folder).given_data(data)
+        seam_of(keras_of_run(run_dir)).given_data(data)
     plan = None if plan is None else plan_of(plan)
     finished = find_result(folder) if plan is None else None
     if finished is not None:
@@ -233,13 +233,16 @@ def resume(
     return go_on(_seam_for, folder, plan, request, loading)
 
 
+def keras_of_run(run_dir: str | Path) -> int:
+    """Return which Keras trains the run in a folder: 2 for tf_keras, or 3.
+
+    A folder without a run is left to tf_keras; `resume` refuses it.
+    """
+    try:
+        return RunFolder(Path(run_dir)).read_options().keras
+    except CheckpointError:
+        return 2
+
+
 def _seam_for(options: RunOptions) -> TrainingSeam:
     return seam_of(options.keras)
-
-
-def _seam_in(folder: RunFolder) -> TrainingSeam:
-    """Return the Keras of a run; tf_keras where the folder holds none, which is refused later."""
-    try:
-        return _seam_for(folder.read_options())
-    except CheckpointError:
-        return seam_of(2)
