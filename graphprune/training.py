@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any, cast
 
@@ -48,7 +49,7 @@ def keras_of(model: Any) -> int:
     """
     if isinstance(model, ModelFile):
         return 3 if model.need_archive().dialect == "keras3" else 2
-    if not isinstance(model, str | Path):
+    if not isinstance(model, str | PathLike):
         return 3 if is_keras_3(model) else 2
     try:
         return 3 if read_archive(model).dialect == "keras3" else 2

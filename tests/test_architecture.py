@@ -124,6 +124,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     "graph": ("shapes", "classes"),
     "report": ("drawing",),
     "archive": ("hdf5", "saved_model", "allowed"),
+    "keras3": ("training",),
 }
 
 

@@ -109,7 +109,7 @@ def new_options(request: TrainRequest, begin: Beginning) -> RunOptions:
     return RunOptions(
         model=begin.recorded,
         model_sha256=model_sha256(begin.file),
-        model_name="model.h5" if read_archive(begin.file).format == "h5" else "model.keras",
+        model_name=_model_name(begin),
         data=_describe_data(data, begin.given),
         data_sha256=data.sha256,
         batch_size=data.batch_size,
@@ -132,6 +132,12 @@ def new_options(request: TrainRequest, begin: Beginning) -> RunOptions:
         keras=begin.keras,
         backend=begin.backend,
     )
+
+
+def _model_name(begin: Beginning) -> str:
+    """Return the name of the run's model files; Keras 3 cannot keep masks in an `.h5` file."""
+    is_h5 = begin.keras == 2 and read_archive(begin.file).format == "h5"
+    return "model.h5" if is_h5 else "model.keras"
 
 
 def _describe_data(data: RunData, given: str | GivenObjects) -> str:

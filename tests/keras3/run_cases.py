@@ -1,6 +1,9 @@
 """Training runs of Keras 3 models on one backend: resumed bit for bit, refused in words."""
 
 import json
+import os
+import signal
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -8,11 +11,13 @@ from pathlib import Path
 import keras
 import numpy as np
 from keras import layers
-from keras3.child import Cases
+from keras3.child import Cases, refusal
 from keras3.models import array, assert_same
 
 import graphprune
 from graphprune import PolynomialDecay, prune_scope, resume, train
+from graphprune.errors import CheckpointError, DataError, RuleError, TrainingError
+from graphprune.runs.records import read_record, write_record
 
 CASES = Cases()
 FOLDER = Path(tempfile.mkdtemp())
@@ -21,6 +26,15 @@ RANDOM = np.random.default_rng(4)
 X = RANDOM.normal(size=(SAMPLES, 6)).astype("float32")
 Y = RANDOM.integers(0, 3, size=SAMPLES)
 DATA = ((X, Y), (X[:9], Y[:9]))
+RULES = """
+version: 1
+schedules:
+  ramp: {curve: polynomial, from: 0, begin: 0%, end: 100%, every: 2 steps}
+rules:
+  - id: dense
+    match: {type: Dense}
+    prune: {sparsity: 0.75, schedule: ramp}
+"""
 
 
 def net(dropout=0.3):
@@ -30,20 +44,30 @@ def net(dropout=0.3):
     return keras.Model(inputs, layers.Dense(3, name="b", dtype="float32")(x), name="net")
 
 
-def loss():
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+def stateful():
+    inputs = keras.Input(batch_shape=(1, 4, 2), name="x")
+    x = layers.LSTM(4, stateful=True, name="memory")(inputs)
+    return keras.Model(inputs, layers.Dense(3, name="b")(x), name="stateful")
+
+
+def compiled(optimizer="adam", build=net):
+    keras.utils.set_random_seed(8)
+    model = build()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer, loss, metrics=["accuracy"])
+    return model
 
 
 def pruned(optimizer="adam", build=net):
-    keras.utils.set_random_seed(8)
-    model = build()
-    model.compile(optimizer, loss(), metrics=["accuracy"])
-    return graphprune.prune_low_magnitude(model, PolynomialDecay(0.1, 0.75, 0, 5, frequency=2))
+    schedule = PolynomialDecay(0.1, 0.75, 0, 5, frequency=2)
+    return graphprune.prune_low_magnitude(compiled(optimizer, build), schedule)
 
 
-def run(name, model, data=DATA, **options):
-    settings = {"epochs": EPOCHS, "batch_size": 8, "checkpoint_every": "1 steps", "seed": 3}
-    return train(model, None, data, FOLDER / name, **{**settings, **options})
+def run(name, model, data=DATA, rules=None, **options):
+    settings = {"epochs": EPOCHS, "checkpoint_every": "2 steps", "seed": 3}
+    if isinstance(data, tuple):
+        settings["batch_size"] = 8
+    return train(model, rules, data, FOLDER / name, **{**settings, **options})
 
 
 def load(path):
@@ -54,47 +78,277 @@ def load(path):
 def state(path):
     """All that a run leaves in the model's file."""
     model = load(path)
-    pruned_layers = graphprune.collect_prunable_layers(model)
-    masks = [tensor.read_mask() for held in pruned_layers for tensor in held.tensors]
-    steps = [np.array([held.read_step(), held.read_last_update()]) for held in pruned_layers]
+    held_layers = graphprune.collect_prunable_layers(model)
+    masks = [tensor.read_mask() for held in held_layers for tensor in held.tensors]
+    steps = [np.array([held.read_step(), held.read_last_update()]) for held in held_layers]
     own = [one for one in model.optimizer.variables if "graphprune" not in one.name]
-    seeds = [
-        generator.state for layer in model._flatten_layers() for generator in layer._seed_generators
-    ]
+    seeds = [one.state for layer in model._flatten_layers() for one in layer._seed_generators]
     return [*(array(one) for one in (*model.variables, *own, *seeds)), *masks, *steps]
 
 
-def check_resumes(name, make, data=DATA, again=None, steps=STEPS * EPOCHS, **options):
-    """Hold a run that is stopped at each step and resumed against one that is not stopped."""
-    whole = run(f"{name}-whole", make(), data() if callable(data) else data, **options)
+def lines(name):
+    return (FOLDER / name / "metrics.jsonl").read_text()
+
+
+def check_resumes(name, make, data=lambda: DATA, stops=range(1, STEPS * EPOCHS + 1), **options):
+    """Hold a run that is stopped after some of its steps against one that is not stopped."""
+    whole = run(f"{name}-whole", make(), data(), **options)
     assert whole.status == "finished"
-    assert whole.step == steps
     assert not whole.missed
-    lines = (FOLDER / f"{name}-whole" / "metrics.jsonl").read_text()
-    for step in range(1, steps + 1):
+    for step in stops:
         folder = f"{name}-{step}"
-        stopped = run(
-            folder, make(), data() if callable(data) else data, stop_after_step=step, **options
-        )
+        stopped = run(folder, make(), data(), stop_after_step=step, **options)
         assert (stopped.status, stopped.step) == ("interrupted", step)
         keras.utils.set_random_seed(70 + step)
-        result = resume(FOLDER / folder, data=data() if callable(data) else data)
-        assert result.status == "finished"
+        result = resume(FOLDER / folder, data=data())
+        assert (result.status, result.step) == ("finished", whole.step)
         assert_same(state(whole.model), state(result.model))
-        assert (FOLDER / folder / "metrics.jsonl").read_text() == lines
+        assert lines(folder) == lines(f"{name}-whole")
     return whole
 
 
-@CASES
+@CASES.slowly
 def a_run_stopped_at_each_step_goes_on():
-    whole = check_resumes("adam", pruned)
-    line = json.loads((FOLDER / "adam-whole" / "metrics.jsonl").read_text().splitlines()[-1])
-    assert {"loss", "accuracy", "val_loss", "val_accuracy"} <= set(line)
-    assert line["sparsity"] == 0.75
+    check_resumes("each", pruned, checkpoint_every="1 steps")
+
+
+@CASES
+def a_run_with_rules_and_a_learning_rate_schedule_goes_on():
+    def optimizer():
+        rates = keras.optimizers.schedules.ExponentialDecay(0.05, 4, 0.9)
+        return compiled(keras.optimizers.SGD(rates, momentum=0.9))
+
+    whole = check_resumes("rules", optimizer, stops=(2, 4), rules=RULES, checkpoint_every="1 steps")
+    last = json.loads(lines("rules-whole").splitlines()[-1])
+    assert {"loss", "accuracy", "val_loss", "val_accuracy"} <= set(last)
+    assert last["sparsity"] == 0.75
     for held in graphprune.collect_prunable_layers(load(whole.model)):
         for tensor in held.tensors:
             assert not tensor.read()[~tensor.read_mask()].any()
+    assert resume(FOLDER / "rules-2", data=DATA).status == "already-finished"
+    recorded = json.loads((FOLDER / "rules-2" / "run.json").read_text())
+    assert (recorded["keras"], recorded["backend"]) == (3, keras.config.backend())
+    versions = json.loads(
+        next((FOLDER / "rules-2" / "checkpoints").glob("*/state.json")).read_text()
+    )["versions"]
+    assert set(versions) == {"graphprune", "keras", keras.config.backend()}
     assert "tf_keras" not in sys.modules
+
+
+@CASES.slowly
+def mixed_precision_goes_on():
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        check_resumes("mixed", pruned, stops=(1, 4), checkpoint_every="1 steps")
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+@CASES.slowly
+def averages_and_hidden_state_of_optimizers_go_on():
+    for optimizer in (
+        lambda: keras.optimizers.AdamW(0.01, use_ema=True, ema_overwrite_frequency=2),
+        lambda: keras.optimizers.Nadam(0.01),
+    ):
+        name = optimizer().name
+        check_resumes(name, lambda make=optimizer: pruned(make()), stops=(2, 4))
+
+
+@CASES.slowly
+def states_of_recurrent_layers_go_on():
+    x = RANDOM.normal(size=(6, 4, 2)).astype("float32")
+    data = ((x, Y[:6]), (x[:2], Y[:2]))
+    check_resumes(
+        "stateful",
+        lambda: pruned(build=stateful),
+        lambda: data,
+        stops=(2, 6, 8),
+        batch_size=1,
+        epochs=2,
+    )
+
+
+class Shuffled(keras.utils.PyDataset):
+    """Batches that a seed of their own shuffles after each pass."""
+
+    def __init__(self, fails_at=None):
+        super().__init__()
+        self._random, self._fails_at, self._calls = np.random.default_rng(2), fails_at, 0
+        self._order = np.arange(18)
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        self._calls += 1
+        if self._calls == self._fails_at:
+            raise RuntimeError("the disk is on fire")
+        taken = self._order[6 * index : 6 * index + 6]
+        return X[taken], Y[taken], np.full(6, 0.5, "float32")
+
+    def on_epoch_end(self):
+        self._random.shuffle(self._order)
+
+
+@CASES
+def batches_of_a_dataset_with_numbers_go_on():
+    check_resumes("numbered", pruned, lambda: (Shuffled(), Shuffled()), stops=(4,))
+    assert lines("numbered-4").count("val_loss") == EPOCHS
+
+
+@CASES.slowly
+def datasets_of_tensorflow_go_on():
+    import tensorflow as tf
+
+    def data():
+        rows = tf.data.Dataset.from_tensor_slices((X, Y))
+        return rows.shuffle(22, seed=5).batch(8), rows.batch(9)
+
+    check_resumes("stream", pruned, data, stops=(2, 3, 4))
+
+
+@CASES
+def a_stop_during_validation_goes_on():
+    from graphprune.keras3.training.recorder import Recorder
+
+    whole = run("asked-whole", pruned(), seed=5)
+    stop, theirs = graphprune.StopRequest(), Recorder.on_test_batch_end
+
+    def ask_first(self, batch, logs=None):
+        stop.ask()
+        theirs(self, batch, logs)
+
+    Recorder.on_test_batch_end = ask_first
+    try:
+        stopped = run("asked", pruned(), seed=5, stop=stop)
+    finally:
+        Recorder.on_test_batch_end = theirs
+    assert (stopped.status, stopped.step) == ("interrupted", STEPS)
+    result = resume(FOLDER / "asked", data=DATA)
+    assert_same(state(whole.model), state(result.model))
+    assert lines("asked") == lines("asked-whole")
+
+
+@CASES
+def what_cannot_be_trained_is_refused():
+    model = compiled()
+    cases = {
+        "no optimizer is called 'adm'; did you mean 'adam', 'adamw' or 'adamax'?": {
+            "optimizer": "adm"
+        },
+        "no loss is called 'mee'; did you mean 'mae', 'mse' or 'mape'?": {"loss": "mee"},
+        "no metric is called 'acuracy'; did you mean 'accuracy'?": {"metrics": ["acuracy"]},
+    }
+    for text, options in cases.items():
+        found = refusal(lambda o=options: run("refused", model, rules=RULES, **o), TrainingError)
+        assert found == text, found
+    text = refusal(lambda: run("refused", model, rules=RULES, strategy="mirrored:2"), TrainingError)
+    assert text.startswith("strategy: runs of Keras 3 models train on one device, got 'mirrored:2'")
+    wide = (X[:, :5], Y)
+    assert refusal(lambda: run("refused", model, wide, RULES), DataError) == (
+        "data: x has shape (5,), the model's input x takes (6,); reshape the data to fit"
+    )
+    beyond = (X, Y + 1)
+    text = refusal(lambda: run("refused", model, beyond, RULES), DataError)
+    assert "y_train holds 3" in text
+    late = refusal(
+        lambda: run("refused", model, rules=RULES.replace("end: 100%", "end: 90 steps")), RuleError
+    )
+    assert "reaches its target of 75% at step 90, and the run ends at step 6" in late
+    text = refusal(lambda: run("refused", model, [X], RULES), TypeError)
+    assert "a keras.utils.PyDataset" in text
+    twice = compiled(keras.optimizers.Adam(gradient_accumulation_steps=2))
+    text = refusal(lambda: run("refused", twice, rules=RULES), TrainingError)
+    assert text.startswith("net: its optimizer accumulates the gradients of 2 batches")
+    model.compile("adam", None)
+    text = refusal(lambda: run("refused", model, rules=RULES), TrainingError)
+    assert "has no compile settings; compile the model before it is saved" in text
+    assert not (FOLDER / "refused").exists()
+
+
+@CASES
+def data_that_fails_ends_a_run_that_goes_on():
+    text = refusal(
+        lambda: run("failing", pruned(), Shuffled(fails_at=7), checkpoint_every="1 steps"),
+        DataError,
+    )
+    assert text.startswith("data: failed after step "), text
+    assert "the disk is on fire" in text
+    assert "run_cases.py:" in text
+    assert resume(FOLDER / "failing", data=Shuffled()).status == "finished"
+
+
+@CASES
+def another_backend_is_refused():
+    run("elsewhere", pruned(), stop_after_step=1)
+    path = FOLDER / "elsewhere" / "run.json"
+    config = {**read_record(path).config, "backend": "torch"}
+    write_record(path, config)
+    assert refusal(lambda: resume(FOLDER / "elsewhere", data=DATA), CheckpointError) == (
+        f"{FOLDER}/elsewhere: began on the torch backend of Keras, and Keras uses"
+        f" {keras.config.backend()} in this process; resume with KERAS_BACKEND=torch in the"
+        " environment"
+    )
+
+
+def command(*arguments, **options):
+    return subprocess.Popen(
+        [sys.executable, "-m", "graphprune", *map(str, arguments)],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        **options,
+    )
+
+
+@CASES
+def commands_train_a_file_and_go_on():
+    source, data, rules = FOLDER / "net.keras", FOLDER / "d.npz", FOLDER / "rules.yaml"
+    compiled().save(source)
+    np.savez(data, x_train=X, y_train=Y, x_test=X[:9], y_test=Y[:9])
+    rules.write_text(RULES)
+    asked = {"batch_size": 8, "epochs": EPOCHS}
+    whole = train(source, str(rules), str(data), FOLDER / "cli-whole", **asked)
+    begun = command(
+        *("train", source, "--data", data, "-r", rules, "--run", FOLDER / "cli"),
+        *("--batch-size", 8, "--epochs", EPOCHS, "--checkpoint-every", "1 steps"),
+        *("--stop-after", 4),
+    )
+    out, err = begun.communicate()
+    assert begun.returncode == 0, err
+    gone_on = command("resume", FOLDER / "cli")
+    out, err = gone_on.communicate()
+    assert gone_on.returncode == 0, err
+    assert "step-00000004" in out
+    assert_same(state(whole.model), state(FOLDER / "cli" / "model.keras"))
+    stripped = command("strip", FOLDER / "cli", "-o", FOLDER / "sparse.keras")
+    out, err = stripped.communicate()
+    assert stripped.returncode == 0, err
+    weights = keras.models.load_model(FOLDER / "sparse.keras").get_layer("a").kernel
+    assert (array(weights) == 0).sum() == 54
+
+
+@CASES.slowly
+def a_killed_process_goes_on():
+    source, data = FOLDER / "killed.keras", FOLDER / "k.npz"
+    pruned().save(source)
+    np.savez(data, x_train=X, y_train=Y)
+    asked = {"batch_size": 8, "epochs": 60}
+    whole = train(source, None, str(data), FOLDER / "killed-whole", **asked)
+    begun = command(
+        *("train", source, "--data", data, "--run", FOLDER / "killed", "--batch-size", 8),
+        *("--epochs", 60, "--checkpoint-every", "1 steps"),
+    )
+    steps = FOLDER / "killed" / "checkpoints"
+    while begun.poll() is None and not any(steps.glob("step-0000001*")):
+        pass
+    os.kill(begun.pid, signal.SIGKILL)
+    assert begun.wait() == -signal.SIGKILL
+    begun.communicate()
+    result = resume(FOLDER / "killed")
+    assert result.resumed_from is not None
+    assert_same(state(whole.model), state(result.model))
+    assert lines("killed") == lines("killed-whole")
 
 
 if __name__ == "__main__":

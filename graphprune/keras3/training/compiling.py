@@ -12,9 +12,11 @@ from graphprune.engine.compile_names import (
     choose_optimizer,
     set_learning_rate,
 )
+from graphprune.errors import TrainingError
 from graphprune.keras3.optimizers import build_optimizer
 from graphprune.runs.run_options import Compiling
 
+ACCUMULATION = "gradient_accumulation_steps"
 NAMES = KerasNames(keras.optimizers, keras.losses, keras.metrics)
 
 
@@ -37,8 +39,20 @@ def compile_model(model: Any, asked: Compiling, place: str) -> None:
         # the optimizer of a saved mixed-precision model scales the loss already
         settings["auto_scale_loss"] = asked.optimizer is not None
         model.compile(**settings)
+    _check_accumulation(model.optimizer, place)
     if asked.learning_rate is not None:
         set_learning_rate(model.optimizer, asked.learning_rate, place)
     model.steps_per_execution = 1  # masks, checkpoints and progress need every step
     # a run has the same variables from its first step on
     build_optimizer(model, model.optimizer)
+
+
+def _check_accumulation(optimizer: Any, place: str) -> None:
+    every = getattr(getattr(optimizer, "inner_optimizer", optimizer), ACCUMULATION, None) or 1
+    if every > 1:
+        raise TrainingError(
+            f"its optimizer accumulates the gradients of {every} batches, and a run counts one"
+            f" update a batch; compile the model without {ACCUMULATION} and take a larger batch"
+            " size, or train in Python with graphprune.UpdatePruningStep in fit",
+            place=place,
+        )
