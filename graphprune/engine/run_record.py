@@ -17,6 +17,7 @@ from graphprune.files import file_sha256, model_sha256
 from graphprune.plan import Plan, plan_sha256
 from graphprune.rules.text.files import find_rule_file
 from graphprune.runs.checkpoints import Checkpoint, RunState
+from graphprune.runs.records import ModelName
 from graphprune.runs.run_options import RunOptions
 from graphprune.sparsity.positions import Position, Run, Unit, parse_position
 
@@ -134,7 +135,7 @@ def new_options(request: TrainRequest, begin: Beginning) -> RunOptions:
     )
 
 
-def _model_name(begin: Beginning) -> str:
+def _model_name(begin: Beginning) -> ModelName:
     """Return the name of the run's model files; Keras 3 cannot keep masks in an `.h5` file."""
     is_h5 = begin.keras == 2 and read_archive(begin.file).format == "h5"
     return "model.h5" if is_h5 else "model.keras"

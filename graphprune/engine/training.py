@@ -88,19 +88,18 @@ def begin_run(seam: TrainingSeam, new: NewRun) -> TrainingResult:
 def _train_loaded(
     seam: TrainingSeam, new: NewRun, origin: Origin, loaded: Any, data: RunData, spread: Spread
 ) -> TrainingResult:
-    request, folder = new.request, new.folder
+    request = new.request
     graph = read_graph(origin.file).to_config()
     first_batch = data.first_batch_sha256()
     request.on_stage(CHECKING)
     model, plan = wrap_for_run(seam, request, origin, loaded, new.rules, data)
-    layers = seam.pruned_layers(model)
     begin = Beginning(
         file=origin.file,
         recorded=origin.recorded,
         data=data,
         given=new.given,
         first_batch=first_batch,
-        layers=layers,
+        layers=seam.pruned_layers(model),
         plan=plan,
         strategy=spread.name,
         keras=seam.keras,
@@ -110,7 +109,7 @@ def _train_loaded(
     seam.check_reads_back(model, Path(options.model_name).suffix, origin.place, origin.load)
     request.on_stage(TRACING)
     state = first_state(options, seam.versions())
-    with folder.created(
+    with new.folder.created(
         options,
         plan=None if plan is None else plan_to_config(plan),
         graph=graph,
@@ -120,20 +119,7 @@ def _train_loaded(
         original=origin.file if origin.is_live else None,
     ):
         origin.discard()
-        return run_to_end(
-            seam,
-            Task(
-                model,
-                data,
-                options,
-                folder,
-                state,
-                None,
-                request.stop_after_step,
-                request.on_progress,
-                request.stop or StopRequest(),
-            ),
-        )
+        return run_to_end(seam, Task(model, data, options, new.folder, state, request=request))
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,10 +205,8 @@ def _load_task(
         folder,
         state,
         found.checkpoint,
-        request.stop_after_step,
-        request.on_progress,
-        request.stop or StopRequest(),
-        warnings.told,
+        request=request,
+        warnings=warnings.told,
     )
 
 

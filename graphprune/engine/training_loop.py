@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from graphprune.engine.callbacks import MaskUpdates
 from graphprune.engine.faults import explain_fault
@@ -22,6 +22,25 @@ from graphprune.runs.training_arguments import OnProgress, StopRequest
 from graphprune.sparsity.positions import Run
 
 
+class Watching(Protocol):
+    """Who follows a run while it trains; the attributes are as for `train`."""
+
+    @property
+    def stop_after_step(self) -> int | None:
+        """Stop right after this step, as if the process had been killed."""
+        ...
+
+    @property
+    def on_progress(self) -> OnProgress | None:
+        """Called after each step and each epoch."""
+        ...
+
+    @property
+    def stop(self) -> StopRequest | None:
+        """Lets another thread stop the run."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """A run to train from `start` to its end.
@@ -31,7 +50,7 @@ class Task:
         data, options, folder: The run.
         start: The state to start from.
         checkpoint: The checkpoint of this state; None for the beginning.
-        stop_after_step, on_progress, stop: As for `train`.
+        request: Who follows the run, and may stop it.
         warnings: The warnings so far, for the result.
     """
 
@@ -40,10 +59,8 @@ class Task:
     options: RunOptions
     folder: RunFolder
     start: RunState
-    checkpoint: Checkpoint | None
-    stop_after_step: int | None
-    on_progress: OnProgress | None
-    stop: StopRequest
+    checkpoint: Checkpoint | None = None
+    request: Watching = field(kw_only=True)
     warnings: tuple[str, ...] = ()
 
     def result(self, status: Status, step: int, model: Path | None, **more: Any) -> TrainingResult:
@@ -67,9 +84,10 @@ def run_to_end(seam: TrainingSeam, task: Task) -> TrainingResult:
     Raises:
         DataError: reading the data fails during training; the checkpoints stay.
     """
-    options, start = task.options, task.start
+    options, start, request = task.options, task.start, task.request
+    stop = request.stop or StopRequest()
     with (
-        task.stop.listening(),
+        stop.listening(),
         resumable(task.folder.checkpoints),
         seam.saved_randomness(task.model, options.seed) as randomness,
     ):
@@ -87,9 +105,9 @@ def run_to_end(seam: TrainingSeam, task: Task) -> TrainingResult:
             start,
             pruning,
             metric_sums=state.get("metrics", {}),
-            stop_after_step=task.stop_after_step,
-            on_progress=task.on_progress,
-            stop=task.stop,
+            stop_after_step=request.stop_after_step,
+            on_progress=request.on_progress,
+            stop=stop,
         )
         try:
             _fit(seam, task, pruning, recorder)

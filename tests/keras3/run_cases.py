@@ -1,5 +1,6 @@
 """Training runs of Keras 3 models on one backend: resumed bit for bit, refused in words."""
 
+import functools
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from commands import run_command
 from keras import layers
 from keras3.child import Cases, refusal
 from keras3.models import array, assert_same
@@ -17,6 +19,7 @@ from keras3.models import array, assert_same
 import graphprune
 from graphprune import PolynomialDecay, prune_scope, resume, train
 from graphprune.errors import CheckpointError, DataError, RuleError, TrainingError
+from graphprune.keras3.training.recorder import Recorder
 from graphprune.runs.records import read_record, write_record
 
 CASES = Cases()
@@ -65,7 +68,7 @@ def pruned(optimizer="adam", build=net):
 
 def run(name, model, data=DATA, rules=None, **options):
     settings = {"epochs": EPOCHS, "checkpoint_every": "2 steps", "seed": 3}
-    if isinstance(data, tuple):
+    if isinstance(data, tuple) and isinstance(data[0], tuple | np.ndarray):
         settings["batch_size"] = 8
     return train(model, rules, data, FOLDER / name, **{**settings, **options})
 
@@ -112,27 +115,72 @@ def a_run_stopped_at_each_step_goes_on():
     check_resumes("each", pruned, checkpoint_every="1 steps")
 
 
-@CASES
-def a_run_with_rules_and_a_learning_rate_schedule_goes_on():
-    def optimizer():
-        rates = keras.optimizers.schedules.ExponentialDecay(0.05, 4, 0.9)
-        return compiled(keras.optimizers.SGD(rates, momentum=0.9))
+def with_schedule():
+    rates = keras.optimizers.schedules.ExponentialDecay(0.05, 4, 0.9)
+    return compiled(keras.optimizers.SGD(rates, momentum=0.9))
 
-    whole = check_resumes("rules", optimizer, stops=(2, 4), rules=RULES, checkpoint_every="1 steps")
-    last = json.loads(lines("rules-whole").splitlines()[-1])
+
+@functools.cache
+def whole():
+    """A run that is not stopped, with rules, dropout, validation and a learning rate schedule."""
+    return run("whole", with_schedule(), rules=RULES)
+
+
+def check_like_whole(name, result):
+    assert (result.status, result.step) == ("finished", STEPS * EPOCHS)
+    assert_same(state(whole().model), state(result.model))
+    assert lines(name) == lines("whole")
+
+
+@CASES
+def a_run_stopped_inside_of_an_epoch_goes_on():
+    stopped = run("inside", with_schedule(), rules=RULES, stop_after_step=5)
+    assert (stopped.status, stopped.step) == ("interrupted", 5)
+    keras.utils.set_random_seed(70)
+    result = resume(FOLDER / "inside", data=DATA)
+    assert result.resumed_from == FOLDER / "inside" / "checkpoints" / "step-00000004"
+    check_like_whole("inside", result)
+    last = json.loads(lines("whole").splitlines()[-1])
     assert {"loss", "accuracy", "val_loss", "val_accuracy"} <= set(last)
     assert last["sparsity"] == 0.75
-    for held in graphprune.collect_prunable_layers(load(whole.model)):
+    for held in graphprune.collect_prunable_layers(load(result.model)):
         for tensor in held.tensors:
             assert not tensor.read()[~tensor.read_mask()].any()
-    assert resume(FOLDER / "rules-2", data=DATA).status == "already-finished"
-    recorded = json.loads((FOLDER / "rules-2" / "run.json").read_text())
-    assert (recorded["keras"], recorded["backend"]) == (3, keras.config.backend())
-    versions = json.loads(
-        next((FOLDER / "rules-2" / "checkpoints").glob("*/state.json")).read_text()
-    )["versions"]
-    assert set(versions) == {"graphprune", "keras", keras.config.backend()}
+    assert resume(FOLDER / "inside", data=DATA).status == "already-finished"
     assert "tf_keras" not in sys.modules
+
+
+@CASES
+def a_run_stopped_in_its_validation_goes_on():
+    stop, theirs = graphprune.StopRequest(), Recorder.on_test_batch_end
+
+    def ask_first(self, batch, logs=None):
+        stop.ask()
+        theirs(self, batch, logs)
+
+    Recorder.on_test_batch_end = ask_first
+    try:
+        stopped = run("asked", with_schedule(), rules=RULES, stop=stop)
+    finally:
+        Recorder.on_test_batch_end = theirs
+    assert (stopped.status, stopped.step) == ("interrupted", STEPS)
+    check_like_whole("asked", resume(FOLDER / "asked", data=DATA))
+
+
+@CASES
+def another_backend_is_refused():
+    own = keras.config.backend()
+    run("elsewhere", with_schedule(), rules=RULES, stop_after_step=1)
+    path = FOLDER / "elsewhere" / "run.json"
+    config = read_record(path).config
+    assert (config["keras"], config["backend"]) == (3, own)
+    state_file = FOLDER / "elsewhere" / "checkpoints" / "step-00000000" / "state.json"
+    assert set(read_record(state_file).config["versions"]) == {"graphprune", "keras", own}
+    write_record(path, {**config, "backend": "other"})
+    assert refusal(lambda: resume(FOLDER / "elsewhere", data=DATA), CheckpointError) == (
+        f"{FOLDER}/elsewhere: began on the other backend of Keras, and Keras uses {own} in this"
+        " process; resume with KERAS_BACKEND=other in the environment"
+    )
 
 
 @CASES.slowly
@@ -190,7 +238,7 @@ class Shuffled(keras.utils.PyDataset):
         self._random.shuffle(self._order)
 
 
-@CASES
+@CASES.slowly
 def batches_of_a_dataset_with_numbers_go_on():
     check_resumes("numbered", pruned, lambda: (Shuffled(), Shuffled()), stops=(4,))
     assert lines("numbered-4").count("val_loss") == EPOCHS
@@ -205,28 +253,6 @@ def datasets_of_tensorflow_go_on():
         return rows.shuffle(22, seed=5).batch(8), rows.batch(9)
 
     check_resumes("stream", pruned, data, stops=(2, 3, 4))
-
-
-@CASES
-def a_stop_during_validation_goes_on():
-    from graphprune.keras3.training.recorder import Recorder
-
-    whole = run("asked-whole", pruned(), seed=5)
-    stop, theirs = graphprune.StopRequest(), Recorder.on_test_batch_end
-
-    def ask_first(self, batch, logs=None):
-        stop.ask()
-        theirs(self, batch, logs)
-
-    Recorder.on_test_batch_end = ask_first
-    try:
-        stopped = run("asked", pruned(), seed=5, stop=stop)
-    finally:
-        Recorder.on_test_batch_end = theirs
-    assert (stopped.status, stopped.step) == ("interrupted", STEPS)
-    result = resume(FOLDER / "asked", data=DATA)
-    assert_same(state(whole.model), state(result.model))
-    assert lines("asked") == lines("asked-whole")
 
 
 @CASES
@@ -266,7 +292,7 @@ def what_cannot_be_trained_is_refused():
     assert not (FOLDER / "refused").exists()
 
 
-@CASES
+@CASES.slowly
 def data_that_fails_ends_a_run_that_goes_on():
     text = refusal(
         lambda: run("failing", pruned(), Shuffled(fails_at=7), checkpoint_every="1 steps"),
@@ -279,53 +305,31 @@ def data_that_fails_ends_a_run_that_goes_on():
 
 
 @CASES
-def another_backend_is_refused():
-    run("elsewhere", pruned(), stop_after_step=1)
-    path = FOLDER / "elsewhere" / "run.json"
-    config = {**read_record(path).config, "backend": "torch"}
-    write_record(path, config)
-    assert refusal(lambda: resume(FOLDER / "elsewhere", data=DATA), CheckpointError) == (
-        f"{FOLDER}/elsewhere: began on the torch backend of Keras, and Keras uses"
-        f" {keras.config.backend()} in this process; resume with KERAS_BACKEND=torch in the"
-        " environment"
-    )
-
-
-def command(*arguments, **options):
-    return subprocess.Popen(
-        [sys.executable, "-m", "graphprune", *map(str, arguments)],
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        **options,
-    )
-
-
-@CASES
 def commands_train_a_file_and_go_on():
     source, data, rules = FOLDER / "net.keras", FOLDER / "d.npz", FOLDER / "rules.yaml"
-    compiled().save(source)
+    with_schedule().save(source)
     np.savez(data, x_train=X, y_train=Y, x_test=X[:9], y_test=Y[:9])
     rules.write_text(RULES)
-    asked = {"batch_size": 8, "epochs": EPOCHS}
-    whole = train(source, str(rules), str(data), FOLDER / "cli-whole", **asked)
-    begun = command(
+    begun = run_command(
         *("train", source, "--data", data, "-r", rules, "--run", FOLDER / "cli"),
-        *("--batch-size", 8, "--epochs", EPOCHS, "--checkpoint-every", "1 steps"),
-        *("--stop-after", 4),
+        *("--batch-size", 8, "--epochs", EPOCHS, "--seed", 3, "--checkpoint-every", "2 steps"),
+        *("--stop-after", 5),
     )
-    out, err = begun.communicate()
-    assert begun.returncode == 0, err
-    gone_on = command("resume", FOLDER / "cli")
-    out, err = gone_on.communicate()
-    assert gone_on.returncode == 0, err
-    assert "step-00000004" in out
-    assert_same(state(whole.model), state(FOLDER / "cli" / "model.keras"))
-    stripped = command("strip", FOLDER / "cli", "-o", FOLDER / "sparse.keras")
-    out, err = stripped.communicate()
-    assert stripped.returncode == 0, err
+    assert begun.code == 0, begun.err
+    gone_on = run_command("resume", FOLDER / "cli")
+    assert gone_on.code == 0, gone_on.err
+    assert "step-00000004" in gone_on.out
+    assert_same(state(whole().model), state(FOLDER / "cli" / "model.keras"))
+    stripped = run_command("strip", FOLDER / "cli", "-o", FOLDER / "sparse.keras")
+    assert stripped.code == 0, stripped.err
     weights = keras.models.load_model(FOLDER / "sparse.keras").get_layer("a").kernel
     assert (array(weights) == 0).sum() == 54
+    rules.write_text(RULES.replace("end: 100%", "end: 9 steps"))
+    missed = run_command(
+        *("train", source, "--data", data, "-r", rules, "--run", FOLDER / "short"),
+        *("--batch-size", 8, "--epochs", 1, "--allow-missed"),
+    )
+    assert missed.code == 1, missed.err
 
 
 @CASES.slowly
@@ -335,16 +339,18 @@ def a_killed_process_goes_on():
     np.savez(data, x_train=X, y_train=Y)
     asked = {"batch_size": 8, "epochs": 60}
     whole = train(source, None, str(data), FOLDER / "killed-whole", **asked)
-    begun = command(
-        *("train", source, "--data", data, "--run", FOLDER / "killed", "--batch-size", 8),
-        *("--epochs", 60, "--checkpoint-every", "1 steps"),
+    words = ("train", source, "--data", data, "--run", FOLDER / "killed", "--batch-size", 8)
+    options = ("--epochs", 60, "--checkpoint-every", "1 steps")
+    begun = subprocess.Popen(
+        [sys.executable, "-m", "graphprune", *map(str, (*words, *options))],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     steps = FOLDER / "killed" / "checkpoints"
     while begun.poll() is None and not any(steps.glob("step-0000001*")):
         pass
     os.kill(begun.pid, signal.SIGKILL)
     assert begun.wait() == -signal.SIGKILL
-    begun.communicate()
     result = resume(FOLDER / "killed")
     assert result.resumed_from is not None
     assert_same(state(whole.model), state(result.model))
