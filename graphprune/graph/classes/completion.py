@@ -91,24 +91,31 @@ def complete_setting(key: str, value: Any) -> Any:
     }
 
 
-def find_setting(entry: Entry, key: str) -> Any:
-    """Return one setting as the file has it, by either Keras's name; else its default, or None.
+def find_other_setting(entry: Entry, key: str) -> Any:
+    """Return a setting that a config lacks and another Keras writes, or None.
+
+    It may have another name there; else it has its default.
 
     Example:
         >>> leaky = {"class_name": "LeakyReLU", "config": {"alpha": 0.5}}
-        >>> find_setting(leaky, "negative_slope"), find_setting(leaky, "trainable")
-        (0.5, True)
+        >>> find_other_setting(leaky, "negative_slope")
+        0.5
+        >>> norm = {"class_name": "SyncBatchNormalization", "config": {}}
+        >>> find_other_setting(norm, "synchronized"), find_other_setting(norm, "renorm")
+        (True, False)
     """
-    config = entry["config"]
-    if key in config:
-        return config[key]
     known = known_class(entry)
     if known is None:
         return None
     for name, other in known.keras3_names.items():
         if key in (name, other):
-            return config.get(other if key == name else name, default_of(type_of(entry), key))
-    return known.keras3_settings.get(key, default_of(type_of(entry), key))
+            return entry["config"].get(other if key == name else name)
+    if key in known.keras3_settings:
+        return known.keras3_settings[key]
+    kind = type_of(entry)
+    if "module" not in entry:  # tf_keras wrote it, with all that it knew of
+        return _table()["keras3"].get(kind, {}).get(key)
+    return default_of(kind, key)
 
 
 def default_of(kind: str, key: str) -> Any:

@@ -79,7 +79,8 @@ def without_derived_direction(config: dict[str, Any]) -> dict[str, Any]:
 
     Keras 3 writes both, and the name that it gave the forward layer.
     """
-    forward, backward = config.get("layer"), config.get("backward_layer")
+    forward: Any = config.get("layer")
+    backward: Any = config.get("backward_layer")
     if not (is_entry(forward) and is_entry(backward)):
         return config
     name = str(forward["config"].get("name", ""))
