@@ -98,14 +98,28 @@ def layer_defaults(name: str) -> dict[str, dict[str, Any]]:
 def keras3_defaults(name: str) -> dict[str, Any]:
     """Return the defaults of the settings that only Keras 3 has for a class."""
     known, full = layer_class(name), serialize_keras_object(make_layer(name))["config"]
-    if name in NOT_ALONE or not hasattr(keras.layers, known.keras3_class or name):
-        return {}
     left_out = {*full, *known.keras3_names.values(), *known.keras3_settings, *SHAPES}
     return {
         key: complete_setting(key, value)
-        for key, value in make_in_keras_3(name, full).get_config().items()
+        for key, value in keras3_config(name, full).items()
         if key not in left_out
     }
+
+
+def only_in_keras_2(name: str, values: Mapping[str, Any]) -> list[str]:
+    """Return the settings with a default that Keras 3 does not have for a class."""
+    config = keras3_config(name, serialize_keras_object(make_layer(name))["config"])
+    names = layer_class(name).keras3_names
+    return sorted(key for key in values if config and key not in config and key not in names)
+
+
+def keras3_config(name: str, full: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config that Keras 3 writes of a layer; nothing if it has no such class."""
+    known = layer_class(name)
+    if name in NOT_ALONE or not hasattr(keras.layers, known.keras3_class or name):
+        return {}
+    config: dict[str, Any] = make_in_keras_3(name, full).get_config()
+    return config
 
 
 def make_in_keras_3(name: str, full: Mapping[str, Any]) -> Any:
@@ -162,6 +176,11 @@ def make_defaults() -> dict[str, Any]:
     return {
         "layers": {name: found["values"] for name, found in layers.items()},
         "nulls": {name: sorted(found["nulls"]) for name, found in layers.items() if found["nulls"]},
+        "keras2": {
+            name: keys
+            for name, found in layers.items()
+            if (keys := only_in_keras_2(name, found["values"]))
+        },
         "keras3": {name: found for name in layers if (found := keras3_defaults(name))},
         "parameters": {kind.__name__: kind().get_config() for kind in parameter_classes()},
     }

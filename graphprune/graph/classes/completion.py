@@ -4,9 +4,10 @@ Two configs that make the same layer become equal, whichever Keras wrote them.
 
 Keras adds settings from version to version (`groups` of a Conv2D, `optional` of an InputLayer), so
 a file of an older Keras that is loaded and saved again has more keys, and nothing has changed.
-`defaults.json` has the defaults of every class that `tf_keras.layers` exports, of settings that
-these classes have in Keras 3 only, and of initializers, regularizers and constraints;
-`python tests/layer_defaults.py` writes it from the classes themselves. Where the Kerases name a
+`defaults.json` has the defaults of every class that `tf_keras.layers` exports, of the settings that
+these classes have in Keras 3 only (`keras2` names those that only tf_keras has), and of
+initializers, regularizers and constraints; `python tests/layer_defaults.py` writes it from the
+classes themselves. Where the Kerases name a
 class or a setting differently (`LayerClass.keras3_class`, `keras3_names`), the name is that of
 Keras 3.
 """
@@ -112,10 +113,10 @@ def find_other_setting(entry: Entry, key: str) -> Any:
             return entry["config"].get(other if key == name else name)
     if key in known.keras3_settings:
         return known.keras3_settings[key]
-    kind = type_of(entry)
-    if "module" not in entry:  # tf_keras wrote it, with all that it knew of
-        return _table()["keras3"].get(kind, {}).get(key)
-    return default_of(kind, key)
+    kind, table = type_of(entry), _table()
+    if key in table["keras2"].get(kind, ()):
+        return table["layers"][kind][key]
+    return table["keras3"].get(kind, {}).get(key)
 
 
 def default_of(kind: str, key: str) -> Any:
