@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         apply_rules,
         convert,
         diff_models,
+        load_model,
         make_plan,
         prune_one_shot,
         read_graph,
@@ -59,7 +60,6 @@ if TYPE_CHECKING:
     from graphprune.runs.training_arguments import StopRequest
     from graphprune.sparsity.positions import Run
     from graphprune.sparsity.schedules import Schedule
-    from graphprune.tf.models.loading import load_model
     from graphprune.tf.models.saving import save_model
     from graphprune.tf.pruning.wrapper import PruneLowMagnitude
     from graphprune.tf.training.run import resume, train
@@ -86,6 +86,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "apply_rules",
         "convert",
         "diff_models",
+        "load_model",
         "make_plan",
         "prune_one_shot",
         "read_graph",
@@ -109,7 +110,6 @@ _HOMES: dict[str, tuple[str, ...]] = {
     ),
     "engine.prunable_layer": ("PrunableLayer",),
     "engine.schedules": ("ConstantSparsity", "PolynomialDecay", "PruningSchedule"),
-    "tf.models.loading": ("load_model",),
     "tf.models.saving": ("save_model",),
     "engine.training_result": ("TrainingResult",),
     "sparsity.schedules": ("Schedule",),

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import click
 
+from graphprune.archive.allowed.refusals import check_loadable
 from graphprune.cli.inputs import loading_arguments, open_model
 from graphprune.cli.options import LoadingOptions, RuleOptions
 from graphprune.diagnostics.diagnostic import Where
@@ -17,7 +18,6 @@ from graphprune.plan.make import LoadedModel, plan_saved_model
 from graphprune.rules import RuleSet, read_rules
 from graphprune.sparsity.positions import Run
 from graphprune.tf.models.quiet import import_tensorflow
-from graphprune.tf.models.refusals import check_loadable
 
 UNKNOWN_RUN = Run()
 

@@ -19,12 +19,12 @@ from tf_keras.src.saving import serialization_lib
 from graphprune.archive.allowed import find_refused
 from graphprune.archive.files import check_model_suffix
 from graphprune.arguments import check_path
+from graphprune.engine.loading import UncompiledWarning
 from graphprune.errors import GraphpruneError, OutputError
 from graphprune.files import whole_file, write_whole
 from graphprune.tf.layers.growing_vocabularies import check_savable
 from graphprune.tf.models.given import kinds_of
 from graphprune.tf.models.keras_file import keras_format, to_hdf5, write_keras
-from graphprune.tf.models.loading import UncompiledWarning
 from graphprune.tf.pruning.addresses import refuse_other_kind
 from graphprune.tf.pruning.keras_api import prune_objects
 
