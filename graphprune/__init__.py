@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         make_plan,
         prune_one_shot,
         read_graph,
+        save_model,
         verify,
         write_plan,
     )
@@ -60,7 +61,6 @@ if TYPE_CHECKING:
     from graphprune.runs.training_arguments import StopRequest
     from graphprune.sparsity.positions import Run
     from graphprune.sparsity.schedules import Schedule
-    from graphprune.tf.models.saving import save_model
     from graphprune.tf.pruning.wrapper import PruneLowMagnitude
     from graphprune.tf.training.run import resume, train
 
@@ -90,6 +90,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "make_plan",
         "prune_one_shot",
         "read_graph",
+        "save_model",
         "verify",
         "write_plan",
     ),
@@ -110,7 +111,6 @@ _HOMES: dict[str, tuple[str, ...]] = {
     ),
     "engine.prunable_layer": ("PrunableLayer",),
     "engine.schedules": ("ConstantSparsity", "PolynomialDecay", "PruningSchedule"),
-    "tf.models.saving": ("save_model",),
     "engine.training_result": ("TrainingResult",),
     "sparsity.schedules": ("Schedule",),
     "tf.training.run": ("resume", "train"),

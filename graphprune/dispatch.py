@@ -30,6 +30,8 @@ SEAMS = {
     "surgery": ("tf.pruning.surgery", "keras3.surgery"),
     "live": ("tf.pruning.live_graph", "keras3.live"),
     "loading": ("tf.models.loading", "keras3.loading"),
+    "saving": ("tf.models.saving", "keras3.saving"),
+    "export": ("tf.models.export", "keras3.saving"),
 }
 """The modules that serve tf_keras and Keras 3, by what they serve."""
 _HOOKS = tuple(

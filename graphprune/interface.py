@@ -251,6 +251,21 @@ def convert(model: Path, output: Path, *, keras: int) -> None:
     converted.convert(source, FilePath(target), keras)
 
 
+def save_model(model: Any, path: Path) -> None:
+    """Write a Keras model, with its optimizer and masks, to a `.keras` or `.h5` file.
+
+    An existing file is replaced; missing folders are made. A pruned model of Keras 3 is saved as
+    `.keras`.
+
+    Raises:
+        GraphError: `model` is not a model.
+        OutputError: the suffix names no format, the format cannot hold the model, or the file
+            cannot be written.
+        TypeError: `path` is not a path.
+    """
+    seam(model, "saving").save_model(model, path)
+
+
 def diff_models(before: Any, after: Any, *, measure_gzip: bool = False) -> GraphDiff:
     """Return the differences between two models, including weights if they are known.
 

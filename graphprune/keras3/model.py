@@ -153,6 +153,20 @@ class KerasModel:
         vars(self.model)[EXPECTED].add(pruner)
 
 
+def check_masks_fit(model: Any, path: Any) -> None:
+    """Refuse to save a pruned model as `.h5`.
+
+    Raises:
+        OutputError: the file could not hold the masks.
+    """
+    if str(path).endswith((".h5", ".hdf5")) and held_layers(model):
+        raise OutputError(
+            "an .h5 file cannot hold the masks of a pruned Keras 3 model; save it as .keras, or"
+            " save what strip_pruning returns",
+            place=str(path),
+        )
+
+
 def guard_training(model: Any) -> None:
     """Make the model refuse training without a pruner and saving without its masks.
 
@@ -174,12 +188,7 @@ def guard_training(model: Any) -> None:
     save = model.save
 
     def save_with_masks(filepath: Any, *args: Any, **kwargs: Any) -> Any:
-        if str(filepath).endswith((".h5", ".hdf5")) and held_layers(model):
-            raise OutputError(
-                "an .h5 file cannot hold the masks of a pruned Keras 3 model; save it as .keras, or"
-                " save what strip_pruning returns",
-                place=str(filepath),
-            )
+        check_masks_fit(model, filepath)
         return save(filepath, *args, **kwargs)
 
     model.save = save_with_masks
