@@ -8,8 +8,9 @@ from typing import Any
 
 import keras
 
+from graphprune.archive.files import check_holds_masks
 from graphprune.engine.pruner import no_pruner
-from graphprune.errors import GraphError, OutputError, TrainingError
+from graphprune.errors import GraphError, TrainingError
 from graphprune.graph.layers import SEPARATOR
 from graphprune.keras3.backend import is_in_step, sync
 from graphprune.keras3.held import HeldLayer
@@ -159,12 +160,8 @@ def check_masks_fit(model: Any, path: Any) -> None:
     Raises:
         OutputError: the file could not hold the masks.
     """
-    if str(path).endswith((".h5", ".hdf5")) and held_layers(model):
-        raise OutputError(
-            "an .h5 file cannot hold the masks of a pruned Keras 3 model; save it as .keras, or"
-            " save what strip_pruning returns",
-            place=str(path),
-        )
+    if held_layers(model):
+        check_holds_masks(path)
 
 
 def guard_training(model: Any) -> None:

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 from keras.src.saving import serialization_lib
 
 from graphprune.archive.allowed import find_refused
-from graphprune.archive.files import check_model_suffix
+from graphprune.archive.files import check_export_formats, check_model_suffix
 from graphprune.arguments import check_path
 from graphprune.engine.read_back import check_saved
 from graphprune.errors import OutputError
@@ -61,22 +61,8 @@ def write_model(model: Any, path: str | PathLike[str]) -> None:
     Raises:
         OutputError: the suffix names no format for Keras 3, or the file cannot be written.
     """
-    check_export_format(path)
+    check_export_formats([str(path)], 3)
     save_model(model, path)
-
-
-def check_export_format(path: str | PathLike[str]) -> None:
-    """Refuse a name whose suffix is not that of a format for Keras 3.
-
-    Raises:
-        OutputError: only models of tf_keras are written so.
-    """
-    if Path(path).suffix in ("", ".tflite"):
-        raise OutputError(
-            "a Keras 3 model is written as .keras or .h5; for TensorFlow Lite or a SavedModel"
-            " folder, write it for tf_keras with --keras 2 first, and strip that file",
-            place=path,
-        )
 
 
 def check_reads_back(model: Any, suffix: str, place: str, load: Callable[[Path], Any]) -> None:
