@@ -203,6 +203,11 @@ class Archive:
             return file.read(tensor)
 
 
+def keras_of(archive: Archive) -> int:
+    """Return the major version of the Keras that wrote the config of a file, 2 or 3."""
+    return 3 if archive.dialect == "keras3" else 2
+
+
 IN_HDF5 = np.dtype("V2")
 """HDF5 does not know them either; h5py keeps them as two opaque bytes."""
 

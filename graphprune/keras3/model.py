@@ -8,8 +8,9 @@ from typing import Any
 
 import keras
 
+from graphprune.archive.files import check_holds_masks
 from graphprune.engine.pruner import no_pruner
-from graphprune.errors import GraphError, OutputError, TrainingError
+from graphprune.errors import GraphError, TrainingError
 from graphprune.graph.layers import SEPARATOR
 from graphprune.keras3.backend import is_in_step, sync
 from graphprune.keras3.held import HeldLayer
@@ -153,6 +154,16 @@ class KerasModel:
         vars(self.model)[EXPECTED].add(pruner)
 
 
+def check_masks_fit(model: Any, path: Any) -> None:
+    """Refuse to save a pruned model as `.h5`.
+
+    Raises:
+        OutputError: the file could not hold the masks.
+    """
+    if held_layers(model):
+        check_holds_masks(path)
+
+
 def guard_training(model: Any) -> None:
     """Make the model refuse training without a pruner and saving without its masks.
 
@@ -174,12 +185,7 @@ def guard_training(model: Any) -> None:
     save = model.save
 
     def save_with_masks(filepath: Any, *args: Any, **kwargs: Any) -> Any:
-        if str(filepath).endswith((".h5", ".hdf5")) and held_layers(model):
-            raise OutputError(
-                "an .h5 file cannot hold the masks of a pruned Keras 3 model; save it as .keras, or"
-                " save what strip_pruning returns",
-                place=str(filepath),
-            )
+        check_masks_fit(model, filepath)
         return save(filepath, *args, **kwargs)
 
     model.save = save_with_masks

@@ -3,6 +3,7 @@
 import pytest
 
 collect_ignore = [
+    "loading_cases.py",
     "loop_cases.py",
     "models.py",
     "run_cases.py",
