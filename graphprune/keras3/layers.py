@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
+from keras.src.backend import Variable  # Keras before 3.7 has another as keras.Variable
 
 from graphprune.archive.entries import Entry, is_builtin
 from graphprune.errors import GraphError, PlanError, TrainingError
@@ -187,7 +188,7 @@ def find_weight(layer: Any, name: str) -> Any:
             " weights non-zero again; prune before enable_lora, or leave the layer out"
         )
     found = _look_up(layer, name)
-    if not isinstance(found, keras.Variable):
+    if not isinstance(found, Variable):
         known = ", ".join(variable.name for variable in layer.weights) or "none"
         raise PlanError(
             f"{layer.name}: {type(layer).__name__} has no weight named {name!r}; it has {known}"

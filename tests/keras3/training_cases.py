@@ -172,6 +172,8 @@ def loss_scaling():
 @CASES
 def several_optimizers():
     optimizers = keras.optimizers
+    if not hasattr(optimizers, "MultiOptimizer"):
+        return  # Keras before 3.15
     choice = optimizers.OptimizerMap(optimizers.Adam(0.01), {"a/.*": optimizers.SGD(0.1)})
     pruned, x = pruned_operations(optimizers.MultiOptimizer(choice))
     trained(pruned, x)
