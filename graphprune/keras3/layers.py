@@ -145,8 +145,15 @@ def _own_names(layer: Any) -> tuple[str, ...]:
                 f" is not a weight of the layer (item {index}); return variables that its"
                 " attributes hold"
             )
-        names.append(path)
+        names.append(_public_name(layer, path, weight))
     return tuple(names)
+
+
+def _public_name(layer: Any, path: str, weight: Any) -> str:
+    """Return the path with `kernel` for `_kernel` if both are the weight, as in Dense."""
+    parent, _, last = path.rpartition(".")
+    name = f"{parent}.{last.lstrip('_')}".lstrip(".")
+    return name if _look_up(layer, name) is weight else path
 
 
 def find_path(layer: Any, weight: Any) -> str | None:

@@ -70,18 +70,23 @@ def refusal(call, kind):
 
 
 def check_cases(script, backend, *, slow):
-    """Run the cases of a script in a process of this backend; all faults are told together."""
+    """Run the cases of a script in a process of this backend; all faults are told together.
+
+    If the backend is None, no variable of the environment chooses one.
+    """
+    unset = ("KERAS_BACKEND", "TF_USE_LEGACY_KERAS")
+    environment = {name: text for name, text in os.environ.items() if name not in unset}
+    environment["PYTHONPATH"] = os.pathsep.join(map(str, (FOLDER.parents[1], FOLDER.parent)))
+    if backend is not None:
+        environment["KERAS_BACKEND"] = backend
     done = subprocess.run(
         [sys.executable, str(FOLDER / script), *(["--slow"] if slow else [])],
         capture_output=True,
         text=True,
-        env={name: text for name, text in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
-        | {
-            "KERAS_BACKEND": backend,
-            "PYTHONPATH": os.pathsep.join(map(str, (FOLDER.parents[1], FOLDER.parent))),
-        },
+        env=environment,
         check=False,
     )
+    print(*(line for line in done.stdout.splitlines() if line.startswith("# ")), sep="\n")
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('["')]
     faults = [f"{name}\n{fault}" for name, fault in lines if fault]
     assert not faults, "\n\n".join(faults)

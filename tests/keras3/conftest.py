@@ -2,7 +2,10 @@
 
 import pytest
 
-collect_ignore = ["loop_cases.py", "models.py", "saving_cases.py", "training_cases.py"]
+collect_ignore = [
+    *("application_cases.py", "guide_cases.py", "hub_cases.py", "layer_cases.py", "loop_cases.py"),
+    *("models.py", "saving_cases.py", "training_cases.py", "versions.py"),
+]
 
 
 @pytest.fixture

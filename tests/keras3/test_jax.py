@@ -22,3 +22,7 @@ def test_saving_and_resuming(slow):
 
 def test_custom_loops(slow):
     check_cases("loop_cases.py", "jax", slow=slow)
+
+
+def test_layers(slow):
+    check_cases("layer_cases.py", "jax", slow=slow)
