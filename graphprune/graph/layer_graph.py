@@ -92,10 +92,21 @@ class LayerGraph(Shown):
     @cached_property
     def sha256(self) -> str:
         """The hash (hex) of the canonical JSON of the config, wrappers included."""
+        entry = canonical(self._model_entry("", copy=False))
+        attached = self._attached()
         text = json.dumps(
-            canonical(self._model_entry("", copy=False)), sort_keys=True, separators=(",", ":")
+            [entry, attached] if attached else entry, sort_keys=True, separators=(",", ":")
         )
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def _attached(self) -> dict[str, Any]:
+        """Return how layers are pruned that have no wrapper in the config, by address."""
+        wraps = ((address, layer.wrap) for address, layer in self.layers.items())
+        return {
+            address: [wrap.pruning and wrap.pruning.to_config(), wrap.provenance.to_config()]
+            for address, wrap in wraps
+            if wrap is not None and wrap.is_attached
+        }
 
     @cached_property
     def parameters(self) -> int:

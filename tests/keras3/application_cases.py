@@ -50,13 +50,13 @@ def peak_memory():
 
 
 def planned(path):
-    """Return how many tensors the shipped rules prune, as the light commands say."""
+    """Return how many tensors the shipped rules prune: all of a model but the last."""
     assert run_command("layers", path).code == 0
     done = run_command("plan", path, "-r", "builtin:all-90")
     assert done.code == 0, done.err
     plan = graphprune.make_plan(path, "builtin:all-90")
     assert plan.diagnostics == ()
-    return sum(len(change.tensors) for change in plan.changes)
+    return sum(len(change.tensors) for change in plan.changes if change.is_change)
 
 
 def outputs_of(model, x):
@@ -78,7 +78,7 @@ def whole_way(model):
         pruned.fit(x, y, verbose=0, callbacks=[UpdatePruningStep()])
         assert_exact(pruned, SHARE)
         found = [one for held in graphprune.collect_prunable_layers(pruned) for one in held.tensors]
-        assert len(found) == tensors
+        assert len(found) == tensors + 1, (len(found), tensors)
         pruned.save(path)
         with graphprune.prune_scope():
             loaded = keras.models.load_model(path)
@@ -89,7 +89,7 @@ def whole_way(model):
     stripped = graphprune.strip_pruning(pruned)
     assert str(stripped.get_config()) == config
     np.testing.assert_array_equal(outputs_of(stripped, x), expected)
-    return tensors
+    return len(found)
 
 
 @CASES.each(EVERY, fast=())
