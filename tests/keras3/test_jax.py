@@ -24,9 +24,5 @@ def test_custom_loops(slow):
     check_cases("loop_cases.py", "jax", slow=slow)
 
 
-def test_layers(slow):
-    check_cases("layer_cases.py", "jax", slow=slow)
-
-
 def test_plans_on_live_models(slow):
     check_cases("surgery_cases.py", "jax", slow=slow)
