@@ -19,6 +19,8 @@ from graphprune.graph.layers import SEPARATOR
 
 INTERNAL = frozenset({"_layers", "_functional", "_operations", "_nodes", "_tracker"})
 """Attributes in which Keras stores layers a second time."""
+OTHER_NAMES = {"depthwise_kernel": "kernel"}
+"""The attributes of weights that files and tf_keras call differently, in DepthwiseConv1D and 2D."""
 
 
 def addressed_layers(model: Any) -> Iterator[tuple[str, Any]]:
@@ -225,8 +227,10 @@ def _part(owner: Any, part: str) -> Any:
         return owner.get(part)
     known = known_class(_class_entry(owner))
     attributes = {} if known is None else known.attributes
-    found = getattr(owner, attributes.get(part, part), None)
-    return getattr(getattr(owner, "cell", None), part, None) if found is None else found
+    for name in (attributes.get(part, part), OTHER_NAMES.get(part, part)):
+        if (found := getattr(owner, name, None)) is not None:
+            return found
+    return getattr(getattr(owner, "cell", None), part, None)
 
 
 def check_finite(model: Any, place: str, way_out: str) -> None:

@@ -1,4 +1,4 @@
-"""Keras 3 on TensorFlow: every case in one child process."""
+"""Keras 3 on TensorFlow: the case scripts run in one child process."""
 
 import pytest
 from keras3.child import check_cases

@@ -1,4 +1,4 @@
-"""Keras 3 on PyTorch: every case in one child process."""
+"""Keras 3 on PyTorch: the case scripts run in one child process."""
 
 from importlib.util import find_spec
 

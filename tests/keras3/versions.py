@@ -131,9 +131,7 @@ def run_cases(every: bool) -> None:
     if not hasattr(np, "Inf"):
         np.Inf = np.inf  # Keras before 3.5 was written for NumPy 1
     for script, names in CORE.items():
-        cases = import_module(f"keras3.{script}").CASES
-        sys.argv = [script, *(() if every else names)]
-        cases.run()
+        import_module(f"keras3.{script}").CASES.run([] if every else names)
 
 
 if __name__ == "__main__":
