@@ -131,7 +131,7 @@ def run_cases(every: bool) -> None:
     if not hasattr(np, "Inf"):
         np.Inf = np.inf  # Keras before 3.5 was written for NumPy 1
     for script, names in CORE.items():
-        import_module(f"keras3.{script}").CASES.run([] if every else names)
+        import_module(f"keras3.{script}").CASES.run([] if every else list(names))
 
 
 if __name__ == "__main__":
