@@ -72,6 +72,9 @@ def import_quietly(keras: int) -> None:
 
     with quiet_output():
         import_keras(keras)
+        from graphprune.keras3.backend import start_backend
+
+        start_backend()
     silence_loggers()
 
 

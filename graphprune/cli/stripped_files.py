@@ -76,7 +76,7 @@ def write_stripped(
             text = f"{origin}: was compiled without a metric of accuracy, so none is shown"
             click.echo(f"graphprune: warning: {text}", err=True)
     served = stripped
-    if stripped.optimizer is not None and not files.keep_optimizer:
+    if getattr(stripped, "optimizer", None) is not None and not files.keep_optimizer:
         served = seam(stripped, "surgery").strip_model(stripped, compiled=False)
     for output in files.outputs:
         display.say(f"writing {output}")
