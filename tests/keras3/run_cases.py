@@ -282,7 +282,7 @@ def what_cannot_be_trained_is_refused():
     late = refusal(
         lambda: run("refused", model, rules=RULES.replace("end: 100%", "end: 90 steps")), RuleError
     )
-    assert "reaches its target of 75% at step 90, and the run ends at step 6" in late
+    assert "the schedule ends at 90 steps, the run is 2 epochs (6 steps)" in late, late
     text = refusal(lambda: run("refused", model, [X], RULES), TypeError)
     assert "a keras.utils.PyDataset" in text
     twice = compiled(keras.optimizers.Adam(gradient_accumulation_steps=2))
