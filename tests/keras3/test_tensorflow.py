@@ -28,3 +28,7 @@ def test_loading(slow):
 
 def test_runs(slow):
     check_cases("run_cases.py", "tensorflow", slow=slow)
+
+
+def test_commands(slow):
+    check_cases("command_cases.py", "tensorflow", slow=slow)

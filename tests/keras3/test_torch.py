@@ -34,3 +34,7 @@ def test_loading(slow):
 
 def test_runs(slow):
     check_cases("run_cases.py", "torch", slow=slow)
+
+
+def test_commands(slow):
+    check_cases("command_cases.py", "torch", slow=slow)
