@@ -9,9 +9,10 @@ from typing import Any
 import keras
 
 from graphprune.engine.pruner import no_pruner
-from graphprune.errors import GraphError, OutputError, TrainingError
+from graphprune.errors import GraphError, TrainingError
 from graphprune.graph.layers import SEPARATOR
-from graphprune.keras3.backend import is_in_step, sync
+from graphprune.keras3.backend import is_in_step, scope_of, sync
+from graphprune.keras3.guards import h5_refused, refuse_quantization
 from graphprune.keras3.held import HeldLayer
 from graphprune.keras3.layers import addressed_layers
 from graphprune.keras3.optimizers import build_optimizer, leave_masks_out_of_files, read_updates
@@ -99,6 +100,11 @@ class KerasModel:
         if optimizer is None or not self.layers or not model.built:
             return
         sync(model)
+        with scope_of(model):
+            self._attach_to(optimizer)
+
+    def _attach_to(self, optimizer: Any) -> None:
+        model = self.model
         build_optimizer(model, optimizer)
         for address, held in self.layers.items():
             if held.counter.optimizer is not optimizer:
@@ -171,15 +177,26 @@ def guard_training(model: Any) -> None:
         return make(*args, **kwargs)
 
     model.make_train_function = make_train_function
-    save = model.save
+    _guard_copies(model)
+
+
+def _guard_copies(model: Any) -> None:
+    """Make the model refuse to save as `.h5` and to be quantized, and pickle with its masks."""
+    save, quantize = model.save, model.quantize
 
     def save_with_masks(filepath: Any, *args: Any, **kwargs: Any) -> Any:
         if str(filepath).endswith((".h5", ".hdf5")) and held_layers(model):
-            raise OutputError(
-                "an .h5 file cannot hold the masks of a pruned Keras 3 model; save it as .keras, or"
-                " save what strip_pruning returns",
-                place=str(filepath),
-            )
+            raise h5_refused(str(filepath))
         return save(filepath, *args, **kwargs)
 
-    model.save = save_with_masks
+    def quantize_unpruned(*args: Any, **kwargs: Any) -> Any:
+        if held_layers(model):
+            raise refuse_quantization(model.name)
+        return quantize(*args, **kwargs)
+
+    def reduce(protocol: int) -> tuple[Any, ...]:
+        from graphprune.keras3.scope import load_pickled  # it imports this module
+
+        return load_pickled, type(model).__reduce__(model)[1]
+
+    model.save, model.quantize, model.__reduce_ex__ = save_with_masks, quantize_unpruned, reduce
