@@ -110,6 +110,15 @@ class HeldTensor:
         if self.average is not None:
             self.average.assign(_masked(keras.ops.convert_to_tensor(self.average), mask))
 
+    def project(self) -> None:
+        """Zero the masked weights after a step of an optimizer that applies no constraints.
+
+        Raises:
+            TrainingError: no pruner follows the layer.
+        """
+        mask = self.mask_in_step()
+        self.weight.assign(_masked(keras.ops.convert_to_tensor(self.weight), mask))
+
     def attach(self, optimizer: Any, name: str) -> None:
         """Add the mask, with its current value, to the variables of `optimizer`."""
         if self.mask is None or not tracks(optimizer, self.mask):

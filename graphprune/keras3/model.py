@@ -17,6 +17,7 @@ from graphprune.keras3.held import HeldLayer
 from graphprune.keras3.layers import addressed_layers
 from graphprune.keras3.optimizers import build_optimizer, leave_masks_out_of_files, read_updates
 from graphprune.keras3.state import PruningState, state_of
+from graphprune.keras3.torch_optimizer import TorchOptimizer, as_keras_optimizer
 
 EXPECTED = "_graphprune_expected"
 """The attribute of a model that holds the pruners of the callbacks given to `fit`."""
@@ -56,14 +57,15 @@ class KerasModel:
 
     Args:
         model: The model.
-        optimizer: The optimizer, if a loop of the user's own trains a model that is not compiled.
+        optimizer: The optimizer, if a loop of the user's own trains a model that is not compiled:
+            one of Keras, or of PyTorch (`torch.optim`).
 
     Attributes:
         layers: The pruned layers by address.
     """
 
     def __init__(self, model: Any, optimizer: Any = None) -> None:
-        self.model, self._given = model, optimizer
+        self.model, self._given = model, as_keras_optimizer(optimizer)
         self.layers = held_layers(model)
         if self.layers and state_of(model) is None:
             PruningState(model)  # stores the random generators of a model built from pruned layers
@@ -111,7 +113,10 @@ class KerasModel:
                 held.counter.follow(optimizer, lambda: read_updates(model, optimizer))
             for tensor in held.tensors:
                 tensor.attach(optimizer, f"{address}_{tensor.name}")
-        leave_masks_out_of_files(optimizer)
+        if isinstance(optimizer, TorchOptimizer):
+            optimizer.follow(tensor for held in self.layers.values() for tensor in held.tensors)
+        else:
+            leave_masks_out_of_files(optimizer)
 
     def check(self) -> None:
         """Attach the masks, or refuse a model that cannot be pruned while it trains.

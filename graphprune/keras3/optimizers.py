@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from graphprune.errors import TrainingError
 from graphprune.keras3.backend import read, read_count
+from graphprune.keras3.torch_optimizer import TorchOptimizer
 
 MASK = "graphprune_mask"
 """The prefix of the names of all masks."""
@@ -76,6 +77,8 @@ def read_updates(model: Any, optimizer: Any) -> int:
     """Return the updates that the optimizer has made, without batches whose gradients it only
     accumulated and without updates that loss scaling skipped.
     """
+    if isinstance(optimizer, TorchOptimizer):
+        return optimizer.updates
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     every = getattr(inner, "gradient_accumulation_steps", None) or 1
     return read_count(model, optimizer, inner._iterations) // int(every)

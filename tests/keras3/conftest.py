@@ -2,7 +2,10 @@
 
 import pytest
 
-collect_ignore = ["loop_cases.py", "models.py", "saving_cases.py", "training_cases.py"]
+collect_ignore = [
+    *("device_cases.py", "loop_cases.py", "models.py", "optimizer_cases.py", "refusal_cases.py"),
+    *("saving_cases.py", "training_cases.py"),
+]
 
 
 @pytest.fixture

@@ -22,3 +22,15 @@ def test_saving_and_resuming(slow):
 
 def test_custom_loops(slow):
     check_cases("loop_cases.py", "jax", slow=slow)
+
+
+def test_optimizers(slow):
+    check_cases("optimizer_cases.py", "jax", slow=slow)
+
+
+def test_losing_masks_is_refused(slow):
+    check_cases("refusal_cases.py", "jax", slow=slow)
+
+
+def test_two_devices(slow):
+    check_cases("device_cases.py", "jax", slow=slow)
