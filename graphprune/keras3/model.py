@@ -202,6 +202,7 @@ def _guard_copies(model: Any) -> None:
     def reduce(protocol: int) -> tuple[Any, ...]:
         from graphprune.keras3.scope import load_pickled  # it imports this module
 
-        return load_pickled, type(model).__reduce__(model)[1]
+        kind: Any = type(model)
+        return load_pickled, kind.__reduce__(model)[1]
 
     model.save, model.quantize, model.__reduce_ex__ = save_with_masks, quantize_unpruned, reduce

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from graphprune.arguments import wrong_type
+
 if TYPE_CHECKING:
     from graphprune.keras3.held import HeldTensor
 
@@ -52,9 +54,15 @@ class TorchOptimizer:
 
 
 def as_keras_optimizer(optimizer: Any) -> Any:
-    """Return an optimizer of Keras as it is, and one of PyTorch as its `TorchOptimizer`."""
-    if not callable(getattr(optimizer, "register_step_post_hook", None)):
+    """Return an optimizer of Keras as it is, and one of PyTorch as its `TorchOptimizer`.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    if optimizer is None or isinstance(optimizer, keras.optimizers.Optimizer):
         return optimizer
+    if not callable(getattr(optimizer, "register_step_post_hook", None)):
+        raise wrong_type("optimizer", "an optimizer of Keras 3 or of torch.optim", optimizer)
     if ATTRIBUTE not in vars(optimizer):
         setattr(optimizer, ATTRIBUTE, TorchOptimizer(optimizer))
     return getattr(optimizer, ATTRIBUTE)
