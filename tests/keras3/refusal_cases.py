@@ -193,7 +193,7 @@ if keras.config.backend() == "tensorflow":
         assert refusal(lambda: graphprune.Pruner(pruned, tf_keras.optimizers.SGD()), TypeError) == (
             "optimizer must be an optimizer of Keras 3 or of torch.optim, got SGD of tf_keras"
         )
-        text = refusal(lambda: graphprune.PruneLowMagnitude(layers.Dense(4)), TypeError)
+        text = refusal(lambda: graphprune.PruneLowMagnitude(layers.Dense(4), schedule()), TypeError)
         assert text.startswith("layer must be a layer of tf_keras, got Dense of Keras 3")
         callback = UpdatePruningStep(run=graphprune.Run())
         for model in (pruned, other, pruned):  # a callback serves models of both, in turn
