@@ -42,9 +42,7 @@ def read(variable: Any) -> NDArray[Any]:
 
 
 def scope_of(model: Any) -> AbstractContextManager[Any]:
-    """Return the scope that creates variables on the same devices as those of `model`
-    (`tf.distribute`).
-    """
+    """Return the scope of `tf.distribute` in which the variables of `model` were created."""
     strategy = getattr(model, "_distribute_strategy", None)
     scope: AbstractContextManager[Any] = nullcontext() if strategy is None else strategy.scope()
     return scope

@@ -33,8 +33,9 @@ def refuse_quantization(name: str) -> TrainingError:
 
 
 def guard_layer(layer: Any) -> None:
-    """Make a pruned layer, or one inside it that holds a pruned weight, refuse LoRA and `quantize`,
-    and copies of its config that lose the masks.
+    """Make a layer with a pruned weight refuse what would lose its masks or make them wrong.
+
+    It refuses LoRA, `quantize` and `.h5` files, and warns in `clone_model`.
     """
     for method, error in (("enable_lora", refuse_lora), ("quantize", refuse_quantization)):
         if callable(getattr(layer, method, None)):
@@ -83,8 +84,9 @@ def h5_refused(place: str | None = None) -> OutputError:
 
 
 def _caller_of(module: str) -> int | None:
-    """Return the `stacklevel`, for a warning by the caller, of the line that called into `module`;
-    None if no function of it is running.
+    """Return the `stacklevel` for a warning at the line that called a function of `module`.
+
+    The caller of this function gives the warning. None if no function of the module is running.
     """
     found, level = None, 1
     frame = sys._getframe(1)

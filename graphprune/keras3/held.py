@@ -1,5 +1,4 @@
-"""Pruned layers of Keras 3 as the engine sees them: masks in the optimizer, projections on the
-weights.
+"""Pruned layers of Keras 3 for the engine: masks in the optimizer, projections on weights.
 
 The layer itself is not changed. The `constraint` of a pruned weight is the projection, which every
 optimizer applies after its update; the mask is a variable of that optimizer, so that JAX's
@@ -10,7 +9,8 @@ from __future__ import annotations
 
 import functools
 import weakref
-from collections.abc import Callable, MutableSet
+from collections.abc import Callable, Mapping, MutableSet
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -22,8 +22,9 @@ from graphprune.engine.schedules import PruningSchedule
 from graphprune.errors import TrainingError
 from graphprune.keras3.backend import is_constant, read
 from graphprune.keras3.guards import guard_layer
-from graphprune.keras3.layers import find_holder, find_weight, prunable_names
+from graphprune.keras3.layers import find_holder, find_weight, names_its_weights, prunable_names
 from graphprune.keras3.optimizers import add_mask, average_of, tracks
+from graphprune.keras3.places import place_of, variable_at
 from graphprune.sparsity.pruning import Provenance, Pruning
 
 
@@ -102,10 +103,10 @@ class HeldTensor:
             self.project_average(mask)
 
     def project_average(self, mask: Any) -> None:
-        """Zero the masked entries of the moving average, which Keras assigns to the weight when
-        training ends, and which `SwapEMAWeights` exchanges with it.
+        """Zero the masked entries of the moving average (EMA) of the weight.
 
-        The optimizer averages the weight before it applies the projection.
+        The optimizer averages the weight before it applies the projection. Keras assigns the
+        average to the weight when training ends, and `SwapEMAWeights` exchanges the two.
         """
         if self.average is not None:
             self.average.assign(_masked(keras.ops.convert_to_tensor(self.average), mask))
@@ -153,6 +154,10 @@ def _as_it_is(error: TrainingError) -> TrainingError:
 class HeldLayer:
     """A layer of a live model that is set up for pruning.
 
+    Args:
+        places: Where the layer saves weights, by name, if the names are not those of its
+            attributes (see `places.place_of`).
+
     Attributes:
         layer: The layer.
         pruning: What to prune, how much, and when.
@@ -167,9 +172,11 @@ class HeldLayer:
         pruning: Pruning,
         own_schedule: PruningSchedule | None = None,
         provenance: Provenance | None = None,
+        places: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.layer, self.pruning, self.own_schedule = layer, pruning, own_schedule
         self.provenance = Provenance() if provenance is None else provenance
+        self._places = places
         self.pruners: MutableSet[Any] = weakref.WeakSet()
         self.counter = StepCounter()
         self._last_update = -1
@@ -200,11 +207,25 @@ class HeldLayer:
             names = prunable_names(self.layer)
             self.pruning = Pruning(self.pruning.sparsity, self.pruning.schedule, names)
         self._tensors = [
-            HeldTensor(self, name, find_weight(self.layer, name)) for name in self.pruning.weights
+            HeldTensor(self, name, self.find_in(self.layer, name)) for name in self.pruning.weights
         ]
         holders = [find_holder(self.layer, tensor.name) for tensor in self._tensors]
         for layer in {id(layer): layer for layer in (self.layer, *holders)}.values():
             guard_layer(layer)
+
+    def find_in(self, layer: Any, name: str) -> Any:
+        """Return the weight `name` of the layer, or of a layer of a clone in its place."""
+        if name in self._places:
+            return variable_at(layer, self._places[name])
+        return find_weight(layer, name)
+
+    @property
+    def places(self) -> dict[str, str]:
+        """Where the layer saves each pruned weight, if only its class knows its weights."""
+        if names_its_weights(self.layer):
+            return {}
+        found = {tensor.name: place_of(self.layer, tensor.weight) for tensor in self._tensors}
+        return {name: place for name, place in found.items() if place is not None}
 
     @property
     def name(self) -> str:
@@ -288,6 +309,13 @@ class StepCounter:
     def write(self, step: int) -> None:
         """Set the steps so far."""
         self._base, self._from = step, None
+
+    def twin(self) -> StepCounter:
+        """Return a counter of its own, of the same optimizer and with the same steps."""
+        other = StepCounter()
+        other.optimizer, other._updates = self.optimizer, self._updates
+        other.write(self.read())
+        return other
 
     def restore(self, step: int, updates: int | None) -> None:
         """Set the steps so far, at which the optimizer had counted `updates`.

@@ -17,8 +17,7 @@ ATTRIBUTE = "_graphprune"
 
 
 class TorchOptimizer:
-    """Holds the masks for an optimizer of PyTorch, and zeros masked weights after each of its
-    steps.
+    """Holds the masks for an optimizer of PyTorch, and zeros masked weights after its steps.
 
     It has the attributes of a Keras optimizer that hold masks.
 

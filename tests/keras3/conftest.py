@@ -3,8 +3,14 @@
 import pytest
 
 collect_ignore = [
-    *("device_cases.py", "loop_cases.py", "models.py", "optimizer_cases.py", "refusal_cases.py"),
-    *("saving_cases.py", "training_cases.py"),
+    "device_cases.py",
+    "loop_cases.py",
+    "models.py",
+    "optimizer_cases.py",
+    "refusal_cases.py",
+    "saving_cases.py",
+    "surgery_cases.py",
+    "training_cases.py",
 ]
 
 

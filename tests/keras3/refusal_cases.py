@@ -6,7 +6,6 @@ import copy
 import pickle
 import tempfile
 import warnings
-from functools import partial
 from pathlib import Path
 
 import keras
@@ -19,7 +18,7 @@ from keras3.training_cases import TARGETS, pruned_operations, schedule, trained
 
 import graphprune
 from graphprune import UpdatePruningStep
-from graphprune.errors import GraphError, OutputError, TrainingError
+from graphprune.errors import OutputError, TrainingError
 
 CASES = Cases()
 FOLDER = Path(tempfile.mkdtemp())
@@ -163,41 +162,6 @@ def an_optimizer_of_neither_is_refused():
     assert refusal(lambda: graphprune.Pruner(pruned, "sgd"), TypeError) == (
         "optimizer must be an optimizer of Keras 3 or of torch.optim, got 'sgd'"
     )
-
-
-if keras.config.backend() == "tensorflow":
-
-    @CASES
-    def objects_of_both_kerases_are_told_apart():
-        import tf_keras
-
-        from graphprune.keras3 import callbacks
-        from graphprune.tf.pruning import callbacks as callbacks_of_tf_keras
-
-        pruned, x = pruned_operations()
-        other = tf_keras.Sequential([tf_keras.layers.Dense(4, input_shape=(8,), name="a")])
-        other.compile("sgd", "mse")
-        other = graphprune.prune_low_magnitude(other, schedule())
-        mixed = [layers.Dense(4), tf_keras.layers.Dense(4)]
-        for both in (mixed, mixed[::-1]):
-            text = refusal(lambda both=both: graphprune.prune_low_magnitude(both), GraphError)
-            assert text == (
-                "the list mixes objects of Keras 3 (module keras) and tf_keras; give those of one"
-            )
-        for model, callback, text in (
-            (pruned, callbacks_of_tf_keras.UpdatePruningStep(), "is of Keras 3 (module keras)"),
-            (other, callbacks.UpdatePruningStep(), "is not a Keras 3 model"),
-        ):
-            fit_once = partial(model.fit, x, TARGETS, verbose=0, callbacks=[callback])
-            assert text in refusal(fit_once, GraphError)
-        assert refusal(lambda: graphprune.Pruner(pruned, tf_keras.optimizers.SGD()), TypeError) == (
-            "optimizer must be an optimizer of Keras 3 or of torch.optim, got SGD of tf_keras"
-        )
-        text = refusal(lambda: graphprune.PruneLowMagnitude(layers.Dense(4), schedule()), TypeError)
-        assert text.startswith("layer must be a layer of tf_keras, got Dense of Keras 3")
-        callback = UpdatePruningStep(run=graphprune.Run())
-        for model in (pruned, other, pruned):  # a callback serves models of both, in turn
-            model.fit(x, TARGETS, verbose=0, callbacks=[callback])
 
 
 if __name__ == "__main__":
