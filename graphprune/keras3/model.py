@@ -187,7 +187,7 @@ def guard_training(model: Any) -> None:
 
 def _guard_copies(model: Any) -> None:
     """Make the model refuse to save as `.h5` and to be quantized, and pickle with its masks."""
-    save, quantize = model.save, model.quantize
+    save, quantize = model.save, getattr(model, "quantize", None)
 
     def save_with_masks(filepath: Any, *args: Any, **kwargs: Any) -> Any:
         if str(filepath).endswith((".h5", ".hdf5")) and held_layers(model):
@@ -205,4 +205,6 @@ def _guard_copies(model: Any) -> None:
         kind: Any = type(model)
         return load_pickled, kind.__reduce__(model)[1]
 
-    model.save, model.quantize, model.__reduce_ex__ = save_with_masks, quantize_unpruned, reduce
+    model.save, model.__reduce_ex__ = save_with_masks, reduce
+    if quantize is not None:  # not in all versions that are supported
+        model.quantize = quantize_unpruned

@@ -32,12 +32,13 @@ OPTIMIZERS = {
     "momentum and learning rate schedule": lambda: keras.optimizers.SGD(rates(), momentum=0.9),
     "averages": lambda: keras.optimizers.AdamW(0.01, use_ema=True, ema_overwrite_frequency=2),
     "accumulation": lambda: keras.optimizers.Adam(0.01, gradient_accumulation_steps=2),
-    "several": lambda: keras.optimizers.MultiOptimizer(
+}
+if hasattr(keras.optimizers, "MultiOptimizer"):
+    OPTIMIZERS["several"] = lambda: keras.optimizers.MultiOptimizer(
         keras.optimizers.OptimizerMap(
             keras.optimizers.Adam(0.01), {"a/.*": keras.optimizers.SGD(0.1, momentum=0.9)}
         )
-    ),
-}
+    )
 
 
 def net(seed=None):
