@@ -7,11 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
-<<<<<<< HEAD
-=======
-import numpy as np
 from keras.src.backend import Variable  # Keras before 3.7 has another as keras.Variable
->>>>>>> main
 
 from graphprune.archive.entries import Entry, is_builtin
 from graphprune.engine.finite import find_nonfinite, refuse_nonfinite

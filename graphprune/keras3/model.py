@@ -187,7 +187,8 @@ def guard_training(model: Any) -> None:
 
 def _guard_copies(model: Any) -> None:
     """Make the model refuse to save as `.h5` and to be quantized, and pickle with its masks."""
-    save, quantize = model.save, getattr(model, "quantize", None)
+    save: Any = model.save
+    quantize: Any = getattr(model, "quantize", None)
 
     def save_with_masks(filepath: Any, *args: Any, **kwargs: Any) -> Any:
         if str(filepath).endswith((".h5", ".hdf5")) and held_layers(model):

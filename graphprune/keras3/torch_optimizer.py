@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import keras
+from keras.src.backend import Variable  # Keras before 3.7 has another as keras.Variable
 
 from graphprune.arguments import wrong_type
 
@@ -39,7 +40,7 @@ class TorchOptimizer:
     def add_variable(self, *, initializer: str, **options: Any) -> Any:
         """Return a new variable, as the method of a Keras optimizer does."""
         initial = keras.initializers.get(initializer)
-        self.variables.append(keras.Variable(initial, trainable=False, **options))
+        self.variables.append(Variable(initial, trainable=False, **options))
         return self.variables[-1]
 
     def follow(self, tensors: Iterable[HeldTensor]) -> None:

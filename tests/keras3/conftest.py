@@ -5,20 +5,9 @@ from pathlib import Path
 import pytest
 
 collect_ignore = [
-<<<<<<< HEAD
-    "device_cases.py",
-    "loop_cases.py",
-    "models.py",
-    "optimizer_cases.py",
-    "refusal_cases.py",
-    "saving_cases.py",
-    "surgery_cases.py",
-    "training_cases.py",
-=======
     path.name
     for path in Path(__file__).parent.glob("*.py")
     if not path.name.startswith(("test_", "conftest"))
->>>>>>> main
 ]
 
 

@@ -22,7 +22,10 @@ def test_plans_on_live_models(slow):
     check_cases("surgery_cases.py", "tensorflow", slow=slow)
 
 
-<<<<<<< HEAD
+def test_runs(slow):
+    check_cases("run_cases.py", "tensorflow", slow=slow)
+
+
 def test_optimizers(slow):
     check_cases("optimizer_cases.py", "tensorflow", slow=slow)
 
@@ -33,7 +36,3 @@ def test_losing_masks_is_refused(slow):
 
 def test_two_devices(slow):
     check_cases("device_cases.py", "tensorflow", slow=slow)
-=======
-def test_runs(slow):
-    check_cases("run_cases.py", "tensorflow", slow=slow)
->>>>>>> main
