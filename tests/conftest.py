@@ -15,9 +15,9 @@ TF_TESTS, GOLDEN = TESTS / "tf", TESTS / "golden"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 LONGEST = (
-    "tests/tf/test_layer_matrix.py",
     "tests/keras3/test_jax.py",
     "tests/keras3/test_tensorflow.py",
+    "tests/tf/test_layer_matrix.py",
     "tests/cli/test_story.py",
     "tests/conversion/test_convert.py",
     "tests/tf/test_prunable_layer.py",
