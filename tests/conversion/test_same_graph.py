@@ -62,7 +62,6 @@ def test_layers_side_by_side_are_the_same(tmp_path):
     names = [name for name in SHORT if name in EACH]
     pair = Pair.of(tmp_path, lambda version: matrix_model(version, names))
     pair.check_same()
-    pair.check_same_hash()
 
 
 @pytest.mark.slow
