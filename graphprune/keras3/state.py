@@ -27,7 +27,7 @@ from graphprune.archive.pruning_state import (
 )
 from graphprune.engine.schedules import PruningSchedule
 from graphprune.errors import ArchiveError
-from graphprune.keras3.backend import read_generator, write_generator
+from graphprune.keras3.backend import read, read_generator, write_generator
 from graphprune.keras3.held import HeldLayer, HeldTensor, StepCounter
 from graphprune.keras3.layers import unique_layers
 from graphprune.sparsity.pruning import Provenance, Pruning
@@ -51,7 +51,7 @@ class PruningState(KerasSaveable):
         return []
 
     def _obj_type(self) -> str:
-        return "Operation"
+        return "Layer"  # Keras before 3.11 does not know "Operation"
 
     def save_own_variables(self, store: Any) -> None:
         """Write the state into the group of a weights file."""
@@ -62,7 +62,7 @@ class PruningState(KerasSaveable):
         for index, tensor in enumerate(masks):
             store[mask_key(index)] = pack_mask(tensor.read_mask())
         for index, generator in enumerate(self._generators()):
-            store[f"seed_{index}"] = keras.ops.convert_to_numpy(generator.state.value)
+            store[f"seed_{index}"] = read(generator.state)
         state = read_generator()
         if state is not None:
             store["generator"] = state
@@ -133,11 +133,14 @@ class PruningState(KerasSaveable):
     def _generators(self) -> list[Any]:
         """Return the random generators of the owner's layers, each once, in order."""
         owner = self._owner()
-        if not isinstance(owner, keras.Model):
-            return []
-        layers = owner._flatten_layers()
-        found = {id(one): one for layer in layers for one in layer._seed_generators}
-        return list(found.values())
+        return seed_generators(owner) if isinstance(owner, keras.Model) else []
+
+
+def seed_generators(model: Any) -> list[Any]:
+    """Return the random generators of a model's layers, each once, in order."""
+    layers = model._flatten_layers()
+    found = {id(one): one for layer in layers for one in layer._seed_generators}
+    return list(found.values())
 
 
 def state_of(owner: Any) -> PruningState | None:
