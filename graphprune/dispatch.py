@@ -180,8 +180,9 @@ class Pruner(engine.Pruner):
             train_step(x, y)
             pruner.on_step()
 
-    A loop whose model is not compiled gives its optimizer as `optimizer`. In Keras 3 the pruner
-    adds the masks to the optimizer, so start it before a step is compiled.
+    A loop whose model is not compiled gives its optimizer as `optimizer`; in Keras 3 on PyTorch,
+    that may be one of `torch.optim`. In Keras 3 the pruner adds the masks to the optimizer, so
+    start it before a step is compiled.
     """
 
     def __new__(cls, model: Any = None, optimizer: Any = None) -> Pruner:

@@ -232,11 +232,16 @@ def check_holds_masks(path: str | PathLike[str]) -> None:
         OutputError: the file could not hold the masks.
     """
     if str(path).endswith((".h5", ".hdf5")):
-        raise OutputError(
-            "an .h5 file cannot hold the masks of a pruned Keras 3 model; save it as .keras, or"
-            " save what strip_pruning returns",
-            place=str(path),
-        )
+        raise h5_refused(str(path))
+
+
+def h5_refused(place: str | None = None) -> OutputError:
+    """Return the error for a pruned Keras 3 model in `.h5`, in the file `place` if known."""
+    return OutputError(
+        "an .h5 file cannot hold the masks of a pruned Keras 3 model; save it as .keras, or save"
+        " what strip_pruning returns",
+        place=place,
+    )
 
 
 def check_export_formats(paths: Iterable[str], keras: int) -> None:

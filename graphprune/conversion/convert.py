@@ -17,7 +17,7 @@ from typing import Any
 from graphprune.archive import Archive, read_archive
 from graphprune.archive.allowed import find_refused
 from graphprune.archive.allowed.refusals import explain_refusal, refuse_settings
-from graphprune.archive.archive import keras_of
+from graphprune.archive.archive import as_written, keras_of
 from graphprune.arguments import user_level
 from graphprune.conversion.compile_settings import UnknownSettingError, converted_compile_settings
 from graphprune.conversion.libraries import Library
@@ -91,7 +91,8 @@ def check_convertible(source: ModelFile, keras: int) -> None:
             place=archive.path,
         )
     check_models(archive.config, archive.path)
-    model = {key: value for key, value in archive.config.items() if key != "compile_config"}
+    written = as_written(archive).config
+    model = {key: value for key, value in written.items() if key != "compile_config"}
     refusal = find_refused(model, {})
     if refusal is not None:
         raise ArchiveError(explain_refusal(refusal), place=archive.path)

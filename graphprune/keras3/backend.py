@@ -8,6 +8,7 @@ so nothing is imported that Keras has not imported.
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import keras
@@ -38,7 +39,20 @@ def read_count(model: Any, optimizer: Any, count: Any) -> int:
             index for index, variable in enumerate(optimizer.variables) if variable is count
         )
         return int(state["optimizer_variables"][place])
-    return int(keras.ops.convert_to_numpy(count.value))
+    return int(read(count))
+
+
+def read(variable: Any) -> NDArray[Any]:
+    """Return the value of a variable, of its first copy if it has one on each device."""
+    value = keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(variable))
+    return np.asarray(value)
+
+
+def scope_of(model: Any) -> AbstractContextManager[Any]:
+    """Return the scope of `tf.distribute` in which the variables of `model` were created."""
+    strategy = getattr(model, "_distribute_strategy", None)
+    scope: AbstractContextManager[Any] = nullcontext() if strategy is None else strategy.scope()
+    return scope
 
 
 def is_in_step() -> bool:

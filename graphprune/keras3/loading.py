@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -22,7 +21,7 @@ from graphprune.archive.allowed import Given, find_refused
 from graphprune.archive.allowed.guard import names_guarded
 from graphprune.archive.allowed.keras_names import KERAS_3_OPERATIONS, LAYERS, PRUNING_SCHEDULE
 from graphprune.archive.allowed.refusals import check_loadable, explain_refusal, refuse_settings
-from graphprune.archive.archive import widen_bfloat16
+from graphprune.archive.archive import as_written, widen_bfloat16
 from graphprune.archive.entries import copy_config
 from graphprune.archive.hdf5.file import open_with_texts
 from graphprune.archive.keras_zip import KerasZip
@@ -50,8 +49,7 @@ def load_archive(
         ArchiveError: the file is not a model that can be loaded; the text says what to do.
         GraphError: the calls of its layers do not fit together.
     """
-    with archive.opened() as file:
-        written = replace(archive, config=file.read_header().config)
+    written = as_written(archive)
     own = REGISTRY.named_as_given(custom_objects)
     with prune_scope(), keras.saving.custom_object_scope(own):
         objects = given_objects(own)

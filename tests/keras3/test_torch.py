@@ -34,3 +34,15 @@ def test_loading(slow):
 
 def test_runs(slow):
     check_cases("run_cases.py", "torch", slow=slow)
+
+
+def test_commands(slow):
+    check_cases("command_cases.py", "torch", slow=slow)
+
+
+def test_optimizers(slow):
+    check_cases("optimizer_cases.py", "torch", slow=slow)
+
+
+def test_losing_masks_is_refused(slow):
+    check_cases("refusal_cases.py", "torch", slow=slow)
