@@ -47,8 +47,11 @@ if TYPE_CHECKING:
         apply_rules,
         convert,
         diff_models,
+        load_model,
         make_plan,
+        prune_one_shot,
         read_graph,
+        save_model,
         verify,
         write_plan,
     )
@@ -58,11 +61,8 @@ if TYPE_CHECKING:
     from graphprune.runs.training_arguments import StopRequest
     from graphprune.sparsity.positions import Run
     from graphprune.sparsity.schedules import Schedule
-    from graphprune.tf.models.loading import load_model
-    from graphprune.tf.models.saving import save_model
-    from graphprune.tf.pruning.surgery import prune_one_shot
     from graphprune.tf.pruning.wrapper import PruneLowMagnitude
-    from graphprune.tf.training.run import resume, train
+    from graphprune.training import resume, train
 
 __version__ = "0.1.0"
 
@@ -86,8 +86,11 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "apply_rules",
         "convert",
         "diff_models",
+        "load_model",
         "make_plan",
+        "prune_one_shot",
         "read_graph",
+        "save_model",
         "verify",
         "write_plan",
     ),
@@ -108,12 +111,9 @@ _HOMES: dict[str, tuple[str, ...]] = {
     ),
     "engine.prunable_layer": ("PrunableLayer",),
     "engine.schedules": ("ConstantSparsity", "PolynomialDecay", "PruningSchedule"),
-    "tf.models.loading": ("load_model",),
-    "tf.models.saving": ("save_model",),
     "engine.training_result": ("TrainingResult",),
     "sparsity.schedules": ("Schedule",),
-    "tf.training.run": ("resume", "train"),
-    "tf.pruning.surgery": ("prune_one_shot",),
+    "training": ("resume", "train"),
     "tf.pruning.wrapper": ("PruneLowMagnitude",),
 }
 

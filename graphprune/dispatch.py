@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import importlib
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from os import PathLike
 from typing import Any
 
+from graphprune.conversion.libraries import import_keras
 from graphprune.engine import pruner as engine
 from graphprune.engine.callbacks import SparsityCurves, check_log_dir
 from graphprune.engine.schedules import PruningSchedule
@@ -25,6 +27,13 @@ SEAMS = {
     "functions": ("tf.pruning.keras_api", "keras3.pruning"),
     "callbacks": ("tf.pruning.callbacks", "keras3.callbacks"),
     "pruner": ("tf.pruning.pruner", "keras3.pruner"),
+    "surgery": ("tf.pruning.surgery", "keras3.surgery"),
+    "live": ("tf.pruning.live_graph", "keras3.live"),
+    "loading": ("tf.models.loading", "keras3.loading"),
+    "training": ("tf.training.seam", "keras3.training.seam"),
+    "evaluation": ("tf.training.evaluation", "keras3.evaluation"),
+    "saving": ("tf.models.saving", "keras3.saving"),
+    "export": ("tf.models.export", "keras3.saving"),
 }
 """The modules that serve tf_keras and Keras 3, by what they serve."""
 _HOOKS = tuple(
@@ -56,9 +65,19 @@ def is_keras_3(value: Any) -> bool:
     return "keras" in packages and "tf_keras" not in packages
 
 
-def _seam(value: Any, serves: str) -> Any:
+def seam(value: Any, serves: str) -> Any:
     """Return the module for the Keras of `value`; that of tf_keras refuses all other objects."""
     return importlib.import_module(f"graphprune.{SEAMS[serves][is_keras_3(value)]}")
+
+
+def seam_of(keras: int, serves: str) -> Any:
+    """Return the module for a Keras by its major version: 2 for tf_keras, or 3.
+
+    Raises:
+        GraphError: this Keras, or its backend, is not installed, or it is too old.
+    """
+    import_keras(keras)
+    return importlib.import_module(f"graphprune.{SEAMS[serves][keras == 3]}")
 
 
 def prune_low_magnitude(
@@ -102,7 +121,7 @@ def prune_low_magnitude(
             kernel that does not fit the blocks or groups; a policy without a model, or an object
             that is not a policy.
     """
-    module = _seam(to_prune, "functions")
+    module = seam(to_prune, "functions")
     return module.prune_low_magnitude(
         to_prune,
         pruning_schedule,
@@ -123,7 +142,7 @@ def strip_pruning(model: Any) -> Any:
     Raises:
         GraphError: the model, or a layer in it, cannot be copied.
     """
-    return _seam(model, "functions").strip_pruning(model)
+    return seam(model, "functions").strip_pruning(model)
 
 
 def collect_prunable_layers(model: Any) -> list[Any]:
@@ -135,7 +154,7 @@ def collect_prunable_layers(model: Any) -> list[Any]:
     Raises:
         GraphError: `model` is not a model.
     """
-    return list(_seam(model, "functions").collect_prunable_layers(model))
+    return list(seam(model, "functions").collect_prunable_layers(model))
 
 
 @contextmanager
@@ -161,18 +180,19 @@ class Pruner(engine.Pruner):
             train_step(x, y)
             pruner.on_step()
 
-    A loop whose model is not compiled gives its optimizer as `optimizer`. In Keras 3 the pruner
-    adds the masks to the optimizer, so start it before a step is compiled.
+    A loop whose model is not compiled gives its optimizer as `optimizer`; in Keras 3 on PyTorch,
+    that may be one of `torch.optim`. In Keras 3 the pruner adds the masks to the optimizer, so
+    start it before a step is compiled.
     """
 
     def __new__(cls, model: Any = None, optimizer: Any = None) -> Pruner:
         """Return the pruner of the model's Keras."""
-        kind: Callable[..., Any] = _seam(model, "pruner").Pruner
+        kind: Callable[..., Any] = seam(model, "pruner").Pruner
         made: Pruner = kind(model, optimizer)
         return made
 
 
-class _CallbackOfEither:
+class _CallbackOfEither(ABC):
     """A callback that delegates to one of the model's Keras once it is given the model."""
 
     def __init__(self) -> None:
@@ -180,13 +200,13 @@ class _CallbackOfEither:
         self.model: Any = None
         self._callback: Any = None
 
+    @abstractmethod
     def _make(self, callbacks: Any) -> Any:
         """Return the callback of a Keras, from its module of callbacks."""
-        raise NotImplementedError
 
     def set_model(self, model: Any) -> None:
         """Find the model's pruned layers."""
-        callback = self._make(_seam(model, "callbacks"))
+        callback = self._make(seam(model, "callbacks"))
         callback.set_model(model)
         self.model, self._callback = model, callback
 

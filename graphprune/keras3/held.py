@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import functools
 import weakref
-from collections.abc import Callable, MutableSet
+from collections.abc import Callable, Mapping, MutableSet
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -19,13 +20,15 @@ from numpy.typing import NDArray
 from graphprune.engine.pruner import no_pruner
 from graphprune.engine.schedules import PruningSchedule
 from graphprune.errors import TrainingError
-from graphprune.keras3.backend import is_constant
-from graphprune.keras3.layers import find_weight, prunable_names
-from graphprune.keras3.optimizers import add_mask, tracks
+from graphprune.keras3.backend import is_constant, read
+from graphprune.keras3.guards import guard_layer
+from graphprune.keras3.layers import find_holder, find_weight, names_its_weights, prunable_names
+from graphprune.keras3.optimizers import add_mask, average_of, tracks
+from graphprune.keras3.places import place_of, variable_at
 from graphprune.sparsity.pruning import Provenance, Pruning
 
 
-class Projection:
+class Projection(keras.constraints.Constraint):
     """The constraint of a pruned weight: the layer's own constraint, then the mask."""
 
     def __init__(self, own: Callable[[Any], Any] | None, tensor: HeldTensor) -> None:
@@ -38,8 +41,13 @@ class Projection:
             TrainingError: no pruner follows the layer, or another optimizer keeps its masks.
         """
         mask = self.tensor.mask_in_step()
+        self.tensor.project_average(mask)
         value = keras.ops.convert_to_tensor(weight if self.own is None else self.own(weight))
-        return keras.ops.where(mask, value, keras.ops.cast(0, value.dtype))
+        return _masked(value, mask)
+
+
+def _masked(value: Any, mask: Any) -> Any:
+    return keras.ops.where(mask, value, keras.ops.cast(0, value.dtype))
 
 
 class HeldTensor:
@@ -49,12 +57,14 @@ class HeldTensor:
         name: Its name in the layer.
         weight: The variable.
         mask: The variable with the mask; None until an optimizer holds it.
+        average: The optimizer's moving average of the weight (EMA); None if it keeps none.
         threshold: The smallest score that the last mask update kept.
     """
 
     def __init__(self, held: HeldLayer, name: str, weight: Any) -> None:
         self._held, self.name, self.weight = held, name, weight
         self.mask: Any = None
+        self.average: Any = None
         self.threshold = 0.0
         self._waiting: NDArray[np.bool_] = np.ones(tuple(weight.shape), np.bool_)
         own = weight.constraint
@@ -67,7 +77,7 @@ class HeldTensor:
 
     def read(self) -> NDArray[Any]:
         """Return the values of the weight."""
-        return np.asarray(keras.ops.convert_to_numpy(self.weight.value))
+        return read(self.weight)
 
     def write(self, values: NDArray[Any]) -> None:
         """Assign the values of the weight."""
@@ -77,7 +87,7 @@ class HeldTensor:
         """Return the mask; True keeps a weight."""
         if self.mask is None:
             return self._waiting
-        return np.asarray(keras.ops.convert_to_numpy(self.mask.value), np.bool_)
+        return read(self.mask).astype(np.bool_)
 
     def read_threshold(self) -> float:
         """Return the smallest score that the last mask update kept."""
@@ -90,11 +100,31 @@ class HeldTensor:
             self._waiting = mask
         else:
             self.mask.assign(mask)
+            self.project_average(mask)
+
+    def project_average(self, mask: Any) -> None:
+        """Zero the masked entries of the moving average (EMA) of the weight.
+
+        The optimizer averages the weight before it applies the projection. Keras assigns the
+        average to the weight when training ends, and `SwapEMAWeights` exchanges the two.
+        """
+        if self.average is not None:
+            self.average.assign(_masked(keras.ops.convert_to_tensor(self.average), mask))
+
+    def project(self) -> None:
+        """Zero the masked weights after a step of an optimizer that applies no constraints.
+
+        Raises:
+            TrainingError: no pruner follows the layer.
+        """
+        mask = self.mask_in_step()
+        self.weight.assign(_masked(keras.ops.convert_to_tensor(self.weight), mask))
 
     def attach(self, optimizer: Any, name: str) -> None:
         """Add the mask, with its current value, to the variables of `optimizer`."""
         if self.mask is None or not tracks(optimizer, self.mask):
             self.mask = add_mask(optimizer, self.weight, self.read_mask(), name)
+        self.average = average_of(optimizer, self.weight)
 
     def mask_in_step(self) -> Any:
         """Return the mask as the step that is being run or traced sees it.
@@ -124,6 +154,10 @@ def _as_it_is(error: TrainingError) -> TrainingError:
 class HeldLayer:
     """A layer of a live model that is set up for pruning.
 
+    Args:
+        places: Where the layer saves weights, by name, if the names are not those of its
+            attributes (see `places.place_of`).
+
     Attributes:
         layer: The layer.
         pruning: What to prune, how much, and when.
@@ -138,9 +172,11 @@ class HeldLayer:
         pruning: Pruning,
         own_schedule: PruningSchedule | None = None,
         provenance: Provenance | None = None,
+        places: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.layer, self.pruning, self.own_schedule = layer, pruning, own_schedule
         self.provenance = Provenance() if provenance is None else provenance
+        self._places = places
         self.pruners: MutableSet[Any] = weakref.WeakSet()
         self.counter = StepCounter()
         self._last_update = -1
@@ -171,8 +207,25 @@ class HeldLayer:
             names = prunable_names(self.layer)
             self.pruning = Pruning(self.pruning.sparsity, self.pruning.schedule, names)
         self._tensors = [
-            HeldTensor(self, name, find_weight(self.layer, name)) for name in self.pruning.weights
+            HeldTensor(self, name, self.find_in(self.layer, name)) for name in self.pruning.weights
         ]
+        holders = [find_holder(self.layer, tensor.name) for tensor in self._tensors]
+        for layer in {id(layer): layer for layer in (self.layer, *holders)}.values():
+            guard_layer(layer)
+
+    def find_in(self, layer: Any, name: str) -> Any:
+        """Return the weight `name` of the layer, or of a layer of a clone in its place."""
+        if name in self._places:
+            return variable_at(layer, self._places[name])
+        return find_weight(layer, name)
+
+    @property
+    def places(self) -> dict[str, str]:
+        """Where the layer saves each pruned weight, if only its class knows its weights."""
+        if names_its_weights(self.layer):
+            return {}
+        found = {tensor.name: place_of(self.layer, tensor.weight) for tensor in self._tensors}
+        return {name: place for name, place in found.items() if place is not None}
 
     @property
     def name(self) -> str:
@@ -256,6 +309,13 @@ class StepCounter:
     def write(self, step: int) -> None:
         """Set the steps so far."""
         self._base, self._from = step, None
+
+    def twin(self) -> StepCounter:
+        """Return a counter of its own, of the same optimizer and with the same steps."""
+        other = StepCounter()
+        other.optimizer, other._updates = self.optimizer, self._updates
+        other.write(self.read())
+        return other
 
     def restore(self, step: int, updates: int | None) -> None:
         """Set the steps so far, at which the optimizer had counted `updates`.

@@ -7,15 +7,21 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
+from keras.src.backend import Variable  # Keras before 3.7 has another as keras.Variable
 
 from graphprune.archive.entries import Entry, is_builtin
-from graphprune.errors import GraphError, PlanError, TrainingError
+from graphprune.engine.finite import find_nonfinite, refuse_nonfinite
+from graphprune.errors import GraphError, PlanError
 from graphprune.graph.classes.builtin_layers import known_class, weights_of
 from graphprune.graph.classes.layer_class import Weight
 from graphprune.graph.layers import SEPARATOR
+from graphprune.keras3.backend import read
+from graphprune.keras3.guards import refuse_lora
 
 INTERNAL = frozenset({"_layers", "_functional", "_operations", "_nodes", "_tracker"})
 """Attributes in which Keras stores layers a second time."""
+OTHER_NAMES = {"depthwise_kernel": "kernel"}
+"""The attributes of weights that files and tf_keras call differently, in DepthwiseConv1D and 2D."""
 
 
 def addressed_layers(model: Any) -> Iterator[tuple[str, Any]]:
@@ -144,8 +150,15 @@ def _own_names(layer: Any) -> tuple[str, ...]:
                 f" is not a weight of the layer (item {index}); return variables that its"
                 " attributes hold"
             )
-        names.append(path)
+        names.append(_public_name(layer, path, weight))
     return tuple(names)
+
+
+def _public_name(layer: Any, path: str, weight: Any) -> str:
+    """Return the path with `kernel` for `_kernel` if both are the weight, as in Dense."""
+    parent, _, last = path.rpartition(".")
+    name = f"{parent}.{last.lstrip('_')}".lstrip(".")
+    return name if _look_up(layer, name) is weight else path
 
 
 def find_path(layer: Any, weight: Any) -> str | None:
@@ -182,19 +195,21 @@ def find_weight(layer: Any, name: str) -> Any:
         PlanError: the layer has no such variable.
         TrainingError: the weight is a sum of others (LoRA), so no mask can keep it zero.
     """
-    holder = _look_up(layer, name.rpartition(".")[0]) if "." in name else layer
-    if getattr(holder, "lora_enabled", False):
-        raise TrainingError(
-            f"{layer.name}: LoRA is enabled, whose merge when the model is saved makes masked"
-            " weights non-zero again; prune before enable_lora, or leave the layer out"
-        )
+    if getattr(find_holder(layer, name), "lora_enabled", False):
+        raise refuse_lora(layer.name)
     found = _look_up(layer, name)
-    if not isinstance(found, keras.Variable):
+    if not isinstance(found, Variable):
         known = ", ".join(variable.name for variable in layer.weights) or "none"
         raise PlanError(
             f"{layer.name}: {type(layer).__name__} has no weight named {name!r}; it has {known}"
         )
     return found
+
+
+def find_holder(layer: Any, name: str) -> Any:
+    """Return the layer that holds the weight `name`: `layer` itself, or one inside it."""
+    inner = _look_up(layer, name.rpartition(".")[0]) if "." in name else layer
+    return inner if isinstance(inner, keras.layers.Layer) else layer
 
 
 def _look_up(layer: Any, name: str) -> Any:
@@ -215,8 +230,44 @@ def _part(owner: Any, part: str) -> Any:
         return owner.get(part)
     known = known_class(_class_entry(owner))
     attributes = {} if known is None else known.attributes
-    found = getattr(owner, attributes.get(part, part), None)
-    return getattr(getattr(owner, "cell", None), part, None) if found is None else found
+    for name in (attributes.get(part, part), OTHER_NAMES.get(part, part)):
+        if (found := getattr(owner, name, None)) is not None:
+            return found
+    return getattr(getattr(owner, "cell", None), part, None)
+
+
+def check_finite(model: Any, place: str, way_out: str) -> None:
+    """Refuse a model with weights that are not finite.
+
+    Raises:
+        TrainingError: some weights hold NaN or infinity.
+    """
+    floating = (
+        (variable.path, read(variable)) for variable in model.weights if _is_floating(variable)
+    )
+    refuse_nonfinite(find_nonfinite(floating), place, way_out)
+
+
+def names_its_weights(layer: Any) -> bool:
+    """Return whether the table of layers has the names of a layer's weights in files."""
+    return _known_weights(layer) is not None and not says_what_to_prune(layer)
+
+
+def check_built(model: Any) -> None:
+    """Raise unless this is a model with weights.
+
+    Raises:
+        GraphError: it is none of Keras 3, or has no weights yet.
+    """
+    if not isinstance(model, keras.Model):
+        kind = f"{type(model).__module__}.{type(model).__qualname__}"
+        raise GraphError(f"{kind} is not a Keras 3 model; give a model")
+    if is_unbuilt(model):
+        raise GraphError(
+            f"{model.name}: the model is not built, so it has no weights yet; call"
+            " model.build(input_shape) first"
+        )
+    check_model(model)
 
 
 def check_model(model: Any) -> None:

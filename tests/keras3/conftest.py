@@ -1,8 +1,14 @@
 """Keeps the scripts of the child processes out of the search for doctests: they import Keras 3."""
 
+from pathlib import Path
+
 import pytest
 
-collect_ignore = ["loop_cases.py", "models.py", "saving_cases.py", "training_cases.py"]
+collect_ignore = [
+    path.name
+    for path in Path(__file__).parent.glob("*.py")
+    if not path.name.startswith(("test_", "conftest"))
+]
 
 
 @pytest.fixture

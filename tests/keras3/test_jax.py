@@ -1,4 +1,4 @@
-"""Keras 3 on JAX: every case in one child process."""
+"""Keras 3 on JAX: the case scripts run in one child process."""
 
 from importlib.util import find_spec
 
@@ -22,3 +22,31 @@ def test_saving_and_resuming(slow):
 
 def test_custom_loops(slow):
     check_cases("loop_cases.py", "jax", slow=slow)
+
+
+def test_plans_on_live_models(slow):
+    check_cases("surgery_cases.py", "jax", slow=slow)
+
+
+def test_loading(slow):
+    check_cases("loading_cases.py", "jax", slow=slow)
+
+
+def test_runs(slow):
+    check_cases("run_cases.py", "jax", slow=slow)
+
+
+def test_commands(slow):
+    check_cases("command_cases.py", "jax", slow=slow)
+
+
+def test_optimizers(slow):
+    check_cases("optimizer_cases.py", "jax", slow=slow)
+
+
+def test_losing_masks_is_refused(slow):
+    check_cases("refusal_cases.py", "jax", slow=slow)
+
+
+def test_two_devices(slow):
+    check_cases("device_cases.py", "jax", slow=slow)

@@ -56,5 +56,10 @@ def import_tensorflow() -> None:
     if "tensorflow" not in sys.modules:
         with quiet_output():
             importlib.import_module("tensorflow")
-        for name in _LOGGERS:  # the command line says itself what its users need to know
-            logging.getLogger(name).setLevel(logging.ERROR)
+        silence_loggers()
+
+
+def silence_loggers() -> None:
+    """Silence TensorFlow's notes: the command line says itself what its users need to know."""
+    for name in _LOGGERS:
+        logging.getLogger(name).setLevel(logging.ERROR)
