@@ -61,12 +61,8 @@ def is_layer_group(group: str) -> bool:
     """Return whether a group holds weights of a layer, or says what is pruned; not the optimizer.
 
     Example:
-        >>> (
-        ...     is_layer_group("layers/dense"),
-        ...     is_layer_group("graphprune"),
-        ...     is_layer_group("optimizer"),
-        ... )
-        (True, True, False)
+        >>> [is_layer_group(name) for name in ("layers/dense_1", "graphprune", "optimizer")]
+        [True, True, False]
     """
     return group.startswith((f"{LAYERS}/", f"{LAYERS_UNTIL_2_14}/")) or group == GROUP
 

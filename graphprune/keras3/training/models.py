@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import inspect
-import shutil
-import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import keras
-import numpy as np
 
+from graphprune.archive import read_archive
 from graphprune.engine import own_objects as own
+from graphprune.engine.read_back import check_saved
 from graphprune.engine.training_seam import Load
-from graphprune.errors import GraphpruneError, OutputError
-from graphprune.files import whole_file
+from graphprune.keras3.loading import load_archive
 from graphprune.keras3.optimizers import innermost
-from graphprune.keras3.scope import prune_scope
+from graphprune.keras3.saving import save_model
 
 
 def load_model(
@@ -31,36 +28,11 @@ def load_model(
     """Return the model in a file, with its optimizer and pruned layers.
 
     Raises:
-        ValueError: Keras cannot load it.
+        ArchiveError: the file is not a model that can be loaded.
     """
-    with prune_scope():
-        return keras.models.load_model(
-            path, custom_objects=custom_objects, safe_mode=not unsafe_lambda
-        )
-
-
-def save_model(model: Any, path: Path) -> None:
-    """Write a model, with its optimizer and pruned layers, to a file.
-
-    Raises:
-        OutputError: Keras cannot save the model, or the file cannot be written.
-    """
-    with TemporaryDirectory(prefix="graphprune-") as folder:
-        file = Path(folder) / path.name
-        try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message="You are saving your model as an HDF5")
-                model.save(file)
-        except (NotImplementedError, TypeError, ValueError, RuntimeError) as err:
-            lines = str(err).strip().splitlines()
-            raise OutputError(
-                f"{path.name}: Keras cannot save {model.name}"
-                f" ({lines[0] if lines else type(err).__name__}); every layer needs a get_config"
-                " that returns plain values"
-            ) from err
-        size = file.stat().st_size
-        with file.open("rb") as stream, whole_file(path, needed=size) as target:
-            shutil.copyfileobj(stream, target)
+    return load_archive(
+        read_archive(path), custom_objects or {}, unsafe_lambda=unsafe_lambda, unsafe_ops=unsafe_ops
+    )
 
 
 def check_reads_back(model: Any, suffix: str, place: str, load: Load) -> None:
@@ -69,35 +41,10 @@ def check_reads_back(model: Any, suffix: str, place: str, load: Load) -> None:
     Raises:
         OutputError: the file cannot be written, or loading it does not return the same model.
     """
-    if not own_objects(model):
-        return
-    with TemporaryDirectory(prefix="graphprune-") as folder:
-        path = Path(folder) / f"model{suffix}"
-        save_model(model, path)
-        fault = _find_fault(model, path, load)
-    if fault:
-        raise OutputError(
-            f"{model.name} can be saved as {suffix}, but not be loaded again ({fault}); give its"
-            " classes get_config and from_config that fit each other, and name all of them with"
-            " --custom-objects (custom_objects in Python)",
-            place=place,
+    if own_objects(model):
+        check_saved(
+            model, suffix, place, save=save_model, load=load, is_compiled=lambda one: one.compiled
         )
-
-
-def _find_fault(model: Any, path: Path, load: Load) -> str:
-    """Return what is wrong with the model that `load` returns; empty if nothing is."""
-    try:
-        loaded = load(path)
-    except GraphpruneError as fault:
-        return fault.text
-    if model.compiled and not loaded.compiled:
-        return "its compile settings are lost"
-    before, after = model.get_weights(), loaded.get_weights()
-    if len(before) != len(after) or not all(
-        np.array_equal(one, two) for one, two in zip(before, after, strict=True)
-    ):
-        return "its weights come back in another order or with other values"
-    return ""
 
 
 KINDS = (

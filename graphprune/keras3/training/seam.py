@@ -23,12 +23,13 @@ from graphprune.keras3.live import read_live
 from graphprune.keras3.model import held_layers as pruned_layers
 from graphprune.keras3.optimizers import read_updates as updates_of
 from graphprune.keras3.pruner import Pruner
+from graphprune.keras3.saving import save_model
 from graphprune.keras3.surgery import apply_plan
 from graphprune.keras3.training.compiling import compile_model
 from graphprune.keras3.training.data import ReadingFault, given_data, read_data
 from graphprune.keras3.training.evaluation import check_data_fits, check_gradients
 from graphprune.keras3.training.fitting import fit
-from graphprune.keras3.training.models import check_reads_back, load_model, own_objects, save_model
+from graphprune.keras3.training.models import check_reads_back, load_model, own_objects
 from graphprune.keras3.training.randomness import saved_randomness
 from graphprune.keras3.training.recorder import Recorder, restore_state
 from graphprune.plan.make import LoadedModel
