@@ -130,7 +130,7 @@ def model_file_of(archive: Archive) -> ModelFile:
     graph = graph_from_config(archive.config, place=archive.path)
     located = locate_weights(archive, graph)
     read = graph_with_tensors(
-        graph,
+        located.graph,
         {
             address: [(name, stored.shape, stored.dtype) for name, stored in named.items()]
             for address, named in located.tensors.items()

@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
-from graphprune.archive.archive import Header, StoredTensor
+from graphprune.archive.archive import GroupFacts, Header, StoredTensor
 from graphprune.archive.files import READABLE, parse_object, read_whole
 from graphprune.archive.keras2 import upgrade_config
 from graphprune.archive.saved_model.protobuf import messages_in, read_fields, texts_of
@@ -110,6 +110,10 @@ class OpenedSavedModel:
             ArchiveError: the checkpoint is missing or damaged.
         """
         return index_checkpoint(self._checkpoint)
+
+    def describe(self, group: str, /) -> GroupFacts:
+        """Return nothing: the config holds all layers."""
+        return GroupFacts()
 
     def read(self, tensor: StoredTensor, /) -> NDArray[Any]:
         """Return the values of one tensor.
