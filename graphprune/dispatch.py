@@ -127,8 +127,10 @@ def strip_pruning(model: Any) -> Any:
 
 
 def collect_prunable_layers(model: Any) -> list[Any]:
-    """Return the pruned layers of a model, nested models included, in its order: wrappers in
-    tf_keras, in Keras 3 objects with the same attributes `layer`, `pruning` and `pruning_vars`.
+    """Return the pruned layers of a model in its order, nested models included.
+
+    In tf_keras these are wrappers, in Keras 3 objects with the same attributes `layer`, `pruning`
+    and `pruning_vars`.
 
     Raises:
         GraphError: `model` is not a model.

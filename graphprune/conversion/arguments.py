@@ -22,9 +22,10 @@ _POSITIONAL = {
 
 
 def named_arguments(kind: str, call: Call) -> Call:
-    """Return the call with named arguments if its first argument holds several tensors: a recurrent
-    layer of tf_keras stores the initial state there, and Keras 3 may call layers with several
-    positional tensors.
+    """Return the call with named arguments if its first argument holds several tensors.
+
+    A recurrent layer of tf_keras stores the initial state there, and Keras 3 may call layers with
+    several positional tensors.
     """
     (first,), keywords = call
     kept = {key: value for key, value in keywords.items() if key != "training"}
@@ -38,15 +39,17 @@ def named_arguments(kind: str, call: Call) -> Call:
 
 
 def has_all_layers(value: Any, names: Mapping[str, str]) -> bool:
-    """Return whether all tensors in an argument come from layers of the result. Implicit masks do
-    not, since tf_keras computes them itself.
+    """Return whether all tensors in an argument come from layers of the result.
+
+    Implicit masks do not, since tf_keras computes them itself.
     """
     return all(reference[0] in names for reference in references(value))
 
 
 def without_mask_operations(layers: list[Any]) -> list[Any]:
-    """Return the layers without the operations that compute the mask of an Embedding or a Masking:
-    Keras 3 stores these in the config, and tf_keras computes masks by itself.
+    """Return the layers without the operations that compute the mask of an Embedding or a Masking.
+
+    Keras 3 stores these operations in the config, and tf_keras computes masks by itself.
 
     An operation is removed if it is used only as the `mask` of other layers.
     """

@@ -96,8 +96,9 @@ def _tensors(value: Any, names: Collection[str], shift: Mapping[str, int]) -> An
 
 
 def node_for_keras_2(call: Call, *, is_operation: bool) -> list[Any]:
-    """Return a call in the form of tf_keras: the first argument with all keywords on each of its
-    references.
+    """Return a call in the form of tf_keras.
+
+    The first argument's references each carry all keywords.
 
     The references of a layer are put in a list; an operation takes its argument unchanged
     (`_preserve_input_structure_in_config` of tf_keras/src/engine/base_layer.py).

@@ -153,8 +153,7 @@ class _ModelConverter:
         }
 
     def _check_calls(self, layers: list[Any]) -> None:
-        """Check that no call is always in training mode, and that no recurrent layer has both an
-        initial state and an implicit mask.
+        """Refuse calls fixed to training mode, and an initial state with an implicit mask.
 
         tf_keras passes the mask of the sequence on; Keras 3 does not if a call has another tensor
         (`Layer.__call__`, keras/src/layers/layer.py).
@@ -212,8 +211,9 @@ class _ModelConverter:
         }
 
     def _operation(self, entry: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the entry of an operation; settings that Keras 3 keeps in the config come from
-        the first call.
+        """Return the entry of an operation.
+
+        Settings that Keras 3 keeps in the config are taken from the first call.
         """
         operation = self._known_operation(entry)
         name = name_of(entry)
@@ -320,9 +320,7 @@ def _has_input(entry: Mapping[str, Any]) -> bool:
 
 
 def _own_input(layers: list[Any], names: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return the InputLayer that a Sequential model needs if its first layer gives the shape of the
-    input.
-    """
+    """Return the InputLayer that a Sequential model needs, from its first layer's input shape."""
     if not layers or type_of(layers[0]) == "InputLayer":
         return []
     config = layers[0]["config"]

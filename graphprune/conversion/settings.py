@@ -262,8 +262,10 @@ def _is_neutral(key: str, value: Any, differences: Differences) -> bool:
 
 
 def _without_derived_direction(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the config of a Bidirectional without the backward layer that Keras derived from the
-    forward one: Keras 3 stores both, and names them after the layer that it was given.
+    """Return the config of a Bidirectional without the backward layer that Keras derived.
+
+    Keras 3 stores both layers; it derives the backward one from the forward one and names both
+    after the layer that it was given.
     """
     forward, backward = config.get("layer"), config.get("backward_layer")
     if not isinstance(forward, dict) or not isinstance(backward, dict):

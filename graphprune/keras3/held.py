@@ -1,5 +1,4 @@
-"""Pruned layers of Keras 3 as the engine sees them: masks in the optimizer, projections on the
-weights.
+"""Pruned layers of Keras 3 for the engine: masks in the optimizer, projections on weights.
 
 The layer itself is not changed. The `constraint` of a pruned weight is the projection, which every
 optimizer applies after its update; the mask is a variable of that optimizer, so that JAX's

@@ -216,8 +216,9 @@ def _own_names(layer: Any) -> tuple[str, ...]:
 
 
 def find_path(layer: Any, weight: Any) -> str | None:
-    """Return the shortest attribute path from `layer` to `weight` (`blocks.0.kernel`), public
-    attributes first.
+    """Return the shortest attribute path from `layer` to `weight`, such as `blocks.0.kernel`.
+
+    Public attributes come first.
     """
     waiting: deque[tuple[str, Any]] = deque([("", layer)])
     seen: set[int] = set()
@@ -240,8 +241,9 @@ def find_path(layer: Any, weight: Any) -> str | None:
 
 
 def find_weight(layer: Any, name: str) -> Any:
-    """Return the variable of a built layer that the table of layers calls `name`: `kernel`,
-    `forward_layer.kernel`, `query.kernel`.
+    """Return the variable of a built layer that has this name in the table of layers.
+
+    Such names are `kernel`, `forward_layer.kernel`, `query.kernel`.
 
     Raises:
         PlanError: the layer has no such variable.
@@ -270,8 +272,9 @@ def _look_up(layer: Any, name: str) -> Any:
 
 
 def _part(owner: Any, part: str) -> Any:
-    """Return the object that `part` of a weight's name refers to: an item, or an attribute of a
-    layer or of its cell; None if there is none.
+    """Return the object that `part` of a weight's name refers to, or None.
+
+    It is an item, or an attribute of a layer or of its cell.
     """
     if part.isdecimal() and isinstance(owner, list | tuple):
         return owner[int(part)] if int(part) < len(owner) else None

@@ -44,8 +44,7 @@ def prune_low_magnitude(
     sparsity_m_by_n: tuple[int, int] | None = None,
     **kwargs: Any,
 ) -> Any:
-    """Return a layer, a list of layers or a model, set up for pruning; see
-    `graphprune.prune_low_magnitude`.
+    """Set up a layer, a list of layers or a model for pruning; see `prune_low_magnitude`.
 
     A layer alone is set up itself; a model is cloned and not touched.
 
@@ -185,8 +184,9 @@ def _zero_masked(model: Any, clone: Any) -> None:
 def _pruning_for(
     layer: Any, names: tuple[str, ...], patterns: PatternArguments, schedule: PruningSchedule
 ) -> Pruning:
-    """Return how the weights `names` of a layer are pruned; custom layers take no patterns,
-    since the axes of their kernels are unknown.
+    """Return how the weights `names` of a layer are pruned.
+
+    Custom layers take no patterns, since the axes of their kernels are unknown.
     """
     if patterns.is_unstructured:
         return Pruning(schedule.target, schedule.to_schedule(), names)
