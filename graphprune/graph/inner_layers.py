@@ -17,7 +17,7 @@ from graphprune.archive import Archive, StoredTensor
 from graphprune.archive.archive import GroupFacts
 from graphprune.archive.entries import Entry, is_entry, type_of
 from graphprune.graph.classes.builtin_layers import known_class, weights_of
-from graphprune.graph.classes.inference import infer_entry
+from graphprune.graph.classes.inference import INFERRED, UNKNOWN, infer_entry
 from graphprune.graph.classes.quantization import quantized_weights
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
@@ -168,6 +168,31 @@ def _bases(entry: Entry) -> tuple[str, ...]:
 def _is_trainable(graph: LayerGraph, inner: InnerLayer) -> bool:
     model = graph.frames[""].entry["config"]
     return bool(model.get("trainable", True)) and bool(inner.entry["config"].get("trainable", True))
+
+
+def describe_connections(graph: LayerGraph) -> str:
+    """Return one sentence on a model without connections; empty for others."""
+    if graph.is_connected:
+        return ""
+    return (
+        f"The config of {graph.type} does not describe its layers: they come from the weights and"
+        " are not connected, so rules can use names, types, weights and sizes, but not connections."
+    )
+
+
+def describe_inferred(layers: Iterable[Layer]) -> str:
+    """Return one sentence on layers whose classes the file does not name; empty without any."""
+    inferred = [layer for layer in layers if INFERRED in layer.entry]
+    if not inferred:
+        return ""
+    unknown = sum(layer.type == UNKNOWN for layer in inferred)
+    many = len(inferred)
+    text = (
+        f"The file does not name the {'class of 1 inner layer' if many == 1 else 'classes of'}"
+        f"{'' if many == 1 else f' {many:,} inner layers'}; types follow from names and weights"
+    )
+    rest = f", and {unknown:,} {'is' if unknown == 1 else 'are'} unknown ({UNKNOWN})"
+    return f"{text}{rest if unknown else ''}."
 
 
 def inner_to_config(layer: Layer) -> dict[str, Any]:

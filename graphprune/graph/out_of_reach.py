@@ -154,6 +154,8 @@ def is_never_built(graph: LayerGraph) -> bool:
     """Return whether this is a Sequential model without an input shape, so without weights."""
     frame = graph.frames[""]
     config = frame.entry["config"]
+    if not graph.is_connected:
+        return False
     if "input_layers" in config or frame.inputs or config.get("build_input_shape") is not None:
         return False
     known = (graph.layers[frame.address_of(member.name)] for member in frame.members)

@@ -24,12 +24,14 @@ class Matcher:
 
     Attributes:
         walks: Whether the set takes a search through the graph.
+        needs_connections: Whether the set depends on how layers are connected.
         reads_weights: Whether the set depends on measured zeros.
     """
 
     __slots__ = ()
 
     walks: ClassVar[bool] = False
+    needs_connections: ClassVar[bool] = False
 
     @property
     def reads_weights(self) -> bool:
