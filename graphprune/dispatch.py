@@ -25,6 +25,8 @@ SEAMS = {
     "functions": ("tf.pruning.keras_api", "keras3.pruning"),
     "callbacks": ("tf.pruning.callbacks", "keras3.callbacks"),
     "pruner": ("tf.pruning.pruner", "keras3.pruner"),
+    "surgery": ("tf.pruning.surgery", "keras3.surgery"),
+    "live": ("tf.pruning.live_graph", "keras3.live"),
 }
 """The modules that serve tf_keras and Keras 3, by what they serve."""
 _HOOKS = tuple(
@@ -56,7 +58,7 @@ def is_keras_3(value: Any) -> bool:
     return "keras" in packages and "tf_keras" not in packages
 
 
-def _seam(value: Any, serves: str) -> Any:
+def seam(value: Any, serves: str) -> Any:
     """Return the module for the Keras of `value`; that of tf_keras refuses all other objects."""
     return importlib.import_module(f"graphprune.{SEAMS[serves][is_keras_3(value)]}")
 
@@ -102,7 +104,7 @@ def prune_low_magnitude(
             kernel that does not fit the blocks or groups; a policy without a model, or an object
             that is not a policy.
     """
-    module = _seam(to_prune, "functions")
+    module = seam(to_prune, "functions")
     return module.prune_low_magnitude(
         to_prune,
         pruning_schedule,
@@ -123,7 +125,7 @@ def strip_pruning(model: Any) -> Any:
     Raises:
         GraphError: the model, or a layer in it, cannot be copied.
     """
-    return _seam(model, "functions").strip_pruning(model)
+    return seam(model, "functions").strip_pruning(model)
 
 
 def collect_prunable_layers(model: Any) -> list[Any]:
@@ -135,7 +137,7 @@ def collect_prunable_layers(model: Any) -> list[Any]:
     Raises:
         GraphError: `model` is not a model.
     """
-    return list(_seam(model, "functions").collect_prunable_layers(model))
+    return list(seam(model, "functions").collect_prunable_layers(model))
 
 
 @contextmanager
@@ -167,7 +169,7 @@ class Pruner(engine.Pruner):
 
     def __new__(cls, model: Any = None, optimizer: Any = None) -> Pruner:
         """Return the pruner of the model's Keras."""
-        kind: Callable[..., Any] = _seam(model, "pruner").Pruner
+        kind: Callable[..., Any] = seam(model, "pruner").Pruner
         made: Pruner = kind(model, optimizer)
         return made
 
@@ -186,7 +188,7 @@ class _CallbackOfEither:
 
     def set_model(self, model: Any) -> None:
         """Find the model's pruned layers."""
-        callback = self._make(_seam(model, "callbacks"))
+        callback = self._make(seam(model, "callbacks"))
         callback.set_model(model)
         self.model, self._callback = model, callback
 

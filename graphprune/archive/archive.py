@@ -70,10 +70,13 @@ class GroupFacts:
     Attributes:
         name: The layer's own name; empty if it is not known.
         entry: Its class and config; None in a file, which has neither.
+        is_whole: Whether it says itself what to prune, so its weights are not those of the layers
+            inside it.
     """
 
     name: str = ""
     entry: Mapping[str, Any] | None = None
+    is_whole: bool = False
 
 
 class OpenedModel(Protocol):

@@ -264,7 +264,7 @@ def _tensors(
     own = None if prunable is None else frozenset(prunable)
     tensors = []
     for name, shape, dtype in facts:
-        if layer.wrap is not None and is_state(name):
+        if layer.wrap is not None and not layer.wrap.is_attached and is_state(name):
             continue
         weight = known.get(name)
         fits = weight is not None and len(weight.axes) == len(shape)

@@ -16,6 +16,7 @@ from typing import Any
 from graphprune.archive import Archive, StoredTensor
 from graphprune.archive.archive import GroupFacts
 from graphprune.archive.entries import Entry, is_entry, type_of
+from graphprune.archive.pruning_state import is_state_group
 from graphprune.graph.classes.builtin_layers import known_class, weights_of
 from graphprune.graph.classes.inference import INFERRED, UNKNOWN, infer_entry
 from graphprune.graph.classes.quantization import quantized_weights
@@ -62,7 +63,8 @@ def inner_layers(
 def layers_of_model(archive: Archive) -> list[InnerLayer]:
     """Return the layers of a model whose config has none, after the weights of its own."""
     entry, own = archive.config, archive.stored.get("", ())
-    found = archive.describe(_in_order(group for group in archive.stored if group))
+    groups = [group for group in archive.stored if group and not is_state_group(group)]
+    found = archive.describe(_in_order(groups))
     return [
         *([InnerLayer(SELF, MODEL, entry, {tensor.name: tensor for tensor in own})] if own else ()),
         *(

@@ -103,10 +103,24 @@ class LayerGraph(Shown):
 
         A config without layers does not tell models apart, so the shapes of weights count as well.
         """
-        entry = canonical(self._model_entry("", copy=False))
-        whole = entry if self.is_connected else [entry, self.shapes_inside]
+        facts = [canonical(self._model_entry("", copy=False))]
+        if not self.is_connected:
+            facts.append(self.shapes_inside)
+        attached = self._attached()
+        if attached:
+            facts.append(attached)
+        whole = facts if len(facts) > 1 else facts[0]
         text = json.dumps(whole, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def _attached(self) -> dict[str, Any]:
+        """Return how layers are pruned that have no wrapper in the config, by address."""
+        wraps = ((address, layer.wrap) for address, layer in self.layers.items())
+        return {
+            address: [wrap.pruning and wrap.pruning.to_config(), wrap.provenance.to_config()]
+            for address, wrap in wraps
+            if wrap is not None and wrap.is_attached
+        }
 
     @cached_property
     def shapes_inside(self) -> dict[str, list[list[int]]]:

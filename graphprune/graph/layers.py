@@ -86,12 +86,15 @@ class Wrap:
             with the inner layer inside).
         pruning: What it was told to do; None for a wrapper that graphprune did not write.
         provenance: Which rule asked for it.
+        is_attached: Whether the layer is pruned without a wrapper, as in Keras 3, whose files hold
+            masks beside the weights; `entry` is then that of the layer itself.
     """
 
     type: str
     entry: Mapping[str, Any]
     pruning: Pruning | None
     provenance: Provenance
+    is_attached: bool = False
 
 
 @dataclass(frozen=True, slots=True)

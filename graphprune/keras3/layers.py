@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
+import numpy as np
 from keras.src.saving import saving_lib
 from keras.src.saving.keras_saveable import KerasSaveable
 from keras.src.utils.naming import to_snake_case
 
 from graphprune.archive.entries import Entry, is_builtin
+from graphprune.engine.finite import find_nonfinite, refuse_nonfinite
 from graphprune.errors import GraphError, PlanError, TrainingError
 from graphprune.graph.classes.builtin_layers import known_class, weights_of
 from graphprune.graph.classes.layer_class import Weight
@@ -284,6 +286,42 @@ def _part(owner: Any, part: str) -> Any:
     attributes = {} if known is None else known.attributes
     found = getattr(owner, attributes.get(part, part), None)
     return getattr(getattr(owner, "cell", None), part, None) if found is None else found
+
+
+def check_finite(model: Any, place: str, way_out: str) -> None:
+    """Refuse a model with weights that are not finite.
+
+    Raises:
+        TrainingError: some weights hold NaN or infinity.
+    """
+    floating = (
+        (variable.path, np.asarray(keras.ops.convert_to_numpy(variable.value)))
+        for variable in model.weights
+        if _is_floating(variable)
+    )
+    refuse_nonfinite(find_nonfinite(floating), place, way_out)
+
+
+def names_its_weights(layer: Any) -> bool:
+    """Return whether the table of layers has the names of a layer's weights in files."""
+    return _known_weights(layer) is not None and not says_what_to_prune(layer)
+
+
+def check_built(model: Any) -> None:
+    """Raise unless this is a model with weights.
+
+    Raises:
+        GraphError: it is none of Keras 3, or has no weights yet.
+    """
+    if not isinstance(model, keras.Model):
+        kind = f"{type(model).__module__}.{type(model).__qualname__}"
+        raise GraphError(f"{kind} is not a Keras 3 model; give a model")
+    if is_unbuilt(model):
+        raise GraphError(
+            f"{model.name}: the model is not built, so it has no weights yet; call"
+            " model.build(input_shape) first"
+        )
+    check_model(model)
 
 
 def check_model(model: Any) -> None:

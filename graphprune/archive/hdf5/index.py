@@ -84,8 +84,11 @@ def read_group_name(file: OpenedFile, group: str, place: str) -> str:
         ArchiveError: the file is damaged.
     """
     with damage_named(place):
+        variables = _join(group, "vars")
+        if variables not in file:
+            return ""
         with file.raw() as raw:
-            texts = read_texts(file[_join(group, "vars")], "name", MAX_NAME, raw)
+            texts = read_texts(file[variables], "name", MAX_NAME, raw)
         return _text(texts[0]) if texts else ""
 
 

@@ -65,10 +65,19 @@ def infer_entry(path: str, name: str, shapes: Shapes, dtypes: Sequence[str]) -> 
     last = path.rpartition("/")[2]
     for kind in _kinds(last, name, shapes):
         for settings in _SETTINGS:
-            entry = _entry(kind, name, settings)
+            entry = _entry(kind, name, _einsum_settings(kind, shapes) | settings)
             if _fits(entry, shapes, dtypes):
                 return entry
     return _entry(UNKNOWN, name, {})
+
+
+def _einsum_settings(kind: str, shapes: Shapes) -> dict[str, Any]:
+    """Return the equation of an EinsumDense with a bias, which has the axes of its output."""
+    if kind != "EinsumDense" or len(shapes) != 2 or len(shapes[1]) >= len(shapes[0]):
+        return {}
+    kernel = "".join(chr(ord("b") + axis) for axis in range(len(shapes[0])))
+    taken, made = kernel[: -len(shapes[1])], kernel[-len(shapes[1]) :]
+    return {"equation": f"...{taken},{kernel}->...{made}", "bias_axes": made}
 
 
 def _entry(kind: str, name: str, settings: Mapping[str, Any]) -> Entry:

@@ -1,4 +1,4 @@
-"""The layer's config: `config`, and the tests of one value of it, by value and never as text."""
+"""The layer's config: `config`, and tests of its values, which are compared as typed values."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from graphprune.rules.matchers.layer_set import LayerSet
     from graphprune.rules.matchers.matches import Matches
 
-# A value in a form that compares by meaning: (kind, value), where lists equal tuples, 1 equals 1.0,
+# A value in a comparable form: (kind, value), where lists equal tuples, 1 equals 1.0,
 # and True is not 1.
 Frozen = tuple[Any, ...]
 
@@ -106,7 +106,7 @@ class OneOf:
 
 @dataclass(frozen=True, slots=True)
 class Fits:
-    """The value is text, and the regular expression matches the whole of it."""
+    """The value is text, and the regular expression matches all of it."""
 
     regex: str
 
@@ -144,7 +144,7 @@ class Compares:
 
 @dataclass(frozen=True, slots=True)
 class Exists:
-    """The key is there, or is not."""
+    """The config has the key, or lacks it."""
 
     wanted: bool
 
@@ -154,7 +154,7 @@ class Exists:
 
 @dataclass(frozen=True, slots=True)
 class Negation:
-    """The value passes none of these."""
+    """The value passes none of these tests."""
 
     test: ConfigTest
 
@@ -168,7 +168,7 @@ class Negation:
 
 @dataclass(frozen=True, slots=True)
 class Every:
-    """The value passes all of these."""
+    """The value passes all of these tests."""
 
     tests: tuple[ConfigTest, ...]
 
@@ -182,7 +182,7 @@ ConfigTest = Equals | OneOf | Fits | Compares | Exists | Negation | Every
 def accepts_config(test: ConfigTest, value: Frozen | None) -> bool:
     """Return whether a config value passes `test`.
 
-    None stands for a missing key, which passes only `exists: false`.
+    None means a missing key, which passes only `exists: false`.
     """
     if isinstance(test, Every):
         return all(accepts_config(part, value) for part in test.tests)
@@ -192,7 +192,7 @@ def accepts_config(test: ConfigTest, value: Frozen | None) -> bool:
 
 
 def find_config_value(config: Mapping[str, Any], key: str) -> Frozen | None:
-    """Return the frozen value under a dotted key, or None where there is none.
+    """Return the frozen value under a dotted key, or None if there is none.
 
     Example:
         >>> find_config_value({"kernel_initializer": {"config": {"seed": 3}}}, "kernel_initializer")
@@ -224,7 +224,7 @@ class ConfigTestShape(Conditions):
     )
     negation: ConfigTestValue = optional("The value does not pass this.", "same", alias="not")
     regex: RegexText = optional(
-        "The value is text that this regular expression (RE2) matches whole.", '"(relu|elu).*"'
+        "The value is text, and this regular expression (RE2) matches all of it.", '"(relu|elu).*"'
     )
     gt: NumberValue = optional(BOUNDS_HELP["gt"], "0")
     gte: NumberValue = optional(BOUNDS_HELP["gte"], "64")
@@ -240,7 +240,7 @@ ConfigTestValue = Annotated[
 
 
 def to_config_test(value: Any) -> ConfigTest:
-    """Return the typed test of a checked value; a value that is no test must be equal."""
+    """Return the typed test of a checked value; any other value must be equal."""
     if not isinstance(value, ConfigTestShape):
         return Equals(freeze(value))
     tests: list[ConfigTest] = []
@@ -291,7 +291,7 @@ class ConfigIs(Matcher):
         return "not there" if value is None else thaw(value)
 
     def wider(self, matches: Matches) -> str:
-        """Return the values of the key in the candidates, the most frequent first."""
+        """Return the candidates' values of the key, the most frequent first."""
         found = (find_config_value(layer.config, self.key) for layer in matches.graph.candidates())
         values = Counter(thaw(value) for value in found if value is not None)
         if not values:
@@ -301,7 +301,7 @@ class ConfigIs(Matcher):
         return f"{self.key!r} is {shown}{more}"
 
     def faults(self, matches: Matches, context: Context) -> Iterator[Diagnostic]:
-        """Yield a fault where no layer of the types named beside it has the config key."""
+        """Yield a fault if no layer of the types named beside it has the config key."""
         if _asks_existence(self.test):
             return
         addresses = matches.universe
