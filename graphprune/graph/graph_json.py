@@ -175,6 +175,12 @@ def is_graph_document(value: object) -> bool:
 
 
 def _check_document(document: Mapping[str, Any], place: str) -> None:
+    if isinstance(document.get("weight_map"), Mapping):
+        raise GraphError(
+            "lists the files of a model's weights (save_weights with max_shard_size writes it),"
+            " which hold no layers; give the .keras file that model.save() wrote",
+            place=place,
+        )
     if not is_graph_document(document):
         raise GraphError(
             f"no layer graph, kind must be {KIND!r}, got"

@@ -11,6 +11,7 @@ from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import SEPARATOR, Layer
 from graphprune.graph.out_of_reach import (
     NEVER_BUILT,
+    QUANTIZED,
     OutOfReach,
     describe_out_of_reach,
     find_out_of_reach,
@@ -226,7 +227,8 @@ def _notes(layer: Layer, unreached: OutOfReach | None) -> Iterator[str]:
     if layer.tensors and not layer.trainable:
         yield "frozen"
     if unreached is not None:
-        yield "never built" if unreached.reason == NEVER_BUILT else "out of reach"
+        words = {NEVER_BUILT: "never built", QUANTIZED: "quantized"}
+        yield words.get(unreached.reason, "out of reach")
 
 
 def _address_note(layers: Sequence[Layer]) -> str:

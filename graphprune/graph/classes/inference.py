@@ -25,6 +25,7 @@ UNKNOWN = "?"
 INFERRED = "inferred"
 """The key of an entry that was made here."""
 
+_INTEGERS = ("int8", "uint8")
 _CELLS = {1: "SimpleRNNCell", 3: "GRUCell", 4: "LSTMCell"}
 """Classes by the number of gates: how often the recurrent kernel has its own length."""
 
@@ -39,7 +40,19 @@ _SETTINGS: Sequence[Mapping[str, Any]] = (
 )
 """Settings that decide which weights a layer has; the first that fits is taken."""
 _KERNEL_WORDS = frozenset(
-    ("conv", "dense", "fc", "ffn", "ffw", "linear", "logits", "mlp", "proj", "projection")
+    (
+        "conv",
+        "dense",
+        "fc",
+        "ffn",
+        "ffw",
+        "linear",
+        "logits",
+        "mlp",
+        "proj",
+        "projection",
+        "projector",
+    )
 )
 """Parts of names under which a matrix without a bias is a kernel."""
 
@@ -63,9 +76,9 @@ def infer_entry(path: str, name: str, shapes: Shapes, dtypes: Sequence[str]) -> 
         '?'
     """
     last = path.rpartition("/")[2]
-    for kind in _kinds(last, name, shapes):
+    for kind in _kinds(last, name, shapes, dtypes):
         for settings in _SETTINGS:
-            entry = _entry(kind, name, _einsum_settings(kind, shapes) | settings)
+            entry = _entry(kind, name, {**_einsum_settings(kind, shapes), **settings})
             if _fits(entry, shapes, dtypes):
                 return entry
     return _entry(UNKNOWN, name, {})
@@ -90,7 +103,7 @@ def _fits(entry: Entry, shapes: Shapes, dtypes: Sequence[str]) -> bool:
     weights = weights_of(entry)
     if not weights or any(weight.path for weight in weights):
         return False
-    if len(weights) != len(shapes):
+    if len(weights) != len(shapes) or dtypes[0] in _INTEGERS:
         return quantized_weights(weights, dtypes) is not None
     ranks = [len(shape) for shape in shapes]
     return all(
@@ -105,17 +118,24 @@ def _is_misfit(weights: Sequence[Weight], shapes: Shapes) -> bool:
     return any(
         axis == "out" and lengths.setdefault(axis, length) != length
         for weight, shape in zip(weights, shapes, strict=True)
-        if "recurrent" not in weight.name
+        if not weight.name.startswith(("recurrent", "reverse"))
         for axis, length in zip(weight.axes, shape, strict=False)
     )
 
 
-def _kinds(last: str, name: str, shapes: Shapes) -> Iterator[str]:
+def _kinds(last: str, name: str, shapes: Shapes, dtypes: Sequence[str]) -> Iterator[str]:
     """Yield the classes that a layer may have, the surest first."""
     for text in (last, name):
         yield from _classes_by_name().get(re.sub(r"_\d+$", "", text), ())
     if last.lstrip("_") in _ATTENTION_PARTS:
         yield "EinsumDense"
+    yield from _by_weights(last, name, shapes)
+    if dtypes[0] in _INTEGERS:
+        yield "Dense" if len(shapes[0]) == 2 else "EinsumDense"
+
+
+def _by_weights(last: str, name: str, shapes: Shapes) -> Iterator[str]:
+    """Yield the classes that parts of names and the shapes of weights tell."""
     words = {*re.split(r"[\W_]+", last), *re.split(r"[\W_]+", name)}
     matrix = shapes[0] if shapes else ()
     if len(shapes) == 2 and len(matrix) > 1:
