@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from os import PathLike
@@ -174,7 +175,7 @@ class Pruner(engine.Pruner):
         return made
 
 
-class _CallbackOfEither:
+class _CallbackOfEither(ABC):
     """A callback that delegates to one of the model's Keras once it is given the model."""
 
     def __init__(self) -> None:
@@ -182,9 +183,9 @@ class _CallbackOfEither:
         self.model: Any = None
         self._callback: Any = None
 
+    @abstractmethod
     def _make(self, callbacks: Any) -> Any:
         """Return the callback of a Keras, from its module of callbacks."""
-        raise NotImplementedError
 
     def set_model(self, model: Any) -> None:
         """Find the model's pruned layers."""

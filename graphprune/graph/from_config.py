@@ -22,7 +22,12 @@ from graphprune.archive.entries import (
     type_of,
 )
 from graphprune.errors import GraphError
-from graphprune.graph.classes.builtin_layers import has_too_many_inside, known_class, weights_of
+from graphprune.graph.classes.builtin_layers import (
+    has_too_many_inside,
+    known_class,
+    same_class,
+    weights_of,
+)
 from graphprune.graph.classes.inference import INFERRED
 from graphprune.graph.classes.layer_class import MAX_INSIDE
 from graphprune.graph.flow import FlowBuilder, call_order, layer_order
@@ -241,7 +246,7 @@ def _layer(
         )
     return Layer(
         address=address,
-        type=type_of(entry),
+        type=same_class(entry),
         entry=entry,
         bases=known.bases if known else (),
         container=container or None,

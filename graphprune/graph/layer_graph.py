@@ -13,8 +13,10 @@ from typing import Any
 import networkx as nx
 
 from graphprune.archive.entries import canonical, copy_config
+from graphprune.archive.keras3 import is_keras_3
 from graphprune.errors import GraphError
 from graphprune.graph.frames import Frame, Member
+from graphprune.graph.layer_arguments import name_argument
 from graphprune.graph.layers import Layer
 from graphprune.shown import Shown
 from graphprune.suggestions import closest
@@ -93,7 +95,7 @@ class LayerGraph(Shown):
                             "source_call": use.source_call,
                             "source_tensor": use.source_tensor,
                             "target_call": call,
-                            "argument": use.argument,
+                            "argument": name_argument(self.layers[target], use),
                         }
                         yield frame.address_of(use.source), target, facts
 
@@ -112,6 +114,11 @@ class LayerGraph(Shown):
         whole = facts if len(facts) > 1 else facts[0]
         text = json.dumps(whole, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def keras(self) -> int:
+        """The major version of the Keras that wrote the config, 2 or 3."""
+        return 3 if is_keras_3("", self.frames[""].entry) else 2
 
     def _attached(self) -> dict[str, Any]:
         """Return how layers are pruned that have no wrapper in the config, by address."""

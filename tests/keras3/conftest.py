@@ -5,6 +5,7 @@ import pytest
 collect_ignore = [
     "loop_cases.py",
     "models.py",
+    "run_cases.py",
     "saving_cases.py",
     "surgery_cases.py",
     "training_cases.py",

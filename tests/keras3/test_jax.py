@@ -1,4 +1,4 @@
-"""Keras 3 on JAX: every case in one child process."""
+"""Keras 3 on JAX: the case scripts run in one child process."""
 
 from importlib.util import find_spec
 
@@ -26,3 +26,7 @@ def test_custom_loops(slow):
 
 def test_plans_on_live_models(slow):
     check_cases("surgery_cases.py", "jax", slow=slow)
+
+
+def test_runs(slow):
+    check_cases("run_cases.py", "jax", slow=slow)

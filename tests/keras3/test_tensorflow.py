@@ -1,4 +1,4 @@
-"""Keras 3 on TensorFlow: every case in one child process."""
+"""Keras 3 on TensorFlow: the case scripts run in one child process."""
 
 import pytest
 from keras3.child import check_cases
@@ -20,3 +20,7 @@ def test_custom_loops(slow):
 
 def test_plans_on_live_models(slow):
     check_cases("surgery_cases.py", "tensorflow", slow=slow)
+
+
+def test_runs(slow):
+    check_cases("run_cases.py", "tensorflow", slow=slow)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Mapping
 from functools import reduce
 from operator import or_
@@ -43,13 +44,13 @@ class PatternShape(Shape):
     fixes_sparsity: ClassVar[bool] = False
     called: ClassVar[tuple[str, ...]] = ()
 
+    @abstractmethod
     def to_pattern(self) -> Pattern:
         """Return the pattern.
 
         Raises:
             ValueError: no pattern has these values.
         """
-        raise NotImplementedError
 
 
 class KeepOfShape(PatternShape):

@@ -36,7 +36,7 @@ def class_names(layer: Layer) -> tuple[str, ...]:
     Every layer is a Layer, and a Sequential model is a Functional one.
     """
     models = () if layer.kind != "model" else ("Functional", "Model")
-    return (layer.type, *layer.bases, *models, "Layer")
+    return (*layer.types, *layer.bases, *models, "Layer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,11 @@ class TypeIs(Matcher):
 
     def find(self, matches: Matches) -> LayerSet:
         """Return the layers of these classes."""
-        return matches.where("type", lambda layer: layer.type, self.types.__contains__)
+        return matches.where(
+            "type",
+            lambda layer: layer.types,
+            lambda names: any(name in self.types for name in names),
+        )
 
     def words(self) -> str:
         """Return `Dense or Conv2D`."""

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, Tag
 
+from graphprune.archive.entries import Entry
 from graphprune.diagnostics.diagnostic import Diagnostic
 from graphprune.graph import Layer
+from graphprune.graph.classes.completion import find_other_setting
 from graphprune.rules.matchers.classes import IsA, TypeIs
 from graphprune.rules.matchers.key import MatcherKey, Place
 from graphprune.rules.matchers.matcher import Context, Matcher, Places
@@ -191,17 +193,24 @@ def accepts_config(test: ConfigTest, value: Frozen | None) -> bool:
     return value is not None and test.accepts(value)
 
 
-def find_config_value(config: Mapping[str, Any], key: str) -> Frozen | None:
-    """Return the frozen value under a dotted key, or None if there is none.
+def find_config_value(entry: Entry, key: str) -> Frozen | None:
+    """Return the frozen value under a dotted key of a layer's config, or None if there is none.
+
+    A setting that only the other Keras writes has its default.
 
     Example:
-        >>> find_config_value({"kernel_initializer": {"config": {"seed": 3}}}, "kernel_initializer")
-        ('mapping', (('config', ('mapping', (('seed', ('number', 3)),))),))
-        >>> find_config_value({"kernel_initializer": {"seed": 3}}, "kernel_initializer.seed")
+        >>> dense = {"class_name": "Dense", "config": {"kernel_initializer": {"seed": 3}}}
+        >>> find_config_value(dense, "kernel_initializer")
+        ('mapping', (('seed', ('number', 3)),))
+        >>> find_config_value(dense, "kernel_initializer.seed")
         ('number', 3)
     """
-    value: Any = config
-    for part in key.split("."):
+    first, *rest = key.split(".")
+    value: Any = entry["config"]
+    if first not in value:
+        other = find_other_setting(entry, first)
+        value = {} if other is None else {first: other}
+    for part in (first, *rest):
         if not isinstance(value, Mapping) or part not in value:
             return None
         value = value[part]
@@ -273,7 +282,7 @@ class ConfigIs(Matcher):
         """Return the layers whose config value passes."""
         return matches.where(
             ("config", self.key),
-            lambda layer: find_config_value(layer.config, self.key),
+            lambda layer: find_config_value(layer.entry, self.key),
             lambda value: accepts_config(self.test, value),
         )
 
@@ -287,12 +296,12 @@ class ConfigIs(Matcher):
 
     def found(self, matches: Matches, layer: Layer) -> str:
         """Return the layer's value."""
-        value = find_config_value(layer.config, self.key)
+        value = find_config_value(layer.entry, self.key)
         return "not there" if value is None else thaw(value)
 
     def wider(self, matches: Matches) -> str:
         """Return the candidates' values of the key, the most frequent first."""
-        found = (find_config_value(layer.config, self.key) for layer in matches.graph.candidates())
+        found = (find_config_value(layer.entry, self.key) for layer in matches.graph.candidates())
         values = Counter(thaw(value) for value in found if value is not None)
         if not values:
             return ""
@@ -312,7 +321,7 @@ class ConfigIs(Matcher):
                 addresses &= matches.of(other)
         layers = matches.graph.layers
         if not addresses or any(
-            find_config_value(layers[address].config, self.key) is not None for address in addresses
+            find_config_value(layers[address].entry, self.key) is not None for address in addresses
         ):
             return
         owner = f"{' or '.join(types)} layer" if types else "layer"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 Places = tuple[Where, ...]
 
 
-class Matcher:
+class Matcher(ABC):
     """A condition on one layer as a value, which denotes a set of layers.
 
     Equal matchers denote the same set, so positions in files do not count for equality.
@@ -38,13 +39,13 @@ class Matcher:
         """Whether the set depends on measured zeros, apart from matchers inside this one."""
         return False
 
+    @abstractmethod
     def find(self, matches: Matches) -> LayerSet:
         """Return the layers, of all kinds, that the matcher holds for."""
-        raise NotImplementedError
 
+    @abstractmethod
     def words(self) -> str:
         """Return the matcher as one phrase."""
-        raise NotImplementedError
 
     def grouped(self) -> str:
         """Return the phrase for use inside another."""

@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from graphprune.archive.keras3 import TENSOR
-from graphprune.graph.frames import CONSTANT
+TENSOR = "__keras_tensor__"
+"""The class of tensors in calls that Keras 3 wrote."""
+CONSTANT = "_CONSTANT_VALUE"
+"""Stands for the layer name where a layer is called on a constant (tf_keras/src/engine/node.py)."""
 
 Call = tuple[list[Any], dict[str, Any]]
 """The positional arguments and the keywords; tensors in them are references."""
