@@ -128,7 +128,7 @@ def is_seed(group: str) -> bool:
     """Return whether a group is that of a random generator.
 
     Example:
-        >>> is_seed("layers/dropout/seed_generator"), is_seed("layers/dense")
+        >>> is_seed("layers/dropout/seed_generator"), is_seed("layers/dense_1")
         (True, False)
     """
     return re.fullmatch(rf"_?{SEEDS}(_\d+)?", group.rpartition("/")[2]) is not None

@@ -147,6 +147,7 @@ def test_the_documents_of_commands(tmp_path, monkeypatch):
     assert told == {
         "plan/invalid": ("older.json", None),
         "model/unreadable": ("newer.kers", None),
+        "model/exported": ("exported", None),
         "model/invalid": ("edited.json", None),
         "output/exists": ("plan.json", None),
         "output/refused": ("plan.keras", None),

@@ -69,7 +69,7 @@ def is_layer_group(group: str) -> bool:
     """Return whether the weights of a model may be in a group, and not those of its training.
 
     Example:
-        >>> is_layer_group("layers/dense"), is_layer_group("head"), is_layer_group("optimizer")
+        >>> is_layer_group("layers/dense_1"), is_layer_group("head"), is_layer_group("optimizer")
         (True, True, False)
     """
     return group.partition("/")[0] not in _OF_TRAINING
