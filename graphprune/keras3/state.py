@@ -51,7 +51,7 @@ class PruningState(KerasSaveable):
         return []
 
     def _obj_type(self) -> str:
-        return "Operation"
+        return "Layer"  # Keras before 3.11 does not know "Operation"
 
     def save_own_variables(self, store: Any) -> None:
         """Write the state into the group of a weights file."""
