@@ -30,6 +30,7 @@ SEAMS = {
     "surgery": ("tf.pruning.surgery", "keras3.surgery"),
     "live": ("tf.pruning.live_graph", "keras3.live"),
     "loading": ("tf.models.loading", "keras3.loading"),
+    "training": ("tf.training.seam", "keras3.training.seam"),
     "evaluation": ("tf.training.evaluation", "keras3.evaluation"),
     "saving": ("tf.models.saving", "keras3.saving"),
     "export": ("tf.models.export", "keras3.saving"),
