@@ -23,8 +23,8 @@ from graphprune.cli.planning import load_with_classes, open_to_load, plan_for
 from graphprune.cli.progress import IMPORTING, LOADING, live_display
 from graphprune.documents import to_json
 from graphprune.plan import plan_to_config
+from graphprune.quiet import import_tensorflow
 from graphprune.report import render_plan_text
-from graphprune.tf.models.quiet import import_tensorflow
 
 
 @click.command("apply")

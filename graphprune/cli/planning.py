@@ -14,9 +14,9 @@ from graphprune.errors import StalePlanError
 from graphprune.graph import LayerGraph, ModelFile
 from graphprune.plan import Plan, check_plan_fits, check_weights_fit, read_plan
 from graphprune.plan.make import LoadedModel, plan_saved_model
+from graphprune.quiet import import_tensorflow
 from graphprune.rules import RuleSet, read_rules
 from graphprune.sparsity.positions import Run
-from graphprune.tf.models.quiet import import_tensorflow
 from graphprune.tf.models.refusals import check_loadable
 
 UNKNOWN_RUN = Run()

@@ -20,7 +20,7 @@ from graphprune.cli.options import (
 from graphprune.cli.outputs import check_outputs_free, print_warnings
 from graphprune.cli.planning import load_with_classes, open_to_load, plan_for
 from graphprune.cli.progress import IMPORTING, LOADING, live_display
-from graphprune.tf.models.quiet import import_tensorflow
+from graphprune.quiet import import_tensorflow
 
 
 @click.command("prune")

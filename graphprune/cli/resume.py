@@ -12,7 +12,7 @@ from graphprune.cli.inputs import loading_arguments
 from graphprune.cli.options import LoadingOptions, WholeNumber, loading_options
 from graphprune.cli.progress import IMPORTING, lasting_output, live_display
 from graphprune.diagnostics.terminal_text import escape_controls
-from graphprune.tf.models.quiet import import_tensorflow
+from graphprune.quiet import import_tensorflow
 
 
 @click.command("resume")

@@ -32,8 +32,8 @@ from graphprune.errors import GraphError
 from graphprune.graph import LayerGraph, ModelFile
 from graphprune.graph.classes.builtin_layers import weights_of
 from graphprune.graph.from_config import graph_with_tensors
+from graphprune.quiet import import_tensorflow
 from graphprune.sparsity.missed_targets import explain_missed
-from graphprune.tf.models.quiet import import_tensorflow
 
 
 @click.command("strip")

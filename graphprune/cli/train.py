@@ -23,10 +23,10 @@ from graphprune.cli.outputs import print_warnings
 from graphprune.cli.planning import load_with_classes, open_to_load, plan_for
 from graphprune.cli.progress import IMPORTING, lasting_output, live_display
 from graphprune.plan import Plan, check_reached
+from graphprune.quiet import import_tensorflow
 from graphprune.runs.samples import check_samples, is_data_function
 from graphprune.runs.training_arguments import parse_strategy
 from graphprune.sparsity.positions import Run
-from graphprune.tf.models.quiet import import_tensorflow
 
 TENSORBOARD = "tensorboard"
 """The default folder of events, in the run's folder."""

@@ -12,7 +12,7 @@ import tf_keras
 from graphprune.archive.files import check_export_suffix
 from graphprune.errors import OutputError
 from graphprune.files import whole_folder, write_whole
-from graphprune.tf.models.quiet import quiet_output
+from graphprune.quiet import quiet_output
 from graphprune.tf.models.saving import estimate_bytes, save_model
 from graphprune.write_faults import find_reason
 

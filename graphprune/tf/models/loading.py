@@ -106,8 +106,8 @@ def load_model(
     """Return the model in a `.keras` or `.h5` file or in a SavedModel folder.
 
     If compile settings cannot be restored (an unknown loss), the model is returned uncompiled, with
-    a warning. A SavedModel is rebuilt from its config and weights without running its graph; it
-    keeps its compile settings but not its optimizer state. Layers that the TensorFlow toolkit
+    a warning. A SavedModel is rebuilt from its config and weights without running its graph,
+    with its compile settings and optimizer state. Layers that the TensorFlow toolkit
     (tfmot) pruned get graphprune's wrappers, with masks and step, under the names of the layers
     inside.
 
