@@ -1,5 +1,6 @@
-"""Print the accuracy of LeNet-300-100 and LeNet-5 at high sparsity: dense, the peer (tfmot) and
-graphprune with and without a budget, side by side.
+"""Print the accuracy of LeNet-300-100 and LeNet-5 at high sparsity, beside the peer's (tfmot).
+
+The dense model, tfmot and graphprune with and without a budget are trained side by side.
 
     pip install '.[bench]' && python benchmarks/accuracy.py [--seeds 3] [--network NAME ...] [--only
     METHOD ...] [--results FILE]
@@ -100,8 +101,9 @@ def lenet_300_100() -> tf_keras.Model:
 
 
 def lenet_5() -> tf_keras.Model:
-    """Return the convolutional network in the form that pruning papers use (Caffe's: 20 and 50
-    filters, 500 units).
+    """Return the convolutional network in the form that pruning papers use.
+
+    Caffe's: 20 and 50 filters, 500 units.
     """
     return tf_keras.Sequential(
         [
@@ -135,9 +137,7 @@ def fit(
     seed: int,
     callbacks: list[tf_keras.callbacks.Callback] | None = None,
 ) -> float:
-    """Train on the same batches in the same order for every method; return the accuracy on the test
-    set.
-    """
+    """Train on the same batches in the same order for every method; return the test accuracy."""
     tf_keras.utils.set_random_seed(seed)
     model.fit(data[0], data[1], batch_size=BATCH, epochs=epochs, verbose=0, callbacks=callbacks)
     return float(model.evaluate(data[2], data[3], verbose=0, batch_size=500)[1])
@@ -156,8 +156,9 @@ def run_peer(
 def run_graphprune(
     allocate: str, network: Network, dense: tf_keras.Model, data: Arrays, sparsity: float, seed: int
 ) -> tuple[float, float]:
-    """Prune with graphprune; `allocate` is `each` for the same share in every tensor, or how a
-    budget is shared out.
+    """Prune with graphprune.
+
+    `allocate` is `each` for the same share in every tensor, or how a budget is distributed.
     """
     budgets = (
         ""
@@ -212,8 +213,9 @@ def main() -> None:
 def run_seed(
     network: str, methods: list[str], seed: int, data: Arrays, found: Results
 ) -> Iterator[tuple[Case, float, float]]:
-    """Yield what is not `found` yet for one seed: the dense model first, then each sparsity with
-    each method.
+    """Yield what is not `found` yet for one seed.
+
+    The dense model comes first, then each sparsity with each method.
     """
     cases = [Case(network, method, sparsity, seed) for sparsity in SPARSITIES for method in methods]
     missing = [case for case in cases if case not in found]

@@ -1,5 +1,6 @@
-"""Print what the light commands cost on models of 10,000 and 100,000 layers: seconds of processor
-time and peak memory of the whole process, and their growth.
+"""Print what the light commands cost on models of 10,000 and 100,000 layers.
+
+Printed are seconds of processor time and peak memory of the whole process, and their growth.
 
     python benchmarks/command_speed.py [--layers 10000 100000] [--only COMMAND ...] [--repeats 1]
 

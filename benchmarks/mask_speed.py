@@ -1,5 +1,6 @@
-"""Print how long choosing the mask of 4,194,304 float32 weights takes, beside the TensorFlow
-toolkit's own functions (tfmot) and `np.partition`.
+"""Print how long choosing the mask of 4,194,304 float32 weights takes.
+
+Measured beside it: the TensorFlow toolkit's own functions (tfmot) and `np.partition`.
 
     pip install '.[bench]' && python benchmarks/mask_speed.py [ROUNDS]
 
@@ -35,8 +36,9 @@ Run = Callable[[], Any]
 
 
 def main() -> None:
-    """Time each pattern on fresh weights, and unstructured masks on weights that are 80% zeros as
-    well, as they are between two updates.
+    """Time each pattern on fresh weights.
+
+    Unstructured masks are also timed on weights that are 80% zeros, as between two updates.
     """
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     fresh = np.random.default_rng(0).normal(size=SHAPE).astype("float32")
@@ -91,8 +93,9 @@ def _toolkit(
 
 
 def _medians(runs: dict[str, Run], rounds: int) -> dict[str, float]:
-    """Return the median time of each in milliseconds; they take turns, so that a busy moment meets
-    them all.
+    """Return the median time of each in milliseconds.
+
+    They take turns, so that other load on the machine affects all of them.
     """
     times: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(rounds + 1):

@@ -1,5 +1,6 @@
-"""Print what planning costs on a large model: `graphprune plan` beside loading and wrapping the
-model with the TensorFlow toolkit (tfmot).
+"""Print what `graphprune plan` costs on a large model.
+
+Measured beside it: loading and wrapping the model with the TensorFlow toolkit (tfmot).
 
     pip install '.[bench]' && python benchmarks/plan_speed.py [--repeats 3] [--model resnet152.h5]
 

@@ -1,5 +1,4 @@
-"""Print how long models of 1,000, 10,000 and 100,000 layers take to read, in seconds of processor
-time.
+"""Print the processor time of reading models of 1,000, 10,000 and 100,000 layers.
 
     python benchmarks/read_speed.py [LAYERS ...]
 
@@ -54,8 +53,9 @@ def main() -> None:
 
 
 def time_reading(path: Path) -> tuple[float, float, float]:
-    """Return the processor time of opening the archive, of indexing its tensors, and of making the
-    graph.
+    """Return the processor times of three steps of reading.
+
+    The steps are opening the archive, indexing its tensors, and building the graph.
     """
     marks = [time.process_time()]
     archive = read_archive(path)

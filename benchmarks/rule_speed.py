@@ -1,5 +1,4 @@
-"""Print how long a file of 200 rules takes on models of 1,000, 10,000 and 100,000 layers, in
-seconds of processor time.
+"""Print the processor time of a file of 200 rules on 1,000, 10,000 and 100,000 layers.
 
     python benchmarks/rule_speed.py [LAYERS ...]
 

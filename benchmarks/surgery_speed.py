@@ -1,5 +1,7 @@
-"""Print how long wrapping and stripping a whole model take, beside the TensorFlow toolkit (tfmot)
-and beside what Keras takes for a copy alone (`clone_model`, then its weights).
+"""Print how long wrapping and stripping a whole model take.
+
+Measured beside it: the TensorFlow toolkit (tfmot), and Keras's own copy (`clone_model`, then its
+weights).
 
     pip install '.[bench]' && python benchmarks/surgery_speed.py [--rounds 5] [--only MODEL ...]
 
@@ -83,8 +85,10 @@ def _copy(model: tf_keras.Model) -> tf_keras.Model:
 
 
 def _wrap_by_toolkit(layer: Any) -> Any:
-    """Return the layer in tfmot's wrapper, as its own wrapping of a whole model does, which refuses
-    models with an operation of TensorFlow's in them.
+    """Return the layer in tfmot's wrapper.
+
+    This is tfmot's own wrapping of a whole model, which refuses models with a TensorFlow operation
+    in them.
     """
     if type(layer).__name__ in ("TFOpLambda", "Rescaling"):
         return layer

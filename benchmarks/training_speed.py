@@ -1,5 +1,4 @@
-"""Print what pruning costs while a model trains: plain Keras, the peer (tfmot) and graphprune, side
-by side.
+"""Print what pruning costs during training: plain Keras, tfmot and graphprune side by side.
 
     pip install '.[bench]' && python benchmarks/training_speed.py [--repeats 3] [--only MODEL ...]
 
@@ -83,8 +82,9 @@ def column(rounds: list[dict[str, dict[str, float]]], method: str, name: str, un
 
 
 def measure_round(model: str, number: int) -> dict[str, dict[str, float]]:
-    """Return every figure of each method, measured once; in every second round the methods come in
-    the opposite order.
+    """Return every figure of each method, measured once.
+
+    In every second round the methods run in the opposite order.
     """
     found = {
         method: run_process("first", model, method)
@@ -126,9 +126,7 @@ class Contestant:
         )
 
     def train(self, steps: int) -> list[float]:
-        """Return the processor time at the start, and after each of `steps` steps with all that
-        callbacks do in them.
-        """
+        """Return the processor time at the start and after each step with its callbacks."""
         self.marks = [time.process_time()]
         self.model.fit(
             self.data,
@@ -148,8 +146,9 @@ def measure_first(name: str, method: str) -> dict[str, float]:
 
 
 def measure_memory(name: str, method: str) -> dict[str, float]:
-    """Return the most memory of a process that trains, what it has without the model, and the
-    masks, in MB.
+    """Return the memory of a training process, in MB.
+
+    The entries are its peak, what it needs without the model, and the masks.
     """
     Contestant("tiny", method).train(1)
     before = peak_memory()

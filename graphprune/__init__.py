@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         convert,
         diff_models,
         make_plan,
+        prune_one_shot,
         read_graph,
         verify,
         write_plan,
@@ -60,7 +61,6 @@ if TYPE_CHECKING:
     from graphprune.sparsity.schedules import Schedule
     from graphprune.tf.models.loading import load_model
     from graphprune.tf.models.saving import save_model
-    from graphprune.tf.pruning.surgery import prune_one_shot
     from graphprune.tf.pruning.wrapper import PruneLowMagnitude
     from graphprune.tf.training.run import resume, train
 
@@ -87,6 +87,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "convert",
         "diff_models",
         "make_plan",
+        "prune_one_shot",
         "read_graph",
         "verify",
         "write_plan",
@@ -113,7 +114,6 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "engine.training_result": ("TrainingResult",),
     "sparsity.schedules": ("Schedule",),
     "tf.training.run": ("resume", "train"),
-    "tf.pruning.surgery": ("prune_one_shot",),
     "tf.pruning.wrapper": ("PruneLowMagnitude",),
 }
 

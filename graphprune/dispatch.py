@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from os import PathLike
@@ -25,6 +26,8 @@ SEAMS = {
     "functions": ("tf.pruning.keras_api", "keras3.pruning"),
     "callbacks": ("tf.pruning.callbacks", "keras3.callbacks"),
     "pruner": ("tf.pruning.pruner", "keras3.pruner"),
+    "surgery": ("tf.pruning.surgery", "keras3.surgery"),
+    "live": ("tf.pruning.live_graph", "keras3.live"),
 }
 """The modules that serve tf_keras and Keras 3, by what they serve."""
 _HOOKS = tuple(
@@ -56,7 +59,7 @@ def is_keras_3(value: Any) -> bool:
     return "keras" in packages and "tf_keras" not in packages
 
 
-def _seam(value: Any, serves: str) -> Any:
+def seam(value: Any, serves: str) -> Any:
     """Return the module for the Keras of `value`; that of tf_keras refuses all other objects."""
     return importlib.import_module(f"graphprune.{SEAMS[serves][is_keras_3(value)]}")
 
@@ -102,7 +105,7 @@ def prune_low_magnitude(
             kernel that does not fit the blocks or groups; a policy without a model, or an object
             that is not a policy.
     """
-    module = _seam(to_prune, "functions")
+    module = seam(to_prune, "functions")
     return module.prune_low_magnitude(
         to_prune,
         pruning_schedule,
@@ -123,17 +126,19 @@ def strip_pruning(model: Any) -> Any:
     Raises:
         GraphError: the model, or a layer in it, cannot be copied.
     """
-    return _seam(model, "functions").strip_pruning(model)
+    return seam(model, "functions").strip_pruning(model)
 
 
 def collect_prunable_layers(model: Any) -> list[Any]:
-    """Return the pruned layers of a model, nested models included, in its order: wrappers in
-    tf_keras, in Keras 3 objects with the same attributes `layer`, `pruning` and `pruning_vars`.
+    """Return the pruned layers of a model in its order, nested models included.
+
+    In tf_keras these are wrappers, in Keras 3 objects with the same attributes `layer`, `pruning`
+    and `pruning_vars`.
 
     Raises:
         GraphError: `model` is not a model.
     """
-    return list(_seam(model, "functions").collect_prunable_layers(model))
+    return list(seam(model, "functions").collect_prunable_layers(model))
 
 
 @contextmanager
@@ -165,12 +170,12 @@ class Pruner(engine.Pruner):
 
     def __new__(cls, model: Any = None, optimizer: Any = None) -> Pruner:
         """Return the pruner of the model's Keras."""
-        kind: Callable[..., Any] = _seam(model, "pruner").Pruner
+        kind: Callable[..., Any] = seam(model, "pruner").Pruner
         made: Pruner = kind(model, optimizer)
         return made
 
 
-class _CallbackOfEither:
+class _CallbackOfEither(ABC):
     """A callback that delegates to one of the model's Keras once it is given the model."""
 
     def __init__(self) -> None:
@@ -178,13 +183,13 @@ class _CallbackOfEither:
         self.model: Any = None
         self._callback: Any = None
 
+    @abstractmethod
     def _make(self, callbacks: Any) -> Any:
         """Return the callback of a Keras, from its module of callbacks."""
-        raise NotImplementedError
 
     def set_model(self, model: Any) -> None:
         """Find the model's pruned layers."""
-        callback = self._make(_seam(model, "callbacks"))
+        callback = self._make(seam(model, "callbacks"))
         callback.set_model(model)
         self.model, self._callback = model, callback
 

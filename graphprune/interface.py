@@ -15,6 +15,7 @@ from graphprune.archive.files import check_model_suffix
 from graphprune.arguments import check_path, wrong_type
 from graphprune.diff.changes import GraphDiff
 from graphprune.diff.graph_diff import diff_models as diff_model_files
+from graphprune.dispatch import seam
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.read import ModelFile, open_model_file
 from graphprune.graph.read import read_graph as read_graph_of_data
@@ -115,7 +116,8 @@ def apply_plan(model: Any, plan: Plan | Path) -> Any:
             wrappers, or weights that the plan depends on, differ.
         TypeError: `plan` is not a plan.
     """
-    return _surgery().apply_plan(_loaded(model), plan)
+    loaded = _loaded(model)
+    return seam(loaded, "surgery").apply_plan(loaded, plan)
 
 
 def apply_rules(
@@ -135,7 +137,33 @@ def apply_rules(
         TypeError: `rules` is something else.
     """
     length = {"steps_per_epoch": steps_per_epoch, "epochs": epochs}
-    return _surgery().apply_rules(_loaded(model), rules, **length)
+    loaded = _loaded(model)
+    return seam(loaded, "surgery").apply_rules(loaded, rules, **length)
+
+
+def prune_one_shot(model: Any, rules: Rules | Plan) -> Any:
+    """Return a clone of a model in which the smallest weights that `rules` select are zero.
+
+    Nothing else is changed, and nothing is wrapped.
+
+    The targets, patterns, budgets and thresholds of the rules apply; their schedules do not, since
+    nothing is trained. Layers that are wrapped already get the target of their wrapper. Counts are
+    exactly those in the plan.
+
+    Args:
+        model: A built model, or the path of a saved one; it is not changed.
+        rules: What to prune: rules in any form that `apply_rules` takes, or a plan that was made
+            for this model.
+
+    Raises:
+        ArchiveError: the file is not a model that can be loaded.
+        GraphError: the model, or a layer in it, cannot be copied.
+        RuleError: the rules do not fit the model.
+        StalePlanError: the plan was made for another model.
+        TrainingError: a weight is NaN or infinite, so magnitudes are meaningless.
+    """
+    loaded = _loaded(model)
+    return seam(loaded, "surgery").prune_one_shot(loaded, rules)
 
 
 def convert(model: Path, output: Path, *, keras: int) -> None:
@@ -249,16 +277,11 @@ def _opened(model: Any, asked: Mapping[str, Sequence[str]] | None = None) -> Mod
 
 
 def _live(model: Any, asked: Mapping[str, Sequence[str]] | None = None) -> ModelFile:
-    live: Any = importlib.import_module("graphprune.tf.pruning.live_graph")
-    weights = live.LiveWeights(model, asked or {})
-    return ModelFile(weights.path, weights.graph, weights)
+    found: ModelFile = seam(model, "live").read_live(model, asked or {})
+    return found
 
 
 def _loaded(model: Any) -> Any:
     if isinstance(model, str | PathLike | ModelFile):
         return importlib.import_module("graphprune.tf.models.loading").load_model(model)
     return model
-
-
-def _surgery() -> Any:
-    return importlib.import_module("graphprune.tf.pruning.surgery")

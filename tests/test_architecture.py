@@ -4,6 +4,8 @@ every import in the source.
 
 import ast
 import re
+import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -53,64 +55,74 @@ MODULES = sorted(
 )
 
 
-def imported_modules(path: Path) -> set[str]:
+@cache
+def nodes_of(module: Path) -> tuple[ast.AST, ...]:
+    """All nodes of a module's syntax tree; every file is parsed once."""
+    return tuple(ast.walk(ast.parse((SOURCE / module).read_text(encoding="utf-8"))))
+
+
+@cache
+def imported_modules(module: Path) -> frozenset[str]:
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes_of(module):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative imports hide where a name comes from"
+            assert node.level == 0, f"{module}: relative imports hide where a name comes from"
             names.add(node.module or "")
             if node.module == "graphprune":
                 names |= {f"graphprune.{alias.name}" for alias in node.names}
-    return names
+    return frozenset(names)
 
 
 def part_of(module: Path) -> str:
     return module.parts[0].removesuffix(".py")
 
 
-@pytest.mark.parametrize("module", MODULES, ids=str)
-def test_a_module_imports_only_what_stands_above_it(module):
-    import sys
-
+def wrong_imports(module: Path) -> list[str]:
+    """What a module imports against the table."""
     part = part_of(module)
-    assert part in ORDER, f"{module}: {part} is not in the table of packages"
-    for name in sorted(imported_modules(SOURCE / module)):
+    if part not in ORDER:
+        return [f"{module}: {part} is not in the table of packages"]
+    wrong = []
+    for name in sorted(imported_modules(module)):
         top, _, rest = name.partition(".")
-        if top == "graphprune":
-            other = rest.partition(".")[0]
-            if other:
-                assert other in ORDER, f"{module} imports {name}, which is not in the table"
-                assert ORDER.index(other) <= ORDER.index(part), (
-                    f"{module} imports {name}, which stands below {part}"
-                )
-        elif top not in sys.stdlib_module_names:
-            assert top in ALLOWED[part], (
-                f"{module} imports {name}; {part} may use"
-                f" {sorted(ALLOWED[part]) or 'no third-party package'}"
-            )
+        other = rest.partition(".")[0]
+        if top != "graphprune":
+            if top not in sys.stdlib_module_names and top not in ALLOWED[part]:
+                allowed = sorted(ALLOWED[part]) or "no third-party package"
+                wrong.append(f"{module} imports {name}; {part} may use {allowed}")
+        elif other and other not in ORDER:
+            wrong.append(f"{module} imports {name}, which is not in the table")
+        elif other and ORDER.index(other) > ORDER.index(part):
+            wrong.append(f"{module} imports {name}, which stands below {part}")
+    return wrong
 
 
-@pytest.mark.parametrize("module", MODULES, ids=str)
-def test_a_module_has_at_most_400_lines(module):
-    assert len((SOURCE / module).read_text(encoding="utf-8").splitlines()) <= 400
+def test_a_module_imports_only_what_stands_above_it():
+    assert [fault for module in MODULES for fault in wrong_imports(module)] == []
 
 
-def nested_conditionals(path: Path) -> list[int]:
+def test_a_module_has_at_most_400_lines():
+    lines = {
+        str(module): len((SOURCE / module).read_text(encoding="utf-8").splitlines())
+        for module in MODULES
+    }
+    assert {module: count for module, count in lines.items() if count > 400} == {}
+
+
+def nested_conditionals(module: Path) -> list[int]:
     """The lines of the conditional expressions that have another one anywhere inside."""
     return [
         outer.lineno
-        for outer in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for outer in nodes_of(module)
         if isinstance(outer, ast.IfExp)
         and sum(isinstance(inner, ast.IfExp) for inner in ast.walk(outer)) > 1
     ]
 
 
 def test_no_conditional_expression_stands_in_another():
-    nested = {
-        f"{module}:{line}" for module in MODULES for line in nested_conditionals(SOURCE / module)
-    }
+    nested = {f"{module}:{line}" for module in MODULES for line in nested_conditionals(module)}
     assert nested == set()
 
 
@@ -133,15 +145,16 @@ def folder_of(module: str, part: str) -> str:
     return rest[0] if module.startswith(f"graphprune.{part}.") and rest[0] in FOLDERS[part] else ""
 
 
-@pytest.mark.parametrize("module", [path for path in MODULES if len(path.parts) == 3], ids=str)
-def test_a_folder_imports_only_folders_that_stand_above_it(module):
-    part, folder = module.parts[0], module.parts[1]
-    order = FOLDERS[part]
-    for name in sorted(imported_modules(SOURCE / module)):
-        other = folder_of(name, part)
-        assert not other or order.index(other) <= order.index(folder), (
-            f"{module} imports {name}, which stands below {folder}"
-        )
+def test_a_folder_imports_only_folders_that_stand_above_it():
+    wrong = []
+    for module in (path for path in MODULES if len(path.parts) == 3):
+        part, folder = module.parts[0], module.parts[1]
+        order = FOLDERS[part]
+        for name in sorted(imported_modules(module)):
+            other = folder_of(name, part)
+            if other and order.index(other) > order.index(folder):
+                wrong.append(f"{module} imports {name}, which stands below {folder}")
+    assert wrong == []
 
 
 def test_every_folder_stands_in_its_row():
@@ -202,16 +215,17 @@ def starts_with_a_value(text: ast.expr) -> str | None:
     return value if is_place and not re.search(r"(name|address)\W*$|name'", value, re.I) else None
 
 
-@pytest.mark.parametrize("module", MODULES, ids=str)
-def test_an_error_has_the_file_that_it_is_about_as_a_value(module):
+def test_an_error_has_the_file_that_it_is_about_as_a_value():
     calls = [
-        node
-        for node in ast.walk(ast.parse((SOURCE / module).read_text(encoding="utf-8")))
+        (module, node)
+        for module in MODULES
+        for node in nodes_of(module)
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ERRORS and node.args
     ]
+    assert calls
     found = {
         f"{module}:{call.lineno}: give place={value}"
-        for call in calls
+        for module, call in calls
         if (value := starts_with_a_value(call.args[0]))
     }
     assert found == set()

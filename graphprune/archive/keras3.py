@@ -3,6 +3,7 @@
 A call is `{"args": [...], "kwargs": {...}}`, whose tensors are objects of class `__keras_tensor__`
 with `keras_history`: layer, call, tensor (keras/src/models/functional.py and
 keras/src/saving/serialization_lib.py of Keras 3). The weights lie where tf_keras 2.15 puts them.
+Operations that both Kerases have become op layers, and those of implicit masks are left out.
 """
 
 from __future__ import annotations
@@ -10,7 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-TENSOR = "__keras_tensor__"
+from graphprune.archive.calls import TENSOR
+from graphprune.archive.implied_masks import without_implied_masks
+from graphprune.archive.op_layers import as_op_layer, with_module
+
 POLICIES = ("DTypePolicy", "FloatDTypePolicy")
 
 
@@ -22,6 +26,16 @@ def is_keras_3(version: str, config: Mapping[str, Any]) -> bool:
         if major.isdecimal() and len(major) < 4
         else str(config.get("module") or "").startswith("keras.src.models")
     )
+
+
+def model_from_keras_3(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a model's entry in the form of tf_keras, with the module that tells its Keras.
+
+    Keras 3 writes no modules into `.h5` files.
+    """
+    kind = str(config.get("class_name")).lower()
+    found: dict[str, Any] = config_from_keras_3(dict(config))
+    return {"module": f"keras.src.models.{kind}", **found}
 
 
 def config_from_keras_3(value: Any) -> Any:
@@ -68,20 +82,24 @@ def _functional(config: dict[str, Any]) -> dict[str, Any]:
     }
     members = [
         (
-            entry | {"inbound_nodes": _nodes(entry["inbound_nodes"], first)}
+            with_module(entry) | {"inbound_nodes": _nodes(entry["inbound_nodes"], first)}
             if _has_nodes(entry)
             else entry
         )
         for entry in layers
     ]
-    return config | {
-        "layers": members,
-        "output_layers": _shift(config.get("output_layers"), in_outputs),
-    }
+    outputs = _shift(config.get("output_layers"), in_outputs)
+    if all(_has_nodes(entry) and _is_named(entry) for entry in members):
+        members = [as_op_layer(entry) for entry in without_implied_masks(members, outputs)]
+    return config | {"layers": members, "output_layers": outputs}
 
 
 def _has_nodes(entry: Any) -> bool:
     return isinstance(entry, dict) and isinstance(entry.get("inbound_nodes"), list)
+
+
+def _is_named(entry: Any) -> bool:
+    return isinstance(entry.get("name"), str) and isinstance(entry.get("class_name"), str)
 
 
 def _has_input(entry: Any) -> bool:
@@ -116,12 +134,15 @@ def _nodes(nodes: list[Any], first: Mapping[str, int]) -> list[Any]:
 def _node(node: dict[str, Any], first: Mapping[str, int]) -> Any:
     """Return one call as tf_keras has it: positional tensors, then all else as keywords.
 
-    The keywords are those of the first tensor.
+    The keywords are those of the first tensor. `training` is left out: Keras 3 writes what the call
+    had without a word of the program, and the model's own argument takes its place (`operation_fn`,
+    keras/src/models/functional.py).
     """
     args = [_argument(arg, first) for arg in node["args"]]
+    given = node.get("kwargs") or {}
     keywords = (
-        {str(key): _argument(value, first) for key, value in (node.get("kwargs") or {}).items()}
-        if isinstance(node.get("kwargs"), dict | None)
+        {str(key): _argument(value, first) for key, value in given.items() if key != "training"}
+        if isinstance(given, dict)
         else {}
     )
     taken = [(arg, list(_references(arg))) for arg in args]

@@ -20,7 +20,7 @@ from graphprune.archive.files import (
     read_whole,
 )
 from graphprune.archive.hdf5.model import Hdf5Model
-from graphprune.archive.keras3 import config_from_keras_3, is_keras_3
+from graphprune.archive.keras3 import is_keras_3, model_from_keras_3
 from graphprune.archive.keras_zip import KerasZip
 from graphprune.archive.saved_model.folder import SavedModelFolder
 from graphprune.archive.tfmot import rename_toolkit_wrappers
@@ -131,7 +131,7 @@ def _checked(archive: Archive) -> Archive:
             place=archive.path,
         )
     if is_keras_3(archive.keras_version, config):
-        archive = replace(archive, config=config_from_keras_3(config), dialect="keras3")
+        archive = replace(archive, config=model_from_keras_3(config), dialect="keras3")
     if not is_model(archive.config):
         raise ArchiveError(
             f"the model's class is {type_of(config)!r}, whose layers are not in the"

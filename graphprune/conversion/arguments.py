@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from graphprune.archive.calls import Call, is_reference, read_call, references
 from graphprune.archive.entries import name_of, type_of
-from graphprune.conversion.calls import Call, is_reference, read_call, references
-from graphprune.conversion.op_layers import find_operation
 
 RECURRENT = (
     *("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional"),
@@ -22,9 +21,10 @@ _POSITIONAL = {
 
 
 def named_arguments(kind: str, call: Call) -> Call:
-    """Return the call with named arguments if its first argument holds several tensors: a recurrent
-    layer of tf_keras stores the initial state there, and Keras 3 may call layers with several
-    positional tensors.
+    """Return the call with named arguments if its first argument holds several tensors.
+
+    A recurrent layer of tf_keras stores the initial state there, and Keras 3 may call layers with
+    several positional tensors.
     """
     (first,), keywords = call
     kept = {key: value for key, value in keywords.items() if key != "training"}
@@ -38,32 +38,11 @@ def named_arguments(kind: str, call: Call) -> Call:
 
 
 def has_all_layers(value: Any, names: Mapping[str, str]) -> bool:
-    """Return whether all tensors in an argument come from layers of the result. Implicit masks do
-    not, since tf_keras computes them itself.
+    """Return whether all tensors in an argument come from layers of the result.
+
+    Implicit masks do not, since tf_keras computes them itself.
     """
     return all(reference[0] in names for reference in references(value))
-
-
-def without_mask_operations(layers: list[Any]) -> list[Any]:
-    """Return the layers without the operations that compute the mask of an Embedding or a Masking:
-    Keras 3 stores these in the config, and tf_keras computes masks by itself.
-
-    An operation is removed if it is used only as the `mask` of other layers.
-    """
-    kept = list(layers)
-    while True:
-        takers = _takers(kept)
-        gone = [
-            entry
-            for entry in kept
-            if find_operation(entry) is not None
-            and takers[name_of(entry)]
-            and takers[name_of(entry)] <= {"mask"}
-        ]
-        if not gone:
-            return kept
-        names = {name_of(entry) for entry in gone}
-        kept = [entry for entry in kept if name_of(entry) not in names]
 
 
 def masked_layers(layers: list[Any]) -> set[str]:
@@ -83,15 +62,3 @@ def masked_layers(layers: list[Any]) -> set[str]:
         if more <= found:
             return found
         found |= more
-
-
-def _takers(layers: list[Any]) -> Mapping[str, set[str]]:
-    """Return, by layer, the names of the arguments that use its tensors."""
-    found: dict[str, set[str]] = {name_of(entry): set() for entry in layers}
-    for entry in layers:
-        for node in entry.get("inbound_nodes") or ():
-            args, keywords = read_call(node)
-            for argument, value in (("0", args), *keywords.items()):
-                for reference in references(value):
-                    found.setdefault(reference[0], set()).add(argument)
-    return found

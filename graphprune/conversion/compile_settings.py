@@ -26,8 +26,7 @@ class UnknownSettingError(Exception):
 
 
 def converted_compile_settings(archive: Archive, parameters: Parameters) -> dict[str, Any] | None:
-    """Return the compile settings in the form that `compile_from_config` takes; None if the file
-    has none.
+    """Return the compile settings as `compile_from_config` takes them, or None without any.
 
     Raises:
         UnknownSettingError: they name something that the other Keras lacks.

@@ -46,8 +46,9 @@ class Library:
             ) from err
 
     def parameters(self, module: str, name: str) -> frozenset[str] | None:
-        """Return the arguments that a class takes, including those of its base classes; None if the
-        module has no such class.
+        """Return the arguments that a class takes, or None if the module has no such class.
+
+        Arguments of base classes are included.
 
         Args:
             module: A module below `keras.`, such as `layers` or `optimizers.schedules`.
@@ -132,8 +133,10 @@ def _arguments(found: type) -> frozenset[str]:
 
 
 def _reason(err: Exception) -> str:
-    """Return in one line why a model cannot be built; Keras puts the configs of enclosing layers
-    before the cause and the arguments of the call after it.
+    """Return in one line why a model cannot be built.
+
+    Keras puts the configs of enclosing layers before the cause and the arguments of the call after
+    it.
     """
     text = str(err).rpartition("Exception encountered: ")[2].strip()
     lines = [line for line in text.splitlines() if line]

@@ -6,15 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from graphprune.archive.entries import is_builtin, is_model, name_of, type_of
-from graphprune.conversion.arguments import (
-    RECURRENT,
-    has_all_layers,
-    masked_layers,
-    named_arguments,
-    without_mask_operations,
-)
-from graphprune.conversion.calls import (
+from graphprune.archive.calls import (
     Call,
     is_reference,
     node_for_keras_2,
@@ -22,13 +14,20 @@ from graphprune.conversion.calls import (
     read_call,
     references,
 )
-from graphprune.conversion.op_layers import (
+from graphprune.archive.entries import is_builtin, is_model, name_of, type_of
+from graphprune.archive.op_layers import (
     find_operation,
-    op_layer_class,
-    operands_for_keras_2,
+    is_op_layer,
     operands_for_keras_3,
+    why_no_op_layer,
 )
-from graphprune.conversion.operations import SLICING, Operation
+from graphprune.archive.operations import SLICING, Operation
+from graphprune.conversion.arguments import (
+    RECURRENT,
+    has_all_layers,
+    masked_layers,
+    named_arguments,
+)
 from graphprune.conversion.settings import LayerConverter, Parameters
 from graphprune.graph.layers import SEPARATOR
 
@@ -94,7 +93,7 @@ class _ModelConverter:
         if not is_builtin(entry):
             raise self._layers.no_counterpart(entry, "cannot take a custom model class")
         config = entry["config"]
-        layers = without_mask_operations(config["layers"]) if self.keras == 2 else config["layers"]
+        layers = config["layers"]
         names = self._names(layers, before, after)
         kind = "Functional" if "input_layers" in config else "Sequential"
         kept = {key: config[key] for key in ("name", "trainable") if key in config}
@@ -153,8 +152,7 @@ class _ModelConverter:
         }
 
     def _check_calls(self, layers: list[Any]) -> None:
-        """Check that no call is always in training mode, and that no recurrent layer has both an
-        initial state and an implicit mask.
+        """Refuse calls fixed to training mode, and an initial state with an implicit mask.
 
         tf_keras passes the mask of the sequence on; Keras 3 does not if a call has another tensor
         (`Layer.__call__`, keras/src/layers/layer.py).
@@ -212,24 +210,14 @@ class _ModelConverter:
         }
 
     def _operation(self, entry: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the entry of an operation; settings that Keras 3 keeps in the config come from
-        the first call.
+        """Return the entry of an operation.
+
+        Settings that Keras 3 keeps in the config are taken from the first call.
         """
         operation = self._known_operation(entry)
-        name = name_of(entry)
         if self.keras == 2:
-            self._check_settings(entry, operation)
-            return {
-                "module": "keras.layers",
-                "class_name": op_layer_class(operation),
-                "config": {
-                    "name": name,
-                    "trainable": True,
-                    "dtype": "float32",
-                    "function": operation.functions[0],
-                },
-                "registered_name": op_layer_class(operation),
-            }
+            kept = ("module", "class_name", "config", "registered_name")
+            return {**{key: entry[key] for key in kept}, "config": dict(entry["config"])}
         calls = [read_call(node) for node in entry.get("inbound_nodes") or ()]
         settings = [self._settings(entry, operation, keywords) for _, keywords in calls]
         if any(each != settings[0] for each in settings[1:]):
@@ -239,18 +227,9 @@ class _ModelConverter:
         return {
             "module": f"keras.src.ops.{operation.module}",
             "class_name": operation.name,
-            "config": {"name": name, **(settings[0] if settings else {})},
+            "config": {"name": name_of(entry), **(settings[0] if settings else {})},
             "registered_name": operation.name,
         }
-
-    def _check_settings(self, entry: Mapping[str, Any], operation: Operation) -> None:
-        """Check that tf_keras can compute with every setting of an operation of Keras 3."""
-        known = {"name", "trainable", "dtype", *operation.settings.values()}
-        for key, value in entry["config"].items():
-            if key not in known and value is not None and value != operation.fixed.get(key):
-                raise self._layers.no_counterpart(
-                    entry, f"has no counterpart of the setting {key!r}, here {str(value)[:60]!r}"
-                )
 
     def _settings(
         self, entry: Mapping[str, Any], operation: Operation, keywords: Mapping[str, Any]
@@ -281,6 +260,8 @@ class _ModelConverter:
             raise AssertionError(f"{type_of(entry)} is no operation")
         if isinstance(operation, str):
             raise self._layers.no_counterpart(entry, f"has no counterpart of {operation}")
+        if self.keras == 2 and not is_op_layer(entry):
+            raise self._layers.no_counterpart(entry, why_no_op_layer(entry, operation))
         return operation
 
     def _node(
@@ -292,11 +273,7 @@ class _ModelConverter:
     ) -> Any:
         operation = find_operation(entry)
         if isinstance(operation, Operation):
-            call = (
-                operands_for_keras_3(operation, call)
-                if self.keras == 3
-                else operands_for_keras_2(operation, call, entry["config"])
-            )
+            call = operands_for_keras_3(operation, call) if self.keras == 3 else call
         else:
             call = named_arguments(type_of(entry), call)
         args, keywords = call
@@ -320,9 +297,7 @@ def _has_input(entry: Mapping[str, Any]) -> bool:
 
 
 def _own_input(layers: list[Any], names: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return the InputLayer that a Sequential model needs if its first layer gives the shape of the
-    input.
-    """
+    """Return the InputLayer that a Sequential model needs, from its first layer's input shape."""
     if not layers or type_of(layers[0]) == "InputLayer":
         return []
     config = layers[0]["config"]

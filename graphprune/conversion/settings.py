@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from graphprune.archive.entries import is_builtin, is_model, type_of
 from graphprune.errors import GraphError
+from graphprune.graph.classes.builtin_layers import layer_class
+from graphprune.graph.classes.completion import complete_setting, default_of
+from graphprune.graph.classes.differences import find_differences
+from graphprune.graph.classes.wrappers import without_derived_direction
 
 Parameters = Callable[[str, str], frozenset[str] | None]
 """From a module (`layers`, `initializers`, `optimizers`, ...) and a class to the
@@ -18,98 +22,38 @@ NAMES = {2: "tf_keras", 3: "Keras 3"}
 
 OWN_INPUT = frozenset({"batch_input_shape", "batch_shape", "input_shape", "input_dim"})
 """Settings of the first layer of a Sequential model that give the shape of the model's input."""
+_VOCABULARY = frozenset({"vocabulary_size", "has_input_vocabulary", "has_static_table"})
+"""Facts that a lookup layer stores about its vocabulary, which is a separate setting."""
+_DROPPED = {
+    3: OWN_INPUT | {"input_dtype"} | _VOCABULARY,
+    2: OWN_INPUT | {"autocast", "seed"} | _VOCABULARY,
+}
+"""Settings that do not affect what a layer computes, by the Keras that lacks them."""
+_FLAGS = {
+    "dynamic": False,
+    "softmax_robust_masking": False,
+    "sparse": False,
+    "ragged": False,
+    "optional": False,
+    "experimental_autocast": True,
+}
+"""Settings of all layers that one Keras lacks, with the value at which they have no effect."""
+_SHAPES = frozenset({"query_shape", "key_shape", "value_shape"})
+_RENORM = frozenset({"renorm_clipping", "renorm_momentum"})
+_DERIVED = {"MultiHeadAttention": _SHAPES, "BatchNormalization": _RENORM}
+"""Settings that follow from others, by class."""
+_NEEDED = {"MultiHeadAttention": dict.fromkeys(_SHAPES)}
+"""Settings that tf_keras reads without a default
+(tf_keras/src/layers/attention/multi_head_attention.py).
+"""
+_UNNAMED = dict.fromkeys(("RNN", "SimpleRNN", "LSTM", "GRU"), frozenset({"zero_output_for_mask"}))
+"""Arguments that constructors of tf_keras take without naming them."""
 _SIZES = {"Embedding": frozenset({"input_dim"}), "ReversibleEmbedding": frozenset({"input_dim"})}
 _PARTS = ("layer", "backward_layer", "cell", "cells")
 """Settings that hold layers."""
 
 
-@dataclass(frozen=True, slots=True)
-class Differences:
-    """How the settings of one Keras are named in the other.
-
-    Attributes:
-        classes: Class names that differ, with the settings that the other class needs.
-        renamed: By class (empty for all), the other name of a setting.
-        dropped: By class (empty for all), settings that do not affect what the layer computes.
-        neutral: Settings that only the source has, with the value at which they have no effect.
-        accepted: By class, arguments that its constructor takes without naming them.
-    """
-
-    classes: Mapping[str, tuple[str, Mapping[str, Any]]]
-    renamed: Mapping[str, Mapping[str, str]]
-    dropped: Mapping[str, frozenset[str]]
-    neutral: Mapping[str, Any] = field(default_factory=dict)
-    accepted: Mapping[str, frozenset[str]] = field(default_factory=dict)
-
-
-_VOCABULARY = frozenset({"vocabulary_size", "has_input_vocabulary", "has_static_table"})
-"""Facts that a lookup layer stores about its vocabulary, which is a separate setting."""
 _ONE_AXIS = frozenset({"BatchNormalization", "SyncBatchNormalization"})
-_UNUSED_KERNEL = frozenset({"kernel_initializer", "kernel_regularizer", "kernel_constraint"})
-DIFFERENCES: Mapping[int, Differences] = {
-    3: Differences(
-        classes={"SyncBatchNormalization": ("BatchNormalization", {"synchronized": True})},
-        renamed={"LeakyReLU": {"alpha": "negative_slope"}},
-        dropped={
-            "": OWN_INPUT | {"implementation", "input_length", "input_dtype"} | _VOCABULARY,
-            "MultiHeadAttention": frozenset({"query_shape", "key_shape", "value_shape"}),
-            "SeparableConv1D": _UNUSED_KERNEL,
-            "SeparableConv2D": _UNUSED_KERNEL,
-            "DepthwiseConv1D": _UNUSED_KERNEL | {"filters"},
-            "DepthwiseConv2D": _UNUSED_KERNEL | {"filters"},
-        },
-        neutral={
-            "time_major": False,
-            "dynamic": False,
-            "groups": 1,
-            "renorm": False,
-            "softmax_robust_masking": False,
-            "rng_type": "stateful",
-            "trainable": True,
-            "sparse": False,
-            "ragged": False,
-            "optional": False,
-            "experimental_autocast": True,
-        },
-    ),
-    2: Differences(
-        classes={
-            "MultiHeadAttention": (
-                "MultiHeadAttention",
-                # read without a default (tf_keras/src/layers/attention/multi_head_attention.py)
-                dict.fromkeys(("query_shape", "key_shape", "value_shape")),
-            )
-        },
-        renamed={"LeakyReLU": {"negative_slope": "alpha"}},
-        dropped={
-            "": OWN_INPUT | {"autocast"} | _VOCABULARY,
-            "BatchNormalization": frozenset({"renorm_clipping", "renorm_momentum"}),
-            "MultiHeadAttention": frozenset({"seed"}),
-            "Attention": frozenset({"seed"}),
-            "AdditiveAttention": frozenset({"seed"}),
-        },
-        neutral={
-            "synchronized": False,
-            "renorm": False,
-            "zero_output_for_mask": False,
-            "use_gate": False,
-            "rms_scaling": False,
-            "sparse": False,
-            "ragged": False,
-            "optional": False,
-            "data_format": "channels_last",
-            "pad_to_aspect_ratio": False,
-            "antialias": False,
-            "fill_mode": "constant",
-            "oov_method": "floormod",
-            "value_range": [0, 255],
-            "fill_value": 0.0,
-        },
-        accepted=dict.fromkeys(
-            ("RNN", "SimpleRNN", "LSTM", "GRU"), frozenset({"zero_output_for_mask"})
-        ),
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +80,7 @@ class LayerConverter:
                 is not at its neutral value.
         """
         kind = type_of(entry)
-        name, added = DIFFERENCES[self.keras].classes.get(kind, (kind, {}))
+        name, added = self._class(kind)
         if not is_builtin(entry):
             raise self.no_counterpart(entry, "cannot take a custom layer class")
         self._check_computes_the_same(entry)
@@ -150,21 +94,22 @@ class LayerConverter:
             "registered_name": None,
         }
 
+    def _class(self, kind: str) -> tuple[str, Mapping[str, Any]]:
+        """Return the name of a class in the other Keras, and the settings that it needs."""
+        known = layer_class(kind)
+        if self.keras == 3 and known.keras3_class:
+            return known.keras3_class, known.keras3_settings
+        return kind, _NEEDED.get(kind, {}) if self.keras == 2 else {}
+
     def _check_computes_the_same(self, entry: Mapping[str, Any]) -> None:
-        config = entry["config"]
-        for key in ("activation", "recurrent_activation"):
-            value = config.get(key)
-            name = value.get("config") if isinstance(value, Mapping) else value
-            if name == "hard_sigmoid":
-                raise self.no_counterpart(
-                    entry,
-                    f"computes hard_sigmoid, its {key}, differently (tf_keras: 0.2 x + 0.5,"
-                    " Keras 3: x / 6 + 0.5, both clipped to 0 and 1)",
-                )
-        if type_of(entry) == "RandomCrop":
-            raise self.no_counterpart(entry, "crops differently with RandomCrop at inference")
-        learned = _LEARNED.get(type_of(entry))
-        if learned is not None and config.get(learned) is None:
+        for setting, found in find_differences(entry):
+            named = f"its {setting}, " if setting else ""
+            raise self.no_counterpart(
+                entry,
+                f"computes {named}differently (tf_keras: {found.keras2}; Keras 3: {found.keras3})",
+            )
+        learned = layer_class(type_of(entry)).learned
+        if learned and entry["config"].get(learned) is None:
             raise self.no_counterpart(
                 entry, f"would get no {learned}: it was learned from data and is not in the config"
             )
@@ -182,27 +127,33 @@ class LayerConverter:
     def _settings(
         self, entry: Mapping[str, Any], kind: str, accepted: frozenset[str]
     ) -> dict[str, Any]:
-        differences = DIFFERENCES[self.keras]
-        dropped = differences.dropped[""] | differences.dropped.get(kind, frozenset())
-        renamed = differences.renamed.get(kind, {})
+        dropped = _DROPPED[self.keras] | _DERIVED.get(kind, frozenset()) | layer_class(kind).unused
+        renamed = self._names(kind)
         shape_only = OWN_INPUT - _SIZES.get(kind, frozenset())
-        taken = (accepted | differences.accepted.get(kind, frozenset())) - shape_only
+        taken = accepted - shape_only
+        if self.keras == 2:
+            taken |= _UNNAMED.get(kind, frozenset())
         found: dict[str, Any] = {}
         for key, value in entry["config"].items():
             other = renamed.get(key, key)
             if other in taken:
                 found[other] = self._setting(entry, key, value)
-            elif key not in dropped and not _is_neutral(key, value, differences):
+            elif key not in dropped and not _is_neutral(kind, key, value):
                 raise self.no_counterpart(
                     entry, f"has no setting {key!r}, here {str(value)[:60]!r}"
                 )
         if kind in _ONE_AXIS and self.keras == 3:
             found["axis"] = self._one_axis(entry)
-        if kind in _LEARNED and self.keras == 2:
+        if layer_class(kind).learned and self.keras == 2:
             found.pop("dtype", None)  # Keras 3 stores float32 beside integer outputs
         if kind == "Bidirectional" and self.keras == 2:
-            return _without_derived_direction(found)
+            return without_derived_direction(found)
         return found
+
+    def _names(self, kind: str) -> Mapping[str, str]:
+        """Return the names of settings in the other Keras."""
+        names = layer_class(kind).keras3_names
+        return names if self.keras == 3 else {other: name for name, other in names.items()}
 
     def _one_axis(self, entry: Mapping[str, Any]) -> Any:
         """Return the axis of a batch normalization, which tf_keras stores as a list."""
@@ -242,11 +193,6 @@ class LayerConverter:
         }
 
 
-_LEARNED = {
-    **dict.fromkeys(("StringLookup", "IntegerLookup", "TextVectorization"), "vocabulary"),
-    "Discretization": "bin_boundaries",
-}
-"""The setting that these layers learn from data if the program does not set it."""
 _MODULES = {
     "initializer": "initializers",
     "regularizer": "regularizers",
@@ -257,24 +203,8 @@ _VALUES = frozenset({"__tensor__", "__numpy__", "__bytes__", "__slice__", "__ell
 """Classes that stand for plain values, in both Kerases."""
 
 
-def _is_neutral(key: str, value: Any, differences: Differences) -> bool:
-    return value is None or (key in differences.neutral and value == differences.neutral[key])
-
-
-def _without_derived_direction(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the config of a Bidirectional without the backward layer that Keras derived from the
-    forward one: Keras 3 stores both, and names them after the layer that it was given.
-    """
-    forward, backward = config.get("layer"), config.get("backward_layer")
-    if not isinstance(forward, dict) or not isinstance(backward, dict):
-        return config
-    name = str(forward["config"].get("name", ""))
-    base = name.removeprefix("forward_")
-    derived = forward["config"] | {
-        "name": f"backward_{base}",
-        "go_backwards": not forward["config"].get("go_backwards", False),
-    }
-    if name == base or backward["config"] != derived:
-        return config
-    plain = forward | {"config": forward["config"] | {"name": base}}
-    return {key: item for key, item in config.items() if key != "backward_layer"} | {"layer": plain}
+def _is_neutral(kind: str, key: str, value: Any) -> bool:
+    """Return whether a setting that the other Keras lacks has no effect."""
+    if value is None or (key in _FLAGS and value == _FLAGS[key]):
+        return True
+    return bool(complete_setting(key, value) == default_of(kind, key))

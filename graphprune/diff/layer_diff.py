@@ -14,6 +14,8 @@ from graphprune.diff.weights import Weights, compare_tensors
 from graphprune.graph.architecture import WHEN_BUILT, collect_call_constants, plain_config
 from graphprune.graph.classes.builtin_layers import known_class
 from graphprune.graph.classes.completion import fill_from_other
+from graphprune.graph.classes.differences import find_differences
+from graphprune.graph.layer_arguments import is_renamed
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
 from graphprune.graph.tensor_shapes import Shape, TensorUse, find_tensor_shapes
@@ -78,12 +80,20 @@ def compare_settings(
         for key in [*before, *(key for key in after if key not in before)]:
             left, right = before.get(key), after.get(key)
             if not _is_same_when_built(key, left, right, get_rank):
-                yield from compare_settings(left, right, f"{path}.{key}", get_rank)
+                inside = _no_rank if key in _LAYERS_INSIDE else get_rank
+                yield from compare_settings(left, right, f"{path}.{key}", inside)
     elif _is_list_of_dicts(before) and _is_list_of_dicts(after) and len(before) == len(after):
         for index, (left, right) in enumerate(zip(before, after, strict=True)):
             yield from compare_settings(left, right, f"{path}[{index}]", get_rank)
     elif not _is_same(before, after):
         yield ConfigChange(path, before, after)
+
+
+_LAYERS_INSIDE = frozenset({"layer", "backward_layer"})
+
+
+def _no_rank() -> None:
+    """Return that the rank of what a layer inside another takes is unknown."""
 
 
 def _is_same_when_built(key: str, before: Any, after: Any, get_rank: GetRank) -> bool:
@@ -134,6 +144,7 @@ class LayerComparison:
         run: Run,
     ) -> None:
         self._right = right
+        self._kerases = left.keras, right.keras
         self._left_weights, self._right_weights, self._run = left_weights, right_weights, run
         self._left_constants, self._right_constants = (
             collect_call_constants(left),
@@ -145,7 +156,7 @@ class LayerComparison:
         shown = right or left
         assert shown is not None
         tensors = tuple(compare_tensors(left, right, self._left_weights, self._right_weights))
-        renamed = left is not None and right is not None and left.address != right.address
+        renamed = left is not None and right is not None and is_renamed(left, right)
         config = (
             ()
             if left is None or right is None
@@ -169,18 +180,25 @@ class LayerComparison:
 
     def _compare_configs(self, left: Layer, right: Layer, *, names: bool) -> Iterator[ConfigChange]:
         is_model = left.kind == right.kind == "model"
-        yield from compare_layers(
-            left.entry,
-            right.entry,
-            names=names,
-            is_model=is_model,
-            get_rank=lambda: self._rank(right.address),
+        settings = list(
+            compare_layers(
+                left.entry,
+                right.entry,
+                names=names,
+                is_model=is_model,
+                get_rank=lambda: self._rank(right.address),
+            )
         )
+        yield from settings
         yield from compare_settings(
             self._left_constants.get(left.address, {}),
             self._right_constants.get(right.address, {}),
             "calls",
         )
+        if self._kerases[0] != self._kerases[1]:
+            known = {change.path for change in settings}
+            found = _different_computations(left, self._kerases)
+            yield from (change for change in found if change.path not in known)
         yield from _compare_wraps(left, right)
 
     def _rank(self, address: str) -> int | None:
@@ -245,6 +263,16 @@ def _statuses(
         yield "reconfigured"
     if (left.wrap is None) != (right.wrap is None):
         yield "wrapped" if left.wrap is None else "unwrapped"
+
+
+def _different_computations(layer: Layer, kerases: tuple[int, int]) -> Iterator[ConfigChange]:
+    """Yield what a layer of the same config computes differently in the other Keras."""
+    if layer.kind == "model":
+        return
+    for setting, found in find_differences(layer.entry):
+        texts = {2: found.keras2, 3: found.keras3}
+        path = f"config.{setting}" if setting else "class_name"
+        yield ConfigChange(path, texts[kerases[0]], texts[kerases[1]])
 
 
 def _compare_wraps(left: Layer, right: Layer) -> Iterator[ConfigChange]:

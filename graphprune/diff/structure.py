@@ -16,6 +16,7 @@ import networkx as nx
 from graphprune.diff.changes import Connection
 from graphprune.graph.architecture import collect_call_constants, settings_to_hash
 from graphprune.graph.frames import Frame
+from graphprune.graph.layer_arguments import name_argument
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
 
@@ -186,20 +187,22 @@ def _connections(graph: LayerGraph, renames: Mapping[str, str]) -> Iterator[_Fie
         model = renames.get(frame.address, frame.address) or None
         addresses = {member.name: frame.address_of(member.name) for member in frame.members}
         names = {name: renames.get(address, address) for name, address in addresses.items()}
-        yield from _frame_connections(frame, model, names)
+        yield from _frame_connections(graph, frame, model, names)
 
 
 def _frame_connections(
-    frame: Frame, model: str | None, names: Mapping[str, str]
+    graph: LayerGraph, frame: Frame, model: str | None, names: Mapping[str, str]
 ) -> Iterator[_Fields]:
     for index, use in enumerate(frame.inputs):
         yield model, 0, index, names[use.source], use.source_call, "input"
     for member in frame.members:
         name = names[member.name]
+        layer = graph.layers[frame.address_of(member.name)]
         for call, uses in enumerate(member.calls):
             for use in uses:
                 source = names[use.source]
-                yield source, use.source_call, use.source_tensor, name, call, use.argument
+                argument = name_argument(layer, use)
+                yield source, use.source_call, use.source_tensor, name, call, argument
     for index, use in enumerate(frame.outputs):
         source = names[use.source]
         yield source, use.source_call, use.source_tensor, model, 0, f"output {index}"

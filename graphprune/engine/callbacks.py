@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from os import PathLike
 from typing import Any
@@ -183,7 +184,7 @@ class SparsityCurves:
         return state[0], curve_points(state[1])
 
 
-class SparsityEvents:
+class SparsityEvents(ABC):
     """The methods of `PruningSummaries`, a mix-in for the `TensorBoard` callback of a Keras.
 
     The class that uses it sets `curves` and `params` before it calls the constructor of
@@ -194,9 +195,9 @@ class SparsityEvents:
     params: dict[str, Any] | None
     update_freq: Any
 
+    @abstractmethod
     def write_points(self, step: int, points: dict[str, float]) -> None:
         """Write a scalar for each tag."""
-        raise NotImplementedError
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Compute the targets from the length of the run.

@@ -7,8 +7,9 @@ from typing import Any
 
 
 class PrunableLayer(ABC):
-    """A custom layer, or RNN cell, that names its weights to prune; also to be mixed into a
-    subclass of a layer that comes with Keras.
+    """A custom layer, or RNN cell, that names its weights to prune.
+
+    It can also be mixed into a subclass of a layer that comes with Keras.
 
     Any layer with a method `get_prunable_weights` qualifies, so layers written for another pruning
     library need no change:
@@ -26,8 +27,9 @@ class PrunableLayer(ABC):
 
     @abstractmethod
     def get_prunable_weights(self) -> list[Any]:
-        """Return the variables to prune; asked for once the layer has been called, in the same
-        order each time.
+        """Return the variables to prune, in the same order each time.
+
+        It is called only after the layer has been called.
         """
 
     @classmethod

@@ -10,11 +10,15 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from graphprune.archive.calls import CONSTANT
 from graphprune.archive.entries import Entry, canonical, copy_config, type_of
+from graphprune.archive.op_layers import find_operation, plain_keywords
+from graphprune.archive.operations import Operation
 from graphprune.graph.classes.builtin_layers import known_class
 from graphprune.graph.classes.completion import complete_config, is_inherited
 from graphprune.graph.classes.python_code import CODE
-from graphprune.graph.frames import CONSTANT, Frame
+from graphprune.graph.frames import Frame
+from graphprune.graph.layer_arguments import name_argument
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
 from graphprune.nested import rebuild
@@ -69,7 +73,14 @@ def _frame_facts(graph: LayerGraph, frame: Frame) -> list[Any]:
         addresses = map(frame.address_of, (member.name for member in frame.members))
         return [*facts, [name for name in addresses if graph.layers[name].kind != "input"]]
     uses = [
-        [member.name, call, use.source, use.source_call, use.source_tensor, use.argument]
+        [
+            member.name,
+            call,
+            use.source,
+            use.source_call,
+            use.source_tensor,
+            name_argument(graph.layers[frame.address_of(member.name)], use),
+        ]
         for member in frame.members
         for call, taken in enumerate(member.calls)
         for use in taken
@@ -159,22 +170,24 @@ def collect_call_constants(graph: LayerGraph) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for frame in graph.frames.values():
         for member in frame.members:
+            layer = graph.layers[frame.address_of(member.name)]
+            operation = None if layer.kind == "model" else find_operation(layer.entry)
             calls = {
-                str(call): _constants(node)
+                str(call): _constants(node, operation)
                 for call, node in enumerate(member.placement.get("inbound_nodes") or ())
             }
             kept = {
                 call: constants for call, constants in calls.items() if constants not in _NOTHING
             }
             if kept:
-                found[frame.address_of(member.name)] = kept
+                found[layer.address] = kept
     return found
 
 
-def _constants(node: Any) -> Any:
+def _constants(node: Any, operation: Operation | str | None = None) -> Any:
     """Return the constants of an inbound node as they are nested, without tensors.
 
-    Empty parts are left out.
+    Empty parts are left out, and keywords at which an operation has its default.
     """
     if (
         isinstance(node, list | tuple)
@@ -184,10 +197,14 @@ def _constants(node: Any) -> Any:
     ):
         if node[0] == CONSTANT:
             return canonical(node[2])
-        return _constants(node[3]) if len(node) == 4 else None
+        keywords = node[3] if len(node) == 4 else None
+        if isinstance(operation, Operation) and isinstance(keywords, Mapping):
+            keywords = plain_keywords(operation, keywords)
+        return _constants(keywords)
     if isinstance(node, Mapping):
         parts = {str(key): _constants(item) for key, item in node.items()}
         return {key: item for key, item in parts.items() if item not in _NOTHING}
     if isinstance(node, list | tuple):
-        return [item for item in map(_constants, node) if item not in _NOTHING]
+        items = (_constants(item, operation) for item in node)
+        return [item for item in items if item not in _NOTHING]
     return canonical(node)

@@ -7,12 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from graphprune.archive.calls import CONSTANT
 from graphprune.archive.entries import PLACEMENT, Entry, is_input, is_model, name_of
 from graphprune.errors import GraphError
 from graphprune.graph.layers import SEPARATOR, name_call
-
-CONSTANT = "_CONSTANT_VALUE"
-"""Stands for the layer name where a layer is called on a constant (tf_keras/src/engine/node.py)."""
 
 MAX_NAME = 1000
 MAX_TENSORS = 100_000

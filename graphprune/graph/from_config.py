@@ -17,7 +17,12 @@ from graphprune.archive.entries import (
     type_of,
 )
 from graphprune.errors import GraphError
-from graphprune.graph.classes.builtin_layers import has_too_many_inside, known_class, weights_of
+from graphprune.graph.classes.builtin_layers import (
+    has_too_many_inside,
+    known_class,
+    same_class,
+    weights_of,
+)
 from graphprune.graph.classes.layer_class import MAX_INSIDE
 from graphprune.graph.flow import FlowBuilder, call_order, layer_order
 from graphprune.graph.frames import Frame, frame_from_entry
@@ -218,7 +223,7 @@ def _layer(
         )
     return Layer(
         address=address,
-        type=type_of(entry),
+        type=same_class(entry),
         entry=entry,
         bases=known.bases if known else (),
         container=container or None,
@@ -241,7 +246,7 @@ def _tensors(
     own = None if prunable is None else frozenset(prunable)
     tensors = []
     for name, shape, dtype in facts:
-        if layer.wrap is not None and is_state(name):
+        if layer.wrap is not None and not layer.wrap.is_attached and is_state(name):
             continue
         weight = known.get(name)
         fits = weight is not None and len(weight.axes) == len(shape)

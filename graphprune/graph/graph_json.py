@@ -14,10 +14,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from graphprune.errors import GraphError
-from graphprune.graph.from_config import TensorFacts, graph_from_config
+from graphprune.graph.from_config import TensorFacts, graph_from_config, graph_with_tensors
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.weight_faults import find_shape_fault
+from graphprune.graph.wrappers import attach_pruning
 from graphprune.nested import values_in
+from graphprune.sparsity.pruning import Provenance, Pruning
 
 MARK = "$float"
 _NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -60,6 +62,8 @@ def from_strict(value: Any) -> Any:
 
 FORMAT_VERSION = "1.0"
 KIND = "graphprune.graph"
+PRUNED = "pruned"
+"""The key of the layers that are pruned without a wrapper (Keras 3); left out if there are none."""
 _KEYS = frozenset({"format_version", "kind", "graph_sha256", "is_bare", "config", "tensors"})
 
 
@@ -81,7 +85,7 @@ def graph_to_config(graph: LayerGraph) -> dict[str, Any]:
         for address, layer in graph.layers.items()
         if layer.tensors
     }
-    return {
+    document = {
         "format_version": FORMAT_VERSION,
         "kind": KIND,
         "graph_sha256": graph.sha256,
@@ -89,6 +93,15 @@ def graph_to_config(graph: LayerGraph) -> dict[str, Any]:
         "config": to_strict(config),
         "tensors": tensors,
     }
+    pruned = {
+        address: {
+            "pruning": layer.wrap.pruning and layer.wrap.pruning.to_config(),
+            "provenance": layer.wrap.provenance.to_config(),
+        }
+        for address, layer in graph.layers.items()
+        if layer.wrap is not None and layer.wrap.is_attached
+    }
+    return document | ({PRUNED: pruned} if pruned else {})
 
 
 def graph_from_json_config(document: Mapping[str, Any], place: str = "graph JSON") -> LayerGraph:
@@ -99,7 +112,7 @@ def graph_from_json_config(document: Mapping[str, Any], place: str = "graph JSON
     """
     _check_document(document, place)
     config = from_strict(document["config"])
-    known = graph_from_config(config, place=place)
+    known = _with_pruned(graph_from_config(config, place=place), document, place)
     tensors = {
         str(address): [
             _facts(address, raw, place) for raw in _list(raws, f"the tensors of {address!r}", place)
@@ -119,7 +132,7 @@ def graph_from_json_config(document: Mapping[str, Any], place: str = "graph JSON
         raise GraphError(
             f"its config was changed after it was exported ({hashes}); export it again", place=place
         )
-    graph = graph_from_config(config, tensors=tensors, place=place)
+    graph = graph_with_tensors(known, tensors)
     fault = find_shape_fault(graph)
     if fault is not None:
         raise GraphError(fault, place=place)
@@ -149,12 +162,31 @@ def _check_document(document: Mapping[str, Any], place: str) -> None:
             " the graph again with this version of graphprune",
             place=place,
         )
-    missing, unknown = sorted(_KEYS - set(document)), sorted(set(document) - _KEYS)
+    missing = sorted(_KEYS - set(document))
+    unknown = sorted(set(document) - _KEYS - {PRUNED})
     if missing or unknown:
         fault = f"{missing[0]!r} is missing" if missing else f"{unknown[0]!r} is not known"
         raise GraphError(f"{fault}; export the graph again", place=place)
     if not isinstance(document["config"], Mapping) or not isinstance(document["tensors"], Mapping):
         raise GraphError("config and tensors must be objects; export the graph again", place=place)
+
+
+def _with_pruned(graph: LayerGraph, document: Mapping[str, Any], place: str) -> LayerGraph:
+    """Return the graph with the layers pruned that the document names as pruned."""
+    try:
+        pruned = {
+            str(address): (
+                Pruning.from_config(entry["pruning"]),
+                Provenance.from_config(entry["provenance"]),
+            )
+            for address, entry in document.get(PRUNED, {}).items()
+        }
+        return attach_pruning(graph, pruned)
+    except (AttributeError, KeyError, TypeError, ValueError) as err:
+        raise GraphError(
+            f"{PRUNED!r} does not say how layers are pruned ({err}); export the graph again",
+            place=place,
+        ) from err
 
 
 def _facts(address: str, raw: Any, place: str) -> TensorFacts:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from graphprune.archive import Archive, StoredTensor
 from graphprune.archive.entries import Entry, to_snake_case, type_of
 from graphprune.archive.hdf5.index import LAYERS, LAYERS_UNTIL_2_14
+from graphprune.archive.pruning_state import is_state_group
 from graphprune.archive.tfmot import is_toolkit_config
 from graphprune.graph.classes.builtin_layers import known_class, weights_of
 from graphprune.graph.classes.layer_class import Weight
@@ -40,6 +41,13 @@ def locate_keras(archive: Archive, graph: LayerGraph) -> dict[str, Named]:
     return walk.locate(graph, walk.layers)
 
 
+def layer_addresses(archive: Archive, graph: LayerGraph) -> dict[str, str]:
+    """Return the address of the layer that each group of a `.keras` file belongs to."""
+    walk = _KerasWalk(archive)
+    walk.locate(graph, walk.layers)
+    return walk.addresses
+
+
 def layers_group(archive: Archive) -> str:
     """Return the group of a model's layers in a `.keras` file.
 
@@ -64,11 +72,13 @@ class _KerasWalk:
 
     Attributes:
         layers: The group in which a model has its layers.
+        addresses: The address of the first layer at each group, once it was located.
     """
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
-        self._groups = sorted(archive.stored)
+        self._groups = sorted(group for group in archive.stored if not is_state_group(group))
+        self.addresses: dict[str, str] = {}
         self.layers = layers_group(archive)
         self._counts_twice = (
             self.layers == LAYERS_UNTIL_2_14 and not archive.keras_version.startswith("2.14.")
@@ -98,6 +108,7 @@ class _KerasWalk:
             layer = graph.layers[address]
             place = known[index] if index < len(known) else self._place(layer, path, counters)
             places.append(place)
+            self.addresses.setdefault(place, address)
             if address in graph.frames:
                 yield from self._walk(graph, graph.frames[address], f"{place}/{self.layers}")
             elif named := self._name(layer, place):

@@ -13,8 +13,10 @@ from typing import Any
 import networkx as nx
 
 from graphprune.archive.entries import canonical, copy_config
+from graphprune.archive.keras3 import is_keras_3
 from graphprune.errors import GraphError
 from graphprune.graph.frames import Frame, Member
+from graphprune.graph.layer_arguments import name_argument
 from graphprune.graph.layers import Layer
 from graphprune.shown import Shown
 from graphprune.suggestions import closest
@@ -85,17 +87,33 @@ class LayerGraph(Shown):
                             "source_call": use.source_call,
                             "source_tensor": use.source_tensor,
                             "target_call": call,
-                            "argument": use.argument,
+                            "argument": name_argument(self.layers[target], use),
                         }
                         yield frame.address_of(use.source), target, facts
 
     @cached_property
     def sha256(self) -> str:
         """The hash (hex) of the canonical JSON of the config, wrappers included."""
+        entry = canonical(self._model_entry("", copy=False))
+        attached = self._attached()
         text = json.dumps(
-            canonical(self._model_entry("", copy=False)), sort_keys=True, separators=(",", ":")
+            [entry, attached] if attached else entry, sort_keys=True, separators=(",", ":")
         )
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def keras(self) -> int:
+        """The major version of the Keras that wrote the config, 2 or 3."""
+        return 3 if is_keras_3("", self.frames[""].entry) else 2
+
+    def _attached(self) -> dict[str, Any]:
+        """Return how layers are pruned that have no wrapper in the config, by address."""
+        wraps = ((address, layer.wrap) for address, layer in self.layers.items())
+        return {
+            address: [wrap.pruning and wrap.pruning.to_config(), wrap.provenance.to_config()]
+            for address, wrap in wraps
+            if wrap is not None and wrap.is_attached
+        }
 
     @cached_property
     def parameters(self) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from graphprune.archive.entries import type_of
 from graphprune.sparsity.pruning import Provenance, Pruning
 
 SEPARATOR = "::"
@@ -86,12 +87,15 @@ class Wrap:
             with the inner layer inside).
         pruning: What it was told to do; None for a wrapper that graphprune did not write.
         provenance: Which rule asked for it.
+        is_attached: Whether the layer is pruned without a wrapper, as in Keras 3, whose files hold
+            masks beside the weights; `entry` is then that of the layer itself.
     """
 
     type: str
     entry: Mapping[str, Any]
     pruning: Pruning | None
     provenance: Provenance
+    is_attached: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,8 @@ class Layer:
 
     Attributes:
         address: Name, prefixed by the address of the nested model around it and `::`.
-        type: Registered class name (`Dense`, `MyPkg>LowRankDense`).
+        type: Registered class name (`Dense`, `MyPkg>LowRankDense`); that of Keras 3 where tf_keras
+            has another for the same (`Add` for a TFOpLambda that adds).
         entry: Its raw layer entry (class, module, registered name, config, build config) without
             name and inbound nodes; read-only.
         bases: Names of its known base classes, nearest first, without its own.
@@ -139,6 +144,12 @@ class Layer:
         """What `get_config()` of the layer returned."""
         config: Mapping[str, Any] = self.entry["config"]
         return config
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """`type`, and the class name in the config where that is another one."""
+        written = type_of(self.entry)
+        return (self.type,) if written == self.type else (self.type, written)
 
     @property
     def prunable(self) -> tuple[Tensor, ...]:

@@ -16,6 +16,7 @@ from graphprune.errors import ArchiveError
 from graphprune.graph.from_config import TensorFacts, graph_from_config, graph_with_tensors
 from graphprune.graph.graph_json import graph_from_json_config, is_graph_document
 from graphprune.graph.layer_graph import LayerGraph
+from graphprune.graph.pruned_state import with_pruned_state
 from graphprune.graph.weight_faults import find_missing_fault, find_shape_fault, find_state_fault
 from graphprune.graph.weights import (
     ModelWeights,
@@ -128,9 +129,9 @@ def model_file_of(archive: Archive) -> ModelFile:
         GraphError: the config does not hold together.
     """
     graph = graph_from_config(archive.config, place=archive.path)
-    located = locate_weights(archive, graph)
+    located = with_pruned_state(locate_weights(archive, graph))
     read = graph_with_tensors(
-        graph,
+        located.graph,
         {
             address: [(name, stored.shape, stored.dtype) for name, stored in named.items()]
             for address, named in located.tensors.items()

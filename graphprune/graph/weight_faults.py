@@ -98,8 +98,10 @@ def _is_number(tensor: StoredTensor, *, whole: bool) -> bool:
 
 
 def _comparable_shapes(layer: Layer) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Yield the shapes of weights by name, without those of quantized ones: int4 has two in a byte,
-    and float8 makes a matrix of the kernel of an EinsumDense.
+    """Yield the shapes of weights by name, without those of quantized weights.
+
+    Quantized shapes differ: int4 has two weights in a byte, and float8 makes a matrix of the kernel
+    of an EinsumDense.
     """
     names = {tensor.name for tensor in layer.tensors}
     for tensor in layer.tensors:

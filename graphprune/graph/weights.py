@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -23,6 +23,20 @@ from graphprune.graph.legacy_weights import locate_legacy
 from graphprune.graph.weight_faults import Named
 from graphprune.wrapper_names import STEP, mask_name
 
+TensorKey = tuple[str, str]
+"""Layer address and tensor name."""
+
+
+class StoredState(Protocol):
+    """A mask, step or threshold of a pruned layer in a file."""
+
+    def read(self) -> NDArray[Any]:
+        """Return its value.
+
+        Raises:
+            ArchiveError: the file is damaged.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class ModelWeights:
@@ -33,11 +47,14 @@ class ModelWeights:
         graph: Its layers.
         tensors: Where the tensors are stored, by layer address and bare name, in storage order; the
             state of pruning wrappers is included.
+        state: The state of layers that are pruned without a wrapper (Keras 3), by address and the
+            name that a wrapper's tensor would have.
     """
 
     archive: Archive
     graph: LayerGraph
     tensors: Mapping[str, Named]
+    state: Mapping[TensorKey, StoredState] = field(default_factory=dict)
 
     @property
     def path(self) -> str:
@@ -55,6 +72,8 @@ class ModelWeights:
             GraphError: there is no such tensor.
             ArchiveError: the file is damaged.
         """
+        if (address, name) in self.state:
+            return self.state[address, name].read()
         return self.archive.read(self.find(address, name))
 
     def read_state(self, address: str, name: str) -> NDArray[Any] | None:
@@ -63,6 +82,8 @@ class ModelWeights:
         Raises:
             ArchiveError: the file is damaged.
         """
+        if (address, name) in self.state:
+            return self.state[address, name].read()
         stored = self.tensors.get(address, {}).get(name)
         return None if stored is None else self.archive.read(stored)
 
@@ -124,10 +145,6 @@ class ReadableWeights(Protocol):
 
     def read_state(self, address: str, name: str, /) -> NDArray[Any] | None:
         """Return a tensor of the pruning wrapper around the layer; None where it has none."""
-
-
-TensorKey = tuple[str, str]
-"""Layer address and tensor name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from graphprune.archive import StoredTensor
@@ -17,10 +18,12 @@ from graphprune.archive.tfmot import is_toolkit_config
 from graphprune.errors import GraphError
 from graphprune.graph.classes.builtin_layers import layer_class, weights_of
 from graphprune.graph.classes.python_patterns import PatternArguments
+from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Wrap
 from graphprune.sparsity.positions import Position
 from graphprune.sparsity.pruning import Provenance, Pruning
 from graphprune.sparsity.schedules import Schedule
+from graphprune.wrapper_names import REGISTERED
 
 TOOLKIT_STATE = ("mask", "threshold", "pruning_step")
 TOOLKIT_KEYS = ("pruning_schedule", "block_size", "block_pooling_type")
@@ -52,6 +55,23 @@ def read_wrap(entry: Entry, address: str, place: str) -> Wrap:
             f" {err}); save the model again",
             place=place,
         ) from err
+
+
+def attach_pruning(
+    graph: LayerGraph, pruned: Mapping[str, tuple[Pruning, Provenance]]
+) -> LayerGraph:
+    """Return the graph with these layers pruned, by address, as Keras 3 holds it: unwrapped."""
+    return graph.replace(
+        {
+            address: replace(
+                graph.layers[address],
+                wrap=Wrap(
+                    REGISTERED, graph.layers[address].entry, pruning, provenance, is_attached=True
+                ),
+            )
+            for address, (pruning, provenance) in pruned.items()
+        }
+    )
 
 
 def names_in_wrapper(layer: Layer) -> list[str]:

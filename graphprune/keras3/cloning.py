@@ -25,8 +25,9 @@ _NUMBERS = itertools.count()
 
 
 def clone_model(model: Any, *, compiled: bool = True) -> Any:
-    """Return a clone with weights, states of random generators and, if `compiled`, compile settings
-    and optimizer state.
+    """Return a clone with the model's weights and the states of its random generators.
+
+    If `compiled`, it also has the compile settings and the optimizer state.
 
     Raises:
         GraphError: the model, or a layer in it, cannot be copied.
@@ -156,7 +157,8 @@ def _all_layers(model: Any) -> list[Any]:
 
 
 def _copy_variables(model: Any, clone: Any) -> dict[int, Any]:
-    """Copy the model's variables to the clone; return the clone's variables by `id` of the model's.
+    """Copy the model's variables to the clone; return the clone's by `id` of the model's.
+
     Layers correspond by position, variables by position in their layer.
     """
     variables: dict[int, Any] = {}

@@ -1,5 +1,4 @@
-"""Pruned layers of Keras 3 as the engine sees them: masks in the optimizer, projections on the
-weights.
+"""Pruned layers of Keras 3 for the engine: masks in the optimizer, projections on weights.
 
 The layer itself is not changed. The `constraint` of a pruned weight is the projection, which every
 optimizer applies after its update; the mask is a variable of that optimizer, so that JAX's
@@ -10,7 +9,8 @@ from __future__ import annotations
 
 import functools
 import weakref
-from collections.abc import Callable, MutableSet
+from collections.abc import Callable, Mapping, MutableSet
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -21,8 +21,9 @@ from graphprune.engine.pruner import no_pruner
 from graphprune.engine.schedules import PruningSchedule
 from graphprune.errors import TrainingError
 from graphprune.keras3.backend import is_constant
-from graphprune.keras3.layers import find_weight, prunable_names
+from graphprune.keras3.layers import find_weight, names_its_weights, prunable_names
 from graphprune.keras3.optimizers import add_mask, tracks
+from graphprune.keras3.places import place_of, variable_at
 from graphprune.sparsity.pruning import Provenance, Pruning
 
 
@@ -125,6 +126,10 @@ def _as_it_is(error: TrainingError) -> TrainingError:
 class HeldLayer:
     """A layer of a live model that is set up for pruning.
 
+    Args:
+        places: Where the layer saves weights, by name, if the names are not those of its
+            attributes (see `places.place_of`).
+
     Attributes:
         layer: The layer.
         pruning: What to prune, how much, and when.
@@ -139,9 +144,11 @@ class HeldLayer:
         pruning: Pruning,
         own_schedule: PruningSchedule | None = None,
         provenance: Provenance | None = None,
+        places: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.layer, self.pruning, self.own_schedule = layer, pruning, own_schedule
         self.provenance = Provenance() if provenance is None else provenance
+        self._places = places
         self.pruners: MutableSet[Any] = weakref.WeakSet()
         self.counter = StepCounter()
         self._last_update = -1
@@ -172,8 +179,22 @@ class HeldLayer:
             names = prunable_names(self.layer)
             self.pruning = Pruning(self.pruning.sparsity, self.pruning.schedule, names)
         self._tensors = [
-            HeldTensor(self, name, find_weight(self.layer, name)) for name in self.pruning.weights
+            HeldTensor(self, name, self.find_in(self.layer, name)) for name in self.pruning.weights
         ]
+
+    def find_in(self, layer: Any, name: str) -> Any:
+        """Return the weight `name` of the layer, or of a layer of a clone in its place."""
+        if name in self._places:
+            return variable_at(layer, self._places[name])
+        return find_weight(layer, name)
+
+    @property
+    def places(self) -> dict[str, str]:
+        """Where the layer saves each pruned weight, if only its class knows its weights."""
+        if names_its_weights(self.layer):
+            return {}
+        found = {tensor.name: place_of(self.layer, tensor.weight) for tensor in self._tensors}
+        return {name: place for name, place in found.items() if place is not None}
 
     @property
     def name(self) -> str:
@@ -257,6 +278,13 @@ class StepCounter:
     def write(self, step: int) -> None:
         """Set the steps so far."""
         self._base, self._from = step, None
+
+    def twin(self) -> StepCounter:
+        """Return a counter of its own, of the same optimizer and with the same steps."""
+        other = StepCounter()
+        other.optimizer, other._updates = self.optimizer, self._updates
+        other.write(self.read())
+        return other
 
     def restore(self, step: int, updates: int | None) -> None:
         """Set the steps so far, at which the optimizer had counted `updates`.

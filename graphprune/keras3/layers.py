@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
+import numpy as np
 
 from graphprune.archive.entries import Entry, is_builtin
+from graphprune.engine.finite import find_nonfinite, refuse_nonfinite
 from graphprune.errors import GraphError, PlanError, TrainingError
 from graphprune.graph.classes.builtin_layers import known_class, weights_of
 from graphprune.graph.classes.layer_class import Weight
@@ -149,8 +151,9 @@ def _own_names(layer: Any) -> tuple[str, ...]:
 
 
 def find_path(layer: Any, weight: Any) -> str | None:
-    """Return the shortest attribute path from `layer` to `weight` (`blocks.0.kernel`), public
-    attributes first.
+    """Return the shortest attribute path from `layer` to `weight`, such as `blocks.0.kernel`.
+
+    Public attributes come first.
     """
     waiting: deque[tuple[str, Any]] = deque([("", layer)])
     seen: set[int] = set()
@@ -173,8 +176,9 @@ def find_path(layer: Any, weight: Any) -> str | None:
 
 
 def find_weight(layer: Any, name: str) -> Any:
-    """Return the variable of a built layer that the table of layers calls `name`: `kernel`,
-    `forward_layer.kernel`, `query.kernel`.
+    """Return the variable of a built layer that has this name in the table of layers.
+
+    Such names are `kernel`, `forward_layer.kernel`, `query.kernel`.
 
     Raises:
         PlanError: the layer has no such variable.
@@ -203,8 +207,9 @@ def _look_up(layer: Any, name: str) -> Any:
 
 
 def _part(owner: Any, part: str) -> Any:
-    """Return the object that `part` of a weight's name refers to: an item, or an attribute of a
-    layer or of its cell; None if there is none.
+    """Return the object that `part` of a weight's name refers to, or None.
+
+    It is an item, or an attribute of a layer or of its cell.
     """
     if part.isdecimal() and isinstance(owner, list | tuple):
         return owner[int(part)] if int(part) < len(owner) else None
@@ -214,6 +219,42 @@ def _part(owner: Any, part: str) -> Any:
     attributes = {} if known is None else known.attributes
     found = getattr(owner, attributes.get(part, part), None)
     return getattr(getattr(owner, "cell", None), part, None) if found is None else found
+
+
+def check_finite(model: Any, place: str, way_out: str) -> None:
+    """Refuse a model with weights that are not finite.
+
+    Raises:
+        TrainingError: some weights hold NaN or infinity.
+    """
+    floating = (
+        (variable.path, np.asarray(keras.ops.convert_to_numpy(variable.value)))
+        for variable in model.weights
+        if _is_floating(variable)
+    )
+    refuse_nonfinite(find_nonfinite(floating), place, way_out)
+
+
+def names_its_weights(layer: Any) -> bool:
+    """Return whether the table of layers has the names of a layer's weights in files."""
+    return _known_weights(layer) is not None and not says_what_to_prune(layer)
+
+
+def check_built(model: Any) -> None:
+    """Raise unless this is a model with weights.
+
+    Raises:
+        GraphError: it is none of Keras 3, or has no weights yet.
+    """
+    if not isinstance(model, keras.Model):
+        kind = f"{type(model).__module__}.{type(model).__qualname__}"
+        raise GraphError(f"{kind} is not a Keras 3 model; give a model")
+    if is_unbuilt(model):
+        raise GraphError(
+            f"{model.name}: the model is not built, so it has no weights yet; call"
+            " model.build(input_shape) first"
+        )
+    check_model(model)
 
 
 def check_model(model: Any) -> None:

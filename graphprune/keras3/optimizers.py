@@ -56,8 +56,9 @@ def tracks(optimizer: Any, mask: Any) -> bool:
 
 
 def read_updates(model: Any, optimizer: Any) -> int:
-    """Return the updates that the optimizer has made, without batches whose gradients it only
-    accumulated and without updates that loss scaling skipped.
+    """Return the number of updates that the optimizer has made.
+
+    Batches whose gradients it only accumulated and updates that loss scaling skipped do not count.
     """
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     every = getattr(inner, "gradient_accumulation_steps", None) or 1
@@ -65,8 +66,9 @@ def read_updates(model: Any, optimizer: Any) -> int:
 
 
 def leave_masks_out_of_files(optimizer: Any) -> None:
-    """Make the optimizer save and load only its own variables, so that its state also loads into a
-    model without pruned layers.
+    """Make the optimizer save and load only its own variables.
+
+    Its state then also loads into a model without pruned layers.
     """
     inner = getattr(optimizer, "inner_optimizer", None)
     for part in {id(part): part for part in (optimizer, inner, *innermost(optimizer))}.values():

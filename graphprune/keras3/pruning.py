@@ -6,7 +6,6 @@ import warnings
 from typing import Any
 
 import keras
-import numpy as np
 
 from graphprune.arguments import user_level
 from graphprune.engine.progress import missed_targets
@@ -18,19 +17,17 @@ from graphprune.engine.schedules import (
 )
 from graphprune.errors import GraphError, TrainingError
 from graphprune.graph.classes.python_patterns import WAY_OUT, PatternArguments
-from graphprune.keras3.cloning import clone_model
 from graphprune.keras3.held import HeldLayer
 from graphprune.keras3.layers import (
     entry_of,
-    find_weight,
     is_builtin_layer,
     prunable_names,
     says_what_to_prune,
     unique_layers,
 )
-from graphprune.keras3.model import KerasModel, held_layers
-from graphprune.keras3.state import PruningState, share_counter, state_of
-from graphprune.sparsity.mask_kernels import apply_mask
+from graphprune.keras3.model import held_layers
+from graphprune.keras3.state import PruningState, state_of
+from graphprune.keras3.surgery import hold_like, pruned_clone, strip_model
 from graphprune.sparsity.missed_targets import explain_missed
 from graphprune.sparsity.pruning import Pruning
 
@@ -44,8 +41,7 @@ def prune_low_magnitude(
     sparsity_m_by_n: tuple[int, int] | None = None,
     **kwargs: Any,
 ) -> Any:
-    """Return a layer, a list of layers or a model, set up for pruning; see
-    `graphprune.prune_low_magnitude`.
+    """Set up a layer, a list of layers or a model for pruning; see `prune_low_magnitude`.
 
     A layer alone is set up itself; a model is cloned and not touched.
 
@@ -76,10 +72,8 @@ def strip_pruning(model: Any) -> Any:
     Raises:
         GraphError: the model, or a layer in it, cannot be copied.
     """
-    held = held_layers(model)
-    stripped = clone_model(model)
-    _zero_masked(model, stripped)
-    missed = missed_targets(held)
+    stripped = strip_model(model)
+    missed = missed_targets(held_layers(model))
     if missed:
         warnings.warn(
             f"{model.name}: stripped, and {explain_missed(missed)}; train it with UpdatePruningStep"
@@ -138,55 +132,34 @@ def _prune_model(
     """Return the pruned clone of a model; layers that are pruned already stay as they are."""
     if policy is not None:
         policy.ensure_model_supports_pruning(model)
-    before = held_layers(model)
-    clone = clone_model(model)
-    originals, state = unique_layers(model), PruningState(clone)
-    for address, layer in unique_layers(clone).items():
-        if address in before:
-            state.layers[address] = _hold_like(before[address], layer)
-            continue
+    originals = unique_layers(model)
+
+    def hold(address: str, layer: Any, before: HeldLayer | None) -> HeldLayer | None:
+        if before is not None:
+            return hold_like(before, layer)
         names = prunable_names(layer)
         if not names and not (says_what_to_prune(layer) and not layer.built):
-            continue
-        if policy is None or policy.allow_pruning(originals[address]):
-            pruning = _pruning_for(layer, names, patterns, schedule)
-            state.layers[address] = HeldLayer(layer, pruning, own_schedule(schedule))
-    if not state.layers:
+            return None
+        if policy is not None and not policy.allow_pruning(originals[address]):
+            return None
+        pruning = _pruning_for(layer, names, patterns, schedule)
+        return HeldLayer(layer, pruning, own_schedule(schedule))
+
+    clone = pruned_clone(model, hold)
+    if not held_layers(clone):
         raise TrainingError(
             f"{model.name}: nothing in the model is pruned: no layer that may be pruned has"
             " prunable weights, such as the kernels of Dense and Conv2D"
         )
-    share_counter(state)
-    _zero_masked(model, clone)
-    KerasModel(clone).attach()
     return clone
-
-
-def _hold_like(old: HeldLayer, layer: Any) -> HeldLayer:
-    """Return the layer of a clone pruned like that of the model, with its masks and steps."""
-    held = HeldLayer(layer, old.pruning, old.own_schedule, old.provenance)
-    held.write_step(old.read_step())
-    held.write_last_update(old.read_last_update())
-    for tensor, other in zip(old.tensors, held.tensors, strict=True):
-        other.write_mask(tensor.read_mask(), tensor.read_threshold())
-    return held
-
-
-def _zero_masked(model: Any, clone: Any) -> None:
-    """Zero the masked weights of a clone, which averaging (EMA) may have written."""
-    layers = unique_layers(clone)
-    for address, held in held_layers(model).items():
-        for tensor in held.tensors:
-            values, mask = tensor.read(), tensor.read_mask()
-            if np.any(values[~mask]):
-                find_weight(layers[address], tensor.name).assign(apply_mask(values, mask))
 
 
 def _pruning_for(
     layer: Any, names: tuple[str, ...], patterns: PatternArguments, schedule: PruningSchedule
 ) -> Pruning:
-    """Return how the weights `names` of a layer are pruned; custom layers take no patterns,
-    since the axes of their kernels are unknown.
+    """Return how the weights `names` of a layer are pruned.
+
+    Custom layers take no patterns, since the axes of their kernels are unknown.
     """
     if patterns.is_unstructured:
         return Pruning(schedule.target, schedule.to_schedule(), names)

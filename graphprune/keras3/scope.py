@@ -9,8 +9,9 @@ from typing import Any
 import keras
 from keras.src.saving import saving_lib
 
+from graphprune.archive.pruning_state import GROUP, SETTINGS, settings_from_bytes
 from graphprune.keras3.model import KerasModel
-from graphprune.keras3.state import ATTRIBUTE, SETTINGS, adopt, read_settings, state_of
+from graphprune.keras3.state import adopt, state_of
 
 
 @contextmanager
@@ -37,10 +38,10 @@ def prune_scope() -> Iterator[None]:
 def _adopt_stored(saveable: Any, weights_store: Any, inner_path: str) -> None:
     if not isinstance(saveable, keras.layers.Layer) or state_of(saveable) is not None:
         return
-    path = f"{inner_path}/{ATTRIBUTE}".lstrip("/")
+    path = f"{inner_path}/{GROUP}".lstrip("/")
     store = weights_store.get(path)
     if SETTINGS not in store.keys():  # noqa: SIM118 - the stores of Keras are no mappings
         return
-    adopt(saveable, read_settings(store))
+    adopt(saveable, settings_from_bytes(store[SETTINGS]))
     if isinstance(saveable, keras.Model) and inner_path == "":
         KerasModel(saveable).attach()

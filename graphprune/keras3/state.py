@@ -7,7 +7,6 @@ model, so the file also loads where graphprune is not installed.
 
 from __future__ import annotations
 
-import json
 import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -17,16 +16,21 @@ import numpy as np
 from keras.src.saving.keras_saveable import KerasSaveable
 from numpy.typing import NDArray
 
+from graphprune.archive.pruning_state import (
+    GROUP,
+    SETTINGS,
+    mask_key,
+    pack_mask,
+    settings_from_bytes,
+    settings_to_bytes,
+    unpack_mask,
+)
 from graphprune.engine.schedules import PruningSchedule
 from graphprune.errors import ArchiveError
 from graphprune.keras3.backend import read_generator, write_generator
-from graphprune.keras3.held import HeldLayer, HeldTensor
+from graphprune.keras3.held import HeldLayer, HeldTensor, StepCounter
 from graphprune.keras3.layers import unique_layers
 from graphprune.sparsity.pruning import Provenance, Pruning
-
-ATTRIBUTE = "graphprune"
-"""The attribute that holds the state, and the name of its group in a weights file."""
-SETTINGS, VERSION = "settings", 1
 
 
 class PruningState(KerasSaveable):
@@ -40,7 +44,7 @@ class PruningState(KerasSaveable):
         self._owner = weakref.ref(owner)
         self.layers: dict[str, HeldLayer] = {}
         self._generator: NDArray[np.uint8] | None = None
-        setattr(owner, ATTRIBUTE, self)
+        setattr(owner, GROUP, self)
 
     def __dir__(self) -> list[str]:
         """Return no names, so that Keras does not search the object for state to save."""
@@ -52,13 +56,11 @@ class PruningState(KerasSaveable):
     def save_own_variables(self, store: Any) -> None:
         """Write the state into the group of a weights file."""
         masks = list(self._tensors())
-        settings = {
-            "version": VERSION,
-            "layers": {address: _settings_of(held) for address, held in self.layers.items()},
-        }
-        store[SETTINGS] = np.frombuffer(json.dumps(settings).encode(), np.uint8)
+        store[SETTINGS] = settings_to_bytes(
+            {address: _settings_of(held) for address, held in self.layers.items()}
+        )
         for index, tensor in enumerate(masks):
-            store[f"mask_{index}"] = np.packbits(tensor.read_mask())
+            store[mask_key(index)] = pack_mask(tensor.read_mask())
         for index, generator in enumerate(self._generators()):
             store[f"seed_{index}"] = keras.ops.convert_to_numpy(generator.state.value)
         state = read_generator()
@@ -73,14 +75,16 @@ class PruningState(KerasSaveable):
         """
         if SETTINGS not in store.keys():  # noqa: SIM118 - the stores of Keras are no mappings
             return
-        found = read_settings(store)
+        found = settings_from_bytes(store[SETTINGS])
         self._check(found)
+        self.share_counters(
+            {address: (entry["step"], entry["updates"]) for address, entry in found.items()}
+        )
         for address, held in self.layers.items():
             _restore(held, found[address])
         for index, tensor in enumerate(self._tensors()):
-            bits = np.unpackbits(np.asarray(store[f"mask_{index}"], np.uint8))
-            count = int(np.prod(tensor.shape))
-            tensor.write_mask(bits[:count].astype(np.bool_).reshape(tensor.shape), tensor.threshold)
+            mask = unpack_mask(store[mask_key(index)], tensor.shape)
+            tensor.write_mask(mask, tensor.threshold)
         for index, generator in enumerate(self._generators()):
             if f"seed_{index}" in store.keys():  # noqa: SIM118
                 generator.state.assign(store[f"seed_{index}"])
@@ -92,6 +96,22 @@ class PruningState(KerasSaveable):
         if self._generator is not None:
             write_generator(self._generator)
             self._generator = None
+
+    def share_counters(self, steps: Mapping[str, Any] | None = None) -> None:
+        """Let layers of the same step share a counter, and other layers have their own.
+
+        Args:
+            steps: What tells the steps of layers apart, by address; their steps so far if None.
+        """
+        if steps is None:
+            steps = {address: held.read_step() for address, held in self.layers.items()}
+        by_step: dict[Any, StepCounter] = {}
+        for address, held in self.layers.items():
+            step = steps[address]
+            if step not in by_step:
+                is_taken = any(held.counter is other for other in by_step.values())
+                by_step[step] = held.counter.twin() if is_taken else held.counter
+            held.counter = by_step[step]
 
     def _check(self, found: Mapping[str, Mapping[str, Any]]) -> None:
         own = {address: list(held.pruning.weights) for address, held in self.layers.items()}
@@ -122,29 +142,8 @@ class PruningState(KerasSaveable):
 
 def state_of(owner: Any) -> PruningState | None:
     """Return the state that a model or layer holds itself, or None."""
-    found = vars(owner).get(ATTRIBUTE)
+    found = vars(owner).get(GROUP)
     return found if isinstance(found, PruningState) else None
-
-
-def read_settings(store: Any) -> dict[str, dict[str, Any]]:
-    """Return the stored settings of each pruned layer, by address.
-
-    Raises:
-        ArchiveError: it was written by a newer version, or is damaged.
-    """
-    try:
-        settings = json.loads(np.asarray(store[SETTINGS], np.uint8).tobytes())
-        version, layers = settings["version"], settings["layers"]
-    except (KeyError, TypeError, ValueError) as err:
-        raise ArchiveError(
-            f"the group {ATTRIBUTE!r} of the weights file is damaged ({err})"
-        ) from err
-    if version != VERSION:
-        raise ArchiveError(
-            f"the group {ATTRIBUTE!r} of the weights file has version {version}, this graphprune"
-            f" reads version {VERSION}; update graphprune"
-        )
-    return dict(layers)
 
 
 def adopt(owner: Any, settings: Mapping[str, Mapping[str, Any]]) -> PruningState:
@@ -165,16 +164,10 @@ def adopt(owner: Any, settings: Mapping[str, Mapping[str, Any]]) -> PruningState
             Pruning.from_config(entry["pruning"]),
             _read_schedule(entry.get("own_schedule")),
             Provenance.from_config(entry["provenance"]),
+            entry.get("places", {}),
         )
-    share_counter(state)
+    state.share_counters()
     return state
-
-
-def share_counter(state: PruningState) -> None:
-    """Give all layers of a state the same step counter."""
-    held = list(state.layers.values())
-    for other in held[1:]:
-        other.counter = held[0].counter
 
 
 def _settings_of(held: HeldLayer) -> dict[str, Any]:
@@ -186,6 +179,8 @@ def _settings_of(held: HeldLayer) -> dict[str, Any]:
         "last_update": held.read_last_update(),
         "thresholds": [float(tensor.threshold) for tensor in held.tensors],
     }
+    if held.places:
+        settings["places"] = held.places
     if held.own_schedule is not None:
         settings["own_schedule"] = keras.saving.serialize_keras_object(held.own_schedule)
     return settings

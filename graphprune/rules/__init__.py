@@ -1,7 +1,7 @@
-"""Rule files: text to typed values with places, matchers, and which rule claims which layer.
+"""Rule files: parsing to typed values with positions, matchers, and resolution of claims.
 
-What belongs here: what a rule file says, and which layers it says it of. What does not: what
-happens to a layer (`plan`), and texts of reports (`report`).
+What belongs here: the content of rule files, and which layers each rule matches. What does not:
+changes to layers (`plan`), and the texts of reports (`report`).
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ is a class here, with its zeros, mask and JSON form, and a shape in rules/buildi
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
@@ -19,7 +20,7 @@ Pool = Literal["mean", "max"]
 POOLS: tuple[str, ...] = get_args(Pool)
 
 
-class Pattern:
+class Pattern(ABC):
     """Which weights are zeroed together.
 
     Attributes:
@@ -43,26 +44,26 @@ class Pattern:
         """The pattern in words, without a remark in brackets."""
         return str(self)
 
+    @abstractmethod
     def lengths(self) -> dict[str, int]:
-        """Return how far a group or block reaches along each axis that the pattern names."""
-        raise NotImplementedError
+        """Return the length of a group or block along each axis that the pattern names."""
 
+    @abstractmethod
     def zeros(self, shape: Sequence[int], axes: Sequence[str], sparsity: float) -> int:
-        """Return how many weights of a fitting tensor are zero, or the fewest that may be."""
-        raise NotImplementedError
+        """Return the number of zeros of a fitting tensor, or the fewest that it can have."""
 
+    @abstractmethod
     def mask(self, weights: Weights, axes: Sequence[str], sparsity: float) -> tuple[Mask, float]:
         """Return the mask (True keeps) of a fitting tensor, and the smallest score kept."""
-        raise NotImplementedError
 
+    @abstractmethod
     def to_config(self) -> dict[str, Any]:
         """Return the JSON form without its `kind`."""
-        raise NotImplementedError
 
     @classmethod
+    @abstractmethod
     def from_config(cls, config: Mapping[str, Any]) -> Pattern:
         """Return the pattern that `to_config` wrote."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)

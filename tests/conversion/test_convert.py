@@ -15,7 +15,7 @@ from tf_keras import layers
 from tf_zoo import sample
 
 import graphprune
-from graphprune.conversion.operations import by_class
+from graphprune.archive.operations import by_class
 from graphprune.errors import GraphError
 
 pytestmark = pytest.mark.tf

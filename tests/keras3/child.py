@@ -1,15 +1,20 @@
-"""Cases that run in one process of one backend: a table filled by decorators, run from the command
-line, one JSON line a case.
+"""Cases that run in one process of one backend: a table filled by decorators, run by `check_cases`
+or from the command line, one JSON line a case.
 """
 
+import atexit
+import importlib
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import traceback
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
+DONE = "all cases ran\n"
+"""The line after the cases of a script."""
 
 
 class Cases(dict):
@@ -46,9 +51,11 @@ class Cases(dict):
 
         return add
 
-    def run(self):
-        """Run the cases: those that the command line names, all with `--slow`, or the fast ones."""
-        given = sys.argv[1:]
+    def run(self, arguments=None):
+        """Run the cases that the arguments (or the command line) name, all with `--slow`, or the
+        fast ones.
+        """
+        given = sys.argv[1:] if arguments is None else arguments
         if not given or given == ["--slow"]:
             given = [name for name in self if given or name not in self.slow]
         for name in given:
@@ -70,20 +77,95 @@ def refusal(call, kind):
 
 
 def check_cases(script, backend, *, slow):
-    """Run the cases of a script in a process of this backend; all faults are told together."""
-    done = subprocess.run(
-        [sys.executable, str(FOLDER / script), *(["--slow"] if slow else [])],
-        capture_output=True,
-        text=True,
-        env={name: text for name, text in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
-        | {
-            "KERAS_BACKEND": backend,
-            "PYTHONPATH": os.pathsep.join(map(str, (FOLDER.parents[1], FOLDER.parent))),
-        },
-        check=False,
-    )
-    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('["')]
+    """Run the cases of a script on this backend; all faults are told together.
+
+    Scripts of one backend share a process, since importing Keras takes longer than most scripts. A
+    script that sets environment variables gets a process of its own. If the backend is None, no
+    variable of the environment chooses one.
+    """
+    is_alone = "\nos.environ[" in (FOLDER / script).read_text(encoding="utf-8")
+    process = _Process(backend) if is_alone else _shared_process(backend)
+    lines = process.run(script, slow)
+    if is_alone:
+        process.close()
     faults = [f"{name}\n{fault}" for name, fault in lines if fault]
     assert not faults, "\n\n".join(faults)
-    assert done.returncode == 0, done.stderr[-3000:]
     assert lines
+
+
+class _Process:
+    """A process of one backend that runs scripts one after another."""
+
+    def __init__(self, backend):
+        self.backend = backend
+        unset = ("KERAS_BACKEND", "TF_USE_LEGACY_KERAS")
+        environment = {name: text for name, text in os.environ.items() if name not in unset}
+        environment["PYTHONPATH"] = os.pathsep.join(map(str, (FOLDER.parents[1], FOLDER.parent)))
+        if backend is not None:
+            environment["KERAS_BACKEND"] = backend
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - close() closes it
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", "from keras3.child import serve; serve()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            env=environment,
+        )
+
+    @property
+    def runs(self):
+        """Whether the process has not ended."""
+        return self._process.poll() is None
+
+    def run(self, script, slow):
+        """Return the name and the fault, or None, of each case of a script."""
+        self._process.stdin.write(json.dumps([script, slow]) + "\n")
+        self._process.stdin.flush()
+        lines = []
+        for line in self._process.stdout:
+            if line == DONE:
+                return lines
+            if line.startswith('["'):
+                lines.append(json.loads(line))
+        code = self._process.wait()
+        self._errors.seek(0)
+        raise AssertionError(
+            f"the process ended with {code} in {script} after"
+            f" {lines[-1][0] if lines else 'no case'}\n{self._errors.read()[-3000:]}"
+        )
+
+    def close(self):
+        """End the process."""
+        self._process.communicate()
+        self._errors.close()
+
+
+_LATEST = []
+
+
+def _shared_process(backend):
+    """Return the process of this backend; that of another is ended, as each takes a gigabyte."""
+    if _LATEST and (_LATEST[0].backend != backend or not _LATEST[0].runs):
+        _end_latest()
+    if not _LATEST:
+        _LATEST.append(_Process(backend))
+    return _LATEST[0]
+
+
+@atexit.register
+def _end_latest():
+    while _LATEST:
+        _LATEST.pop().close()
+
+
+def serve():
+    """Run the scripts that standard input names, one JSON list of script and `slow` a line."""
+    for line in sys.stdin:
+        script, slow = json.loads(line)
+        try:
+            cases = importlib.import_module(f"keras3.{Path(script).stem}").CASES
+            cases.run(["--slow"] if slow else [])
+        except BaseException:
+            print(json.dumps([script, traceback.format_exc()]), flush=True)
+        print(f"\n{DONE}", end="", flush=True)

@@ -2,7 +2,13 @@
 
 import pytest
 
-collect_ignore = ["loop_cases.py", "models.py", "saving_cases.py", "training_cases.py"]
+collect_ignore = [
+    "loop_cases.py",
+    "models.py",
+    "saving_cases.py",
+    "surgery_cases.py",
+    "training_cases.py",
+]
 
 
 @pytest.fixture

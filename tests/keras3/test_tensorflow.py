@@ -1,4 +1,4 @@
-"""Keras 3 on TensorFlow: every case in one child process."""
+"""Keras 3 on TensorFlow: the case scripts run in one child process."""
 
 import pytest
 from keras3.child import check_cases
@@ -16,3 +16,7 @@ def test_saving_and_resuming(slow):
 
 def test_custom_loops(slow):
     check_cases("loop_cases.py", "tensorflow", slow=slow)
+
+
+def test_plans_on_live_models(slow):
+    check_cases("surgery_cases.py", "tensorflow", slow=slow)

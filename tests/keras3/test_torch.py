@@ -1,4 +1,4 @@
-"""Keras 3 on PyTorch: every case in one child process."""
+"""Keras 3 on PyTorch: the case scripts run in one child process."""
 
 from importlib.util import find_spec
 
@@ -22,3 +22,7 @@ def test_saving_and_resuming(slow):
 
 def test_custom_loops(slow):
     check_cases("loop_cases.py", "torch", slow=slow)
+
+
+def test_plans_on_live_models(slow):
+    check_cases("surgery_cases.py", "torch", slow=slow)

@@ -24,6 +24,7 @@ from graphprune.archive.hdf5.file import (
     open_dataset,
 )
 from graphprune.archive.hdf5.headers import Blocks, is_group, read_messages, read_texts
+from graphprune.archive.pruning_state import GROUP
 from graphprune.errors import ArchiveError
 
 LAYERS = "layers"
@@ -45,11 +46,7 @@ def index_keras_groups(file: OpenedFile, place: str) -> dict[str, tuple[StoredTe
         objects = _all_objects(file, place)
         for path in map(_text, objects):
             group, _, name = path.rpartition("/vars/")
-            if (
-                path.startswith((f"{LAYERS}/", f"{LAYERS_UNTIL_2_14}/"))
-                and group
-                and "/" not in name
-            ):
+            if is_layer_group(group) and "/" not in name:
                 groups.setdefault(group, []).append(name)
         return {
             group: tuple(
@@ -58,6 +55,20 @@ def index_keras_groups(file: OpenedFile, place: str) -> dict[str, tuple[StoredTe
             )
             for group, names in groups.items()
         }
+
+
+def is_layer_group(group: str) -> bool:
+    """Return whether a group holds weights of a layer, or says what is pruned; not the optimizer.
+
+    Example:
+        >>> (
+        ...     is_layer_group("layers/dense"),
+        ...     is_layer_group("graphprune"),
+        ...     is_layer_group("optimizer"),
+        ... )
+        (True, True, False)
+    """
+    return group.startswith((f"{LAYERS}/", f"{LAYERS_UNTIL_2_14}/")) or group == GROUP
 
 
 def _all_objects(file: OpenedFile, place: str) -> Mapping[bytes, Stretch | None]:

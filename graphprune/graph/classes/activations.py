@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from graphprune.graph.classes.layer_class import SAME, LayerClass, Weight
 
@@ -12,8 +14,29 @@ ACTIVATION = LayerClass("activation", output_shapes=SAME, is_pure=True)
 DROPOUT = LayerClass("regularization", RANDOM, output_shapes=SAME)
 SPATIAL_DROPOUT = LayerClass("regularization", ("Dropout", *RANDOM), output_shapes=SAME)
 
+
+def to_float32(value: Any) -> Any:
+    """Return a number as float32 holds it; anything else as it is.
+
+    tf_keras keeps the slopes of activations and the factors of regularizers so.
+    """
+    if type(value) is not float:
+        return value
+    try:
+        return float(struct.unpack("f", struct.pack("f", value))[0])
+    except OverflowError:
+        return value
+
+
+def _with_float32(config: dict[str, Any]) -> dict[str, Any]:
+    return {key: to_float32(value) for key, value in config.items()}
+
+
+SLOPED = replace(ACTIVATION, normalize=_with_float32)
 CLASSES: Mapping[str, LayerClass] = {
-    **dict.fromkeys(("Activation", "ELU", "LeakyReLU", "ReLU", "Softmax"), ACTIVATION),
+    **dict.fromkeys(("Activation", "Softmax"), ACTIVATION),
+    **dict.fromkeys(("ELU", "ReLU"), SLOPED),
+    "LeakyReLU": replace(SLOPED, keras3_names={"alpha": "negative_slope"}),
     "ThresholdedReLU": replace(ACTIVATION, versions=(2,)),
     "PReLU": LayerClass("activation", (), (Weight("alpha"),), output_shapes=SAME, is_pure=True),
     **dict.fromkeys(("AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise"), DROPOUT),

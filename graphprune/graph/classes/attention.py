@@ -123,7 +123,7 @@ CLASSES: Mapping[str, LayerClass] = {
         _multi_head_weights,
         _multi_head_shapes,
         merged(_multi_head_output),
-        arguments=("query",),
+        arguments=("query", "value", "key"),
         attributes=MULTI_HEAD_LAYERS,
         attribute_class="EinsumDense",
         is_built_by_call=True,

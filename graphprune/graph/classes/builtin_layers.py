@@ -13,6 +13,8 @@ from dataclasses import replace
 from typing import Any
 
 from graphprune.archive.entries import Entry, is_builtin, is_entry, is_model, type_of
+from graphprune.archive.op_layers import find_operation
+from graphprune.archive.operations import Operation
 from graphprune.graph.classes import (
     activations,
     attention,
@@ -83,6 +85,22 @@ def known_class(entry: Entry) -> LayerClass | None:
     """
     known = BUILTIN_LAYERS.get(type_of(entry)) if is_builtin(entry) else None
     return None if known is None or not ("module" in entry or 2 in known.versions) else known
+
+
+def same_class(entry: Entry) -> str:
+    """Return the name of an entry's class, that of Keras 3 where tf_keras has another for the same.
+
+    Example:
+        >>> same_class({"class_name": "SyncBatchNormalization", "config": {}})
+        'BatchNormalization'
+        >>> same_class({"class_name": "TFOpLambda", "config": {"function": "math.reduce_mean"}})
+        'Mean'
+    """
+    operation = find_operation(entry)
+    if isinstance(operation, Operation):
+        return operation.name
+    known = known_class(entry)
+    return type_of(entry) if known is None or not known.keras3_class else known.keras3_class
 
 
 def is_custom(entry: Entry) -> bool:

@@ -4,22 +4,26 @@ Two configs that make the same layer become equal, whichever Keras wrote them.
 
 Keras adds settings from version to version (`groups` of a Conv2D, `optional` of an InputLayer), so
 a file of an older Keras that is loaded and saved again has more keys, and nothing has changed.
-`defaults.json` has the defaults of every class that `tf_keras.layers` exports, and of initializers,
-regularizers and constraints; `python tests/layer_defaults.py` writes it from the classes
-themselves.
+`defaults.json` has the defaults of every class that `tf_keras.layers` exports, of the settings that
+these classes have in Keras 3 only (`keras2` names those that only tf_keras has), and of
+initializers, regularizers and constraints; `python tests/layer_defaults.py` writes it from the
+classes themselves. Where the Kerases name a
+class or a setting differently (`LayerClass.keras3_class`, `keras3_names`), the name is that of
+Keras 3.
 """
 
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from graphprune.archive.entries import Entry, canonical, to_snake_case, type_of
-from graphprune.graph.classes.builtin_layers import known_class, layer_class
+from graphprune.archive.op_layers import find_operation, op_layer_settings
+from graphprune.graph.classes.activations import to_float32
+from graphprune.graph.classes.builtin_layers import known_class, layer_class, same_class
 from graphprune.graph.classes.python_code import comparable_function
 
 DEFAULTS_FILE = Path(__file__).with_name("defaults.json")
@@ -53,6 +57,8 @@ def complete_config(entry: Entry) -> dict[str, Any]:
         [3, 'mixed_float16', True, {'class_name': 'GlorotUniform', 'config': {'seed': None}}]
     """
     config = {str(key): complete_setting(str(key), value) for key, value in entry["config"].items()}
+    if find_operation(entry) is not None:
+        return op_layer_settings(entry, config)
     return (
         config
         if known_class(entry) is None or type_of(entry) not in _table()["layers"]
@@ -86,6 +92,40 @@ def complete_setting(key: str, value: Any) -> Any:
     }
 
 
+def find_other_setting(entry: Entry, key: str) -> Any:
+    """Return a setting that a config lacks and another Keras writes, or None.
+
+    It may have another name there; else it has its default.
+
+    Example:
+        >>> leaky = {"class_name": "LeakyReLU", "config": {"alpha": 0.5}}
+        >>> find_other_setting(leaky, "negative_slope")
+        0.5
+        >>> norm = {"class_name": "SyncBatchNormalization", "config": {}}
+        >>> find_other_setting(norm, "synchronized"), find_other_setting(norm, "renorm")
+        (True, False)
+    """
+    known = known_class(entry)
+    if known is None:
+        return None
+    for name, other in known.keras3_names.items():
+        if key in (name, other):
+            return entry["config"].get(other if key == name else name)
+    if key in known.keras3_settings:
+        return known.keras3_settings[key]
+    kind, table = type_of(entry), _table()
+    if key in table["keras2"].get(kind, ()):
+        return table["layers"][kind][key]
+    return table["keras3"].get(kind, {}).get(key)
+
+
+def default_of(kind: str, key: str) -> Any:
+    """Return the default of a setting of a built-in class, in either Keras; None without one."""
+    table = _table()
+    own = table["layers"].get(kind, {})
+    return own[key] if key in own else table["keras3"].get(kind, {}).get(key)
+
+
 def fill_from_other(config: dict[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of a custom class, with defaults that only `other` has.
 
@@ -108,6 +148,7 @@ def _complete_object(key: str, entry: Entry) -> Any:
     if entry["class_name"] in _POLICIES and "name" in entry["config"]:
         return entry["config"]["name"]
     plain: dict[str, Any] = canonical({**entry, "config": {}})
+    plain["class_name"] = same_class(entry)
     if key.endswith(_PARAMETERS):
         return plain | {
             "config": _complete_parameter(key, type_of(entry), canonical(entry["config"]))
@@ -126,7 +167,7 @@ def _complete_parameter(key: str, kind: str, config: dict[str, Any]) -> dict[str
         if kind == "VarianceScaling" and filled["distribution"] == "normal":
             filled["distribution"] = "truncated_normal"
     if key.endswith("regularizer"):
-        filled = {name: _to_float32(value) for name, value in filled.items()}
+        filled = {name: to_float32(value) for name, value in filled.items()}
     return filled
 
 
@@ -142,8 +183,8 @@ def _named_parameter(name: str) -> Any:
 
 
 def _fill(kind: str, config: dict[str, Any]) -> dict[str, Any]:
-    table = _table()
-    defaults = table["layers"][kind]
+    table, known = _table(), layer_class(kind)
+    defaults = {**table["keras3"].get(kind, {}), **table["layers"][kind]}
     filled = {**defaults, **config}
     for key in table["nulls"].get(kind, ()):
         if filled[key] is None:
@@ -151,17 +192,9 @@ def _fill(kind: str, config: dict[str, Any]) -> dict[str, Any]:
     for key, source in _TAKEN_FROM.items():
         if source in filled and filled.get(key) is None:
             filled[key] = filled[source]
-    return layer_class(kind).normalize(filled)
-
-
-def _to_float32(value: Any) -> Any:
-    """Return a number as Keras keeps that of a regularizer."""
-    if type(value) is not float:
-        return value
-    try:
-        return float(struct.unpack("f", struct.pack("f", value))[0])
-    except OverflowError:
-        return value
+    named = {known.keras3_names.get(key, key): value for key, value in filled.items()}
+    used = {key: value for key, value in named.items() if key not in known.unused}
+    return known.normalize(used | dict(known.keras3_settings))
 
 
 @cache

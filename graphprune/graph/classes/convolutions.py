@@ -38,6 +38,10 @@ OUT_BIAS = Weight("bias", ("out",), needs="use_bias")
 BIAS = Weight("bias", needs="use_bias")
 
 
+_UNUSED_KERNEL = frozenset({"kernel_initializer", "kernel_regularizer", "kernel_constraint"})
+"""Settings of a kernel that depthwise and separable convolutions inherit and do not have."""
+
+
 def _convolution(rank: int) -> LayerClass:
     def shapes(config: Config) -> Expected:
         filters, groups = read_setting(config, "filters"), read_setting(config, "groups", 1)
@@ -95,6 +99,7 @@ def _depthwise(rank: int) -> LayerClass:
         _convolved(rank),
         is_pure=True,
         tfmot_prunes=() if rank == 2 else None,
+        unused=_UNUSED_KERNEL | {"filters"},
     )
 
 
@@ -113,6 +118,7 @@ def _separable(rank: int) -> LayerClass:
         _convolved(rank),
         is_pure=True,
         tfmot_prunes=("pointwise_kernel",),
+        unused=_UNUSED_KERNEL,
     )
 
 

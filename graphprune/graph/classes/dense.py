@@ -179,6 +179,7 @@ CLASSES: Mapping[str, LayerClass] = {
         one(lambda config, shape: (*shape, config["output_dim"])),
         output_weight="embeddings",
         has_sparse_gradients=True,
+        unused=frozenset({"input_length"}),
     ),
     "ReversibleEmbedding": LayerClass(
         "embedding",

@@ -109,6 +109,19 @@ WeightsOf = Callable[[Config], tuple[Weight, ...] | None]
 OutputShapes = Callable[[LayerCall], Sequence[Shape | None]]
 
 
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What the two Kerases compute differently by the same name.
+
+    Attributes:
+        keras2: What tf_keras computes.
+        keras3: What Keras 3 computes.
+    """
+
+    keras2: str
+    keras3: str
+
+
 def _no_shapes(_config: Config) -> Expected:
     return {}
 
@@ -149,7 +162,14 @@ class LayerClass:
         tfmot_prunes: The weights that the TensorFlow toolkit prunes, where these are not the
             prunable ones.
         versions: The versions of Keras that have the class: 2 is tf_keras.
-        normalize: Returns complete settings in the form that today's Keras writes.
+        normalize: Returns complete settings in the form that today's Keras writes, the same for
+            both Kerases.
+        keras3_class: The class of Keras 3 that computes the same, where it has another name.
+        keras3_settings: The settings that the class of Keras 3 needs for that.
+        keras3_names: The names that Keras 3 gives to settings, by those of tf_keras.
+        unused: Settings that only tf_keras writes, and that change nothing of what is computed.
+        learned: The setting that `adapt` learns from data if the program does not give it.
+        difference: What the two Kerases compute differently with the same settings.
     """
 
     category: str = "operation"
@@ -175,6 +195,12 @@ class LayerClass:
     tfmot_prunes: tuple[str, ...] | None = None
     versions: tuple[int, ...] = (2, 3)
     normalize: Callable[[dict[str, Any]], dict[str, Any]] = _as_it_is
+    keras3_class: str = ""
+    keras3_settings: Mapping[str, Any] = field(default_factory=dict)
+    keras3_names: Mapping[str, str] = field(default_factory=dict)
+    unused: frozenset[str] = frozenset()
+    learned: str = ""
+    difference: Difference | None = None
 
     @property
     def has_no_weights(self) -> bool:

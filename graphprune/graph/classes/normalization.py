@@ -68,7 +68,13 @@ BATCH_NORMALIZATION = LayerClass(
 
 CLASSES: Mapping[str, LayerClass] = {
     "BatchNormalization": BATCH_NORMALIZATION,
-    "SyncBatchNormalization": replace(BATCH_NORMALIZATION, is_pure=False, versions=(2,)),
+    "SyncBatchNormalization": replace(
+        BATCH_NORMALIZATION,
+        is_pure=False,
+        versions=(2,),
+        keras3_class="BatchNormalization",
+        keras3_settings={"synchronized": True},
+    ),
     "LayerNormalization": LayerClass(
         "normalization",
         (),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from graphprune.graph.classes.layer_class import SAME, Expected, LayerClass, Weight, one
+from graphprune.graph.classes.layer_class import SAME, Difference, Expected, LayerClass, Weight, one
 from graphprune.graph.classes.lengths import Config
 from graphprune.graph.classes.normalization import along_axes
 from graphprune.graph.classes.recurrent import listed_parts
@@ -130,7 +130,44 @@ def _spectrogram_weights(config: Mapping[str, Any]) -> tuple[Weight, ...]:
 
 
 def _lookup(*bases: str) -> LayerClass:
-    return LayerClass("embedding", bases, _lookup_weights, output_shapes=one(_looked_up))
+    return LayerClass(
+        "embedding",
+        bases,
+        _lookup_weights,
+        output_shapes=one(_looked_up),
+        normalize=_without_dtype,
+        learned="vocabulary",
+    )
+
+
+_OUTPUTS = frozenset({"float32", "int64", "string"})
+
+
+def _without_dtype(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the config without a dtype that the layer has by default.
+
+    tf_keras writes that of what is looked up, and Keras 3 writes float32 beside integer outputs.
+    """
+    if config.get("dtype") not in _OUTPUTS:
+        return config
+    return {key: value for key, value in config.items() if key != "dtype"}
+
+
+def _with_both_bounds(below: int, config: dict[str, Any]) -> dict[str, Any]:
+    """Return the config with two bounds for a factor that is one number.
+
+    `below` is the sign of the lower one.
+    """
+    factor = config.get("factor")
+    if not isinstance(factor, int | float):
+        return config
+    return config | {"factor": [below * factor, factor]}
+
+
+_CROPS = Difference(
+    "at inference, resizes as image.smart_resize does",
+    "at inference, crops to whole pixels and resizes",
+)
 
 
 CLASSES: Mapping[str, LayerClass] = {
@@ -143,11 +180,18 @@ CLASSES: Mapping[str, LayerClass] = {
         _discretization_weights,
         lambda _config: {"summary": (2, None)},
         one(_looked_up),
+        normalize=_without_dtype,
+        learned="bin_boundaries",
     ),
     "IntegerLookup": _lookup("IndexLookup", *BASES),
     "StringLookup": _lookup("IndexLookup", *BASES),
     "TextVectorization": LayerClass(
-        "embedding", BASES, _vectorization_weights, output_shapes=one(_vectorized)
+        "embedding",
+        BASES,
+        _vectorization_weights,
+        output_shapes=one(_vectorized),
+        normalize=_without_dtype,
+        learned="vocabulary",
     ),
     "DenseFeatures": LayerClass(
         "operation", ("DenseFeatures", "_BaseFeaturesLayer"), _no_weights_known, versions=(2,)
@@ -157,10 +201,16 @@ CLASSES: Mapping[str, LayerClass] = {
     "HashedCrossing": LayerClass(),
     "Rescaling": LayerClass("shape", output_shapes=SAME, is_pure=True),
     **dict.fromkeys(("CenterCrop", "Resizing"), LayerClass("shape", output_shapes=one(_resized))),
-    "RandomCrop": LayerClass("operation", RANDOM, output_shapes=one(_resized)),
+    "RandomCrop": LayerClass("operation", RANDOM, output_shapes=one(_resized), difference=_CROPS),
     **{
         f"Random{change}": LayerClass("operation", RANDOM, output_shapes=SAME)
-        for change in ("Brightness", "Contrast", "Flip", "Rotation", "Translation", "Zoom")
+        for change in ("Brightness", "Flip", "Translation", "Zoom")
+    },
+    **{
+        f"Random{change}": LayerClass(
+            "operation", RANDOM, output_shapes=SAME, normalize=partial(_with_both_bounds, below)
+        )
+        for change, below in (("Contrast", 1), ("Rotation", -1))
     },
     **dict.fromkeys(
         CHANGED_IMAGES, LayerClass("operation", IMAGE, output_shapes=SAME, versions=(3,))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 from graphprune.archive.entries import is_entry, to_snake_case
 from graphprune.graph.classes.layer_class import (
@@ -24,6 +23,8 @@ from graphprune.graph.shapes.axis_lengths import Shape
 
 IN = Open("in")
 RANDOM = ("BaseRandomLayer",)
+IMPLEMENTATION = frozenset({"implementation"})
+"""How tf_keras multiplies, in one or several steps, with the same result."""
 
 
 def _weights(axes: Axes = ("in", "out"), path: str = "cell") -> tuple[Weight, ...]:
@@ -58,12 +59,7 @@ def _output(states: int, config: Config, shape: Shape) -> Sequence[Shape]:
     return output, *(state,) * (states if config.get("return_state") else 0)
 
 
-def _layer(
-    bases: tuple[str, ...],
-    shapes: Callable[[Config], Expected],
-    states: int,
-    normalize: Callable[[dict[str, Any]], dict[str, Any]],
-) -> LayerClass:
+def _layer(bases: tuple[str, ...], shapes: Callable[[Config], Expected], states: int) -> LayerClass:
     """Return the record of a recurrent layer.
 
     Keras puts the `initial_state` behind the sequence, as further inputs (`_process_inputs`,
@@ -77,21 +73,12 @@ def _layer(
         several(partial(_output, states)),
         rest="initial_state",
         calls=("cell",),
-        normalize=normalize,
+        unused=IMPLEMENTATION,
     )
 
 
 def _cell(shapes: Callable[[Config], Expected]) -> LayerClass:
-    return LayerClass("sequence", RANDOM, _weights(path=""), shapes)
-
-
-def _with_one_implementation(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the config with `implementation` 1 for 0, which Keras no longer tells apart."""
-    return config | {"implementation": 1} if config["implementation"] == 0 else config
-
-
-def _without_implementation(config: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in config.items() if key != "implementation"}
+    return LayerClass("sequence", RANDOM, _weights(path=""), shapes, unused=IMPLEMENTATION)
 
 
 def _conv_lstm(rank: int) -> LayerClass:
@@ -104,6 +91,7 @@ def _conv_lstm(rank: int) -> LayerClass:
         several(partial(_conv_lstm_output, rank)),
         rest="initial_state",
         calls=("cell",),
+        unused=IMPLEMENTATION,
     )
 
 
@@ -165,9 +153,9 @@ def listed_parts(config: Config, key: str) -> Sequence[Part] | None:
 
 
 CLASSES: Mapping[str, LayerClass] = {
-    "SimpleRNN": _layer(("RNN",), partial(_gated, 1), 1, _without_implementation),
-    "LSTM": _layer(("RNN", *RANDOM), partial(_gated, 4), 2, _with_one_implementation),
-    "GRU": _layer(("RNN", *RANDOM), _gru_shapes, 1, _with_one_implementation),
+    "SimpleRNN": _layer(("RNN",), partial(_gated, 1), 1),
+    "LSTM": _layer(("RNN", *RANDOM), partial(_gated, 4), 2),
+    "GRU": _layer(("RNN", *RANDOM), _gru_shapes, 1),
     "SimpleRNNCell": _cell(partial(_gated, 1)),
     "LSTMCell": _cell(partial(_gated, 4)),
     "GRUCell": _cell(_gru_shapes),

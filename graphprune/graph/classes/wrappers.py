@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
+from graphprune.archive.entries import is_entry
 from graphprune.graph.classes.layer_class import Expected, LayerCall, LayerClass, Part, Weight
 from graphprune.graph.classes.lengths import Config
 from graphprune.graph.shapes.axis_lengths import Shape
@@ -72,6 +74,28 @@ def _both_output(call: LayerCall) -> Sequence[Shape | None]:
     raise ValueError(f"merge mode {merge!r} is not known")
 
 
+def without_derived_direction(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the config of a Bidirectional without a backward layer made of the forward one.
+
+    Keras 3 writes both, and the name that it gave the forward layer.
+    """
+    forward: Any = config.get("layer")
+    backward: Any = config.get("backward_layer")
+    if not (is_entry(forward) and is_entry(backward)):
+        return config
+    name = str(forward["config"].get("name", ""))
+    base = name.removeprefix("forward_")
+    if name == base:
+        return config
+    derived = forward["config"] | {
+        "name": f"backward_{base}",
+        "go_backwards": not forward["config"].get("go_backwards", False),
+    }
+    named = config | {"layer": forward | {"config": forward["config"] | {"name": base}}}
+    is_derived = backward["config"] == derived
+    return {key: item for key, item in named.items() if not is_derived or key != "backward_layer"}
+
+
 CLASSES: Mapping[str, LayerClass] = {
     "Wrapper": LayerClass(parts=_held, calls=("layer",)),
     "TimeDistributed": LayerClass(
@@ -81,6 +105,7 @@ CLASSES: Mapping[str, LayerClass] = {
         "sequence",
         WRAPPER,
         output_shapes=_both_output,
+        normalize=without_derived_direction,
         parts=_both_ways,
         rest="initial_state",
         calls=("forward_layer", "backward_layer"),

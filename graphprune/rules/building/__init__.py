@@ -1,5 +1,5 @@
-"""From the text of rule files to a rule set: every fault of every file in one run.
+"""Build a rule set from the text of rule files, with every fault of every file in one run.
 
-What belongs here: the values that texts stand for, and faults with their places. What does not:
-anything that looks at a model (`rules.resolving`).
+What belongs here: parsed values, and faults with their positions. What does not: anything that
+reads a model (`rules.resolving`).
 """

@@ -1,4 +1,4 @@
-"""Prune actions and budgets from their shapes."""
+"""Build prune actions and budgets from their checked shapes."""
 
 from __future__ import annotations
 
@@ -108,13 +108,13 @@ _MISSING_HELP = {
 
 @dataclass(frozen=True, slots=True)
 class ActionBuilder:
-    """Builds what rules do.
+    """Builds the actions of rules.
 
     Attributes:
-        schedules, budgets: Those of all files, by name.
-        budget_names: The names of all budgets, of those with faults too.
-        inheritance: What the actions of all files take over from one another.
-        used: Names of the budgets that the actions built so far name.
+        schedules, budgets: The schedules and budgets of all files, by name.
+        budget_names: The names of all budgets, including those with faults.
+        inheritance: The fields that actions get from `like` and `defaults`.
+        used: Names of the budgets that the actions built so far refer to.
     """
 
     schedules: Mapping[str, Schedule]
@@ -123,7 +123,7 @@ class ActionBuilder:
     inheritance: Inheritance
 
     def prune(self, id: str, shape: PruneShape, notes: Notes, path: Path) -> Prune | None:
-        """Return the action of rule `id`, which stands at `path`, or None with a fault."""
+        """Return the action of rule `id` at `path`, or None after noting a fault."""
         subject = f"{notes.name('rule', id)}: "
         fields = self.inheritance.complete(id, fields_of(shape, notes, path, subject))
         if fields is None:
@@ -193,9 +193,9 @@ class ActionBuilder:
         return self.schedules.get(given.value)
 
     def _target(self, fields: Fields) -> float | Budget | None:
-        """Return the target share of zeros: a number, a budget, or what the pattern fixes.
+        """Return the target share of zeros: a number, a budget, or the pattern's fixed share.
 
-        None where a fault was noted, or where no field gives a target.
+        None if a fault was noted, or if no field sets a target.
         """
         pattern = self._pattern(fields)
         sparsity, budget, threshold = (fields.get(name) for name in TARGETS)
@@ -237,7 +237,7 @@ class ActionBuilder:
 def build_budget(
     shape: BudgetShape, notes: Notes, path: Path, name: str, subject: str
 ) -> Budget | None:
-    """Return the budget at `path`, or None with a fault."""
+    """Return the budget at `path`, or None after noting a fault."""
     minimum, maximum = shape.given("minimum"), shape.given("maximum")
     if minimum is not None and maximum is not None and minimum > maximum:
         message = f"{subject}min must be at most max, got {minimum:.10g} and {maximum:.10g}"
@@ -249,7 +249,7 @@ def build_budget(
 
 
 def _threshold_target(threshold: Given, pattern: Pattern | None) -> Budget | None:
-    """Return what a threshold stands for; None with a fault where the pattern has no use for it."""
+    """Return the target that a threshold sets, or None after noting a fault."""
     if pattern is not None and pattern != UNSTRUCTURED:
         message = (
             "threshold looks at single weights, so it takes only the pattern 'unstructured', got"
@@ -269,7 +269,7 @@ def _fixed_target(
 ) -> float | None:
     """Return the share of zeros that the pattern fixes.
 
-    None, with a fault, where another field asks for another share.
+    None, after noting a fault, if another field sets a different share.
     """
     form = pattern.short
     if budget is not None:
@@ -344,7 +344,7 @@ def _names_help(name: str, known: frozenset[str]) -> str:
 
 
 def _is_targeted(fields: Fields) -> bool:
-    """Return whether something other than a sparsity says how many weights become zero."""
+    """Return whether a field other than `sparsity` sets how many weights become zero."""
     is_fixed = "pattern" in fields and fixes_sparsity(fields["pattern"].value)
     return is_fixed or "budget" in fields or "threshold" in fields
 

@@ -1,4 +1,4 @@
-"""Rule tests as values: which rules, on which graphs, and what they should select there."""
+"""Rule tests as values: rules, graphs, and the layers that the rules should select."""
 
 from __future__ import annotations
 
@@ -60,27 +60,24 @@ Slug = Annotated[
 
 
 class CaseShape(Shape):
-    """One case: a graph, and what the rules should make of it."""
+    """One case: a graph and the expected result of the rules."""
 
     graph: Text = required(
         (
-            "A graph that `graphprune graph MODEL -o FILE.json` wrote, or a model, as seen from"
-            " this file's folder."
+            "Path of a graph (written by `graphprune graph MODEL -o FILE.json`) or a model,"
+            " relative to this file's folder."
         ),
         "lenet.json",
     )
     rule: Text = optional(
-        "The rule that 'selects' and 'spares' are about. Without it all rules that prune.",
-        "dense-90",
+        "The rule that 'selects' and 'spares' refer to. Default: all rules that prune.", "dense-90"
     )
     selects: list[Text] = optional("Layers that the rule must decide.", "[fc1, fc2]")
-    spares: list[Text] = optional(
-        "Layers that the rule must leave to others, or dense.", "[predictions]"
-    )
+    spares: list[Text] = optional("Layers that the rule must not decide.", "[predictions]")
     plan: Annotated[
         Literal["snapshot"], PlainValidator(_snapshot), WithJsonSchema({"const": "snapshot"})
     ] = optional(
-        "snapshot: the whole plan must be the one kept by graphprune test --update.", "snapshot"
+        "snapshot: the plan must equal the one saved by graphprune test --update.", "snapshot"
     )
     fails: Annotated[list[Slug], Field(min_length=1)] = optional(
         (
@@ -97,20 +94,20 @@ class CaseFileShape(Shape):
     version: Version = required("The version of the rule language: 1.", "1")
     rules: TextOrList = required(
         (
-            "The rule file, or a list of them, as seen from this file's folder; builtin:NAME for"
-            " one that ships."
+            "The rule file, or a list of them, relative to this file's folder; builtin:NAME for a"
+            " built-in one."
         ),
         "prune.yaml",
     )
     cases: Annotated[list[CaseShape], Field(min_length=1)] = required(
-        "What the rules should make of which graphs.",
+        "The cases: a graph and the expected result for each.",
         "[{graph: lenet.json, rule: dense-90, selects: [fc1]}]",
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A name that a test file writes, and where."""
+    """A name in a test file, with its position."""
 
     name: str
     where: Where
@@ -121,10 +118,10 @@ class Case:
     """One case of a test file.
 
     Attributes:
-        graph: The graph's path as the file writes it; `graph_path` is where it is.
-        rule: The rule that `selects` and `spares` are about; None means all rules that prune.
+        graph: The graph's path as written; `graph_path` is the resolved path.
+        rule: The rule that `selects` and `spares` refer to; None means all rules that prune.
         selects, spares: Layers that the rule must decide, and must not decide.
-        has_snapshot: Whether the plan is compared with the one kept beside the file.
+        has_snapshot: Whether the plan is compared with the snapshot saved beside the file.
         fails: The slugs of the diagnostics that are expected.
     """
 
@@ -139,12 +136,12 @@ class Case:
 
     @property
     def name(self) -> str:
-        """The case in one line: the graph, and the rule where there is one."""
+        """The case in one line: the graph, and the rule if one is given."""
         return self.graph if self.rule is None else f"{self.graph}  {self.rule.name}"
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The texts that a search looks at: the name, `snapshot`, and the expected slugs."""
+        """The texts that a search covers: the name, `snapshot`, and the expected slugs."""
         return (
             self.name,
             *(("snapshot",) if self.has_snapshot else ()),
@@ -154,7 +151,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class CaseFile:
-    """A file of rule tests; the paths in it start from its folder."""
+    """A file of rule tests; its paths are relative to its folder."""
 
     path: str
     rules: tuple[str, ...]
@@ -162,7 +159,7 @@ class CaseFile:
 
     @property
     def snapshot_path(self) -> FilePath:
-        """Where the file's snapshots are kept."""
+        """The path of the file's snapshots."""
         path = FilePath(self.path)
         return path.parent / SNAPSHOTS / f"{path.stem}.json"
 
@@ -171,7 +168,7 @@ def find_case_files(place: str) -> tuple[str, ...]:
     """Return the files of rule tests at `place`: a file, or a folder with all below it, sorted.
 
     Raises:
-        RuleError: there are none.
+        RuleError: no such file exists.
     """
     root = FilePath(place)
     if root.is_file():
@@ -206,7 +203,7 @@ def read_cases(paths: Iterable[str]) -> tuple[CaseFile, ...]:
 
 
 def _read(path: str) -> CaseFile | tuple[Diagnostic, ...]:
-    """Return the rule tests in a file, or everything that is wrong with it."""
+    """Return the rule tests in a file, or all of its faults."""
     text = read_text(FilePath(path), path, "file of rule tests", lambda: _NO_FILE)
     if isinstance(text, Diagnostic):
         return (text,)

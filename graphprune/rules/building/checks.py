@@ -1,4 +1,4 @@
-"""The section `require`: checks on the model and on the finished plan, their shape and values."""
+"""The section `require`: checks on the model and on the finished plan."""
 
 from __future__ import annotations
 
@@ -63,19 +63,17 @@ class CountShape(Shape):
 
 
 class CoversShape(Shape):
-    """What every path meets."""
+    """The layers of which every path must contain one."""
 
     start: Side = required("Where the paths begin: inputs or outputs.", "inputs", alias="from")
-    by: MatcherValue = required("What each path must meet.", "{type: Conv2D}")
+    by: MatcherValue = required("The layers of which each path must contain one.", "{type: Conv2D}")
 
 
 class ResultShape(Shape):
-    """How sparse the plan makes layers."""
+    """The sparsity of layers in the finished plan."""
 
-    of: MatcherValue = required("Which layers, taken together.", "{type: Dense}")
-    sparsity: ShareTestValue = required(
-        "Their share of zeros when the plan is finished.", "{gte: 80%}"
-    )
+    of: MatcherValue = required("The layers, taken together.", "{type: Dense}")
+    sparsity: ShareTestValue = required("Their share of zeros in the finished plan.", "{gte: 80%}")
 
 
 class CheckShape(Shape):
@@ -87,7 +85,7 @@ class CheckShape(Shape):
     }
 
     id: Identifier = required("The check's name, unique over all files.", "has-dense")
-    message: Text = optional("What to say when it fails.", "the classifier is missing")
+    message: Text = optional("A message to show when it fails.", "the classifier is missing")
     severity: Severity = optional("error (stops the plan) or warn.", "warn")
     count: CountShape = optional("How many layers match.", "{of: {type: Dense}, is: {gte: 1}}")
     every: MatcherValue = optional(
@@ -98,19 +96,19 @@ class CheckShape(Shape):
     )
     covers: CoversShape = optional(
         (
-            "Every path from the inputs forward, or from the outputs backward, meets a layer that"
-            " matches."
+            "Every path from the inputs forward, or from the outputs backward, contains a layer"
+            " that matches."
         ),
         "{from: inputs, by: {type: Conv2D}}",
     )
     result: ResultShape = optional(
-        "How sparse the finished plan makes the layers that match.",
+        "The sparsity of the matching layers in the finished plan.",
         "{of: {type: Dense}, sparsity: {gte: 80%}}",
     )
 
     @model_validator(mode="after")
     def check_one_form(self) -> CheckShape:
-        """Refuse none, two, and half of one."""
+        """Refuse a check with no form, with several forms, or with half of one."""
         given = [form for form in FORMS if form in self.model_fields_set]
         has_satisfies = "satisfies" in self.model_fields_set
         if given == ["every"] and not has_satisfies:

@@ -1,4 +1,4 @@
-"""Validation errors of pydantic in the words of the rule language, with their places."""
+"""Validation errors of pydantic as diagnostics in the terms of the rule language."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def check_shape(
     """Return the file's shape (None with faults), the faults, and their paths.
 
     Args:
-        document: Tells where everything stands.
-        data: The document's values with variables filled in and `x-` keys left out.
-        schedules: The names that any of the files defines.
+        document: The file, with the positions of its values.
+        data: The document's values with variables substituted and without `x-` keys.
+        schedules: The names of the schedules of all files.
     """
     return _validate(FileShape, document, data, schedules)
 
@@ -93,7 +93,7 @@ def _diagnostics(
 ) -> list[Diagnostic]:
     """Return the faults as diagnostics: the first of each kind, and a count of the rest.
 
-    The help of each takes a search, so only those that are listed get one.
+    Help needs a search, so only the listed faults have one.
     """
     seen: Counter[str] = Counter()
     listed: list[Diagnostic] = []
@@ -118,7 +118,7 @@ def _slug(detail: Mapping[str, Any]) -> str:
 def _without_misspelt(
     found: list[tuple[Path, Any]], data: Any, shapes: Mapping[int, type[Shape]]
 ) -> list[tuple[Path, Any]]:
-    """Return the faults without the missing keys that are there misspelt: one slip is one fault."""
+    """Return the faults without missing keys that are only misspelt: one typo is one fault."""
     unknown = [path for path, detail in found if detail["type"] == "extra_forbidden"][
         :MAX_OF_A_KIND
     ]
@@ -134,7 +134,7 @@ def _without_misspelt(
 def _two_actions(document: Document, data: Any) -> Iterator[tuple[Path, Diagnostic]]:
     """Yield a fault for each rule with both actions.
 
-    Pydantic does not check a rule as a whole when its parts have faults.
+    Pydantic skips the checks of a whole rule if its parts have faults.
     """
     rules = data.get("rules") if isinstance(data, Mapping) else None
     for index, rule in enumerate(rules if isinstance(rules, list) else []):
@@ -153,7 +153,7 @@ def _two_actions(document: Document, data: Any) -> Iterator[tuple[Path, Diagnost
 
 
 def subject_of(data: Any, path: Path) -> str:
-    """Return who a fault at `path` is about, as the beginning of its message.
+    """Return the beginning of a message about the value at `path`: the entry that it belongs to.
 
     Example:
         >>> subject_of({"rules": [{"id": "wide"}]}, ("rules", 0, "prune"))
@@ -176,7 +176,7 @@ def subject_of(data: Any, path: Path) -> str:
 
 
 def find_at(data: Any, path: Path) -> Any:
-    """Return the value at `path`, or None where there is none."""
+    """Return the value at `path`, or None if there is none."""
     for step in path:
         try:
             data = data[step]
@@ -186,7 +186,7 @@ def find_at(data: Any, path: Path) -> Any:
 
 
 def show(value: Any) -> str:
-    """Return a value as messages quote it, cut where it is long.
+    """Return a value as messages quote it, shortened if it is long.
 
     Example:
         >>> show("90 %"), show(1.2), show(True), show(None), show({"a": 1})
@@ -249,7 +249,7 @@ def _diagnostic(
 
 
 def _fault(detail: Mapping[str, Any]) -> Fault:
-    """Return an error about one value, in the words of the rule language."""
+    """Return an error about one value in the terms of the rule language."""
     error = detail.get("ctx", {}).get("error")
     if isinstance(error, Fault):
         return error
@@ -265,7 +265,7 @@ def _fault(detail: Mapping[str, Any]) -> Fault:
 
 
 def _value_help(data: Any, path: Path, form: Form, shapes: Mapping[int, type[Shape]]) -> str | None:
-    """Return how the value at `path` is written, after the nearest key that the language knows."""
+    """Return help on how to write the value at `path`, from its nearest known key."""
     if not path:
         return _EMPTY_FILE_HELP
     label = f"{path[-1]}: " if isinstance(path[-1], str) else ""
@@ -286,9 +286,9 @@ def _within(path: Path) -> str:
 
 
 def field_name(path: Path) -> str:
-    """Return the field that a fault at `path` is about, followed by a blank.
+    """Return the field that a fault at `path` is about, followed by a space.
 
-    "" where the subject of the message already names it.
+    "" if the subject of the message already names it.
     """
     if not path:
         return "a rule file "

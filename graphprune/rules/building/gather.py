@@ -1,4 +1,4 @@
-"""What the rules of all files lean on together: schedules, budgets, defaults, one another."""
+"""What the rules of all files share: schedules, budgets, defaults, and references to rules."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from graphprune.suggestions import closest
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """The ids under `overrides` of one rule, and where the list stands."""
+    """The ids under `overrides` of one rule, and the position of the list."""
 
     ids: tuple[str, ...]
     notes: Notes
@@ -27,9 +27,9 @@ class Overrides:
 
 
 def follow_overrides(direct: Mapping[str, Overrides]) -> Mapping[str, frozenset[str]]:
-    """Return the ids of all rules that each rule beats, directly or through others; note cycles.
+    """Return the ids of all rules that each rule overrides, directly or not; note cycles.
 
-    `direct` has the ids that each rule names itself.
+    `direct` has the ids that each rule lists.
     """
     found = {id: _reached(id, direct) for id in direct}
     told: set[str] = set()
@@ -52,7 +52,7 @@ def _reached(id: str, direct: Mapping[str, Overrides]) -> frozenset[str]:
 
 
 def tell_of_unknown(id: str, overrides: Overrides, known: frozenset[str]) -> None:
-    """Note each id under `overrides` of rule `id` that no rule of any file has."""
+    """Note each id under `overrides` of rule `id` that is not the id of a rule."""
     for index, other in enumerate(overrides.ids):
         if other not in known:
             help = partial(_known_help, other, id, known)
@@ -82,7 +82,7 @@ def _tell_of_cycle(id: str, direct: Mapping[str, Overrides]) -> None:
 
 
 def _way_back(id: str, direct: Mapping[str, Overrides]) -> Sequence[str]:
-    """Return the shortest way from a rule back to itself."""
+    """Return the shortest chain of overrides from a rule back to itself."""
     ways: list[tuple[str, ...]] = [(id,)]
     seen: set[str] = set()
     for way in ways:
@@ -97,10 +97,9 @@ def _way_back(id: str, direct: Mapping[str, Overrides]) -> Sequence[str]:
 
 @dataclass(frozen=True, slots=True)
 class FileParts:
-    """One file: its faults, its plain values, and the shape of its valid entries.
+    """One file: its faults, its plain values, and the checked shape of its valid entries.
 
-    `indexes` are the places, by section that is a list, of the shape's entries in the file's own
-    list.
+    `indexes` maps each list section to the positions of the shape's entries in the file's list.
     """
 
     notes: Notes
@@ -109,19 +108,19 @@ class FileParts:
     indexes: Mapping[str, list[int]]
 
     def listed(self, section: str) -> list[tuple[Any, Path]]:
-        """Return the sound entries of a section that is a list, each with its place."""
+        """Return the valid entries of a list section, each with its position."""
         return [
             (part, (section, index))
             for part, index in zip(self.section(section) or [], self.indexes[section], strict=True)
         ]
 
     def section(self, name: str) -> Any:
-        """Return the checked section of this name, or nothing."""
+        """Return the checked section of this name, or None."""
         return None if self.shape is None else self.shape.given(name)
 
 
 def rule_ids(data: Any) -> Iterator[str]:
-    """Yield the ids of all rules of a file, of those with faults too."""
+    """Yield the ids of all rules of a file, including those with faults."""
     rules = data.get("rules") if isinstance(data, Mapping) else None
     for rule in rules if isinstance(rules, list) else []:
         if isinstance(rule, Mapping) and isinstance(rule.get("id"), str):
@@ -143,7 +142,7 @@ def gather_actions(files: Sequence[FileParts]) -> ActionBuilder:
 
 
 def gather_overrides(files: Sequence[FileParts]) -> Mapping[str, frozenset[str]]:
-    """Return the ids of the rules that each rule beats; faults go to the notes of each file."""
+    """Return the ids of the rules that each rule overrides; faults go to the notes of each file."""
     direct: dict[str, Overrides] = {}
     known = known_ids(files)
     for file in files:
@@ -156,7 +155,7 @@ def gather_overrides(files: Sequence[FileParts]) -> Mapping[str, frozenset[str]]
 
 
 def known_ids(files: Sequence[FileParts]) -> frozenset[str]:
-    """Return the ids of all rules of all files, of those with faults too."""
+    """Return the ids of all rules of all files, including those with faults."""
     return frozenset(id for file in files for id in rule_ids(file.data))
 
 

@@ -1,7 +1,7 @@
-"""Faults that other faults hide.
+"""Find faults that other faults hide.
 
-The faulty values of a file are taken out, or replaced by something harmless; what is wrong with the
-rest shows when its entries are built.
+Faulty values of a file are removed or replaced by valid placeholders. Building the remaining
+entries then shows their own faults.
 """
 
 from __future__ import annotations
@@ -26,35 +26,33 @@ from graphprune.rules.text.document import Document, Notes, Path
 
 _ROUNDS = 8
 _NAMELESS = "-"
-"""The id of an entry that has none."""
+"""Placeholder for the id of an entry without one."""
 _STAND_INS: Mapping[tuple[str, str], Any] = {
     ("rules", "id"): _NAMELESS,
     ("rules", "match"): "*",
     ("require", "id"): _NAMELESS,
     ("budgets", "sparsity"): 0.5,
 }
-"""What stands in for a key that must be there, by section and key."""
+"""Placeholders for required keys, by section and key."""
 _CURVE = "step"
-"""What stands in for the curve of a schedule, wherever it is written: the curve that needs least
-besides.
-"""
+"""Placeholder for the curve of a schedule: the curve with the fewest required keys."""
 _WHOLE: Mapping[str, Mapping[str, Any]] = {
     "rules": {"id": _NAMELESS, "match": "*", "keep": True},
     "require": {"id": _NAMELESS, "count": {"of": "*", "is": {"gte": 0}}},
 }
-"""What stands in for a whole entry."""
+"""Placeholders for whole entries."""
 
 
 @dataclass(frozen=True, slots=True)
 class Remains:
-    """The sound values of a file.
+    """The valid values of a file.
 
     Attributes:
-        shape: Their shape; None where nothing sound is left.
-        lost: The paths of the values that were taken out, by the first two steps of them: one entry
-            of a section.
-        texts: Every text in the entries that held them: one of them may be what was meant to name a
-            selector or a budget.
+        shape: Their checked shape; None if nothing valid is left.
+        lost: The paths of the removed values, by their first two steps, which name one entry of a
+            section.
+        texts: Every text in those entries; one of them may be meant as the name of a selector or a
+            budget.
     """
 
     shape: FileShape | None = None
@@ -62,9 +60,9 @@ class Remains:
     texts: frozenset[str] = frozenset()
 
     def lost_in(self, path: Path) -> frozenset[Path]:
-        """Return what was taken out of the entry at `path`.
+        """Return the paths of values removed from the entry at `path`.
 
-        Nothing where the entry is valid, or was taken out as a whole.
+        Empty if the entry is valid or was removed as a whole.
         """
         lost = self.lost.get(path, frozenset())
         return frozenset() if path in lost else lost
@@ -75,7 +73,7 @@ def take_out(
 ) -> Remains:
     """Return `data` without the values at the faulty `paths`.
 
-    What is left is checked again: a value whose fault shows only then is taken out too.
+    The rest is checked again, and values whose faults show only then are removed too.
     """
     rest, lost, paths = copy.deepcopy(data), set[Path](), tuple(paths)
     texts = frozenset(
@@ -100,9 +98,9 @@ def _by_entry(lost: Iterable[Path]) -> dict[Path, frozenset[Path]]:
 
 
 def _take(rest: Any, path: Path) -> Path:
-    """Take the value at `path` out of `rest`, and return the path of what was taken out.
+    """Remove the value at `path` from `rest`; return the path of what was removed.
 
-    Where the value is required, what holds it is taken out.
+    If the value is required, its parent is removed.
     """
     if not path:
         return path
@@ -111,19 +109,19 @@ def _take(rest: Any, path: Path) -> Path:
     if isinstance(parent, list) and isinstance(key, int) and key < len(parent):
         return _take_entry(rest, parent, path)
     if not isinstance(parent, dict):
-        return path  # it went with what held it
+        return path  # removed with its parent
     stand_in = _stand_in(path)
     if stand_in is not None:
         parent[str(key)] = stand_in
     elif key in parent:
         del parent[str(key)]
     else:
-        return _take(rest, tuple(above))  # without a required key the mapping says nothing
+        return _take(rest, tuple(above))  # a mapping without a required key has no use
     return path
 
 
 def _stand_in(path: Path) -> Any:
-    """Return what stands in for the value at `path` of a mapping; None where it can be left out."""
+    """Return the placeholder for the value at `path` of a mapping; None if the key is optional."""
     if path == ("version",):
         return 1
     if path[-1] == "curve":
@@ -150,7 +148,7 @@ def _take_entry(rest: Any, entries: list[Any], path: Path) -> Path:
         return (*path, "keep")
     if len(path) == 2 and section in _WHOLE:
         entries[index] = copy.deepcopy(_WHOLE[section])
-    elif entry in ("*", "-"):  # the stand-in of an earlier round will not do
+    elif entry in ("*", "-"):  # the placeholder of an earlier round is not valid
         return _take(rest, path[:-1])
     else:
         entries[index] = "*" if path[-2] in ("any", "all") else "-"
@@ -164,12 +162,12 @@ def find_hidden_faults(
     selectors: Mapping[str, Use],
     known: frozenset[str],
 ) -> Iterator[Diagnostic]:
-    """Yield what is wrong with the entries of a file from which values were taken out.
+    """Yield the faults of entries from which values were removed.
 
     Args:
         document: The file.
-        remains: What is left of it.
-        actions, selectors: Of all files.
+        remains: Its valid values.
+        actions, selectors: Those of all files.
         known: The ids of the rules of all files.
     """
     hidden = _Hidden(document, remains, actions, selectors, known)
@@ -194,7 +192,7 @@ class _Hidden:
         self._known = known
 
     def in_list(self, section: str, kind: str) -> Iterator[Diagnostic]:
-        """Yield the faults of rules or checks; one without a usable id is called by its number."""
+        """Yield the faults of rules or checks; one without a valid id is named by its number."""
         for index, part in enumerate(self._section(section) or []):
             notes = self._notes((section, index), f"{kind} {index + 1}")
             if notes is not None:
@@ -246,9 +244,9 @@ class _Hidden:
         return None if self._remains.shape is None else self._remains.shape.given(name)
 
     def _notes(self, path: Path, nameless: str = "") -> Notes | None:
-        """Return notes for an entry from which values were taken out; None for a valid one.
+        """Return notes for an entry from which values were removed; None for a valid one.
 
-        `nameless` is what messages call it where its id was taken out.
+        `nameless` is its name in messages if its id was removed.
         """
         lost = self._remains.lost_in(path)
         called = nameless if (*path, "id") in lost else ""

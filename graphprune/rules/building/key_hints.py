@@ -1,4 +1,4 @@
-"""Help for schema errors: an example for each key, and what unknown keys and values may mean."""
+"""Help for schema errors: an example for each key, and likely meanings of unknown ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from graphprune.rules.matchers.weights import WeightShape
 from graphprune.rules.text.shape import Form, Shape, example_of, keys_of
 from graphprune.suggestions import closest, find_close
 
-# What stands inside which key of a mapping: a key found one level too high belongs there.
+# The outer key of each nested key, for a key that is found one level too high.
 _INSIDE: tuple[tuple[type[Shape], str, type[Shape]], ...] = (
     (DefaultsShape, "prune", PruneShape),
     (RuleShape, "prune", PruneShape),
@@ -37,7 +37,7 @@ _ELSEWHERE = {
 
 
 def missing_help(shape: type[Shape], key: str) -> str | None:
-    """Return how a key that is missing is written.
+    """Return help on how to write a missing key.
 
     Example:
         >>> missing_help(CountShape, "of")
@@ -50,21 +50,21 @@ def missing_help(shape: type[Shape], key: str) -> str | None:
 
 
 def meant_key(shape: type[Shape], key: str) -> str | None:
-    """Return the known key that an unknown one most probably stands for, or belongs into."""
+    """Return the known key that an unknown one most likely means or belongs inside."""
     if key.lower() in shape.meant:
         return shape.meant[key.lower()]
     return next(iter(find_close(key, keys_of(shape)) or _outer_keys(shape, key)), None)
 
 
 def unknown_help(shape: type[Shape], key: str, owner: str, value: Any) -> str:
-    """Return what an unknown key may mean, and the keys that are known.
+    """Return the likely meaning of an unknown key, and the known keys.
 
-    It may be a near key, a usual other name, or a key of another mapping.
+    It may be a misspelt key, another common name for one, or a key of another mapping.
 
     Args:
-        shape: The mapping that the key stands in.
+        shape: The shape of the mapping with the key.
         key: The key.
-        owner: The key of that mapping; "" where it has none.
+        owner: The key of that mapping; "" if it has none.
         value: The key's value.
 
     Example:
@@ -83,14 +83,14 @@ def unknown_help(shape: type[Shape], key: str, owner: str, value: Any) -> str:
 
 
 def value_help(shape: type[Shape], key: str, value: Any, form: Form, label: str) -> str | None:
-    """Return how a value is written that has no help of its own.
+    """Return help on how to write a value that has no help of its own.
 
     Args:
-        shape: The nearest mapping around it whose keys are those of the language.
-        key: The key of that mapping that the value stands under.
+        shape: The shape of the nearest mapping around it with keys of the language.
+        key: The key of that mapping above the value.
         value: The value.
-        form: How to show what is written instead.
-        label: What stands directly before the value: its key with a colon; "" in a list.
+        form: How to show a correct value.
+        label: The text directly before the value: its key with a colon; "" in a list.
 
     Example:
         >>> value_help(MatcherShape, "last", "Dense", "matcher", "last: ")
@@ -112,7 +112,7 @@ def _meant(shape: type[Shape], key: str) -> str:
 
 
 def _config_help(shape: type[Shape], key: str, owner: str, value: Any) -> str:
-    """Return what a mapping under a config key means that is no test."""
+    """Return the likely meaning of a mapping under a config key that is not a test."""
     if not issubclass(shape, ConfigTestShape):
         return ""
     if key == "eq":
@@ -127,7 +127,7 @@ def _config_help(shape: type[Shape], key: str, owner: str, value: Any) -> str:
 
 
 def _outer_keys(shape: type[Shape], key: str) -> dict[str, type[Shape]]:
-    """Return the keys under which `key` belongs, each with the mapping that stands there."""
+    """Return the keys under which `key` belongs, each with the shape of its mapping."""
     return {
         outer: inner
         for place, outer, inner in _INSIDE
@@ -148,7 +148,7 @@ def _inside(shape: type[Shape], key: str) -> str:
 
 
 def _matcher_help(label: str, value: Any) -> str | None:
-    """Return the matcher that a value probably means, after what stands before it."""
+    """Return the matcher that a value probably means, with the text before it."""
     if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
         return (
             f"write '{label}{{any: [...]}}' where one of them is enough, or '{label}{{all: [...]}}'"

@@ -1,4 +1,4 @@
-"""Custom layers: their shape, their values, and the axes that patterns name and no layer has."""
+"""Custom layers: their shape and values, and unknown axes in patterns."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SECTION = "layers"
 class CustomLayerShape(Shape):
     """One custom layer: the axes of its prunable weights.
 
-    Where files only number weights, also the names of all its weights.
+    For files that only number weights, also the names of all its weights.
     """
 
     prunable: Annotated[
@@ -39,7 +39,7 @@ class CustomLayerShape(Shape):
 
     @model_validator(mode="after")
     def check_names(self) -> CustomLayerShape:
-        """Refuse a list of weights that lacks a prunable one, or names one twice."""
+        """Refuse a list of weights that lacks a prunable one or has duplicates."""
         weights = self.given("weights")
         if weights is not None and (
             not set(self.prunable) <= set(weights) or len(set(weights)) < len(weights)
@@ -53,7 +53,7 @@ class CustomLayerShape(Shape):
 
 
 def build_custom_layer(name: str, shape: CustomLayerShape, notes: Notes) -> CustomLayer:
-    """Return what the entry `name` of the section says."""
+    """Return the custom layer of the entry `name`."""
     known = BUILTIN_LAYERS.get(name)
     if known is not None and 2 in known.versions:
         message = f"layers: {name!r} is a layer of Keras, whose weights are known"

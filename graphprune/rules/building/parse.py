@@ -1,4 +1,4 @@
-"""The text of rule files to a rule set: every fault of every file in one run."""
+"""Parse the text of rule files to a rule set, with every fault of every file in one run."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from graphprune.rules.values.custom_layers import CustomLayer
 from graphprune.rules.values.rule_set import Rule, RuleSet, Switches
 
 Indexes = Mapping[str, list[int]]
-"""By section that is a list, which of its entries hold together."""
+"""For each list section, the indexes of its valid entries."""
 
 _LISTS = ("rules", "require")
 _MAPPINGS = ("schedules", "budgets", "defaults", "vars", "selectors", "layers")
@@ -50,7 +50,7 @@ _NAMED = (
 
 @dataclass(slots=True)
 class _Parts:
-    """What the files hold, as it is built."""
+    """The content of the files while it is built."""
 
     rules: list[Rule] = field(default_factory=list)
     selectors: tuple[Use, ...] = ()
@@ -61,7 +61,7 @@ class _Parts:
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
-    """The shape of a file's valid entries, their indexes, and what remains of the others."""
+    """The shape of a file's valid entries, their indexes, and the valid values of the others."""
 
     shape: FileShape | None
     indexes: Indexes
@@ -77,7 +77,7 @@ def parse_rules(
 ) -> RuleSet:
     r"""Return the rules in `text`; `file` is the name that faults print.
 
-    `variables` are part of `switches` where those are given.
+    If `switches` is given, `variables` is not used.
 
     Raises:
         RuleError: with every fault.
@@ -101,8 +101,8 @@ def parse_texts(
 
     Args:
         texts: (name, text) of each file; faults print the name.
-        switches: What the command line changes.
-        faults: What is wrong with the files that could not be read.
+        switches: Changes made on the command line.
+        faults: Faults of files that could not be read.
 
     Raises:
         RuleError: with every fault.
@@ -114,7 +114,7 @@ def parse_texts(
     documents = [document for document in documents if document.is_readable]
     written = documents
     documents, more = change_settings(documents, switches.settings)
-    faults += [] if unread else more  # what is set may stand in a file that could not be read
+    faults += [] if unread else more  # the field to set may be in a file that could not be read
     variables, more = collect_variables(documents, dict(switches.variables))
     faults += [] if unread else more
     parts = _build(documents, written, variables, faults)
@@ -201,7 +201,7 @@ def _build(
 
 
 def _defined_selectors(files: Sequence[FileParts]) -> Defined:
-    """Return the selectors of all files by name, those with faults of their own too."""
+    """Return the selectors of all files by name, including those with faults."""
     defined: dict[str, tuple[Document, Any]] = {}
     for file in files:
         sound = file.section("selectors") or {}
@@ -212,7 +212,7 @@ def _defined_selectors(files: Sequence[FileParts]) -> Defined:
 
 
 def _forget_consequences(faults: list[Diagnostic], unfilled: Sequence[Diagnostic]) -> None:
-    """Drop the faults of values in which a variable could not be filled in.
+    """Drop the faults of values with an unknown variable.
 
     `unfilled` has the faults of the variables themselves.
     """
@@ -228,7 +228,7 @@ def _section(data: Any, name: str) -> dict[str, Any]:
 def _checked(
     document: Document, data: Any, names: frozenset[str], faults: list[Diagnostic]
 ) -> _Checked:
-    """Return the valid entries of a file and what is left of the others; add to `faults`."""
+    """Return the valid entries of a file and the valid values of the others; add to `faults`."""
     nothing: Indexes = {section: [] for section in _LISTS}
     shape, found, paths = check_shape(document, data, names)
     faults += found

@@ -1,8 +1,9 @@
-"""The shape of patterns: axes are named, never counted."""
+"""The shape of patterns, in which axes are named and not numbered."""
 
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Mapping
 from functools import reduce
 from operator import or_
@@ -31,29 +32,29 @@ PoolName = Annotated[
 
 
 class PatternShape(Shape):
-    """A pattern as a mapping; its first key tells it from the others.
+    """A pattern as a mapping; its first key identifies it.
 
     Attributes:
         form: An example of the whole mapping, for messages and the reference.
-        called: What people write for want of the mapping.
-        fixes_sparsity: Whether its values say how many weights become zero.
+        called: Common other names for the pattern.
+        fixes_sparsity: Whether its values set how many weights become zero.
     """
 
     form: ClassVar[str]
     fixes_sparsity: ClassVar[bool] = False
     called: ClassVar[tuple[str, ...]] = ()
 
+    @abstractmethod
     def to_pattern(self) -> Pattern:
         """Return the pattern.
 
         Raises:
             ValueError: no pattern has these values.
         """
-        raise NotImplementedError
 
 
 class KeepOfShape(PatternShape):
-    """In each group of `of` neighbours along an axis, the `keep` largest are kept."""
+    """In each group of `of` neighbours along an axis, the `keep` largest weights are kept."""
 
     form: ClassVar[str] = "{keep: 2, of: 4, along: in}"
     fixes_sparsity: ClassVar[bool] = True
@@ -74,7 +75,7 @@ class KeepOfShape(PatternShape):
 
 
 class BlockShape(PatternShape):
-    """Blocks of weights that are zeroed whole: their lengths, and how one is scored."""
+    """Blocks of weights that are zeroed together: their lengths, and how one is scored."""
 
     form: ClassVar[str] = "{block: {in: 4, out: 1}}"
     called: ClassVar[tuple[str, ...]] = ("block", "blocks")
@@ -95,7 +96,7 @@ class BlockShape(PatternShape):
 
 
 class ChannelShape(PatternShape):
-    """Whole slices of an axis, such as the filters of a convolution."""
+    """Whole slices along an axis, such as the filters of a convolution."""
 
     form: ClassVar[str] = "{channel: out}"
     called: ClassVar[tuple[str, ...]] = ("channel", "channels", "filter", "filters")
@@ -168,7 +169,7 @@ def _pattern_kind(value: Any) -> str | None:
 
 
 def _check_keys(value: Any) -> Any:
-    """Refuse a mapping that has no key of any pattern, and name the nearest one."""
+    """Refuse a mapping without the key of any pattern, and name the nearest key."""
     if isinstance(value, dict) and value and _pattern_kind(value) is None:
         near = next(
             (word for key in value for word in find_close(str(key), _KIND_OF_KEY, count=1)), None
@@ -197,16 +198,16 @@ else:
 
 
 def to_pattern(value: Any) -> Pattern:
-    """Return the pattern of a checked value.
+    """Return the pattern from a checked value.
 
     Raises:
-        ValueError: no pattern has these values.
+        ValueError: the values are not valid for the pattern.
     """
     return value.to_pattern() if isinstance(value, PatternShape) else UNSTRUCTURED
 
 
 def fixes_sparsity(value: Any) -> bool:
-    """Return whether a pattern, checked or plain, says how many weights become zero."""
+    """Return whether a pattern, checked or plain, sets how many weights become zero."""
     if isinstance(value, PatternShape):
         return value.fixes_sparsity
     fixing = {_tag(shape) for shape in PATTERN_SHAPES if shape.fixes_sparsity}

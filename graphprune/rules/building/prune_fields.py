@@ -16,7 +16,7 @@ from graphprune.rules.values.rule_set import Misfit
 from graphprune.suggestions import closest
 
 TARGETS = ("sparsity", "budget", "threshold")
-"""The fields of a prune action that say how many weights become zero: a rule has exactly one of
+"""The fields of a prune action that set how many weights become zero. A rule has exactly one of
 them, or a pattern that fixes the share.
 """
 
@@ -43,7 +43,7 @@ MisfitName = Annotated[
 class PruneFieldsShape(Shape):
     """The settings of a prune action.
 
-    Which of them are missing is known only when `like` and `defaults` have filled in theirs.
+    Missing fields are known only after `like` and `defaults` have been applied.
     """
 
     meant: ClassVar[Mapping[str, str]] = {
@@ -61,8 +61,8 @@ class PruneFieldsShape(Shape):
     )
     threshold: Magnitude = optional(
         (
-            "Instead of sparsity: weights whose magnitude is below this become zero, as the model's"
-            " weights are when the plan is made."
+            "Instead of sparsity: weights with a magnitude below this become zero, measured when"
+            " the plan is made."
         ),
         "0.05",
     )
@@ -95,26 +95,24 @@ class PruneShape(PruneFieldsShape):
 
     like: Text = optional(
         (
-            "The id of a rule whose fields are copied; fields that are given beside it replace"
-            " the copied ones."
+            "The id of a rule whose fields are copied; fields given beside it replace the copied"
+            " ones."
         ),
         "dense-90",
     )
 
 
 class DefaultsShape(Shape):
-    """What fills the missing fields of every action."""
+    """Values for missing fields of every action."""
 
-    prune: PruneFieldsShape = optional(
-        "Fields for prune actions that leave them out.", "{schedule: ramp}"
-    )
+    prune: PruneFieldsShape = optional("Default fields for prune actions.", "{schedule: ramp}")
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """One field that a file gives: its checked value and its place.
+    """One field in a file: its checked value and its position.
 
-    `subject` begins the messages about it.
+    Messages about it begin with `subject`.
     """
 
     value: Any
@@ -123,7 +121,7 @@ class Given:
     subject: str
 
     def fault(self, slug: str, message: str, help: Help) -> None:
-        """Note what is wrong with the value."""
+        """Note a fault of the value."""
         self.notes.fault(slug, f"{self.subject}{message}", self.path, help)
 
 
@@ -131,7 +129,7 @@ Fields = Mapping[str, Given]
 
 
 def fields_of(shape: PruneFieldsShape | None, notes: Notes, path: Path, subject: str) -> Fields:
-    """Return the fields that the mapping at `path` gives, by key."""
+    """Return the fields of the mapping at `path`, by key."""
     names = (
         ()
         if shape is None
@@ -142,13 +140,13 @@ def fields_of(shape: PruneFieldsShape | None, notes: Notes, path: Path, subject:
 
 @dataclass(frozen=True, slots=True)
 class Inheritance:
-    """What actions of all files take over from one another.
+    """The fields that actions of all files get from `like` and `defaults`.
 
     Attributes:
-        actions: The fields that each rule gives itself, by rule id; None for a rule that keeps.
+        actions: The fields in each rule itself, by rule id; None for a rule that keeps.
         defaults: The fields under `defaults`.
-        unread: Ids of rules with faults, of which nothing more is said.
-        lost_defaults: Whether `defaults` have faults, so that nobody knows what they would fill in.
+        unread: Ids of rules with faults, which are not reported again.
+        lost_defaults: Whether `defaults` have faults, so that their values are unknown.
     """
 
     actions: Mapping[str, Fields | None]
@@ -157,9 +155,9 @@ class Inheritance:
     lost_defaults: bool = False
 
     def complete(self, id: str, own: Fields) -> Fields | None:
-        """Return the fields of the action of rule `id`: `own`, then those of `like` and `defaults`.
+        """Return the fields of the action of rule `id`, completed from `like` and `defaults`.
 
-        None, with a fault, where `like` names no rule that prunes.
+        None, after noting a fault, if `like` does not name a rule that prunes.
         """
         chain = self._chain(id, own)
         if chain is None:
@@ -170,7 +168,7 @@ class Inheritance:
         return merged
 
     def _chain(self, id: str, own: Fields) -> list[Fields] | None:
-        """Return the fields of the rule, of the rule that it is like, and so on."""
+        """Return the fields of the rule, of the rule named by its `like`, and so on."""
         seen, chain = [id], [own]
         while "like" in chain[-1]:
             like = chain[-1]["like"]
@@ -217,7 +215,7 @@ class Inheritance:
 
 
 def _tell_of_cycle(seen: list[str], back: str, like: Given) -> None:
-    """Note a cycle once: at `like` of its first rule by name, when that rule is asked for."""
+    """Note a cycle once: at `like` of the first of its rules by name, when that rule is built."""
     if back == seen[0] == min(seen):
         like.fault(
             "like/cycle",

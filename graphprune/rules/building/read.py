@@ -1,4 +1,4 @@
-"""Rules from what people give (files, text, dicts), and one matcher from a line of text."""
+"""Read rules from files, text and dicts, and one matcher from a line of text."""
 
 from __future__ import annotations
 
@@ -39,23 +39,23 @@ def read_rules(
     off: Sequence[str] = (),
     settings: Mapping[str, str] | None = None,
 ) -> RuleSet:
-    r"""Return the rules of all files together; their order never changes meaning.
+    r"""Return the rules of all files together; the order of the files does not matter.
 
-    Schedules, budgets, defaults and variables of one file are known in all; a name may be defined
-    twice only with the same value.
+    Schedules, budgets, defaults and variables of one file are available in all; a name may be
+    defined twice only with the same value.
 
     Args:
-        *paths: Rule files (YAML or JSON), or `builtin:NAME` for one that ships; or what such a file
-            holds, as YAML text (a `str` with a line break) or as a dict.
-        variables: Values for variables of the files, as text: `{"final": "0.8"}`.
-        only: Ids of the rules that alone are used; none means all.
-        off: Ids of rules that are not used.
+        *paths: Rule files (YAML or JSON) or `builtin:NAME`, or the content of a rule file as YAML
+            text (a `str` with a line break) or as a dict.
+        variables: Values for the variables of the files, as text: `{"final": "0.8"}`.
+        only: Ids of the only rules to use; all if empty.
+        off: Ids of rules to leave out.
         settings: Values for fields of actions and budgets, as YAML text:
             `{"dense-90.prune.sparsity": "0.5", "budgets.net.sparsity": "90%"}`.
 
     Raises:
-        RuleError: with every fault of every file, and the warnings beside them; those of files
-            without faults are in the rule set.
+        RuleError: with every fault and warning of every file; without faults, warnings are in the
+            rule set.
         TypeError: one of `paths` is neither a path, text nor a dict.
 
     Example:
@@ -107,7 +107,7 @@ def rule_set_of(rules: Any) -> RuleSet:
 
 
 def is_rule_text(value: Any) -> bool:
-    r"""Return whether `value` holds rules themselves, as YAML text, rather than the name of a file.
+    r"""Return whether `value` is YAML text with rules rather than the name of a file.
 
     Example:
         >>> is_rule_text("version: 1\nrules: []"), is_rule_text("rules.yaml")
@@ -117,14 +117,14 @@ def is_rule_text(value: Any) -> bool:
 
 
 def _numbered(kind: str, number: int) -> str:
-    """Return what to call rules without a file of their own: `<text>`, then `<text 2>`."""
+    """Return the name in messages of rules without a file: `<text>`, then `<text 2>`."""
     return f"<{kind}>" if number == 1 else f"<{kind} {number}>"
 
 
 def _write_text(number: int, data: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the name and the text of rules that were given as a dict.
+    """Return the name and the text of rules given as a dict.
 
-    Faults name lines of this text.
+    Faults refer to lines of this text.
     """
     name = _numbered("dict", number)
     try:
@@ -156,7 +156,7 @@ def _given_again(names: Sequence[str]) -> Diagnostic:
 
 
 def _read_text(name: str) -> tuple[str, str] | Diagnostic:
-    """Return the name and the text of a rule file, or why it has none."""
+    """Return the name and the text of a rule file, or why it cannot be read."""
     if not name:
         return Diagnostic(
             "file/unreadable",
@@ -175,7 +175,7 @@ def _read_text(name: str) -> tuple[str, str] | Diagnostic:
 def parse_matcher(text: str, place: str) -> Matcher:
     r"""Return the matcher in `text`, which is YAML or JSON: the value of `match` in a rule file.
 
-    `place` is what faults print before line and column.
+    Faults print `place` before line and column.
 
     Raises:
         RuleError: with every fault.
@@ -186,7 +186,7 @@ def parse_matcher(text: str, place: str) -> Matcher:
     """
     document = _below_match(
         parse_document("'*'" if text.strip() == "*" else text, place)
-    )  # YAML reads a bare star as the beginning of an alias
+    )  # YAML parses a bare star as the start of an alias
     shape, faults = check_match_shape(document) if document.is_readable else (None, ())
     notes = Notes(document)
     matcher = (
@@ -210,7 +210,7 @@ def parse_matcher(text: str, place: str) -> Matcher:
 
 
 def _below_match(document: Document) -> Document:
-    """Return the document with its value under the key `match`, and the places unchanged."""
+    """Return the document with its value under the key `match` and unchanged positions."""
     keys = {(MATCH, *path): where for path, where in document.keys.items()}
     values = {(MATCH, *path): where for path, where in document.values.items()}
     return replace(document, data={MATCH: document.data}, keys=keys, values=values)

@@ -1,6 +1,6 @@
 """The shapes of a rule and of a whole rule file, and rules built from them.
 
-The checker and the JSON Schema both come from these pydantic models.
+The checks and the JSON Schema both come from these pydantic models.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _RAMP = "{curve: polynomial, begin: 0 epochs, end: 4 epochs, every: 100 steps}"
 
 
 def two_actions() -> Fault:
-    """Return what is wrong with a rule that prunes and keeps."""
+    """Return the fault of a rule with both `prune` and `keep`."""
     return Fault(
         "value/range",
         "must have exactly one of 'prune' and 'keep', got both",
@@ -39,7 +39,7 @@ def two_actions() -> Fault:
 
 
 class RuleShape(Shape):
-    """One rule: which layers, and what to do with them."""
+    """One rule: the layers, and the action on them."""
 
     meant: ClassVar[Mapping[str, str]] = {
         "name": "id",
@@ -58,8 +58,7 @@ class RuleShape(Shape):
     }
 
     id: Identifier = required(
-        "The rule's name, unique over all files and one word. Wrapped layers remember it.",
-        "dense-90",
+        "The rule's name: one word, unique over all files. Wrapped layers store it.", "dense-90"
     )
     note: str = optional("A comment.", "hidden layers only")
     match: MatcherValue = required(
@@ -72,7 +71,7 @@ class RuleShape(Shape):
     prune: PruneShape = optional("Prune the matching layers.", "{sparsity: 90%, schedule: ramp}")
     keep: OnlyTrue = optional("true: leave the matching layers dense. keep beats prune.", "true")
     overrides: TextOrList = optional(
-        "Ids of rules that this one beats on every layer that both match.", "[dense-90]"
+        "Ids of rules that this one overrides on every layer that both match.", "[dense-90]"
     )
     expect: NumberTestValue = optional(
         "How many layers must match: a number, or a test. Default: at least one.", "{gte: 1}"
@@ -80,7 +79,7 @@ class RuleShape(Shape):
 
     @model_validator(mode="after")
     def check_action(self) -> RuleShape:
-        """Refuse a rule without an action, and one with two."""
+        """Refuse a rule with no action or with two."""
         actions = {"prune", "keep"} & self.model_fields_set
         if not actions:
             help = (
@@ -113,7 +112,7 @@ class FileShape(Shape):
         "{MyPkg>LowRank: {prunable: {u: [in, rank], v: [rank, out]}}}",
     )
     schedules: dict[str, ScheduleShape] = optional(
-        "Schedules by name, for the rules to share.", f"{{ramp: {_RAMP}}}"
+        "Schedules by name, which rules can share.", f"{{ramp: {_RAMP}}}"
     )
     selectors: dict[str, MatcherValue] = optional(
         "Matchers by name, for rules and checks to use: {use: NAME}.",
@@ -124,13 +123,13 @@ class FileShape(Shape):
         "[{id: has-dense, count: {of: {type: Dense}, is: {gte: 1}}}]",
     )
     budgets: dict[str, BudgetShape] = optional(
-        "Targets that several layers share, by name.", "{net: {sparsity: 95%, allocate: erk}}"
+        "Targets over several layers, by name.", "{net: {sparsity: 95%, allocate: erk}}"
     )
     defaults: DefaultsShape = optional(
-        "Fields for prune actions that leave them out.", "{prune: {schedule: ramp}}"
+        "Default fields for prune actions.", "{prune: {schedule: ramp}}"
     )
     rules: list[RuleShape] = optional(
-        "Which layers are pruned, and how. The order never changes the meaning.",
+        "Which layers are pruned, and how. The order does not matter.",
         "[{id: dense-90, match: {type: Dense}, prune: {sparsity: 90%, schedule: ramp}}]",
     )
 
@@ -138,7 +137,7 @@ class FileShape(Shape):
 def build_rule(
     shape: RuleShape, path: Path, notes: Notes, actions: ActionBuilder, selectors: Mapping[str, Use]
 ) -> Rule | None:
-    """Return the rule at `path`, or None where its action could not be built."""
+    """Return the rule at `path`, or None if its action could not be built."""
     subject = f"{notes.name('rule', shape.id)}: "
     matchers = MatcherBuilder(notes, selectors)
     matcher = matchers.matcher(shape.match, (*path, "match"), subject)

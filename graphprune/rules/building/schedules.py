@@ -1,4 +1,4 @@
-"""Schedules: their shape, the positions of the run in it, and their values."""
+"""Schedules: their shape and values, and positions in a run."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _THOUSANDS = {"": 1, "k": 1_000, "M": 1_000_000, "G": 1_000_000_000}
 
 
 def parse_place(value: Any) -> Position:
-    """Return a position of the run; it needs its unit.
+    """Return a position in the run; the unit is required.
 
     Example:
         >>> try:
@@ -73,7 +73,7 @@ def parse_place(value: Any) -> Position:
 
 
 def _fault(text: str) -> Fault:
-    """Return what is wrong with a text that is no position: its number, its unit, or all of it."""
+    """Return the fault of a text that is not a position: its number, its unit, or all of it."""
     parts = _PARTS.fullmatch(text)
     unit = None if parts is None else _UNITS.get(parts[3].lower())
     if parts is None or unit is None:
@@ -93,7 +93,7 @@ def _fault(text: str) -> Fault:
 
 
 def _written(number: str, thousands: str, unit: str) -> str:
-    """Return the help that writes the number out."""
+    """Return help with the number written out."""
     plain = number.replace(",", "").replace("_", "")
     try:
         amount = float(plain) * _THOUSANDS[thousands]
@@ -112,7 +112,7 @@ Place = Annotated[
 ]
 
 
-# What people write for want of the right word, and what they should write.
+# Common other names for curves, and the correct form.
 _MEANT = {
     "cubic": "curve: polynomial, power: 3",
     "quadratic": "curve: polynomial, power: 2",
@@ -135,7 +135,7 @@ CurveName = Annotated[str, *choice(tuple(CURVES), _MEANT, _ABOUT)]
 
 
 class ScheduleShape(Shape):
-    """When masks change, and the way to the target."""
+    """When masks change, and how the sparsity rises to its target."""
 
     meant: ClassVar[Mapping[str, str]] = {
         "initial": "from",
@@ -161,13 +161,11 @@ class ScheduleShape(Shape):
         "When pruning begins: 0 epochs, 2000 steps or 10% (of the run).", "0 epochs"
     )
     end: Place = optional(
-        "When the target is reached and masks change last, with a unit as in begin.", "4 epochs"
+        "When the target is reached and masks change for the last time, with a unit as in begin.",
+        "4 epochs",
     )
     every: Place = optional(
-        (
-            "How often masks change in between, such as 100 steps. They always change at begin and"
-            " end."
-        ),
+        ("The interval of mask updates, such as 100 steps. Masks also change at begin and at end."),
         "100 steps",
     )
     power: Power = optional(
@@ -234,7 +232,7 @@ ScheduleValue = Annotated[
 def build_schedule(
     shape: ScheduleShape, notes: Notes, path: Path, name: str | None, subject: str
 ) -> Schedule | None:
-    """Return the schedule at `path`, or None with a fault."""
+    """Return the schedule at `path`, or None after noting a fault."""
     before = len(notes.faults)
     points = _points(shape, notes, path, subject)
     places: dict[str, Any] = {
@@ -249,7 +247,7 @@ def build_schedule(
         "points": points,
     } | places
     if notes.lacks(path, "curve"):
-        given["points"] = ()  # nobody knows whether it has points
+        given["points"] = ()  # an unknown curve may have points
     untold = ["points"] if len(notes.faults) > before else []
     meaningless = [] if notes.lacks(path, "curve") else _meaningless(shape)
     faults = [
@@ -271,7 +269,7 @@ def build_schedule(
 
 
 def _meaningless(shape: ScheduleShape) -> list[str]:
-    """Return the keys that the schedule gives although its curve has no use for them."""
+    """Return the keys of the schedule that its curve does not use."""
     used = CURVES[shape.curve].keys
     given = {"from" if name == "initial" else name for name in shape.model_fields_set}
     keys = ("from", "power", "points", "begin", "end")

@@ -16,7 +16,9 @@ KINDS: Mapping[Kind, tuple[type[Shape], str]] = {
     "rules": (FileShape, "graphprune rule file"),
     "test": (CaseFileShape, "graphprune rule test"),
 }
-DIALECT = "http://json-schema.org/draft-07/schema#"  # the one that YAML language servers know best
+DIALECT = (
+    "http://json-schema.org/draft-07/schema#"  # the draft that YAML language servers support best
+)
 _VARIABLE = {"$ref": "#/definitions/variable"}
 _VARIABLE_TEXT = {
     "description": "A variable of the section vars, as the whole value.",
@@ -27,14 +29,14 @@ _ONE_ACTION = [{"required": ["prune"]}, {"required": ["keep"]}]
 _ONE_FORM = [{"required": [form]} for form in FORMS]
 _BOTH_HALVES = {"every": ["satisfies"], "satisfies": ["every"]}
 _UNUSED = ("title", "default", "description", "examples")
-"""What pydantic writes beside a value that its schema does not need, or stands elsewhere."""
+"""Keys that pydantic adds to the schema of a value and that are not needed there."""
 Node = dict[str, Any]
 
 
 def build_schema(kind: Kind) -> dict[str, Any]:
     """Return the JSON Schema of a kind of file.
 
-    A file that fails it has a fault. One that passes may have faults that no schema can
+    A file that fails it has a fault. A file that passes may have faults that a schema cannot
     express.
 
     Example:
@@ -67,7 +69,7 @@ def _all_shapes(base: type[Shape]) -> Iterator[type[Shape]]:
 
 
 def _mapping(shape: type[Shape], node: Node) -> Node:
-    """Return the schema of a mapping, with help for its keys and what pydantic cannot express."""
+    """Return the schema of a mapping, with help for its keys and rules that pydantic leaves out."""
     takes_variables = not shape.__name__.startswith("Case")
     properties = {
         key: _described(_value(item, takes_variables), help_for(shape, key))
@@ -89,12 +91,12 @@ def _mapping(shape: type[Shape], node: Node) -> Node:
 
 def _described(node: Node, help: str | None) -> Node:
     if "$ref" in node:
-        node = {"allOf": [node]}  # draft 7 ignores what stands beside $ref
+        node = {"allOf": [node]}  # draft 7 ignores keys beside $ref
     return node if help is None else {"description": help, **node}
 
 
 def _value(node: Node, takes_variables: bool) -> Node:
-    """Return the schema of a value as it stands in a file: a variable may stand for any scalar."""
+    """Return the schema of a value in a file, where a variable can replace any scalar."""
     node = {key: value for key, value in node.items() if key not in _UNUSED}
     for key in ("anyOf", "oneOf"):
         if key in node:
@@ -102,7 +104,7 @@ def _value(node: Node, takes_variables: bool) -> Node:
                 _value(part, False) if _is_scalar(part) else _value(part, takes_variables)
                 for part in node.pop(key)
             ]
-            # an empty alternative is "any value"; beside it stands a mapping with its own schema
+            # an empty alternative means "any value", beside a mapping with its own schema
             node["anyOf"] = [part or {"not": {"type": "object"}} for part in alternatives]
             if takes_variables and any(map(_is_scalar, alternatives)):
                 node["anyOf"].append(_VARIABLE)
@@ -114,7 +116,7 @@ def _value(node: Node, takes_variables: bool) -> Node:
 
 
 def _is_scalar(node: Node) -> bool:
-    """Return whether the schema is of a scalar that is not just any text."""
+    """Return whether the schema is that of a scalar other than arbitrary text."""
     is_narrow_text = node.get("type") == "string" and ("pattern" in node or "format" in node)
     return (
         node.get("type") in ("integer", "number", "boolean")

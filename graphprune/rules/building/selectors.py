@@ -1,4 +1,4 @@
-"""Selectors: matchers by name, known in all files; and names that files define and nobody uses."""
+"""Selectors (named matchers, available in all files), and unused names."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from graphprune.rules.text.shape import Shape
 SECTION = "selectors"
 
 Defined = Mapping[str, tuple[Document, Any]]
-"""By name, the file that defines a selector and the shape of its matcher; None as shape where that
-has a fault of its own.
+"""By name, the file that defines a selector and the checked shape of its matcher; the shape is None
+if it has a fault of its own.
 """
 
 
 def build_selectors(defined: Defined, faults: list[Diagnostic]) -> dict[str, Use]:
-    """Return the selectors, those that others use first; add to `faults` what is wrong."""
+    """Return the selectors, each after those that it uses; add to `faults`."""
     order, cycles = _order({name: tuple(uses_in(shape)) for name, (_, shape) in defined.items()})
     faults += [_cycle(cycle, defined) for cycle in cycles]
     broken = {name for cycle in cycles for name in cycle}
-    # Selectors with faults stand for every layer, so that those who use them are not blamed.
+    # Selectors with faults match every layer, so that their users get no further faults.
     selectors = {
         name: Use(name, Everything())
         for name, (_, shape) in defined.items()
@@ -56,7 +56,7 @@ def build_selectors(defined: Defined, faults: list[Diagnostic]) -> dict[str, Use
 def find_unused(
     defined: Defined, users: Iterable[Any], also: Iterable[str] = ()
 ) -> Iterator[Diagnostic]:
-    """Yield a warning for each selector that no shape in `users` needs, directly or through others.
+    """Yield a warning for each selector that no shape in `users` uses, directly or indirectly.
 
     The names in `also` count as used.
     """
@@ -96,7 +96,7 @@ def uses_in(shape: Any) -> Iterator[str]:
 
 
 def _order(uses: Mapping[str, Sequence[str]]) -> tuple[list[str], list[list[str]]]:
-    """Return the names, each before those that use it, and the cycles.
+    """Return the names, each before those that use it, and the cycles among them.
 
     The depth-first search does not recurse, as chains may be long.
     """
@@ -148,18 +148,18 @@ def find_unused_names(
     spare: Collection[str],
     faults: Sequence[Diagnostic],
 ) -> Iterator[Diagnostic]:
-    """Yield a warning for each name that nobody uses.
+    """Yield a warning for each unused name.
 
-    Beside a name that is not known nothing is said of its kind: the unknown one may be the one
-    meant.
+    If a name of some kind is unknown, no unused name of that kind is reported: the unknown one may
+    be a misspelt one of them.
 
     Args:
-        documents: The files as they are written, before the command line changes them: what `--set`
-            replaces is used all the same.
-        files: Their sound parts.
+        documents: The files as written, before command-line changes: values that `--set` replaces
+            count as used.
+        files: Their valid parts.
         defined: The selectors.
-        spare: Texts in entries with faults; one of them may be what was meant to name something.
-        faults: What is wrong with the files.
+        spare: Texts in entries with faults, each of which may be meant as a name.
+        faults: The faults of the files.
     """
     slugs = {fault.slug for fault in faults}
     if not slugs & {"selector/unknown", "selector/cycle"}:
@@ -196,7 +196,7 @@ def _unused_budgets(files: Sequence[FileParts], used: Collection[str]) -> Iterat
 
 
 def _named(kind: str, values: Sequence[Any]) -> Iterator[str]:
-    """Yield the texts that stand under the key `kind`, wherever it is."""
+    """Yield the texts under the key `kind` at any depth."""
     return (
         part[kind]
         for value in values

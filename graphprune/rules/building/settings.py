@@ -1,8 +1,8 @@
-"""The command line's changes to rule files: `--set` for fields, `--only` and `--off` for rules.
+"""Command-line changes to rule files: `--set` for fields, `--only` and `--off` for rules.
 
-A field of a rule's action means what the rule does in the end, wherever it stands in the file: of a
-schedule that the rule only names, or takes from `like` or `defaults`, the rule gets a copy of its
-own with that field changed.
+Setting a field of a rule's action changes only that rule, wherever the field is defined: if the
+rule names its schedule, or gets it from `like` or `defaults`, it gets its own copy of the schedule
+with that field changed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _HELP = (
 
 
 class _Misdirected(Exception):
-    """A path leads nowhere; holds what is wrong, and what to write instead."""
+    """A path does not exist; holds the fault and what to write instead."""
 
     def __init__(self, slug: str, message: str, help: str) -> None:
         super().__init__(message)
@@ -37,7 +37,7 @@ class _Misdirected(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Value:
-    """A value of the files: what it is, and where."""
+    """A value in the files, with its position."""
 
     document: Document
     path: Path
@@ -49,7 +49,7 @@ def change_settings(
 ) -> tuple[list[Document], list[Diagnostic]]:
     """Return the documents with each field set to its value, and the faults of paths and values.
 
-    Each fault has its `--set` as its place.
+    The position of a fault is its `--set` option.
     """
     changed, faults = list(documents), []
     for path, text in settings:
@@ -69,7 +69,7 @@ def change_settings(
 def _change(
     documents: Sequence[Document], path: str, value: Any, where: Where
 ) -> tuple[int, Document]:
-    """Return which document holds the field at `path`, and that document with the field's value."""
+    """Return the index of the document with the field at `path`, and that document changed."""
     id, dot, field = path.rpartition(".prune.")
     if dot and field and id == "defaults":
         return _change_defaults(documents, tuple(field.split(".")), value, where)
@@ -87,7 +87,7 @@ def _change(
 
 
 def _meant(documents: Sequence[Document], path: str) -> str:
-    """Return the path with the part that `RULE.FIELD` forgets."""
+    """Return help for a path `RULE.FIELD` that lacks `prune`; "" for any other."""
     id, _, field = path.partition(".")
     is_action = field.partition(".")[0] in keys_of(PruneShape)
     return (
@@ -144,9 +144,9 @@ def _named_schedule(documents: Sequence[Document], id: str, name: str) -> _Value
 def _in_effect(
     documents: Sequence[Document], id: str, field: str, seen: list[str]
 ) -> _Value | None:
-    """Return the field of a rule's action that is in effect; None where there is none.
+    """Return the effective field of a rule's action; None if there is none.
 
-    It is the rule's own, that of the rule it is `like`, or that of the defaults.
+    It is the rule's own, or comes from its `like` or from the defaults.
     """
     if id not in seen and any(
         id == name for document in documents for _, name, _ in _rules(document)
@@ -186,7 +186,7 @@ def _change_defaults(
 
 
 def _find_rule(documents: Sequence[Document], id: str) -> tuple[int, int, Mapping[str, Any]]:
-    """Return the rule's document, its place in the list, and what it says."""
+    """Return the rule's document, its index in the list, and its content."""
     for index, document in enumerate(documents):
         for place, name, rule in _rules(document):
             if name == id:
@@ -219,7 +219,7 @@ def _find_named(documents: Sequence[Document], section: str, rest: str) -> tuple
 
 
 def _rules(document: Document) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
-    """Yield place, id and content of each rule that has an id."""
+    """Yield index, id and content of each rule that has an id."""
     rules = document.data.get("rules") if isinstance(document.data, dict) else None
     for place, rule in enumerate(rules if isinstance(rules, list) else []):
         if isinstance(rule, dict) and isinstance(rule.get("id"), str):
@@ -242,7 +242,7 @@ def _without_targets(document: Document, target: Path, field: str, value: Any) -
 
 
 def _with_copy(document: Document, path: Path, source: _Value) -> Document:
-    """Return the document with a copy of a value at `path`, whose parts keep their places."""
+    """Return the document with a copy of a value at `path`; its parts keep their positions."""
 
     def moved(places: Mapping[Path, Where]) -> dict[Path, Where]:
         length = len(source.path)
@@ -262,9 +262,9 @@ def _with_copy(document: Document, path: Path, source: _Value) -> Document:
 
 
 def _with_value(document: Document, path: Path, value: Any, where: Where) -> Document:
-    """Return the document with `value` at `path`; its place is the option that set it.
+    """Return the document with `value` at `path`; its position is the option that set it.
 
-    Mappings around it that did not exist get the same place.
+    New mappings around it get the same position.
     """
     kept = {place: there for place, there in document.values.items() if place[: len(path)] != path}
     keys = {place: there for place, there in document.keys.items() if place[: len(path)] != path}
@@ -278,7 +278,7 @@ def _with_value(document: Document, path: Path, value: Any, where: Where) -> Doc
 
 
 def _set(data: Any, path: Path, value: Any) -> Any:
-    """Return a copy of `data` with `value` at `path`, and missing mappings on the way to it."""
+    """Return a copy of `data` with `value` at `path`; missing parent mappings are added."""
     if not path:
         return value
     if isinstance(data, list):
@@ -293,9 +293,9 @@ def _set(data: Any, path: Path, value: Any) -> Any:
 def select_rules(
     rules: Sequence[Rule], switches: Switches, known: frozenset[str]
 ) -> tuple[list[Rule], list[Diagnostic]]:
-    """Return the rules that are used, and the faults of the options.
+    """Return the rules to use, and the faults of the options.
 
-    A fault is an id that is not among `known`, or that no rule is left.
+    An id that is not in `known` is a fault, and so is an empty selection.
     """
     faults = [
         Diagnostic(

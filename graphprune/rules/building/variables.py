@@ -1,4 +1,4 @@
-"""Variables of rule files: `${name}` as a whole scalar, with the type of its default."""
+"""Variables of rule files: `${name}` as a whole scalar with the type of its default."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def collect_variables(
 ) -> tuple[dict[str, Variable], list[Diagnostic]]:
     """Return the variables of all files after overrides, and the faults of the overrides.
 
-    A definition of another type is left to the check of shapes.
+    Definitions of other types are reported by the shape checks.
     """
     defaults: dict[str, Variable] = {}
     for document in documents:

@@ -1,4 +1,4 @@
-"""The calls of a graph as numbers, searches over them, and the ways found, in words."""
+"""The calls of a graph as numbers, searches over them, and the paths found, in words."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 Links = Sequence[Sequence[int]]
 Walk = tuple[Iterable[int], Iterable[int]]
-"""The calls where a search starts, and those that it does not go past."""
+"""The calls where a search starts, and the calls where it stops."""
 
 TOGETHER = 8
-"""Searches that walk together, one bit of a byte each."""
+"""Searches that run together, one bit of a byte each."""
 
 _BIT = [bytes(value >> bit & 1 for value in range(256)) for bit in range(TOGETHER)]
 
@@ -57,7 +57,7 @@ class CallGraph:
             self._calls[layer].append(call)
 
     def calls_of(self, addresses: Iterable[str]) -> list[int]:
-        """Return all calls of these layers; nested models, which are containers only, have none."""
+        """Return all calls of these layers; nested models are only containers and have none."""
         if isinstance(addresses, LayerSet):
             return list(chain.from_iterable(compress(self._calls, addresses.marks)))
         return [
@@ -65,7 +65,7 @@ class CallGraph:
         ]
 
     def name(self, call: int) -> str:
-        """Return the layer's address, and which of its calls this is where it has several."""
+        """Return the layer's address, with the number of the call if there are several."""
         address = self.address[call]
         return (
             f"{address} ({name_call(self._index[call])})"
@@ -78,11 +78,11 @@ class CallGraph:
         return self._order.at(compress(self._layer, calls))
 
     def search(self, walks: Sequence[Walk], *, downstream: bool) -> list[Marks]:
-        """Return, for each of at most eight walks, the calls that it reaches in one step or more.
+        """Return the calls that each search reaches in one step or more; at most eight searches.
 
-        One pass over all calls in topological order serves all walks.
+        One pass over all calls in topological order serves all searches.
 
-        A walk goes past its stops only where it starts.
+        A search continues past one of its stops only if it starts there.
         """
         starts, stops = (_bits(calls, len(self.address)) for calls in zip(*walks, strict=True))
         found, given = bytearray(len(starts)), bytearray(starts)
@@ -100,7 +100,7 @@ class CallGraph:
 
 
 def _bits(walks: Sequence[Iterable[int]], size: int) -> bytearray:
-    """Return for each call a byte with bit `n` set where it is in walk `n`."""
+    """Return for each call a byte with bit `n` set if it is in search `n`."""
     found = bytearray(size)
     for bit, calls in enumerate(walks):
         for call in calls:
@@ -111,9 +111,9 @@ def _bits(walks: Sequence[Iterable[int]], size: int) -> bytearray:
 def reach(
     starts: Iterable[int], links: Links, stops: Iterable[int] = (), hops: int | None = None
 ) -> Marks:
-    """Return the calls that are one step or more along `links` away, at most `hops`.
+    """Return the calls that are at least one and at most `hops` steps away along `links`.
 
-    A call in `stops` is reached but not passed, unless it is a start.
+    The search reaches a call in `stops` but continues past it only if it is a start.
     """
     found, is_closed = bytearray(len(links)), bytearray(len(links))
     edge = list(starts)
@@ -122,7 +122,7 @@ def reach(
     while edge and (hops is None or hops > 0):
         further = (
             edge if hops is None else []
-        )  # without a bound the walk may go on in the list that it walks along
+        )  # without a bound the list can grow while it is iterated
         for call in edge:
             for other in links[call]:
                 if not found[other]:
@@ -146,9 +146,9 @@ def find_way(
 ) -> list[int]:
     """Return the calls on a shortest path along `links` from the layer to one of `wanted`.
 
-    Both ends are included; empty where there is no path.
+    Both ends are included; empty if there is no path.
 
-    The way passes no layer of `stops`.
+    The path goes through no layer of `stops`.
     """
     names = matches.calls.address
     came: dict[int, int | None] = dict.fromkeys(matches.calls.calls_of((address,)))
@@ -169,7 +169,7 @@ def find_way(
 
 
 def trace(came: Mapping[int, int | None], end: int) -> list[int]:
-    """Return the way to `end`, from what each call was reached from."""
+    """Return the path to `end`; `came` maps each call to the one before it."""
     way = [end]
     while (before := came[way[-1]]) is not None:
         way.append(before)
@@ -177,7 +177,7 @@ def trace(came: Mapping[int, int | None], end: int) -> list[int]:
 
 
 def through(matches: Matches, way: Sequence[int]) -> str:
-    """Return the way where it has layers between its ends, long ones cut in the middle."""
+    """Return the layers between the ends of a path, long ones shortened in the middle."""
     if len(way) <= 2:
         return ""
     half = SHOWN // 2
@@ -191,7 +191,7 @@ def through(matches: Matches, way: Sequence[int]) -> str:
 
 
 def not_reached(failures: Failures, wanted: Matcher, address: str, *, upstream: bool) -> str:
-    """Return that no layer of `wanted` lies on one side of the layer; and the nearest there."""
+    """Return that no layer of `wanted` is on one side of the layer, and the nearest layer there."""
     matches = failures.matches
     links = matches.calls.before if upstream else matches.calls.after
     reached = matches.calls.layers_of(reach(matches.calls.calls_of((address,)), links))
@@ -201,13 +201,13 @@ def not_reached(failures: Failures, wanted: Matcher, address: str, *, upstream: 
 
 
 def _next(matches: Matches, address: str, links: Links) -> str:
-    """Return the nearest layer on the side where nothing matches."""
+    """Return the nearest layer on the side without a match."""
     names = neighbours(matches, address, links)
     return f"; the nearest is {names[0]} ({matches.graph.layers[names[0]].type})" if names else ""
 
 
 def neighbours(matches: Matches, address: str, links: Links) -> list[str]:
-    """Return the layers that are one call away along `links`, each once."""
+    """Return the layers one call away along `links`, each once."""
     calls = matches.calls
     return list(
         dict.fromkeys(

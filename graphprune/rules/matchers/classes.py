@@ -27,7 +27,7 @@ KERAS_CLASSES = frozenset(
     for name in (*BUILTIN_LAYERS, *_BASES, *MODELS, *OPERATION_LAYERS)
     if not name.startswith("_")
 )
-"""Classes of Keras and their bases: naming one that a model lacks is no slip of the pen."""
+"""Classes of Keras and their bases: one that a model lacks is not a typo."""
 
 
 def class_names(layer: Layer) -> tuple[str, ...]:
@@ -36,7 +36,7 @@ def class_names(layer: Layer) -> tuple[str, ...]:
     Every layer is a Layer, and a Sequential model is a Functional one.
     """
     models = () if layer.kind != "model" else ("Functional", "Model")
-    return (layer.type, *layer.bases, *models, "Layer")
+    return (*layer.types, *layer.bases, *models, "Layer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,11 @@ class TypeIs(Matcher):
 
     def find(self, matches: Matches) -> LayerSet:
         """Return the layers of these classes."""
-        return matches.where("type", lambda layer: layer.type, self.types.__contains__)
+        return matches.where(
+            "type",
+            lambda layer: layer.types,
+            lambda names: any(name in self.types for name in names),
+        )
 
     def words(self) -> str:
         """Return `Dense or Conv2D`."""
@@ -63,7 +67,7 @@ class TypeIs(Matcher):
         return layer.type
 
     def wider(self, matches: Matches) -> str:
-        """Return which of the names is a base class here, or the classes that there are."""
+        """Return which of the names is a base class here, or the classes in the model."""
         bases = [name for name in self.types if matches.claimed(IsA((name,)))]
         if bases:
             return f"{bases[0]} is a base class here; did you mean 'isa: {bases[0]}'?"
@@ -109,7 +113,7 @@ class IsA(Matcher):
 
 
 def what_there_is(matches: Matches) -> str:
-    """Return how many candidates there are of each class."""
+    """Return the number of candidates of each class."""
     types = Counter(layer.type for layer in matches.graph.candidates())
     if not types:
         return "the model has no layer with prunable weights"
@@ -147,7 +151,7 @@ def _one_or_list(names: tuple[str, ...]) -> str:
 TYPE = MatcherKey(
     "type",
     TextOrList,
-    "The class is exactly this, or one of these. Of a pruning wrapper, the class inside.",
+    "The class is exactly this, or one of these. For a wrapper, the class of the wrapped layer.",
     "Dense",
     build=lambda types, place: TypeIs(types, place.where_items(types)),
     meant_by=("class", "kind", "class_name"),

@@ -1,4 +1,4 @@
-"""The layer's config: `config`, and the tests of one value of it, by value and never as text."""
+"""The layer's config: `config`, and tests of its values, which are compared as typed values."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, Tag
 
+from graphprune.archive.entries import Entry
 from graphprune.diagnostics.diagnostic import Diagnostic
 from graphprune.graph import Layer
+from graphprune.graph.classes.completion import find_other_setting
 from graphprune.rules.matchers.classes import IsA, TypeIs
 from graphprune.rules.matchers.key import MatcherKey, Place
 from graphprune.rules.matchers.matcher import Context, Matcher, Places
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from graphprune.rules.matchers.layer_set import LayerSet
     from graphprune.rules.matchers.matches import Matches
 
-# A value in a form that compares by meaning: (kind, value), where lists equal tuples, 1 equals 1.0,
+# A value in a comparable form: (kind, value), where lists equal tuples, 1 equals 1.0,
 # and True is not 1.
 Frozen = tuple[Any, ...]
 
@@ -106,7 +108,7 @@ class OneOf:
 
 @dataclass(frozen=True, slots=True)
 class Fits:
-    """The value is text, and the regular expression matches the whole of it."""
+    """The value is text, and the regular expression matches all of it."""
 
     regex: str
 
@@ -144,7 +146,7 @@ class Compares:
 
 @dataclass(frozen=True, slots=True)
 class Exists:
-    """The key is there, or is not."""
+    """The config has the key, or lacks it."""
 
     wanted: bool
 
@@ -154,7 +156,7 @@ class Exists:
 
 @dataclass(frozen=True, slots=True)
 class Negation:
-    """The value passes none of these."""
+    """The value passes none of these tests."""
 
     test: ConfigTest
 
@@ -168,7 +170,7 @@ class Negation:
 
 @dataclass(frozen=True, slots=True)
 class Every:
-    """The value passes all of these."""
+    """The value passes all of these tests."""
 
     tests: tuple[ConfigTest, ...]
 
@@ -182,7 +184,7 @@ ConfigTest = Equals | OneOf | Fits | Compares | Exists | Negation | Every
 def accepts_config(test: ConfigTest, value: Frozen | None) -> bool:
     """Return whether a config value passes `test`.
 
-    None stands for a missing key, which passes only `exists: false`.
+    None means a missing key, which passes only `exists: false`.
     """
     if isinstance(test, Every):
         return all(accepts_config(part, value) for part in test.tests)
@@ -191,17 +193,24 @@ def accepts_config(test: ConfigTest, value: Frozen | None) -> bool:
     return value is not None and test.accepts(value)
 
 
-def find_config_value(config: Mapping[str, Any], key: str) -> Frozen | None:
-    """Return the frozen value under a dotted key, or None where there is none.
+def find_config_value(entry: Entry, key: str) -> Frozen | None:
+    """Return the frozen value under a dotted key of a layer's config, or None if there is none.
+
+    A setting that only the other Keras writes has its default.
 
     Example:
-        >>> find_config_value({"kernel_initializer": {"config": {"seed": 3}}}, "kernel_initializer")
-        ('mapping', (('config', ('mapping', (('seed', ('number', 3)),))),))
-        >>> find_config_value({"kernel_initializer": {"seed": 3}}, "kernel_initializer.seed")
+        >>> dense = {"class_name": "Dense", "config": {"kernel_initializer": {"seed": 3}}}
+        >>> find_config_value(dense, "kernel_initializer")
+        ('mapping', (('seed', ('number', 3)),))
+        >>> find_config_value(dense, "kernel_initializer.seed")
         ('number', 3)
     """
-    value: Any = config
-    for part in key.split("."):
+    first, *rest = key.split(".")
+    value: Any = entry["config"]
+    if first not in value:
+        other = find_other_setting(entry, first)
+        value = {} if other is None else {first: other}
+    for part in (first, *rest):
         if not isinstance(value, Mapping) or part not in value:
             return None
         value = value[part]
@@ -224,7 +233,7 @@ class ConfigTestShape(Conditions):
     )
     negation: ConfigTestValue = optional("The value does not pass this.", "same", alias="not")
     regex: RegexText = optional(
-        "The value is text that this regular expression (RE2) matches whole.", '"(relu|elu).*"'
+        "The value is text, and this regular expression (RE2) matches all of it.", '"(relu|elu).*"'
     )
     gt: NumberValue = optional(BOUNDS_HELP["gt"], "0")
     gte: NumberValue = optional(BOUNDS_HELP["gte"], "64")
@@ -240,7 +249,7 @@ ConfigTestValue = Annotated[
 
 
 def to_config_test(value: Any) -> ConfigTest:
-    """Return the typed test of a checked value; a value that is no test must be equal."""
+    """Return the typed test of a checked value; any other value must be equal."""
     if not isinstance(value, ConfigTestShape):
         return Equals(freeze(value))
     tests: list[ConfigTest] = []
@@ -273,7 +282,7 @@ class ConfigIs(Matcher):
         """Return the layers whose config value passes."""
         return matches.where(
             ("config", self.key),
-            lambda layer: find_config_value(layer.config, self.key),
+            lambda layer: find_config_value(layer.entry, self.key),
             lambda value: accepts_config(self.test, value),
         )
 
@@ -287,12 +296,12 @@ class ConfigIs(Matcher):
 
     def found(self, matches: Matches, layer: Layer) -> str:
         """Return the layer's value."""
-        value = find_config_value(layer.config, self.key)
+        value = find_config_value(layer.entry, self.key)
         return "not there" if value is None else thaw(value)
 
     def wider(self, matches: Matches) -> str:
-        """Return the values of the key in the candidates, the most frequent first."""
-        found = (find_config_value(layer.config, self.key) for layer in matches.graph.candidates())
+        """Return the candidates' values of the key, the most frequent first."""
+        found = (find_config_value(layer.entry, self.key) for layer in matches.graph.candidates())
         values = Counter(thaw(value) for value in found if value is not None)
         if not values:
             return ""
@@ -301,7 +310,7 @@ class ConfigIs(Matcher):
         return f"{self.key!r} is {shown}{more}"
 
     def faults(self, matches: Matches, context: Context) -> Iterator[Diagnostic]:
-        """Yield a fault where no layer of the types named beside it has the config key."""
+        """Yield a fault if no layer of the types named beside it has the config key."""
         if _asks_existence(self.test):
             return
         addresses = matches.universe
@@ -312,7 +321,7 @@ class ConfigIs(Matcher):
                 addresses &= matches.of(other)
         layers = matches.graph.layers
         if not addresses or any(
-            find_config_value(layers[address].config, self.key) is not None for address in addresses
+            find_config_value(layers[address].entry, self.key) is not None for address in addresses
         ):
             return
         owner = f"{' or '.join(types)} layer" if types else "layer"

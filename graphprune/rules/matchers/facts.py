@@ -1,7 +1,6 @@
-"""What is known of a layer alone.
+"""Properties of a single layer.
 
-Numbers: `params`, `params_share`, `calls`. True or false: `trainable`, `wrapped`,
-`produces_output`.
+Numbers: `params`, `params_share`, `calls`. Booleans: `trainable`, `wrapped`, `produces_output`.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ class Params(Matcher):
     test: NumberTest
 
     def find(self, matches: Matches) -> LayerSet:
-        """Return the layers with such a number."""
+        """Return the layers whose number passes the test."""
         return matches.where("params", prunable_weights, self.test.accepts)
 
     def words(self) -> str:
@@ -55,7 +54,7 @@ class Params(Matcher):
         return f"{prunable_weights(layer):,}"
 
     def wider(self, matches: Matches) -> str:
-        """Return the smallest and the largest number of the candidates."""
+        """Return the smallest and the largest number among the candidates."""
         sizes = sorted(map(prunable_weights, matches.graph.candidates()))
         if not sizes:
             return ""
@@ -69,7 +68,7 @@ class ParamsShare(Matcher):
     test: NumberTest
 
     def find(self, matches: Matches) -> LayerSet:
-        """Return the layers with such a share."""
+        """Return the layers whose share passes the test."""
         total = _all_weights(matches)
         return matches.where(
             "params", prunable_weights, lambda count: self.test.accepts(count / total)
@@ -84,7 +83,7 @@ class ParamsShare(Matcher):
         return _percent(prunable_weights(layer) / _all_weights(matches))
 
     def wider(self, matches: Matches) -> str:
-        """Return the smallest and the largest share of the candidates."""
+        """Return the smallest and the largest share among the candidates."""
         sizes = sorted(map(prunable_weights, matches.graph.candidates()))
         if not sizes:
             return ""
@@ -93,7 +92,7 @@ class ParamsShare(Matcher):
 
 
 def _all_weights(matches: Matches) -> int:
-    """Return how many weights the model has that rules may claim; 1 where there are none."""
+    """Return the number of weights of the model that rules can claim; 1 if there are none."""
     return sum(map(prunable_weights, matches.graph.candidates())) or 1
 
 
@@ -108,7 +107,7 @@ class Calls(Matcher):
     test: NumberTest
 
     def find(self, matches: Matches) -> LayerSet:
-        """Return the layers that are called so often."""
+        """Return the layers whose number of calls passes the test."""
         return matches.where("calls", lambda layer: layer.calls, self.test.accepts)
 
     def words(self) -> str:
@@ -133,7 +132,7 @@ PARAMS = MatcherKey(
 
 
 def _parse_part(value: Any) -> float:
-    """Return a part of the whole, 0 to 1, from `0.05` or `5%`."""
+    """Return a part of a whole, 0 to 1, from `0.05` or `5%`."""
     percent = parse_percent(value)
     if percent is None and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise Fault("value/type", "must be a share such as 0.05 or 5%", "write for example 5%")
@@ -192,13 +191,13 @@ _FACTS: Mapping[Fact, Callable[[Layer], bool]] = {
 
 @dataclass(frozen=True, slots=True)
 class Flag(Matcher):
-    """A yes-or-no fact of the layer."""
+    """A boolean property of the layer."""
 
     name: Fact
     wanted: bool
 
     def find(self, matches: Matches) -> LayerSet:
-        """Return the layers of which the fact is so."""
+        """Return the layers with this value."""
         return matches.where(self.name, _FACTS[self.name], lambda value: value is self.wanted)
 
     def words(self) -> str:

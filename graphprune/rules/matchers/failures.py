@@ -1,7 +1,7 @@
-"""Why a matcher holds for less than was meant.
+"""Why a matcher holds for fewer layers than intended.
 
-For one layer: the conditions that it fails, and what it is instead. For every model: that no layer
-can satisfy the matcher, as far as that is plain from the text. For one model: names that it lacks.
+For a layer: the conditions that it fails, and its own values. For any model: contradictions that
+are visible in the matcher itself. For one model: names that it lacks.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ from graphprune.rules.matchers.names import NameIs
 from graphprune.rules.matchers.reach import After, Before
 
 Shares = tuple[Sequence[int], Sequence[int]]
-"""For each of some layers, in order: how many leaf conditions it meets, and of how many."""
+"""For each layer of a list: how many leaf conditions it meets, and of how many."""
 
 
 class Failures:
-    """Explains why layers of one graph are outside sets, and remembers what it found."""
+    """Explains why layers of one graph are not in a set, and caches the results."""
 
     def __init__(self, matches: Matches) -> None:
         self.matches = matches
         self._shares: dict[tuple[Matcher, str], float] = {}
 
     def nearest(self, matcher: Matcher, addresses: Iterable[str]) -> str:
-        """Return the layer outside the set that meets most of its conditions, and which it fails.
+        """Return the layer outside the set that meets most conditions, and which it fails.
 
-        "" where no layer meets any. Among equals, a layer with prunable weights is named,
-        then the first in the graph's order.
+        "" if no layer meets any. Among equals, layers with prunable weights come first, then the
+        order of the graph counts.
         """
         outside = self.matches.order.of(addresses) - self.matches.of(matcher)
         met, total = count_shares(self.matches, matcher, outside)
@@ -59,7 +59,7 @@ class Failures:
         return f"nearest: {self.explain(matcher, best)}" if share else ""
 
     def explain(self, matcher: Matcher, address: str) -> str:
-        """Return what a layer outside the set lacks, after its address and class.
+        """Return the address and class of a layer outside the set, and what it fails.
 
         For example `Conv1 (Conv2D) holds 4 of 6 conditions; fails padding: valid (is same)`.
         """
@@ -68,7 +68,7 @@ class Failures:
         )
 
     def lacks(self, matcher: Matcher, address: str) -> str:
-        """Return how many conditions a layer outside the set holds, and which it fails.
+        """Return how many conditions a layer outside the set meets, and which it fails.
 
         For example `holds 4 of 6 conditions; fails padding: valid (is same)`.
         """
@@ -85,7 +85,7 @@ class Failures:
         return f"{holds}fails {texts}"
 
     def share(self, matcher: Matcher, address: str) -> float:
-        """Return the share of the conditions that a layer meets; of alternatives, the largest."""
+        """Return the share of conditions that a layer meets; for alternatives, the largest."""
         key = matcher, address
         if key not in self._shares:
             conditions = self.nearest_conditions(matcher, address)
@@ -95,7 +95,7 @@ class Failures:
         return self._shares[key]
 
     def nearest_conditions(self, matcher: Matcher, address: str) -> tuple[Matcher, ...]:
-        """Return the leaf conditions that must all hold; of alternatives, the nearest ones."""
+        """Return the leaf conditions that must all hold; for alternatives, the nearest ones."""
         found: list[Matcher] = []
         for condition in map(push_not, conditions_of(matcher)):
             if isinstance(condition, AllOf):
@@ -110,9 +110,9 @@ class Failures:
 
 
 def count_shares(matches: Matches, matcher: Matcher, among: LayerSet) -> Shares:
-    """Return how many leaf conditions each layer meets, and of how many; of alternatives, the best.
+    """Return how many leaf conditions each layer meets, and of how many.
 
-    Conditions inside selectors and under `not` count too.
+    Conditions inside selectors and under `not` count too; of alternatives, the best one counts.
     """
     met: Sequence[int] = [0] * len(among)
     total = met
@@ -139,7 +139,7 @@ def _condition_shares(matches: Matches, condition: Matcher, among: LayerSet) -> 
 
 @dataclass(frozen=True, slots=True)
 class Contradiction:
-    """Why nothing can match, and what to do."""
+    """Why nothing can match, and how to fix it."""
 
     reason: str
     help: str = "delete one of them, or put them under 'any' where one is enough"
@@ -189,9 +189,9 @@ def _exclude(first: Matcher, second: Matcher) -> Contradiction:
 
 
 def _inside(condition: Matcher) -> Contradiction | None:
-    """Return why a condition on other layers, or all its alternatives, cannot hold for any layer.
+    """Return why a condition on other layers, or each alternative, can hold for no layer.
 
-    Selectors are checked where they are defined.
+    Selectors are checked at their definition.
     """
     if isinstance(condition, Not):
         return None
@@ -207,14 +207,13 @@ def _inside(condition: Matcher) -> Contradiction | None:
 def find_matcher_faults(
     matches: Matches, matcher: Matcher, where: Where, *, judges_candidates: bool
 ) -> Iterator[Diagnostic]:
-    """Yield a fault for each name in a matcher, and in its selectors, that the model does not have.
+    """Yield a fault for each name in a matcher and its selectors that the model does not have.
 
     Args:
         matches: The model.
         matcher: What to look at.
-        where: The place of faults whose own is not known.
-        judges_candidates: Whether only layers with prunable weights can be meant, so that naming
-            another is a fault.
+        where: The position of faults without one of their own.
+        judges_candidates: Whether only layers with prunable weights may be named.
     """
     waiting: list[tuple[Matcher, Context]] = [(matcher, Context(where, judges_candidates))]
     seen: set[tuple[str, bool]] = set()
@@ -231,7 +230,7 @@ def find_matcher_faults(
 
 
 def _context_inside(matcher: Matcher, context: Context) -> Context:
-    """Return the context of the matchers inside another; relations look at other layers."""
+    """Return the context of the matchers inside another; relations refer to other layers."""
     match matcher:
         case AllOf():
             return replace(context, beside=(*context.beside, *conditions_of(matcher)))
@@ -244,16 +243,16 @@ def _context_inside(matcher: Matcher, context: Context) -> Context:
 def find_matched(matches: Matches, matcher: Matcher, place: str) -> tuple[LayerSet, str]:
     """Return the layers of all kinds that `matcher` holds for.
 
-    Where there are none, also return the nearest layer and which conditions it fails, else "".
+    Also return, if there are none, the nearest layer and the conditions that it fails, else "".
 
     Args:
         matches: The model.
         matcher: What to look for.
-        place: What faults print where they have no place of their own.
+        place: The position of faults without one of their own.
 
     Raises:
-        RuleError: the matcher names a layer, class or config key that the model does not have; with
-            close matches.
+        RuleError: the matcher names a layer, class or config key that the model does not have; the
+            help has close matches.
     """
     faults = tuple(
         dict.fromkeys(find_matcher_faults(matches, matcher, Where(place), judges_candidates=False))

@@ -1,4 +1,4 @@
-"""A matcher key as data, and the place in a file that its value is built from."""
+"""A matcher key as data, and the position in a file of its value."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from graphprune.rules.text.shape import Shape, optional, required
 
 ONE_MATCHER = "MatcherValue"
 SEVERAL_MATCHERS = "MatcherList"
-"""Values that hold matchers are given by name: `keys.py` resolves the names, as a matcher's shape
-needs all keys first.
+"""Values that contain matchers are given by name and resolved in `keys.py`, since the shape of a
+matcher needs all keys.
 """
 
 AnyShape = TypeVar("AnyShape", bound=Shape)
@@ -29,10 +29,10 @@ class SchemaKey:
 
     Attributes:
         name: The key.
-        value: What it may hold, as a type for pydantic, or the name of one in `keys.py`.
-        description: What an editor and the reference say of it.
+        value: The type of its value for pydantic, or the name of one in `keys.py`.
+        description: Its description in editors and in the reference.
         example: A value, as YAML.
-        is_required: Whether it must be given.
+        is_required: Whether it is required.
     """
 
     name: str
@@ -47,8 +47,8 @@ class MatcherKey(SchemaKey):
     """A key of a matcher.
 
     Attributes:
-        build: Returns the condition that a checked value states, or several that must all hold.
-        meant_by: What people write instead of the key.
+        build: Returns the condition of a checked value, or several that must all hold.
+        meant_by: Other common names for the key.
     """
 
     build: Callable[[Any, Place], Matcher | tuple[Matcher, ...]] = field(kw_only=True)
@@ -57,12 +57,12 @@ class MatcherKey(SchemaKey):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The place of a value in a file.
+    """The position of a value in a file.
 
     Attributes:
-        notes: The file, and what is wrong in it.
-        path: The way to the value.
-        subject: How messages about it begin.
+        notes: The file and its faults.
+        path: The path of the value.
+        subject: The beginning of messages about it.
         selectors: Those of all files.
         build: Returns the matcher of a checked shape.
     """
@@ -74,23 +74,23 @@ class Place:
     build: Callable[[Any, Place], Matcher]
 
     def under(self, *steps: str | int) -> Place:
-        """Return the place of a value inside this one."""
+        """Return the `Place` of a value inside this one."""
         return replace(self, path=(*self.path, *steps))
 
     def where(self, *steps: str | int) -> Where:
-        """Return the place of this value, or of one inside it."""
+        """Return the position of this value, or of one inside it."""
         return self.notes.document.value((*self.path, *steps))
 
     def where_key(self, *steps: str | int) -> Where:
-        """Return the place of the key of this value, or of one inside it."""
+        """Return the position of the key of this value, or of one inside it."""
         return self.notes.document.key((*self.path, *steps))
 
     def where_items(self, items: Sequence[Any]) -> Places:
-        """Return the places of the items of a list."""
+        """Return the positions of the items of a list."""
         return tuple(self.where(index) for index in range(len(items)))
 
     def fault(self, slug: str, message: str, help: Help) -> None:
-        """Note what is wrong with the value."""
+        """Note a fault of the value."""
         self.notes.fault(slug, f"{self.subject}{message}", self.path, help)
 
     def matcher(self, shape: Any, *steps: str | int) -> Matcher:
@@ -120,7 +120,7 @@ def with_keys(keys: Sequence[SchemaKey], module: str) -> Callable[[type[AnyShape
 
     Args:
         keys: In the order of messages and the reference.
-        module: The module in which named values are found.
+        module: The module with the named values.
     """
     fields: dict[str, Any] = {
         key.name: (

@@ -1,6 +1,6 @@
-"""All matcher keys, the shapes that they make, and matchers built from checked shapes.
+"""All matcher keys, the shapes that consist of them, and matchers built from checked shapes.
 
-A new key stands in a family module and in `KEYS`.
+A new key is added to a family module and to `KEYS`.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ KEYS: tuple[MatcherKey, ...] = (
     NOT,
     USE,
 )
-"""In the order of messages, of the reference, and of the conditions that are built."""
+"""In the order of messages, of the reference, and of the built conditions."""
 
 
 @with_keys(KEYS, __name__)
@@ -74,7 +74,7 @@ class MatcherShape(Conditions):
 
     @model_validator(mode="after")
     def check_has_condition(self) -> MatcherShape:
-        """Refuse a mapping that says only how far to look, and not for what."""
+        """Refuse a mapping that only limits a search and has no condition."""
         if self.model_fields_set and not self.model_fields_set & MatcherShape.model_fields.keys():
             beside = " and ".join(
                 name for name in type(self).model_fields if name not in MatcherShape.model_fields
@@ -142,7 +142,7 @@ class MatcherBuilder:
     selectors: Mapping[str, Use] = field(default_factory=dict)
 
     def matcher(self, shape: Any, path: Path, subject: str) -> Matcher:
-        """Return the matcher at `path`; `subject` is how messages about it begin."""
+        """Return the matcher at `path`; messages about it begin with `subject`."""
         return _build(shape, self._place(path, subject))
 
     def number_test(self, value: Any, path: Path, subject: str) -> NumberTest:

@@ -1,4 +1,4 @@
-"""Sets of a graph's layers, one byte a layer, so that set operations are operations on integers."""
+"""Sets of a graph's layers with one byte a layer, so that set operations run on integers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from itertools import compress
 
 Marks = bytes
-"""One byte a member of something numbered: 1 where it is in the set, 0 where it is not."""
+"""One byte a number: 1 if it is in the set, 0 if it is not."""
 
 
 def both(one: Marks, other: Marks) -> Marks:
@@ -25,7 +25,7 @@ def either(one: Marks, other: Marks) -> Marks:
 
 
 def without(one: Marks, other: Marks) -> Marks:
-    """Return what is in `one` and not in `other`.
+    """Return the members of `one` that are not in `other`.
 
     Example:
         >>> without(bytes([1, 1, 0]), bytes([0, 1, 1])) == bytes([1, 0, 0])
@@ -77,7 +77,7 @@ class LayerOrder:
         return LayerSet(self, mark(positions, len(self)))
 
     def of(self, addresses: Iterable[str]) -> LayerSet:
-        """Return the layers with these addresses; others are passed over."""
+        """Return the layers with these addresses; unknown addresses are ignored."""
         return self.at(self.position[address] for address in addresses if address in self.position)
 
     def everything(self) -> LayerSet:
@@ -86,7 +86,7 @@ class LayerOrder:
 
 
 class LayerSet(Set[str]):
-    """Addresses of some layers of a graph, in its order; equal to a set of the same texts.
+    """Addresses of some layers of a graph, in its order; equal to a set of the same strings.
 
     Example:
         >>> order = LayerOrder(["in", "fc", "out"])

@@ -1,4 +1,4 @@
-"""Matchers made of others: `all`, `any`, `not`, `use`, and "*" for every candidate."""
+"""Matchers that combine others: `all`, `any`, `not`, `use`, and "*" for every candidate."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ class Everything(Matcher):
         return "*"
 
     def reason(self, failures: Failures, address: str) -> str:
-        """Return "": the condition says it all."""
+        """Return "": the condition needs no reason."""
         return ""
 
 
 @dataclass(frozen=True, slots=True)
 class Use(Matcher):
-    """What a selector matches.
+    """The layers that a selector matches.
 
-    Names are unique in a rule set, so that the name alone is compared.
+    Names are unique in a rule set, so only the name is compared.
     """
 
     name: str
@@ -63,19 +63,19 @@ class Use(Matcher):
         return f"use: {self.name}"
 
     def reason(self, failures: Failures, address: str) -> str:
-        """Return "": the selector's own conditions say it."""
+        """Return "": the selector's conditions have their own reasons."""
         return ""
 
 
 class _Several(Matcher):
-    """Matchers side by side."""
+    """Several matchers in one."""
 
     __slots__ = ()
 
     parts: tuple[Matcher, ...]
 
     def grouped(self) -> str:
-        """Return the phrase, in brackets where it has several parts."""
+        """Return the phrase, in brackets if it has several parts."""
         return f"({self.words()})" if len(self.parts) > 1 else self.words()
 
     def noun(self) -> str:
@@ -87,13 +87,13 @@ class _Several(Matcher):
         return self.parts
 
     def reason(self, failures: Failures, address: str) -> str:
-        """Return "": the parts say it."""
+        """Return "": the parts have their own reasons."""
         return ""
 
 
 @dataclass(frozen=True, slots=True)
 class AllOf(_Several):
-    """In every one of the sets."""
+    """In all of the sets."""
 
     parts: tuple[Matcher, ...]
 
@@ -110,14 +110,14 @@ class AllOf(_Several):
         return ", ".join(part.spelled() for part in self.parts)
 
     def nested(self, *more: str) -> str:
-        """Return the keys in braces, where there are several."""
+        """Return the keys, in braces if there are several."""
         text = ", ".join([self.spelled(), *more])
         return f"{{{text}}}" if more or len(self.parts) > 1 else text
 
 
 @dataclass(frozen=True, slots=True)
 class AnyOf(_Several):
-    """In one of the sets at least."""
+    """In at least one of the sets."""
 
     parts: tuple[Matcher, ...]
 

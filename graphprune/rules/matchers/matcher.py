@@ -1,7 +1,8 @@
-"""What every matcher can do, as the base class of the families' values."""
+"""The base class of all matchers."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -17,13 +18,13 @@ if TYPE_CHECKING:
 Places = tuple[Where, ...]
 
 
-class Matcher:
-    """A condition on one layer, as a value: it stands for a set of layers.
+class Matcher(ABC):
+    """A condition on one layer as a value, which denotes a set of layers.
 
-    Equal matchers stand for the same set, so places in files do not count for equality.
+    Equal matchers denote the same set, so positions in files do not count for equality.
 
     Attributes:
-        walks: Whether the set takes a search through the graph.
+        walks: Whether finding the set takes a search of the graph.
         reads_weights: Whether the set depends on measured zeros.
     """
 
@@ -33,36 +34,36 @@ class Matcher:
 
     @property
     def reads_weights(self) -> bool:
-        """Whether the set depends on measured zeros, matchers inside this one aside."""
+        """Whether the set depends on measured zeros, apart from matchers inside this one."""
         return False
 
+    @abstractmethod
     def find(self, matches: Matches) -> LayerSet:
         """Return the layers, of all kinds, that the matcher holds for."""
-        raise NotImplementedError
 
+    @abstractmethod
     def words(self) -> str:
         """Return the matcher as one phrase."""
-        raise NotImplementedError
 
     def grouped(self) -> str:
-        """Return the phrase so that it can stand inside another."""
+        """Return the phrase for use inside another."""
         return self.words()
 
     def noun(self) -> str:
-        """Return what a layer of the set is called."""
+        """Return the term for a layer of the set."""
         return self.words()
 
     def spelled(self) -> str:
-        """Return the matcher in the keys of a rule file, on one line."""
+        """Return the matcher as written in a rule file, on one line."""
         key, _, test = self.words().partition(" ")
         return self.words() if not test or key.endswith(":") else f"{key}: {test}"
 
     def nested(self, *more: str) -> str:
-        """Return the matcher as the value of a key, in braces where `more` keys stand beside it."""
+        """Return the matcher as the value of a key, in braces if `more` keys are beside it."""
         return f"{{{', '.join([self.spelled(), *more])}}}" if more else self.spelled()
 
     def inner(self) -> tuple[Matcher, ...]:
-        """Return the matchers directly inside; not those of a selector, which is only named."""
+        """Return the matchers directly inside; a selector is only named and has none."""
         return ()
 
     def searches(self) -> Iterable[Search]:
@@ -70,37 +71,37 @@ class Matcher:
         return ()
 
     def found(self, matches: Matches, layer: Layer) -> str:
-        """Return what a layer outside the set is instead; "" where nothing can be told."""
+        """Return the value of a layer outside the set that does not match; "" if there is none."""
         return ""
 
     def failing(self, failures: Failures, address: str) -> str:
-        """Return the condition, and what a layer that fails it is: `padding: valid (is same)`."""
+        """Return the condition and a failing layer's value: `padding: valid (is same)`."""
         found = self.found(failures.matches, failures.matches.graph.layers[address])
         return f"{self.words()} (is {found})" if found else self.words()
 
     def reason(self, failures: Failures, address: str) -> str:
-        """Return why a layer is in the set, or outside it; "" where the condition says it all."""
+        """Return why a layer is in the set or not; "" if the condition needs no reason."""
         if address in failures.matches.of(self):
             return ""
         found = self.found(failures.matches, failures.matches.graph.layers[address])
         return f"is {found}" if found else ""
 
     def wider(self, matches: Matches) -> str:
-        """Return what would match, or what there is, where the matcher holds for no candidate."""
+        """Return what would match, or what exists, if the matcher holds for no candidate."""
         return ""
 
     def faults(self, matches: Matches, context: Context) -> Iterator[Diagnostic]:
-        """Yield each name in this matcher, those inside aside, that the model does not know."""
+        """Yield a fault for each name in this matcher (not those inside) that the model lacks."""
         yield from ()
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Where a matcher stands that is held against a model.
+    """The context of a matcher that is checked against a model.
 
     Attributes:
         where: The place of faults whose own is not known.
-        judges_candidates: Whether only layers with prunable weights can be meant.
+        judges_candidates: Whether only layers with prunable weights may be named.
         beside: The conditions that must hold together with it.
     """
 
@@ -111,7 +112,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Every call strictly after (downstream), or strictly before, some call of the layers of `of`.
+    """All calls strictly after (downstream) or strictly before a call of the layers of `of`.
 
     Paths do not go past a layer of `until`.
     """
@@ -122,7 +123,7 @@ class Search:
 
 
 def all_parts(matcher: Matcher) -> Iterator[Matcher]:
-    """Yield the matcher and all that stand inside it, selectors by name only."""
+    """Yield the matcher and all matchers inside it; selectors are not entered."""
     waiting = [matcher]
     while waiting:
         part = waiting.pop()
@@ -131,7 +132,7 @@ def all_parts(matcher: Matcher) -> Iterator[Matcher]:
 
 
 def reads_weights(matcher: Matcher) -> bool:
-    """Return whether the set depends on measured zeros, selectors that it uses aside."""
+    """Return whether the set depends on measured zeros, apart from the selectors that it uses."""
     return any(part.reads_weights for part in all_parts(matcher))
 
 

@@ -1,4 +1,4 @@
-"""The layers that matchers match in one graph; each distinct matcher is evaluated once."""
+"""The layers of one graph that matchers match; each distinct matcher is evaluated once."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ Zeros = Mapping[tuple[str, str], int]
 
 MIN_SEARCHES = 3
 MAX_SEARCHED = 100_000
-"""Layers that the searches for the help of faults look at together."""
+"""The most layers that searches for help may visit together."""
 
 
 class Matches:
-    """The sets that matchers denote in one graph.
+    """The layers of one graph that matchers hold for.
 
-    Relations run on calls, nested models flattened: a layer satisfies one when one of its calls
-    does. A test of one layer looks at one fact of it, and is made once for all layers that agree in
-    the fact.
+    Relations are evaluated on calls, with nested models flattened: a layer satisfies a relation if
+    one of its calls does. A test of a single layer reads one property and runs once for all layers
+    with the same value.
 
     Attributes:
         graph: The model.
-        zeros: Measured zeros of its tensors; None where nobody measured them, and no test of a
+        zeros: Measured zeros of its tensors; None if they were not measured, and then no test of a
             tensor's sparsity holds.
         order: Its layers, numbered.
         universe: All layers.
@@ -64,11 +64,11 @@ class Matches:
         return CallGraph(self.graph.flow, self.order)
 
     def announce(self, matchers: Iterable[Matcher]) -> None:
-        """Take note of matchers that will be asked for, so that their searches walk together."""
+        """Register matchers that will be evaluated, so that their searches run together."""
         self._announced |= dict.fromkeys(find_searches(matchers))
 
     def spend_search(self) -> bool:
-        """Return whether help may search the model once more: there may be thousands of faults."""
+        """Return whether help may search the model once more; there can be thousands of faults."""
         self._searches_left -= 1
         return self._searches_left >= 0
 
@@ -86,7 +86,7 @@ class Matches:
     def where(
         self, key: Hashable, fact: Callable[[Layer], Fact], accepts: Callable[[Fact], bool]
     ) -> LayerSet:
-        """Return the layers whose fact passes a test; `key` names the fact."""
+        """Return the layers with a property that passes a test; `key` names the property."""
         if key not in self._facts:
             self._facts[key] = self._layers_by(fact)
         return self.order.at(
@@ -97,7 +97,7 @@ class Matches:
         )
 
     def _layers_by(self, fact: Callable[[Layer], Fact]) -> Mapping[Fact, Sequence[int]]:
-        """Return the positions of the layers, by a fact of each."""
+        """Return the positions of the layers by the value of a property."""
         found: dict[Fact, list[int]] = {}
         for position, layer in enumerate(self.graph.layers.values()):
             found.setdefault(fact(layer), []).append(position)
@@ -109,7 +109,7 @@ class Matches:
         return tuple((tensor, zeros.get((layer.address, tensor.name))) for tensor in layer.prunable)
 
     def search(self, wanted: Search) -> Marks:
-        """Return the calls that a search finds; others that were announced go with it."""
+        """Return the calls that a search finds; registered searches run along with it."""
         if wanted not in self._found:
             company = [
                 search
@@ -130,16 +130,16 @@ class Matches:
         return () if matcher is None else self.calls.calls_of(self.of(matcher))
 
     def ends(self, search: Search) -> LayerSet:
-        """Return the layers with a call that no call of the set reaches.
+        """Return the layers with a call that no other call of the set reaches.
 
-        Walking downstream these are the first ones, upstream the last ones.
+        Downstream, these are the first ones; upstream, the last ones.
         """
         calls = mark(self.calls_of(search.of), len(self.calls.address))
         return self.calls.layers_of(without(calls, self.search(search)))
 
 
 def find_searches(matchers: Iterable[Matcher]) -> tuple[Search, ...]:
-    """Return the searches that these matchers need, each once, and that need no other search first.
+    """Return the searches of these matchers that need no other search first, each once.
 
     Searches inside selectors are left out.
     """
@@ -156,7 +156,7 @@ def find_searches(matchers: Iterable[Matcher]) -> tuple[Search, ...]:
 
 
 def _is_local(matcher: Matcher) -> bool:
-    """Return whether the set is known without any search, selectors looked through."""
+    """Return whether the set is known without a search, selectors included."""
     waiting = [matcher]
     seen: set[str] = set()
     while waiting:

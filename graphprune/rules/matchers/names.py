@@ -29,7 +29,7 @@ SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class NameIs(Matcher):
-    """The address is one of these; `places` has one entry an address."""
+    """The address is one of these; `places` has one entry per address."""
 
     addresses: tuple[str, ...]
     places: Places = field(default=(), compare=False)
@@ -49,7 +49,7 @@ class NameIs(Matcher):
         return f"name: [{', '.join(self.addresses)}]"
 
     def faults(self, matches: Matches, context: Context) -> Iterator[Diagnostic]:
-        """Yield each address that no layer has, or no candidate where only those can be meant."""
+        """Yield a fault for each address that is unknown, or not a candidate if it must be one."""
         places = self.places or (context.where,) * len(self.addresses)
         for address, place in zip(self.addresses, places, strict=True):
             layer = matches.graph.layers.get(address)
@@ -66,13 +66,13 @@ class NameIs(Matcher):
 
 @dataclass(frozen=True, slots=True)
 class NameGlob(Matcher):
-    """The whole address fits the glob: `*` does not cross `::`, `**` does."""
+    """The glob matches the whole address: `*` does not cross `::`, `**` does."""
 
     glob: str
     places: Places = field(default=(), compare=False)
 
     def find(self, matches: Matches) -> LayerSet:
-        """Return the layers whose address fits."""
+        """Return the layers whose address the glob matches."""
         return _named(matches, compile_glob(self.glob).matches)
 
     def words(self) -> str:
@@ -84,13 +84,13 @@ class NameGlob(Matcher):
         return f"name: {{glob: {self.glob!r}}}"
 
     def reason(self, failures: Failures, address: str) -> str:
-        """Return that the address is inside a model, where that is what is wrong."""
+        """Return that the address is inside a model, if that is why it does not match."""
         if address in failures.matches.of(self) or address not in failures.matches.of(self._wide()):
             return ""
         return f"'*' stays inside one model; '**{self.glob}' would match"
 
     def wider(self, matches: Matches) -> str:
-        """Return what the glob finds inside models, or the addresses that look like it."""
+        """Return what the glob matches inside models, or similar addresses."""
         wide = matches.of(self._wide())
         found = [layer.address for layer in matches.graph.candidates() if layer.address in wide]
         if found and not self.glob.startswith("**"):
@@ -124,14 +124,14 @@ class NameRegex(Matcher):
         return f"name: {{regex: {self.regex!r}}}"
 
     def reason(self, failures: Failures, address: str) -> str:
-        """Return which part of the address the expression matches."""
+        """Return the part of the address that the expression matches."""
         if address in failures.matches.of(self):
             return ""
         part = compile_regex(self.regex).find(address)
         return f"finds only {part!r}, and the whole address must match" if part else ""
 
     def wider(self, matches: Matches) -> str:
-        """Return in which addresses the expression finds a part, or those that look like it."""
+        """Return the addresses of which the expression matches a part, or similar ones."""
         find = compile_regex(self.regex).find
         addresses = [layer.address for layer in matches.graph.candidates()]
         found = [address for address in addresses if find(address) is not None]
@@ -170,7 +170,7 @@ def _not_prunable(matches: Matches, layer: Layer, place: Where) -> Diagnostic:
 def _custom_help(layer: Layer) -> str:
     """Return how to make a custom layer prunable.
 
-    "" for layers of Keras, and for layers without a matrix.
+    "" for Keras layers, and for layers without a matrix.
     """
     names = [tensor.name for tensor in layer.tensors if len(tensor.shape) > 1]
     if not names or not is_custom(layer.entry):
@@ -205,8 +205,7 @@ class NamePatternShape(Shape):
     """A pattern for addresses: exactly one of the two."""
 
     glob: Text = optional(
-        "* stands for anything inside one model, ** for anything at all, ? for one character.",
-        '"block_*"',
+        "* matches any text inside one model, ** any text, ? one character.", '"block_*"'
     )
     regex: RegexText = optional(
         "A regular expression (RE2) that matches the whole address.", '"block_[0-9]+"'
@@ -214,7 +213,7 @@ class NamePatternShape(Shape):
 
     @model_validator(mode="after")
     def check_one(self) -> NamePatternShape:
-        """Refuse none and both."""
+        """Refuse a mapping with neither key or with both."""
         if len(self.model_fields_set) != 1:
             raise Fault("value/range", "must be exactly one of {glob: ...} and {regex: ...}")
         return self

@@ -1,4 +1,4 @@
-"""What is directly around a layer: `fed_by`, `feeds`, and the model that it is `inside`."""
+"""Direct relations of a layer: `fed_by`, `feeds`, and the model that it is `inside`."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 class _Neighbour(Matcher):
-    """Some direct neighbour on one side (a call) matches.
+    """A direct neighbour (a call) on one side matches.
 
     Attributes:
         key: Its key in rule files.
-        is_upstream: Whether producers are meant, and not consumers.
-        verb, nothing, several, mixed: How reasons begin; what they say where there is no neighbour;
-            how they end where `only` finds several, and where `every` or `only` fails in each call.
+        is_upstream: Whether the neighbours are producers; otherwise consumers.
+        verb, nothing, several, mixed: Texts of reasons: their beginning; without a neighbour; their
+            end if `only` finds several neighbours, and if `every` or `only` fails in each call.
     """
 
     __slots__ = ()
@@ -70,9 +70,9 @@ class _Neighbour(Matcher):
         return (self.of,)
 
     def failing(self, failures: Failures, address: str) -> str:
-        """Return which condition the nearest neighbour fails.
+        """Return the condition that the nearest neighbour fails.
 
-        Where it fails none, say that there are too many neighbours, or others.
+        If it fails none, there are too many neighbours, or others that do not match.
         """
         names = self._names(failures.matches, address)
         if not names:
@@ -91,7 +91,7 @@ class _Neighbour(Matcher):
         return f"{self.key} {head} with {told}"
 
     def reason(self, failures: Failures, address: str) -> str:
-        """Return the neighbours that match, or what is wrong with them."""
+        """Return the neighbours that match, or why they do not."""
         names = self._names(failures.matches, address)
         inside = failures.matches.of(self.of)
         if address in failures.matches.of(self):
@@ -116,7 +116,7 @@ class _Neighbour(Matcher):
 
 @dataclass(frozen=True, slots=True)
 class FedBy(_Neighbour):
-    """Some direct producer matches; with `every` all do, with `only` there is exactly one."""
+    """A direct producer matches; with `every` all do, with `only` there is exactly one."""
 
     of: Matcher
     every: bool = False
@@ -132,7 +132,7 @@ class FedBy(_Neighbour):
 
 @dataclass(frozen=True, slots=True)
 class Feeds(_Neighbour):
-    """Some direct consumer matches; with `every` all do, with `only` there is exactly one."""
+    """A direct consumer matches; with `every` all do, with `only` there is exactly one."""
 
     of: Matcher
     every: bool = False
@@ -148,7 +148,7 @@ class Feeds(_Neighbour):
 
 @dataclass(frozen=True, slots=True)
 class Inside(Matcher):
-    """Some enclosing nested model matches."""
+    """An enclosing nested model matches."""
 
     container: Matcher
 
@@ -189,7 +189,7 @@ class Inside(Matcher):
 
 
 NEIGHBOUR_KEYS = (
-    SchemaKey("every", Truth, "true: all of the neighbours match, not only one.", "true"),
+    SchemaKey("every", Truth, "true: all neighbours match, not only one.", "true"),
     SchemaKey("only", Truth, "true: there is exactly one neighbour, and it matches.", "true"),
 )
 

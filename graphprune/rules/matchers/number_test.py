@@ -1,4 +1,4 @@
-"""Tests of a number: how a rule file writes them, and their values."""
+"""Tests of a number: their form in a rule file, and their values."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class NumberTest:
     def is_empty(self) -> bool:
         """Return whether no whole number of 0 or more, or no share, can pass.
 
-        Only single values and crossing bounds are looked at.
+        Only single values and crossing bounds are checked.
         """
         if self.eq is not None:
             return not self.accepts(self.eq)
@@ -180,7 +180,7 @@ def format_share(value: Number) -> str:
 
 
 def to_number_test(value: Any) -> NumberTest:
-    """Return the typed test of a checked value: a number pins it."""
+    """Return the typed test of a checked value; a number must be equal."""
     if not isinstance(value, NumberTestShape):
         return NumberTest(eq=value)
     given = {name: value.given(name) for name in _PHRASES}
@@ -189,7 +189,7 @@ def to_number_test(value: Any) -> NumberTest:
 
 
 def to_share_test(value: Any) -> NumberTest:
-    """Return the typed test of a checked value: a share alone pins it."""
+    """Return the typed test of a checked value; a share must be equal."""
     if not isinstance(value, Conditions):
         return NumberTest(eq=value, is_share=True)
     given = {name: value.given(name) for name in type(value).model_fields}

@@ -1,4 +1,4 @@
-"""What comes before a layer and after it: `after`, `before`, `between`, `first`, `last`."""
+"""Relations along paths: `after`, `before`, `between`, `first`, `last`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class _Reach(Matcher):
-    """Some layer of the set lies on one side, near or far."""
+    """A layer of the set is on one side, at any distance."""
 
     __slots__ = ()
 
@@ -58,15 +58,15 @@ class _Reach(Matcher):
         return f"{self.key}: {self.of.nested(*bounds)}"
 
     def inner(self) -> tuple[Matcher, ...]:
-        """Return the matchers of the set and of what ends a walk."""
+        """Return the matchers of the set and of the layers that end a search."""
         return (self.of,) if self.until is None else (self.of, self.until)
 
     def searches(self) -> tuple[Search, ...]:
-        """Return the search; with `hops` it walks alone."""
+        """Return the search; none with `hops`, which needs a search of its own."""
         return () if self.hops is not None else (Search(self.of, self.is_upstream, self.until),)
 
     def reason(self, failures: Failures, address: str) -> str:
-        """Return the way between the layer and one of the set, or why there is none."""
+        """Return the path between the layer and one of the set, or why there is none."""
         is_reached = address in failures.matches.of(self)
         return (
             self.reached(failures.matches, address)
@@ -75,7 +75,7 @@ class _Reach(Matcher):
         )
 
     def reached(self, matches: Matches, address: str) -> str:
-        """Return the way between the layer and one of the set; "" where there is none."""
+        """Return the path between the layer and one of the set; "" if there is none."""
         stops: Collection[str] = () if self.until is None else matches.of(self.until)
         links = self._links(matches)
         way = find_way(matches, address, matches.of(self.of), links, stops, self.hops)
@@ -86,8 +86,7 @@ class _Reach(Matcher):
     def missed(self, failures: Failures, address: str) -> str:
         """Return why no layer of the set is reached.
 
-        There is none on that side, it is too many calls away, or another layer stops the
-        walk.
+        There is none on that side, it is too many calls away, or another layer stops the search.
         """
         matches, calls = failures.matches, failures.matches.calls
         way = find_way(matches, address, matches.of(self.of), self._links(matches))
@@ -95,7 +94,7 @@ class _Reach(Matcher):
             return not_reached(failures, self.of, address, upstream=self.is_upstream)
         found, along = calls.name(way[-1]), self._through(matches, way)
         stops: Collection[str] = () if self.until is None else matches.of(self.until)
-        between = way[-2:0:-1]  # a walk begins at the layer of the set
+        between = way[-2:0:-1]  # a search begins at the layer of the set
         stop = next((call for call in between if calls.address[call] in stops), None)
         if stop is not None and (self.hops is None or len(way) - 1 <= self.hops):
             side = "from" if self.is_upstream else "to"
@@ -111,7 +110,7 @@ class _Reach(Matcher):
 
 @dataclass(frozen=True, slots=True)
 class After(_Reach):
-    """Some strict ancestor matches, at most `hops` calls away.
+    """A strict ancestor matches, at most `hops` calls away.
 
     The path to it does not go past a layer that matches `until`.
     """
@@ -126,7 +125,7 @@ class After(_Reach):
 
 @dataclass(frozen=True, slots=True)
 class Before(_Reach):
-    """Some strict descendant matches, at most `hops` calls away.
+    """A strict descendant matches, at most `hops` calls away.
 
     The path to it does not go past a layer that matches `until`.
     """
@@ -141,7 +140,7 @@ class Before(_Reach):
 
 @dataclass(frozen=True, slots=True)
 class Between(Matcher):
-    """Strictly after a layer of one set and strictly before one of another; in neither set."""
+    """Strictly after a layer of one set and strictly before a layer of another; in neither set."""
 
     after: Matcher
     before: Matcher
@@ -149,7 +148,7 @@ class Between(Matcher):
     walks = True
 
     def find(self, matches: Matches) -> LayerSet:
-        """Return the layers of the region."""
+        """Return the layers between the two sets."""
         region = both(*map(matches.search, self.searches()))
         ends = matches.of(self.after) | matches.of(self.before)
         return matches.calls.layers_of(region) - ends
@@ -171,7 +170,7 @@ class Between(Matcher):
         return Search(self.after, downstream=True), Search(self.before, downstream=False)
 
     def reason(self, failures: Failures, address: str) -> str:
-        """Return the ways from and to the ends, or what blocks them; or which end the layer is."""
+        """Return the paths to both ends, or what blocks them, or which end the layer is."""
         for end in (self.after, self.before):
             if address in failures.matches.of(end):
                 return f"is itself {'a ' if isinstance(end, Use) else ''}{end.noun()}"
@@ -183,7 +182,7 @@ class Between(Matcher):
 
 
 class _End(Matcher):
-    """In the set, and no layer of the set lies on one side of it."""
+    """In the set, with no layer of the set on one side."""
 
     __slots__ = ()
 
@@ -195,7 +194,7 @@ class _End(Matcher):
     of: Matcher
 
     def find(self, matches: Matches) -> LayerSet:
-        """Return the layers with a call that no call of the set comes before, or follows."""
+        """Return the layers with a call that no call of the set precedes, or follows."""
         (search,) = self.searches()
         return matches.ends(search)
 
@@ -212,11 +211,11 @@ class _End(Matcher):
         return (self.of,)
 
     def searches(self) -> tuple[Search, ...]:
-        """Return the search for what comes after the set, or before it."""
+        """Return the search for the layers after the set, or before it."""
         return (Search(self.of, downstream=self.is_first),)
 
     def reason(self, failures: Failures, address: str) -> str:
-        """Return what the layer lacks, or which layer of the set comes before it, or follows it."""
+        """Return what the layer lacks, or which layer of the set precedes or follows it."""
         matches = failures.matches
         if address in matches.of(self):
             return f"no {self.of.noun()} {self.verb} {address}, so it is the {self.key} one"

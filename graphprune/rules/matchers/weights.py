@@ -38,16 +38,16 @@ SPATIAL_AXES = frozenset({"d", "h", "w"})
 
 @dataclass(frozen=True, slots=True)
 class HasWeight(Matcher):
-    """Some prunable tensor passes all the tests.
+    """A prunable tensor passes all the tests.
 
     Attributes:
         names: Its name is one of these.
         rank: How many axes it has.
-        inputs, outputs: Lengths along `in` and `out` by meaning, whatever the storage order: the
-            product where several axes carry the meaning (`out_1`, `out_2`). As stored: a
-            convolution in groups has 1/groups of its input channels along `in`.
-        kernel: Lengths of the spatial axes (`d`, `h`, `w`), all of them in order, or a test that
-            each must pass; tensors without such axes fail.
+        inputs, outputs: Lengths along `in` and `out` in any storage order; the product if there are
+            several such axes (`out_1`, `out_2`). Lengths are as stored: a grouped convolution has
+            1/groups of its input channels along `in`.
+        kernel: Lengths of the spatial axes (`d`, `h`, `w`) in order, or a test that each must pass;
+            tensors without such axes fail.
         dtypes: Its dtype is one of these.
         sparsity: Share of zeros, measured in the file.
     """
@@ -67,7 +67,7 @@ class HasWeight(Matcher):
         return self.sparsity is not None
 
     def find(self, matches: Matches) -> LayerSet:
-        """Return the layers with such a tensor."""
+        """Return the layers with a tensor that passes."""
         return matches.where(
             "weights",
             matches.measured,
@@ -80,20 +80,20 @@ class HasWeight(Matcher):
         return f"weight {', '.join(tests)}"
 
     def failing(self, failures: Failures, address: str) -> str:
-        """Return the condition, the layer's tensors, and which tests the nearest one fails."""
+        """Return the condition, the layer's tensors, and the tests that the nearest one fails."""
         layer = failures.matches.graph.layers[address]
         return f"{self.words()} ({self._tensors(failures.matches, layer)})"
 
     def reason(self, failures: Failures, address: str) -> str:
-        """Return the layer's tensors where none passes."""
+        """Return the layer's tensors if none passes."""
         if address in failures.matches.of(self):
             return ""
         return self._tensors(failures.matches, failures.matches.graph.layers[address])
 
     def wider(self, matches: Matches) -> str:
-        """Return the layer whose tensor fails the fewest tests, and which.
+        """Return the layer whose tensor fails the fewest tests, and those tests.
 
-        Where no tensor passes any test, return the largest tensors.
+        If no tensor passes any test, return the largest tensors.
         """
         candidates = list(matches.graph.candidates())
         if not candidates:
@@ -107,7 +107,7 @@ class HasWeight(Matcher):
         return f"the largest weights are {shown}"
 
     def faults(self, matches: Matches, context: Context) -> Iterator[Diagnostic]:
-        """Yield each tensor name that no layer has, and a test of zeros that were not measured."""
+        """Yield a fault for each unknown tensor name, and for a test of unmeasured zeros."""
         where = self.places[0] if self.places else context.where
         candidates = matches.graph.candidates() if self.names else ()
         known = {tensor.name for layer in candidates for tensor in layer.prunable}
@@ -126,7 +126,7 @@ class HasWeight(Matcher):
             yield Diagnostic("weight/not-measured", message, where, help)
 
     def _tests(self) -> dict[str, Any]:
-        """Return the tests that are asked for, by key of a rule file, as they are printed."""
+        """Return the given tests, by key of a rule file, in their printed form."""
         tests = {
             "name": " or ".join(self.names or ()),
             "rank": self.rank,
@@ -139,7 +139,7 @@ class HasWeight(Matcher):
         return {key: test for key, test in tests.items() if test not in (None, "")}
 
     def _nearest(self, matches: Matches, layer: Layer) -> tuple[Tensor, tuple[str, ...]]:
-        """Return the layer's tensor that fails the fewest tests, and which."""
+        """Return the layer's tensor that fails the fewest tests, and those tests."""
         failing = (
             (tensor, failing_tests(self, tensor, zeros))
             for tensor, zeros in matches.measured(layer)
@@ -166,7 +166,7 @@ def _label(tensor: Tensor, zeros: int | None) -> str:
 
 
 def accepts_tensor(test: HasWeight, tensor: Tensor, zeros: int | None) -> bool:
-    """Return whether a tensor passes; with `zeros` None it passes no test of its sparsity."""
+    """Return whether a tensor passes; without `zeros` it passes no test of its sparsity."""
     return all(passes for _, passes in _outcomes(test, tensor, zeros))
 
 
@@ -176,7 +176,7 @@ def failing_tests(test: HasWeight, tensor: Tensor, zeros: int | None) -> tuple[s
 
 
 def _outcomes(test: HasWeight, tensor: Tensor, zeros: int | None) -> Iterator[tuple[str, bool]]:
-    """Yield each test that is asked for, by its key in rule files, and whether a tensor passes."""
+    """Yield each given test by its key in rule files, and whether a tensor passes it."""
     if test.names is not None:
         yield "name", is_named(tensor.name, test.names)
     if test.dtypes is not None:
@@ -197,9 +197,9 @@ def _outcomes(test: HasWeight, tensor: Tensor, zeros: int | None) -> Iterator[tu
 
 
 def axis_length(tensor: Tensor, meaning: str) -> int | None:
-    """Return the length along an axis by meaning, None where the tensor has none.
+    """Return the length along a named axis, or None if the tensor has no such axis.
 
-    Of several numbered axes (`out_1`, `out_2`) it is the product.
+    For several numbered axes (`out_1`, `out_2`) it is the product.
 
     Example:
         >>> axis_length(Tensor("kernel", (8, 2, 4), axes=("in", "out_1", "out_2")), "out")

@@ -1,5 +1,5 @@
-"""Which rule decides for which layer, and what is wrong between the rules and the model.
+"""Which rule decides each layer, and the faults of rules against a model.
 
-What belongs here: claims, conflicts, near misses and explanations. What does not: how a file is
-written (`rules.building`), and what a claim does to a layer (`plan`).
+What belongs here: claims, conflicts, near misses and explanations. What does not: the form of rule
+files (`rules.building`), and the effect of a claim on a layer (`plan`).
 """

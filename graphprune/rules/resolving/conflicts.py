@@ -1,4 +1,4 @@
-"""Two rules on one layer: what each says, in words, and whether it is the same."""
+"""Two rules on one layer: their settings in words, and whether these are equal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from graphprune.sparsity.schedules import Schedule
 
 
 def settings_on(layer: Layer, action: Prune) -> tuple[Any, ...]:
-    """Return what `action` does to `layer`, equal for two rules that ask for the same.
+    """Return the effect of `action` on `layer`, equal for rules with the same effect.
 
     The names of schedules do not count.
     """
@@ -34,8 +34,8 @@ def conflict(
 ) -> Diagnostic:
     """Return the error for two rules that claim the same layers with different settings.
 
-    `sizes` is how many layers each rule matches, by its id: a rule whose layers the other all
-    matches too is the exception, so it should win.
+    `sizes` is how many layers each rule matches, by id. A rule whose layers the other also matches
+    is the exception and should win.
     """
     first, second = sorted(
         (first, second),
@@ -65,7 +65,7 @@ def conflict(
 
 
 def same_settings(winner: Rule, other: Rule, addresses: Sequence[str]) -> Diagnostic:
-    """Return the note for two rules that ask for the same."""
+    """Return the note for two rules with the same settings."""
     message = (
         f"rules {winner.id!r} and {other.id!r} have the same settings for {list_layers(addresses)};"
         f" {winner.id!r} is recorded"
@@ -89,7 +89,7 @@ def list_layers(addresses: Sequence[str], shown: int = 3) -> str:
 
 
 def describe_settings(rule: Rule, *, long: bool = False) -> str:
-    """Return what a rule does in a few words; `long` spells its schedule out."""
+    """Return the settings of a rule in a few words; `long` includes the whole schedule."""
     action = rule.action
     if not isinstance(action, Prune):
         return "keep"
@@ -102,7 +102,7 @@ def describe_settings(rule: Rule, *, long: bool = False) -> str:
 
 
 def _target(action: Prune, *, long: bool) -> str:
-    """Return how sparse in which pattern; some patterns say both."""
+    """Return the target sparsity and the pattern; the names of some patterns have both."""
     if action.pattern.fixed_sparsity is not None:
         return action.pattern.short
     if action.budget is not None and action.budget.threshold is not None:

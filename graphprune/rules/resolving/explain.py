@@ -1,4 +1,4 @@
-"""Why rules claim a layer or leave it: each condition with yes or no, as values."""
+"""Why rules claim a layer or not: each condition and its outcome, as values."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ class Verdict:
     """One condition on a layer.
 
     Attributes:
-        text: The condition as a rule file spells it.
+        text: The condition as written in a rule file.
         holds: Whether the layer meets it.
-        why: The witness, or what the layer is instead; "" where the condition says it all.
+        why: The layer that satisfies the condition, or the layer's own value; "" if no reason is
+            needed.
         parts: The conditions inside alternatives and selectors.
     """
 
@@ -60,15 +61,15 @@ class RuleVerdict:
 
 @dataclass(frozen=True, slots=True)
 class LayerExplanation:
-    """What the rules say of one layer.
+    """The outcome of all rules for one layer.
 
     Attributes:
         address, type: As in the layer graph.
-        tensors: Its prunable tensors with their axes, as reports print them.
-        weights: How many prunable weights it has.
+        tensors: Its prunable tensors with their axes, in printed form.
+        weights: The number of its prunable weights.
         after: The layers that it takes its inputs from.
-        rules: Every rule's verdict, in file order; empty for a layer that rules cannot claim.
-        result: What becomes of the layer, in one sentence.
+        rules: The verdict of each rule, in file order; empty for a layer that rules cannot claim.
+        result: The outcome for the layer, in one sentence.
     """
 
     address: str
@@ -82,15 +83,14 @@ class LayerExplanation:
 
 @dataclass(frozen=True, slots=True)
 class RuleExplanation:
-    """What one rule selects.
+    """The layers that one rule selects.
 
     Attributes:
         id, where: The rule.
         selected: The candidates that it matches, in graph order.
-        candidates: How many candidates the model has.
-        lost: (address, rule id) of the selected layers for which another rule decides.
-        misses: The nearest misses in one line, or what else would help; "" where there is nothing
-            to tell.
+        candidates: The number of candidates in the model.
+        lost: (address, rule id) of the selected layers that another rule decides.
+        misses: The nearest misses in one line, or other help; "" if there is none.
         nearest: The nearest misses.
     """
 
@@ -106,7 +106,7 @@ class RuleExplanation:
 def explain_layer(
     graph: LayerGraph, rules: RuleSet, address: str, zeros: Zeros | None = None
 ) -> LayerExplanation:
-    """Return why each rule matches the layer at `address`, or does not, and what becomes of it.
+    """Return why each rule matches the layer at `address` or not, and the outcome for it.
 
     Raises:
         RuleError: there is no such layer; the help names close matches.
@@ -145,7 +145,7 @@ def explain_layer(
 def explain_rule(
     graph: LayerGraph, rules: RuleSet, rule_id: str, zeros: Zeros | None = None
 ) -> RuleExplanation:
-    """Return which layers the rule selects, which it loses to others, and which it nearly selects.
+    """Return the layers that the rule selects, loses to others, and nearly selects.
 
     Raises:
         RuleError: there is no such rule; the help names close matches.

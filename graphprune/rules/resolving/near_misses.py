@@ -1,4 +1,4 @@
-"""Why a rule matches too few layers, or another number than expected, and what to change."""
+"""Why a rule matches too few layers or an unexpected number, and how to fix it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHOWN = 3
 
 
 def explain_misses(matches: Matches, matcher: Matcher) -> str:
-    """Return the help for a rule that matches too little.
+    """Return the help for a rule that matches too few layers.
 
     It has the nearest misses, a wider name pattern, or the classes of the model.
     """
@@ -41,7 +41,7 @@ def explain_misses(matches: Matches, matcher: Matcher) -> str:
 
 
 def _wider(matches: Matches, matcher: Matcher) -> str:
-    """Return a wider form of the first condition that no candidate meets and that has one."""
+    """Return a wider form of the first condition that has one and that no candidate meets."""
     for condition in conditions_of(matcher):
         text = "" if matches.claimed(condition) else condition.wider(matches)
         if text:
@@ -51,7 +51,7 @@ def _wider(matches: Matches, matcher: Matcher) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Miss:
-    """A candidate that meets some leaf conditions: which it fails, and how many there are."""
+    """A candidate that meets some leaf conditions, with those that it fails and their total."""
 
     address: str
     fails: tuple[str, ...]
@@ -67,7 +67,7 @@ class Miss:
 
 
 def find_misses(matches: Matches, matcher: Matcher, count: int = SHOWN) -> tuple[Miss, ...]:
-    """Return the candidates outside that meet the largest share of the leaf conditions, above 0.
+    """Return the candidates outside the set that meet the largest share of leaf conditions.
 
     Equals come in the graph's order.
     """
@@ -94,7 +94,7 @@ def _miss(failures: Failures, matcher: Matcher, address: str) -> Miss:
 
 LISTED = 5
 _LIKE = 0.75
-"""From this likeness on (difflib's ratio) an address counts as a near miss of another."""
+"""Addresses with at least this similarity (difflib's ratio) are near misses of one another."""
 _FORMS = 60
 _DIGITS = re.compile(r"\d+")
 
@@ -114,13 +114,13 @@ def explain_miscount(matches: Matches, rule: Rule, addresses: Sequence[str]) -> 
 
 
 def find_like_named(matches: Matches, matcher: Matcher, inside: Sequence[str]) -> list[str]:
-    """Return the candidates outside whose addresses are most like those `inside`.
+    """Return the candidates outside the set whose addresses are most similar to those `inside`.
 
     Empty for a matcher that tests anything but names.
 
-    First some with other words (`block_7_xpand` beside `block_2_expand`), best first, as a renamed
-    layer is the likelier cause; then those that only have other numbers, which the match may leave
-    out on purpose; then the rest.
+    Addresses with different words come first, best first (`block_7_xpand` beside `block_2_expand`),
+    since a renamed layer is the more likely cause; then those that differ only in numbers, which
+    the match may exclude on purpose; then the rest.
     """
     if not _asks_names_only(matcher):
         return []

@@ -1,4 +1,4 @@
-"""Which rule decides for which layer, and what is wrong between the rules and the model."""
+"""Which rule decides each layer, and the faults of rules against a model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from graphprune.rules.values.custom_layers import find_layer_faults, teach_layer
 from graphprune.rules.values.rule_set import Claim, Keep, Loss, Prune, Resolution, Rule, RuleSet
 from graphprune.suggestions import closest
 
-# By pair of rule ids, the layers that both claim.
+# The layers that both rules of a pair claim, by their ids.
 Pairs = dict[tuple[str, str], list[str]]
 
 
@@ -31,10 +31,10 @@ Pairs = dict[tuple[str, str], list[str]]
 def resolve_rules(graph: LayerGraph, rules: RuleSet, zeros: Zeros | None = None) -> Resolution:
     """Return one claim a candidate, in graph order, and the diagnostics, sorted by place.
 
-    `zeros` are the measured zeros by layer address and tensor name; matchers of a tensor's sparsity
-    need them. The custom layers that the rules teach are candidates too.
+    `zeros` are the measured zeros by layer address and tensor name, for matchers of a tensor's
+    sparsity. Custom layers that the rules describe are candidates too.
 
-    A rule beats those that it overrides; of what is left, `keep` beats `prune`. Of rules with the
+    A rule beats those that it overrides; among the rest, `keep` beats `prune`. Among rules with the
     same settings the alphabetically first is recorded; different settings are the error
     `rule/conflict`, and no rule decides.
     """
@@ -42,7 +42,7 @@ def resolve_rules(graph: LayerGraph, rules: RuleSet, zeros: Zeros | None = None)
 
 
 def resolve(matches: Matches, rules: RuleSet) -> Resolution:
-    """Return what `resolve_rules` does, for a model that the rules have taught their layers."""
+    """Return what `resolve_rules` does, for a model with the custom layers of the rules applied."""
     written = [
         *(rule.matcher for rule in rules.rules),
         *(matcher for check in rules.checks for matcher in matchers_of(check)),
@@ -50,7 +50,7 @@ def resolve(matches: Matches, rules: RuleSet) -> Resolution:
     matches.announce([*(selector.of for selector in rules.selectors), *written])
     for selector in (
         rules.selectors
-    ):  # those that others use come first, so that chains of any length are evaluated one by one
+    ):  # each selector comes after those that it uses, so that evaluation does not recurse
         matches.of(selector)
     conflicts: Pairs = {}
     doubles: Pairs = {}
@@ -93,7 +93,7 @@ def _claims(
 ) -> tuple[Claim, ...]:
     """Return one claim a candidate, in order.
 
-    Layers that the same rules match, and whose weights have the same names, are decided once.
+    Layers that the same rules match and whose weights have the same names are decided once.
     """
     order = matches.order
     alike: dict[tuple[tuple[int, ...], tuple[str, ...]], list[Layer]] = {}
@@ -115,14 +115,14 @@ def _claims(
 
 
 def _rows(matches: Matches, rules: Sequence[Rule]) -> Iterator[tuple[int, ...]]:
-    """Yield for each candidate which of the rules match it: 1 where one does, else 0."""
+    """Yield for each candidate which rules match it: 1 for each that does, else 0."""
     inside = matches.candidates.marks
     marks = [compress(matches.of(rule.matcher).marks, inside) for rule in rules]
     return zip(*marks, strict=True) if marks else repeat((), inside.count(1))
 
 
 def _claim(layer: Layer, rules: Sequence[Rule], conflicts: Pairs, doubles: Pairs) -> Claim:
-    """Return the claim on one layer; `rules` are all that match it, by id."""
+    """Return the claim on one layer; `rules` are those that match it, by id."""
     unbeaten = [rule for rule in rules if not any(rule.id in other.overrides for other in rules)]
     keeping = [rule for rule in unbeaten if isinstance(rule.action, Keep)]
     standing = keeping or unbeaten
@@ -140,10 +140,9 @@ def _claim(layer: Layer, rules: Sequence[Rule], conflicts: Pairs, doubles: Pairs
 
 
 def _loss(rule: Rule, winner: Rule, unbeaten: Sequence[Rule]) -> Loss:
-    """Return what a rule lost to.
+    """Return how and to which rule a rule lost.
 
-    Of several rules that override it, the one that decides is named, or one that nothing
-    overrides.
+    If several rules override it, the deciding one is named, or one that nothing overrides.
     """
     if rule in unbeaten:
         return Loss(rule.id, "keep", winner.id)
@@ -165,12 +164,12 @@ def _check_faults(matches: Matches, check: Check) -> Iterator[Diagnostic]:
 def _rule_faults(
     matches: Matches, rule: Rule, takers: Sequence[str | None]
 ) -> Iterator[Diagnostic]:
-    """Yield what is wrong with a rule; `takers` has the id of the deciding rule of each layer."""
+    """Yield the faults of a rule; `takers` has the id of the deciding rule of each layer."""
     claimed = matches.claimed(rule.matcher)
     unknown = list(find_matcher_faults(matches, rule.matcher, rule.where, judges_candidates=True))
     yield from unknown
     if not rule.expect.accepts(len(claimed)):
-        if not unknown:  # a name that does not exist already says why
+        if not unknown:  # the fault of an unknown name already gives the reason
             yield _miscount(matches, rule, list(claimed))
         return
     deciding = set(compress(takers, claimed.marks))
@@ -240,7 +239,7 @@ def _prune_faults(rule: Rule, action: Prune, layers: Sequence[Layer]) -> Iterato
 def _weight_faults(
     rule: Rule, weights: tuple[str, ...], layers: Sequence[Layer]
 ) -> Iterator[Diagnostic]:
-    """Yield a fault for each name that no layer has, and for layers that have none of the names."""
+    """Yield a fault for each unknown name, and for layers that have none of the names."""
     names = {layer.address: [tensor.name for tensor in layer.prunable] for layer in layers}
     there = sorted({name for tensors in names.values() for name in tensors})
     missing = [name for name in weights if layers and not means_any(name, there)]

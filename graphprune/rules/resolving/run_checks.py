@@ -1,4 +1,4 @@
-"""Checks against a model, and against the finished plan: what came of each, and why it failed."""
+"""Run checks on a model and on the finished plan; return each outcome with its reason."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from graphprune.rules.values.checks import (
 
 SHOWN = 3
 Sizes = Mapping[str, tuple[int, int]]
-"""By layer address, zeros and size of its prunable tensors when the plan is finished."""
+"""Zeros and size of the prunable tensors of each layer in the finished plan, by address."""
 
 
 def check_model(matches: Matches, checks: Iterable[Check]) -> tuple[CheckOutcome, ...]:
@@ -36,7 +36,7 @@ def check_model(matches: Matches, checks: Iterable[Check]) -> tuple[CheckOutcome
 def check_result(
     matches: Matches, checks: Iterable[Check], sizes: Sizes
 ) -> tuple[CheckOutcome, ...]:
-    """Return what comes of the checks that ask about the finished plan."""
+    """Return the outcomes of the checks on the finished plan."""
     return tuple(
         _outcome(check, _result_fault(matches, check.condition, sizes))
         for check in checks
@@ -48,7 +48,7 @@ _WAY_OUT = (
     "change the model or the check; graphprune layers MODEL --match shows what a matcher finds"
 )
 Fault = tuple[str, str]
-"""What is not as the check wants it, and the help."""
+"""The failure of a check and its help; None for a check that passes."""
 
 
 def _outcome(check: Check, fault: Fault | None) -> CheckOutcome:
@@ -132,7 +132,7 @@ def _covers_fault(matches: Matches, condition: Covers) -> Fault | None:
 
 
 def _input_calls(matches: Matches) -> list[int]:
-    """Return the calls of the input layers; of a model without any, those that nothing feeds."""
+    """Return the calls of the input layers; in a model without any, calls without producers."""
     heads = [call for call, producers in enumerate(matches.calls.before) if not producers]
     inputs = [
         call for call in heads if matches.graph.layers[matches.calls.address[call]].kind == "input"
@@ -146,9 +146,9 @@ def _output_calls(matches: Matches) -> list[int]:
 
 
 def _walk(starts: Sequence[int], links: Links, covered: set[int]) -> dict[int, int | None]:
-    """Return the calls that a walk reaches before the covered ones, each with the call before it.
+    """Return the calls that a search reaches before the covered ones, each with its predecessor.
 
-    The nearest come first.
+    The nearest calls come first.
     """
     came: dict[int, int | None] = dict.fromkeys(starts)
     waiting = list(starts)

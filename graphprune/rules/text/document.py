@@ -1,4 +1,4 @@
-"""A rule file as plain values with their places, and the faults found while it is built."""
+"""A rule file as plain values with their positions, and the faults found while it is built."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 from graphprune.diagnostics.diagnostic import MAX_OF_A_KIND, Diagnostic, Where
 
 Path = tuple[str | int, ...]
-"""The way to a value: keys of mappings, and places in lists from 0."""
+"""The path of a value: keys of mappings, and indexes of lists from 0."""
 Help = str | Callable[[], str] | None
-"""What to write instead, or how to find it: a search among thousands of names is made only for
-faults that are listed.
+"""What to write instead, or a function that finds it: only listed faults cost a search among
+thousands of names.
 """
 
 
@@ -22,11 +22,11 @@ class Document:
     """One rule file as plain values.
 
     Attributes:
-        file: The name to print.
+        file: The name in messages.
         data: Mappings, lists, text, numbers, bools and None.
-        keys: The place of each mapping key, by path.
-        values: The place of each value, by path.
-        faults: What is wrong with the text itself; with a syntax error `data` is None.
+        keys: The position of each mapping key, by path.
+        values: The position of each value, by path.
+        faults: The faults of the text itself; with a syntax error `data` is None.
     """
 
     file: str
@@ -37,11 +37,11 @@ class Document:
     is_readable: bool = True
 
     def key(self, path: Path) -> Where:
-        """Return the place of the key at `path`, or of its nearest enclosing value."""
+        """Return the position of the key at `path`, or of its nearest enclosing value."""
         return self.keys.get(path) or self.value(path)
 
     def value(self, path: Path) -> Where:
-        """Return the place of the value at `path`, or of its nearest enclosing value."""
+        """Return the position of the value at `path`, or of its nearest enclosing value."""
         for length in range(len(path), -1, -1):
             if path[:length] in self.values:
                 return self.values[path[:length]]
@@ -50,11 +50,11 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Notes:
-    """One file, and the faults that show only when its parts are built.
+    """One file, and the faults that appear only when its parts are built.
 
-    `lost` are the paths of values that have faults of their own and were taken out: what is said of
-    them, or of what held them, would be a consequence. `called` is the name of an entry whose id is
-    among them, such as `rule 2`.
+    `lost` are the paths of values that were removed because of their own faults: further faults of
+    them, or of their parents, are consequences. `called` is the name of an entry whose id was
+    removed, such as `rule 2`.
     """
 
     document: Document
@@ -64,7 +64,7 @@ class Notes:
     counts: Counter[str] = field(default_factory=Counter)
 
     def fault(self, slug: str, message: str, path: Path, help: Help) -> None:
-        """Note what is wrong with the value at `path`, unless that is a consequence."""
+        """Note a fault of the value at `path`, unless it is a consequence."""
         if any(gone[: len(path)] == path or path[: len(gone)] == gone for gone in self.lost):
             return
         self.counts[slug] += 1
@@ -73,16 +73,16 @@ class Notes:
         self.faults.append(Diagnostic(slug, message, self.document.value(path), help))
 
     def name(self, kind: str, id: str) -> str:
-        """Return what messages call the rule or check of that id."""
+        """Return the name of a rule or check in messages."""
         return self.called or f"{kind} {id!r}"
 
     def lacks(self, path: Path, *keys: str) -> bool:
-        """Return whether one of these keys of the mapping at `path` was taken out."""
+        """Return whether one of these keys of the mapping at `path` was removed."""
         return any((*path, key) in self.lost for key in keys)
 
     def has_unknown(self, path: Path, known: Collection[str]) -> bool:
-        """Return whether the mapping at `path` had a key that is none of the `known`.
+        """Return whether the mapping at `path` had a key that is not `known`.
 
-        It may be any of them, misspelt.
+        Such a key may be a misspelt known one.
         """
         return any(gone[:-1] == path and gone[-1] not in known for gone in self.lost if gone)

@@ -1,4 +1,4 @@
-"""Rule files and rule tests as files: those that ship, by name; and their bytes as text."""
+"""Rule files and rule tests as files: built-in ones by name, and decoding of their text."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SUFFIXES = (".yaml", ".yml", ".json")
 
 @dataclass(frozen=True, slots=True)
 class ShippedRules:
-    """A rule file that ships: its name, the first line of its header comment, and where it is."""
+    """A built-in rule file: its name, the first line of its header comment, and its path."""
 
     name: str
     summary: str
@@ -28,16 +28,16 @@ class ShippedRules:
 
 
 def list_shipped_rules() -> tuple[ShippedRules, ...]:
-    """Return the shipped rule files, by name."""
+    """Return the built-in rule files, by name."""
     paths = sorted(shipped_file("rules").glob("*.yaml"), key=lambda path: path.stem)
     return tuple(ShippedRules(path.stem, _summary(path), path) for path in paths)
 
 
 def find_rule_file(name: str) -> Path:
-    """Return the path of a rule file: `builtin:NAME` for one that ships, or a path as it is.
+    """Return the path of a rule file, given as `builtin:NAME` or as a path.
 
     Raises:
-        RuleError: no shipped rule file has that name.
+        RuleError: no built-in rule file has that name.
     """
     return (
         find_shipped_rules(name.removeprefix(PREFIX)).path
@@ -55,9 +55,9 @@ def find_source(name: str) -> Path | None:
 
 
 def find_meant_file(name: str) -> str:
-    """Return, as a question, the rule file that a missing path may mean; "" where none is near.
+    """Return, as a question, the rule file that a missing path may mean; "" if none is similar.
 
-    It is one that ships, or one in the same folder.
+    It is a built-in one, or one in the same folder.
     """
     given = Path(name)
     shipped = find_close(
@@ -69,7 +69,7 @@ def find_meant_file(name: str) -> str:
 
 
 def find_shipped_rules(name: str) -> ShippedRules:
-    """Return the shipped rule file of that name (without `builtin:`).
+    """Return the built-in rule file of that name (without `builtin:`).
 
     Raises:
         RuleError: none has it.
@@ -107,13 +107,13 @@ _HEAD = 1000
 
 
 def read_text(path: Path, name: str, kind: str, find_help: Callable[[], str]) -> str | Diagnostic:
-    """Return the text of a file, or why it has none.
+    """Return the text of a file, or the fault that prevents reading it.
 
     Args:
         path: The file.
-        name: What faults call it.
-        kind: What it should be, such as `rule file`.
-        find_help: Returns what to do where there is no such file.
+        name: Its name in faults.
+        kind: The expected kind of file, such as `rule file`.
+        find_help: Returns the help if there is no such file.
     """
     where = Where(name)
     try:
@@ -140,7 +140,7 @@ def read_text(path: Path, name: str, kind: str, find_help: Callable[[], str]) ->
 
 
 def decode_text(content: bytes, path: str) -> str | Diagnostic:
-    """Return UTF-8 as text, or what the file is instead.
+    """Return UTF-8 as text, or a fault that says what the file is.
 
     Example:
         >>> decode_text("version: 1".encode("utf-16"), "p.yaml").message
@@ -175,7 +175,7 @@ def decode_text(content: bytes, path: str) -> str | Diagnostic:
 
 
 def _other_encoding(content: bytes) -> str | None:
-    """Return the encoding that a byte order mark, or zeros in every second byte, show, or None."""
+    """Return the encoding indicated by a byte order mark or zeros in every second byte, or None."""
     marked = next((name for mark, name in _MARKS.items() if content.startswith(mark)), None)
     head = content[:_HEAD]
     halves = head[::2], head[1::2]

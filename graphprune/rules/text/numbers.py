@@ -1,4 +1,4 @@
-"""Numbers of rule files: counts, shares, magnitudes; each with its own fault and JSON Schema."""
+"""Numbers of rule files: counts, shares, magnitudes, each with its fault and JSON Schema."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PERCENT = re.compile(r"([-+]?[0-9]{1,18}(?:\.[0-9]{1,18})?)\s*%")
 
 
 def parse_percent(value: Any) -> float | None:
-    """Return a hundredth of the number in a text such as `90%`; None for any other value."""
+    """Return a hundredth of the number in text such as `90%`; None for any other value."""
     match = _PERCENT.fullmatch(value.strip()) if isinstance(value, str) else None
     return None if match is None else float(Decimal(match[1]) / 100)
 
@@ -50,7 +50,7 @@ def parse_share(value: Any) -> float:
 
 
 def _meant_share(value: Any) -> str:
-    """Return what a text that is no share probably means."""
+    """Return the likely meaning of text that is not a share."""
     number = _NUMBER_IN_TEXT.fullmatch(value.strip()) if isinstance(value, str) else None
     if number is None:
         return ""
@@ -61,7 +61,7 @@ def _meant_share(value: Any) -> str:
 
 
 def parse_count(value: Any) -> int:
-    """Return a whole number of 0 or more; text may end in k, M or G (decimal)."""
+    """Return a whole number of 0 or more; text can end in k, M or G (decimal)."""
     whole = _whole(value)
     if whole is None:
         expectation = "must be a whole number, such as 12, 10k, 1.5M or 2G"
@@ -82,7 +82,7 @@ def parse_positive_count(value: Any) -> int:
 
 
 def _whole(value: Any) -> int | None:
-    """Return a whole number; -1 for a number that is not whole, None for what is no number."""
+    """Return a whole number; -1 for a number that is not whole, None for any other value."""
     if isinstance(value, str):
         match = _COUNT.fullmatch(value.strip())
         if match is None:
@@ -98,7 +98,7 @@ def _whole(value: Any) -> int | None:
 
 
 def _meant_count(value: Any) -> str:
-    """Return what a value that is no count may mean: a comparison, a list, another spelling."""
+    """Return the likely meaning of a value that is not a count: a comparison, list or spelling."""
     if isinstance(value, list) and value:
         return "write {in: [...]} for one of several"
     text = value.strip() if isinstance(value, str) else ""

@@ -12,11 +12,11 @@ import re2
 from graphprune.graph.layers import SEPARATOR
 
 MAX_MEMORY = 1 << 20
-"""Bytes that one expression may take, compiled and while it matches."""
+"""The most bytes that one expression may use, compiled and while matching."""
 MAX_PROGRAM = 5_000
-"""Instructions of a compiled expression: each may look at each byte of the text."""
+"""The most instructions of a compiled expression; each can read each byte of the text."""
 
-# RE2's errors have no codes in Python; these are its words (re2/regexp.cc, re2/re2.cc).
+# RE2's errors have no codes in Python, only texts (re2/regexp.cc, re2/re2.cc).
 _TOO_LARGE = "pattern too large"
 _TOO_MANY_REPEATS = "invalid repetition size"
 
@@ -33,10 +33,10 @@ _FEWER = (
 
 
 class RegexError(ValueError):
-    """An expression that RE2 does not take.
+    """An expression that RE2 does not accept.
 
     Attributes:
-        reason: What is wrong, to follow "regex" in a sentence.
+        reason: The fault, to follow "regex" in a sentence.
         help: What to write instead, or "".
     """
 
@@ -64,13 +64,13 @@ class Regex:
 
 @lru_cache(maxsize=128)
 def compile_regex(pattern: str, kind: str = "a regular expression") -> Regex:
-    r"""Return the expression, ready to match; `kind` is what messages call it.
+    r"""Return the compiled expression; `kind` is its name in messages.
 
     Syntax: https://github.com/google/re2/wiki/Syntax. `\d`, `\w`, `\s` and `\b` mean ASCII;
     look-around and backreferences do not exist.
 
     Raises:
-        RegexError: RE2 does not take `pattern`.
+        RegexError: RE2 does not accept `pattern`.
 
     Example:
         >>> compile_regex("block_[0-9]+").matches("block_12")
@@ -86,7 +86,7 @@ def compile_regex(pattern: str, kind: str = "a regular expression") -> Regex:
     options = re2.Options()
     options.log_errors = False
     options.never_capture = (
-        True  # parts are never asked for, and finding them takes longer than the match
+        True  # groups are not used, and finding them takes longer than the match
     )
     options.max_mem = MAX_MEMORY
     try:
@@ -99,7 +99,9 @@ def compile_regex(pattern: str, kind: str = "a regular expression") -> Regex:
 
 
 def _encoded(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")  # names in a model file may hold half a pair
+    return text.encode(
+        "utf-8", "surrogatepass"
+    )  # names in a model file may contain half a surrogate pair
 
 
 def _text_of(err: Exception) -> str:
@@ -108,7 +110,7 @@ def _text_of(err: Exception) -> str:
 
 
 def _fault(reason: str, kind: str) -> RegexError:
-    """Return the fault for RE2's own words."""
+    """Return the fault for RE2's error text."""
     what, _, operator = reason.partition(": ")
     told = f"is not {kind}: {what}"
     if operator:
@@ -131,8 +133,8 @@ def _fault(reason: str, kind: str) -> RegexError:
 _PIECE = re.compile(r"\*\*+|\*|\?|\[!?[^\]]+\]|.", re.DOTALL)
 _SEPARATES = re.compile(f"{SEPARATOR[0]}(?={SEPARATOR[0]})")
 _MARK = "\U0010ffff"
-"""Stands for a colon that begins a `::` while an address is matched: RE2 cannot look at the letter
-behind. Unicode promises that no text holds it.
+"""Replaces a colon that begins a `::` while an address is matched, since RE2 has no look-behind. It
+is a Unicode noncharacter, which no text contains.
 """
 _GLOB = "a glob"
 _COLON = f"[{SEPARATOR[0]}{_MARK}]"
@@ -140,22 +142,22 @@ _COLON = f"[{SEPARATOR[0]}{_MARK}]"
 
 @dataclass(frozen=True, slots=True)
 class Glob:
-    """A glob, ready to match whole addresses."""
+    """A compiled glob for whole addresses."""
 
     regex: Regex
 
     def matches(self, address: str) -> bool:
-        """Return whether the whole address fits the glob."""
+        """Return whether the glob matches the whole address."""
         return self.regex.matches(
             _SEPARATES.sub(_MARK, address) if SEPARATOR in address else address
         )
 
 
 def compile_glob(glob: str) -> Glob:
-    """Return the glob: `*` and `?` do not cross `::`, `**` does; `[a-c]` is one character.
+    """Return the compiled glob: `*` and `?` do not cross `::`, `**` does; `[a-c]` is one character.
 
     Raises:
-        RegexError: a range of letters runs backwards, or the glob is too long.
+        RegexError: a range of characters is reversed, or the glob is too long.
 
     Example:
         >>> block = compile_glob("block_*")
@@ -183,7 +185,7 @@ def _translate(piece: str) -> str:
 
 
 def _one_of(letters: str, *, is_negated: bool) -> str:
-    """Return a class of letters; it holds the mark where it holds the colon."""
+    """Return a character class; it contains the mark if it contains the colon."""
     escaped = letters.replace("\\", r"\\").replace("^", r"\^").replace("[", r"\[")
     holds_colon = compile_regex(f"[{escaped}]", _GLOB).matches(SEPARATOR[0])
     held = f"{escaped}{_MARK}" if holds_colon else escaped

@@ -1,12 +1,12 @@
-"""The base of all mappings of rule files, as a pydantic model: unknown and empty keys are faults.
+"""The base of all mappings of rule files, a pydantic model: unknown and empty keys are faults.
 
-Each key carries its description (`Field(description=)`) and an example of its value in YAML
-(`examples=`): editors, messages and the reference of the language take them from there.
+Each key has its description (`Field(description=)`) and an example of its value in YAML
+(`examples=`), which editors, messages and the language reference use.
 
-Models see plain values (variables already filled in) and a context: `schedules`, the names that any
-of the files defines, and `shapes`, into which each model writes the identity of the mapping that it
-judged, so that a fault can tell which keys are known there. Tags of unions begin with `~`; they are
-not part of a place.
+Models get plain values (with variables substituted) and a context: `schedules`, the names of
+schedules of all files, and `shapes`, in which each model stores the identity of the mapping that it
+checked, so that a fault can list the known keys. Tags of unions begin with `~`; they are not part
+of a path.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from pydantic.fields import FieldInfo
 
 FORM_SHOWN = "form_shown"
 MATCHER_WANTED = "matcher_wanted"
-"""Types of pydantic errors, beside its own, that say how help shows the form of a value."""
+"""Additional types of pydantic errors, which say how help shows the form of a value."""
 
 Form = Literal["example", "shown", "matcher"]
 
 
 class Fault(ValueError):
-    """One value is wrong; the message becomes `FIELD EXPECTATION, got VALUE`.
+    """A value is wrong; the message becomes `FIELD EXPECTATION, got VALUE`.
 
-    With `says_all` it is the expectation alone, which then says what it got.
+    With `says_all` the message is the expectation alone, which then includes the value.
 
-    Where there is no other help, `form` says how to show what is written instead: by the example of
-    the key, not at all as the expectation shows it, or as a matcher.
+    If there is no other help, `form` says how to show a correct value: by the example of the key,
+    as a matcher, or not at all because the expectation shows it.
     """
 
     def __init__(
@@ -51,14 +51,14 @@ class Fault(ValueError):
 
     @property
     def help(self) -> str:
-        """What to write instead; a search for it is made only when it is asked for."""
+        """What to write instead; it is searched for only when it is read."""
         return self._help if isinstance(self._help, str) else self._help()
 
 
 def optional(
     description: str, example: str, *, alias: str | None = None, default: Any = None
 ) -> Any:
-    """Return a key that may be left out, but not be empty.
+    """Return a key that can be omitted but not be empty.
 
     An empty `name:` is a fault, not a condition that is always true.
     """
@@ -66,7 +66,7 @@ def optional(
 
 
 def required(description: str, example: str, *, alias: str | None = None) -> Any:
-    """Return a key that must be given."""
+    """Return a required key."""
     return Field(alias=alias, description=description, examples=[example])
 
 
@@ -74,8 +74,8 @@ class Shape(BaseModel):
     """One mapping of the file; unknown keys are faults.
 
     Attributes:
-        meant: Keys that people write here, and the key that each stands for.
-        missing: What to say where a key is missing, if its example does not say enough.
+        meant: Common wrong keys, and the correct key for each.
+        missing: Help for missing keys whose example is not enough.
     """
 
     model_config = ConfigDict(
@@ -88,18 +88,18 @@ class Shape(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def remember_shape(cls, data: Any, info: ValidationInfo) -> Any:
-        """Note in the context which model judges this mapping."""
+        """Store in the context which model checks this mapping."""
         if isinstance(data, dict) and info.context is not None:
             info.context["shapes"][id(data)] = cls
         return data
 
     def given(self, name: str) -> Any:
-        """Return a field's value, or None where the file leaves it out."""
+        """Return a field's value, or None if the file omits it."""
         return getattr(self, name) if name in self.model_fields_set else None
 
 
 class Conditions(Shape):
-    """A mapping that must say something."""
+    """A mapping that must not be empty."""
 
     @model_validator(mode="after")
     def check_not_empty(self) -> Conditions:
@@ -110,12 +110,12 @@ class Conditions(Shape):
 
 
 def keys_of(shape: type[Shape]) -> tuple[str, ...]:
-    """Return the keys that a mapping of this shape may have."""
+    """Return the keys that a mapping of this shape can have."""
     return tuple(key for key, _ in _fields(shape))
 
 
 def help_for(shape: type[Shape], key: str) -> str | None:
-    """Return what an editor shows beside a key."""
+    """Return the description that an editor shows for a key."""
     info = dict(_fields(shape)).get(key)
     return None if info is None else info.description
 

@@ -1,4 +1,4 @@
-"""What YAML's parser stumbles over, as a place and a way out that a writer of rules understands."""
+"""YAML syntax errors as a position and help for the writer of a rule file."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from ruamel.yaml.error import MarkedYAMLError, StreamMark
 
-# ruamel.yaml's errors have no codes: what the parser was doing and what it found is told by the
-# words of its scanner.py, parser.py and composer.py.
+# ruamel.yaml's errors have no codes; what the parser did and found is only in their texts, from
+# its scanner.py, parser.py and composer.py.
 _OPENER = {"flow mapping": ("{", "}"), "flow sequence": ("[", "]")}
 _BY_PROBLEM = (
     (
@@ -59,7 +59,7 @@ _SIGN = re.compile(r"found character '(.)' that cannot start any token")
 
 @dataclass(frozen=True, slots=True)
 class SyntaxFault:
-    """A syntax error of YAML: line and column from 0 (None if unknown), the problem, the help."""
+    """A YAML syntax error: line and column from 0 (None if unknown), problem and help."""
 
     mark: tuple[int, int] | None
     problem: str
@@ -67,9 +67,9 @@ class SyntaxFault:
 
 
 def explain_syntax(err: MarkedYAMLError, lines: list[str]) -> SyntaxFault:
-    """Return what is wrong with a text that the parser refused with `err`.
+    """Return the fault of a text that the parser refused with `err`.
 
-    `lines` are the lines of the text. Open brackets and quotes are reported where they begin.
+    `lines` are the lines of the text. Open brackets and quotes are reported at their start.
     """
     problem = " ".join(str(err.problem or err.context or "damaged text").split())
     mark, opened = _at(err.problem_mark or err.context_mark), _at(err.context_mark)

@@ -1,4 +1,4 @@
-"""Text, names, choices and truth values of rule files, each with its own fault and JSON Schema."""
+"""Text, names, choices and booleans of rule files, each with its fault and JSON Schema."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def parse_text(value: Any) -> str:
 
 
 def parse_names(value: Any) -> tuple[Any, ...]:
-    """Return one name or several as a tuple; those of a list are judged one by one later."""
+    """Return one name or several as a tuple; items of a list are checked one by one later."""
     if isinstance(value, str):
         return (parse_text(value),)
     if not isinstance(value, list):
@@ -48,7 +48,7 @@ def parse_names(value: Any) -> tuple[Any, ...]:
 
 
 def parse_id(value: Any) -> str:
-    """Return a rule id: text without blanks."""
+    """Return a rule id: text without spaces."""
     text = parse_text(value)
     if re.search(r"[\s\x00-\x1f,]", text):
         raise Fault(
@@ -85,7 +85,7 @@ def parse_bool(value: Any) -> bool:
 
 
 def parse_true(value: Any) -> bool:
-    """Return true: the only thing `keep` can say."""
+    """Return true, the only valid value of `keep`."""
     if value is not True:
         is_yes = isinstance(value, str) and _TRUTHS.get(value.strip().lower()) == "true"
         help = (
@@ -125,7 +125,7 @@ def parse_choice(
 ) -> Any:
     """Return `value` if it is one of these words.
 
-    `meant` says what to write instead of other words, `about` what the words mean.
+    `meant` maps other words to the correct form, `about` explains the words.
 
     Example:
         >>> try:
@@ -148,12 +148,12 @@ def parse_choice(
 def choice(
     choices: Sequence[str], meant: Mapping[str, str], about: str
 ) -> tuple[PlainValidator, WithJsonSchema]:
-    """Return how pydantic checks such a value and describes it, to be unpacked in `Annotated`.
+    """Return pydantic's validator and schema of such a value, to be unpacked in `Annotated`.
 
     Args:
         choices: The words.
-        meant: What to write instead of other words that people use.
-        about: What the words mean, for those who wrote none of them.
+        meant: The correct form for other common words.
+        about: An explanation of the words, for unknown ones.
     """
 
     def parse(value: Any) -> Any:
@@ -174,7 +174,7 @@ Identifier = Annotated[
 ]
 RegexText = Annotated[
     str, PlainValidator(parse_regex), WithJsonSchema({"type": "string"})
-]  # RE2's dialect, which "format: regex" is not
+]  # "format: regex" would mean another dialect than RE2
 Truth = Annotated[bool, PlainValidator(parse_bool), WithJsonSchema({"type": "boolean"})]
 OnlyTrue = Annotated[bool, PlainValidator(parse_true), WithJsonSchema({"const": True})]
 Version = Annotated[int, PlainValidator(parse_version), WithJsonSchema({"const": 1})]

@@ -1,4 +1,4 @@
-"""Text of a rule file (YAML 1.2 or JSON) to plain values, with the place of every key and value."""
+"""Parse a rule file (YAML 1.2 or JSON) to plain values with the position of every key and value."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _TAG = "tag:yaml.org,2002:"
 _NUMBER = re.compile(r"[-+]?(0x[0-9a-fA-F]+|0o[0-7]+|[0-9]+)")
 HALVES = re.compile("[\ud800-\udfff]")
 _PAIRS = re.compile("[\ud800-\udbff][\udc00-\udfff]")
-"""JSON writes characters above U+FFFF as two halves, which the YAML reader leaves apart."""
+"""JSON writes characters above U+FFFF as surrogate pairs, which the YAML reader does not join."""
 
 
 def parse_document(text: str, file: str) -> Document:
-    """Return `text` as plain values; faults of the text are in the document, nothing is raised."""
+    """Return `text` as plain values; faults of the text are in the document and not raised."""
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         return _unreadable(
             Where(file), f"larger than {MAX_BYTES:,} bytes", "a rule file is a page or two of text"
@@ -52,7 +52,7 @@ def parse_document(text: str, file: str) -> Document:
         LookupError,
         NotImplementedError,
     ) as err:
-        # ruamel.yaml lets its own slips through on damaged text
+        # ruamel.yaml raises errors of its own code on damaged text
         reason = str(err).strip().splitlines()
         return _unreadable(Where(file), reason[0] if reason else type(err).__name__, None)
     return _Conversion(file).document(node)
@@ -80,7 +80,7 @@ def _syntax_error(err: MarkedYAMLError, text: str, file: str) -> Document:
 
 
 class _TooMuchError(Exception):
-    """A document whose aliases make it too large; `path` is where that shows."""
+    """A document that is too large because of its aliases; `path` is the position of the excess."""
 
     def __init__(self, reason: str, path: Path) -> None:
         super().__init__(reason)
@@ -125,7 +125,7 @@ class _Conversion:
         is_nothing = isinstance(node, ScalarNode) and node.start_mark.index == node.end_mark.index
         self.values[path] = (
             self.keys.get(path, self.where(node)) if is_nothing else self.where(node)
-        )  # the parser puts nothing before what follows
+        )  # an empty value has no position of its own
         if isinstance(node, ScalarNode):
             return self.scalar(node)
         if not str(node.tag).startswith((f"{_TAG}map", f"{_TAG}seq")):
@@ -142,9 +142,9 @@ class _Conversion:
             self.open.discard(id(node))
 
     def entries(self, node: MappingNode, path: Path) -> Iterator[tuple[str, Node]]:
-        """Yield the entries whose key is text, each key once.
+        """Yield the entries with a text key, each key once.
 
-        Those of a merge key are included, so that nothing else is reported as missing.
+        Entries of a merge key are included, so that none of them is reported as missing.
         """
         seen: set[Hashable] = set()
         merged: list[tuple[Node, Node]] = []
@@ -187,9 +187,9 @@ class _Conversion:
                 yield key.value, value
 
     def text_of(self, node: ScalarNode) -> str:
-        """Return the text of a scalar, with whole surrogate pairs joined.
+        """Return the text of a scalar with surrogate pairs joined.
 
-        Half a pair is a fault, as no file in UTF-8 can hold it.
+        Half a pair is a fault, since UTF-8 cannot encode it.
         """
         whole = _PAIRS.sub(
             lambda pair: pair[0].encode("utf-16", "surrogatepass").decode("utf-16"), node.value
@@ -211,7 +211,7 @@ class _Conversion:
                 if len(text) > MAX_DIGITS:
                     raise ValueError("too long")
                 return int(text, 0 if "0x" in text or "0o" in text else 10)
-            if tag == "float" and "_" not in text:  # YAML 1.2 knows no underscores in numbers
+            if tag == "float" and "_" not in text:  # YAML 1.2 has no underscores in numbers
                 return _parse_float(text)
         except ValueError:
             self.fault("value/type", f"not a number that can be read: {text[:40]!r}", node, None)
@@ -235,11 +235,11 @@ class _Conversion:
         )
 
     def written(self, path: Path) -> Where:
-        """Return the place where the value at `path` is written; of an aliased one, the alias."""
+        """Return the position of the value at `path`; for an aliased value, that of the alias."""
         found = Where(self.file, 1, 1)
         for length in range(1, len(path) + 1):
             where = self.keys.get(path[:length]) or self.values.get(path[:length])
-            if where is None or where < found:  # anchors stand before their aliases
+            if where is None or where < found:  # anchors come before their aliases
                 break
             found = where
         return found

@@ -1,5 +1,5 @@
-"""What rules say, as values: rules, actions, checks, custom layers.
+"""The content of rules as values: rules, actions, checks, custom layers.
 
 What belongs here: frozen values. What does not: matchers (`rules.matchers`), and how values are
-written or carried out.
+parsed or applied.
 """

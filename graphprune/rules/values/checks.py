@@ -1,4 +1,4 @@
-"""Checks as values: what `require` asks of a model, and of the finished plan."""
+"""Checks as values: the conditions of `require` on a model and on the finished plan."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CountIs:
-    """So many layers match, layers without prunable weights counted too."""
+    """The number of matching layers passes a test; layers without prunable weights count too."""
 
     of: Matcher
     test: NumberTest
@@ -30,7 +30,7 @@ class EachSatisfies:
 
 @dataclass(frozen=True, slots=True)
 class Covers:
-    """Every path from the inputs forward, or the outputs backward, meets a layer of the set."""
+    """Every path from the inputs, or back from the outputs, contains a layer of the set."""
 
     start: Literal["inputs", "outputs"]
     by: Matcher
@@ -38,7 +38,7 @@ class Covers:
 
 @dataclass(frozen=True, slots=True)
 class ResultIs:
-    """The prunable tensors of the set, taken together, are so sparse when the plan is finished."""
+    """The sparsity of all prunable tensors of the set passes a test in the finished plan."""
 
     of: Matcher
     sparsity: NumberTest

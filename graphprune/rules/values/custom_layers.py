@@ -1,4 +1,4 @@
-"""Custom layers that rule files describe: their prunable weights, and the meaning of the axes."""
+"""Custom layers that rule files describe: their prunable weights and the meaning of the axes."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from graphprune.suggestions import closest, find_close
 
 @dataclass(frozen=True, slots=True)
 class CustomLayer:
-    """What a rule file says of one class.
+    """The description of one class in a rule file.
 
     Attributes:
         type: Registered class name.
-        where: The place of the entry.
+        where: The position of the entry.
         axes: Axis names of each prunable weight; by name, in the order of the file.
         weights: The names of all weights in the order in which the layer makes them. `.keras` files
             number the weights of custom layers; without this list the first of them are those of
             `axes`.
-        places: The place of each name in `axes`.
+        places: The position of each name in `axes`.
     """
 
     type: str
@@ -39,8 +39,8 @@ def teach_layers(graph: LayerGraph, table: Sequence[CustomLayer]) -> LayerGraph:
 
     Applying it twice changes nothing more.
 
-    Of a class that says itself what to prune (`PrunableLayer`), what the table says counts: its
-    weights may be pruned and no others.
+    For a class that names its prunable weights itself (`PrunableLayer`), the table has precedence:
+    only the weights in the table can be pruned.
     """
     if not table:
         return graph
@@ -56,7 +56,7 @@ def teach_layers(graph: LayerGraph, table: Sequence[CustomLayer]) -> LayerGraph:
 def taught_zeros(
     before: LayerGraph, after: LayerGraph, zeros: Mapping[tuple[str, str], int]
 ) -> Mapping[tuple[str, str], int]:
-    """Return measured zeros under the names that teaching gave the tensors."""
+    """Return measured zeros under the names from the table."""
     if after is before:
         return zeros
     renamed = {
@@ -76,7 +76,7 @@ def taught_zeros(
 
 
 def stored_names(graph: LayerGraph) -> Mapping[tuple[str, str], str]:
-    """Return, by address and name, the names in the file of tensors that teaching gave another."""
+    """Return, by address and name, the names in the file of tensors that the table renames."""
     return {
         (address, tensor.name): tensor.stored_as
         for address, layer in graph.layers.items()
@@ -86,7 +86,7 @@ def stored_names(graph: LayerGraph) -> Mapping[tuple[str, str], str]:
 
 
 def find_layer_faults(graph: LayerGraph, table: Sequence[CustomLayer]) -> Iterator[Diagnostic]:
-    """Yield the faults of `table` against a taught graph, once a type.
+    """Yield the faults of `table` against a graph with its layers applied, once per type.
 
     A type that looks misspelt is a warning.
     """
@@ -124,7 +124,7 @@ def _taught(layer: Layer, custom: CustomLayer) -> tuple[Tensor, ...]:
 
 
 def _labels(names: Sequence[str], listed: Sequence[str]) -> dict[str, str]:
-    """Return the names in `listed` of the weights that `names` only number.
+    """Return the names in `listed` of the weights that have only numbers in `names`.
 
     Each inner layer has its own numbers: the first weight of `a` is `a.0`.
 

@@ -1,4 +1,4 @@
-"""Rules as values: what a rule file says, parsed and checked, before any model is seen."""
+"""Rules as values: the parsed and checked content of rule files, independent of a model."""
 
 from __future__ import annotations
 
@@ -24,14 +24,13 @@ _VERBS = {"keep": "beats", "override": "overrides"}
 
 @dataclass(frozen=True, slots=True, order=True)
 class Loss:
-    """One rule that matches a layer and does not decide it.
+    """A rule that matches a layer and does not decide it.
 
     Attributes:
         rule: Its id.
-        to: `override` where a rule that overrides it matches, `keep` where a keep rule beat it,
-            `same settings` where the rule that decides says the same.
-        by: The id of the rule that it lost to. That need not be the one that decides, which may
-            have beaten it in turn.
+        to: `override` if a rule that overrides it matches, `keep` if a keep rule beat it, `same
+            settings` if the deciding rule has the same settings.
+        by: The id of the rule that it lost to, which may have lost to the deciding rule in turn.
     """
 
     rule: str
@@ -40,7 +39,7 @@ class Loss:
 
 
 def describe_losses(decides: str, losses: Sequence[Loss]) -> str:
-    """Return who beat whom on a layer, what the rule that decides did first.
+    """Return which rule beat which on a layer, those that the deciding rule beat first.
 
     Example:
         >>> lost = [Loss("half", "override", "most"), Loss("most", "keep", "stem")]
@@ -71,16 +70,15 @@ class Budget:
     """A target that several tensors share.
 
     Attributes:
-        name: What the rule file calls it.
-        sparsity: The share of zeros over all tensors that count.
-        allocate: How the zeros are shared out. `threshold` is not shared out: it stands for a
-            rule's own `threshold`.
-        over: Which tensors count: those of the rules that name the budget, or all prunable ones of
-            the model.
-        minimum, maximum: Bounds of each tensor's own share; None where there is none.
-        threshold: The magnitude below which weights become zero, where a rule gives one; `sparsity`
-            is then 0 and says nothing.
-        where: The place of its definition.
+        name: Its name in the rule file.
+        sparsity: The share of zeros over all counted tensors.
+        allocate: How the zeros are distributed; `threshold` means that a rule's own `threshold`
+            decides.
+        over: Which tensors count: those of the rules that name the budget, or all prunable ones.
+        minimum, maximum: Bounds of each tensor's own share; None if there is none.
+        threshold: The magnitude below which weights become zero, if a rule gives one; `sparsity` is
+            then 0 and not used.
+        where: The position of its definition.
     """
 
     name: str
@@ -118,15 +116,15 @@ class Prune:
     """Prune the layer.
 
     Attributes:
-        sparsity: The target share of zeros; of a budget, its share over all its tensors; 0 with a
-            threshold, which only a model's weights turn into a share.
+        sparsity: The target share of zeros; with a budget, its share over all its tensors; 0 with a
+            threshold, whose share depends on a model's weights.
         schedule: When masks change.
         pattern: Which weights are zeroed together.
-        weights: Names of the tensors to prune, or the ends of their names (`kernel` of
+        weights: Names of the tensors to prune, or the ends of their names (`kernel` for
             `forward_layer.kernel`); None means all prunable ones.
-        misfit: What becomes of a tensor that the pattern does not fit.
-        budget: What gives each tensor its own share; None where all have `sparsity`.
-        pattern_where: The place of the pattern in the file.
+        misfit: What to do with a tensor that the pattern does not fit.
+        budget: The budget that gives each tensor its share; None if all have `sparsity`.
+        pattern_where: The position of the pattern in the file.
     """
 
     sparsity: float
@@ -148,7 +146,7 @@ class Prune:
 class Rule:
     """One rule: which layers (`matcher`), the action, and how many layers must match (`expect`).
 
-    `overrides` are the ids of the rules that it beats, those that they beat in turn included.
+    `overrides` are the ids of the rules that it overrides, directly or indirectly.
     """
 
     id: str
@@ -162,11 +160,11 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Switches:
-    """What the command line changes in rule files, as it was written.
+    """Command-line changes to rule files, as written.
 
     Attributes:
-        only: Ids of the rules that alone are used; none means all.
-        off: Ids of the rules that are not used.
+        only: Ids of the only rules to use; all if empty.
+        off: Ids of rules to leave out.
         variables: (name, text) of each variable given another value.
         settings: (path, text) of each field given another value, such as `dense-90.prune.sparsity`.
     """
@@ -177,7 +175,7 @@ class Switches:
     settings: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
-        """Return the options as one would type them."""
+        """Return the options as typed on a command line."""
         parts = [f"--only {rule}" for rule in self.only] + [f"--off {rule}" for rule in self.off]
         parts += [f"--var {name}={text}" for name, text in self.variables] + [
             f"--set {path}={text}" for path, text in self.settings
@@ -190,16 +188,16 @@ NO_SWITCHES = Switches()
 
 @dataclass(frozen=True, slots=True)
 class RuleSet:
-    """The rules of one or more files, in file order; the order never changes meaning.
+    """The rules of one or more files, in file order; the order does not matter.
 
     Attributes:
         files: (path, sha256 of the text) of each file.
         variables: Values of the files' variables after overrides.
-        warnings: What lint found that does not stop a plan.
-        switches: What was changed from outside.
-        selectors: The named matchers, those that others use first.
-        checks: What `require` asks, in file order.
-        custom_layers: What the section `layers` teaches.
+        warnings: Faults that do not stop a plan.
+        switches: The changes from the command line.
+        selectors: The named matchers, each after those that it uses.
+        checks: The checks of `require`, in file order.
+        custom_layers: The custom layers of the section `layers`.
     """
 
     files: tuple[tuple[str, str], ...]
@@ -227,12 +225,12 @@ class RuleSet:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What the rules say of one candidate layer.
+    """The outcome of the rules for one candidate layer.
 
     Attributes:
         address: The layer.
-        rule: The rule that decides, or None where no rule matches.
-        lost: Each other rule that matches, and what it lost to, by rule id.
+        rule: The deciding rule, or None if no rule matches.
+        lost: Each other rule that matches, and how it lost, by rule id.
     """
 
     address: str
@@ -245,13 +243,12 @@ class Resolution:
     """The rules applied to a graph.
 
     Attributes:
-        claims: One a candidate, in graph order.
-        diagnostics: Everything found wrong or noteworthy, sorted by place.
-        checks: What came of the checks on the model.
-        sound_checks: The checks whose matchers name only what the model has; of the others nothing
-            can be said.
-        is_decided: Whether no fault leaves open which rule decides for a layer, so that the
-            finished plan can be judged.
+        claims: One per candidate, in graph order.
+        diagnostics: All faults and notes, sorted by position.
+        checks: The outcomes of the checks on the model.
+        sound_checks: The checks whose matchers name nothing that the model lacks.
+        is_decided: Whether each layer has a certain claim, so that the finished plan can be
+            checked.
     """
 
     claims: tuple[Claim, ...]

@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 import tf_keras
 from tf_keras.src.engine.base_layer import Layer
 from tf_keras.src.saving.serialization_lib import serialize_keras_object
 
 from graphprune.archive.entries import is_builtin
+from graphprune.engine.finite import find_nonfinite, refuse_nonfinite
 from graphprune.engine.prunable_layer import PrunableLayer
-from graphprune.errors import PlanError, TrainingError
+from graphprune.errors import PlanError
 from graphprune.graph.classes.builtin_layers import known_class, weights_of
 from graphprune.graph.classes.layer_class import Weight, names_in_order
 from graphprune.graph.from_config import TensorFacts
@@ -279,28 +279,15 @@ def unburied(error: Exception) -> Exception:
     return error
 
 
-_SHOWN = 3
-
-
-def find_nonfinite(model: tf_keras.Model) -> tuple[str, ...]:
-    """Return the names of the weights that hold NaN or infinity."""
-    floating = (variable for variable in model.weights if variable.dtype.is_floating)
-    return tuple(
-        variable.name.removesuffix(":0")
-        for variable in floating
-        if not np.isfinite(variable.numpy().astype(np.float64)).all()
-    )
-
-
 def check_finite(model: tf_keras.Model, place: str, way_out: str) -> None:
     """Refuse a model with weights that are not finite.
 
     Raises:
         TrainingError: some weights hold NaN or infinity.
     """
-    found = find_nonfinite(model)
-    if found:
-        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-        raise TrainingError(
-            f"NaN or infinity in {', '.join(found[:_SHOWN])}{more}; {way_out}", place=place
-        )
+    floating = (
+        (variable.name.removesuffix(":0"), variable.numpy())
+        for variable in model.weights
+        if variable.dtype.is_floating
+    )
+    refuse_nonfinite(find_nonfinite(floating), place, way_out)

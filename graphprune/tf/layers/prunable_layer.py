@@ -1,6 +1,4 @@
-"""Prunable weights of custom layers, named by the attributes that hold them, and classes of live
-layers.
-"""
+"""Prunable weights of custom layers, named by the attributes that hold them; live layer classes."""
 
 from __future__ import annotations
 
@@ -17,8 +15,9 @@ from graphprune.graph.classes.layer_class import LayerClass
 
 
 def find_path(layer: Layer, weight: tf.Variable) -> str | None:
-    """Return the shortest attribute path from `layer` to `weight`, such as `kernel` or
-    `blocks.0.kernel`; public attributes first.
+    """Return the shortest attribute path from `layer` to `weight`, such as `blocks.0.kernel`.
+
+    Public attributes come first.
     """
     waiting: deque[tuple[str, Any]] = deque([("", layer)])
     seen: set[int] = set()

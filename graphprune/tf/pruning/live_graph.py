@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from graphprune.errors import GraphError
 from graphprune.graph.from_config import graph_from_config
 from graphprune.graph.layer_graph import LayerGraph
+from graphprune.graph.read import ModelFile
 from graphprune.plan.budgets import ReadWeight
 from graphprune.tf.layers.live_tensors import (
     find_weight,
@@ -76,6 +77,14 @@ class LiveWeights:
             return None
         state = dict(zip(state_names(weights), variables, strict=False))
         return np.asarray(state[name].numpy()) if name in state else None
+
+
+def read_live(
+    model: tf_keras.Model, asked: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> ModelFile:
+    """Return a live model in the form of a saved one; see `LiveWeights`."""
+    weights = LiveWeights(model, asked)
+    return ModelFile(weights.path, weights.graph, weights)
 
 
 def weight_reader(

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 from os import PathLike
 from typing import Any
 
-import tensorflow as tf
 import tf_keras
 from tf_keras.src.engine.base_layer import Layer
 
@@ -16,14 +14,19 @@ from graphprune.archive.tfmot import PREFIX
 from graphprune.engine.masks import prune_at_once
 from graphprune.engine.schedules import PruningSchedule
 from graphprune.errors import PlanError
-from graphprune.graph.classes.builtin_layers import weights_of
+from graphprune.graph.from_config import TensorFacts
 from graphprune.graph.layer_graph import LayerGraph
-from graphprune.graph.layers import Tensor
+from graphprune.plan.application import (
+    check_addresses,
+    planned_graph,
+    types_of_rules,
+    weights_asked_by,
+    with_planned_names,
+)
 from graphprune.plan.changes import LayerChange, Plan
 from graphprune.plan.from_document import plan_of
 from graphprune.plan.make import plan_graph
 from graphprune.plan.rewrite import wrap_graph
-from graphprune.plan.staleness import check_weights_fit, other_model
 from graphprune.rules.building.read import rule_set_of
 from graphprune.rules.values.rule_set import RuleSet
 from graphprune.sparsity.positions import Run
@@ -87,43 +90,18 @@ def _check_label(layer: Layer, name: str, label: str) -> None:
         )
 
 
-def with_planned_names(model: tf_keras.Model, graph: LayerGraph, plan: Plan) -> LayerGraph:
-    """Return the graph with the names that the plan uses for weights of custom layers.
+def planned_names_of(model: tf_keras.Model, graph: LayerGraph, plan: Plan) -> LayerGraph:
+    """Return the graph with the names that the plan uses for weights of custom layers."""
+    layers = dict(addressed_layers(model))
 
-    They are those of a file, or of a rule file's `layers`.
-    """
-    layers, renamed = dict(addressed_layers(model)), {}
-    for change in plan.changes:
-        layer = graph.layers.get(change.address)
-        if layer is None or layer.type != change.type or weights_of(layer.entry) is not None:
-            continue
-        known = {tensor.name: tensor for tensor in layer.tensors}
-        wanted = {name: name for name in (change.after.weights if change.after is not None else ())}
-        wanted |= {tensor.name: tensor.stored_as or tensor.name for tensor in change.tensors}
-        more = [
-            replace(known[stored], name=name, prunable=False)
-            for name, stored in wanted.items()
-            if name not in known and stored in known
-        ]
-        found = [
-            (name, _find(inner_layer(layers[change.address]), name))
-            for name, stored in wanted.items()
-            if name not in known and stored not in known
-        ]
-        more += [
-            Tensor(name, tuple(weight.shape), weight.dtype.name, (), False)
-            for name, weight in found
-            if weight is not None
-        ]
-        renamed[change.address] = replace(layer, tensors=(*layer.tensors, *more))
-    return graph.replace(renamed)
+    def find(address: str, name: str) -> TensorFacts | None:
+        try:
+            weight = find_weight(inner_layer(layers[address]), name)
+        except PlanError:  # reported later as a difference between the plan and the model
+            return None
+        return name, tuple(weight.shape), weight.dtype.name
 
-
-def _find(layer: Layer, name: str) -> tf.Variable | None:
-    try:
-        return find_weight(layer, name)
-    except PlanError:  # reported later as a difference between the plan and the model
-        return None
+    return with_planned_names(graph, plan, find)
 
 
 def apply_plan(model: tf_keras.Model, plan: Plan | str | PathLike[str]) -> tf_keras.Model:
@@ -146,13 +124,11 @@ def apply_plan(model: tf_keras.Model, plan: Plan | str | PathLike[str]) -> tf_ke
         TypeError: `plan` is not a plan.
     """
     plan = plan_of(plan)
-    asked = _asked_by(plan)
+    asked = weights_asked_by(plan)
     graph = graph_of_model(model, asked)
-    _check_addresses(model.name, graph, plan)
-    graph = with_planned_names(model, graph, plan)
-    target = wrap_graph(graph, plan, is_live=True)
-    if plan.depends_on_weights:
-        check_weights_fit(graph, plan, weight_reader(model, asked))
+    check_addresses(model.name, graph, plan)
+    graph = planned_names_of(model, graph, plan)
+    target = planned_graph(graph, plan, weight_reader(model, asked))
     return _carry_out(model, plan, graph, target)
 
 
@@ -173,13 +149,13 @@ def apply_rules(
         TypeError: `rules` is something else.
     """
     rules = rule_set_of(rules)
-    asked = {custom.type: tuple(custom.axes) for custom in rules.custom_layers}
+    asked = types_of_rules(rules)
     graph, read_weight = graph_of_model(model, asked), weight_reader(model, asked)
     zeros = count_zeros(model, asked) if rules.reads_weights else None
     plan = plan_graph(
         graph, rules, Run(steps_per_epoch, epochs), zeros=zeros, read_weight=read_weight
     )
-    graph = with_planned_names(model, graph, plan)
+    graph = planned_names_of(model, graph, plan)
     return _carry_out(model, plan, graph, wrap_graph(graph, plan, is_live=True))
 
 
@@ -203,17 +179,6 @@ def _carry_out(
     return clone_with_state(
         model, make, {change.address for change in plan.changes if "wrap" in change.actions}
     )
-
-
-def _asked_by(plan: Plan) -> dict[str, tuple[str, ...]]:
-    """Return the names of weights that the plan uses, as its file has them, by type of layer."""
-    asked: dict[str, tuple[str, ...]] = {}
-    for change in plan.changes:
-        asked[change.type] = (
-            *asked.get(change.type, ()),
-            *(tensor.stored_as or tensor.name for tensor in change.tensors),
-        )
-    return asked
 
 
 def wrap_layers(
@@ -277,27 +242,12 @@ def adopt_wrappers(model: tf_keras.Model) -> tf_keras.Model:
     )
 
 
-def _check_addresses(name: str, graph: LayerGraph, plan: Plan) -> None:
-    missing = [change.address for change in plan.changes if change.address not in graph.layers]
-    if missing:
-        raise other_model([f"{address!r} is missing in {name}" for address in missing])
-
-
 def prune_one_shot(
     model: tf_keras.Model, rules: RuleSet | Plan | str | PathLike[str] | Mapping[str, Any]
 ) -> tf_keras.Model:
     """Return a clone of `model` in which the smallest weights that `rules` select are zero.
 
-    Nothing else is changed, and nothing is wrapped.
-
-    The targets, patterns, budgets and thresholds of the rules apply; their schedules do not, since
-    nothing is trained. Layers that are wrapped already get the target of their wrapper. Counts are
-    exactly those in the plan.
-
-    Args:
-        model: A built Sequential or Functional model; it is not changed.
-        rules: What to prune: rules in any form that `apply_rules` takes, or a plan that was made
-            for this model.
+    See `graphprune.prune_one_shot`.
 
     Raises:
         GraphError: the model, or a layer in it, cannot be copied.

@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from graphprune.archive.keras3 import TENSOR
-from graphprune.graph.frames import CONSTANT
+TENSOR = "__keras_tensor__"
+"""The class of tensors in calls that Keras 3 wrote."""
+CONSTANT = "_CONSTANT_VALUE"
+"""Stands for the layer name where a layer is called on a constant (tf_keras/src/engine/node.py)."""
 
 Call = tuple[list[Any], dict[str, Any]]
 """The positional arguments and the keywords; tensors in them are references."""
@@ -96,8 +98,9 @@ def _tensors(value: Any, names: Collection[str], shift: Mapping[str, int]) -> An
 
 
 def node_for_keras_2(call: Call, *, is_operation: bool) -> list[Any]:
-    """Return a call in the form of tf_keras: the first argument with all keywords on each of its
-    references.
+    """Return a call in the form of tf_keras.
+
+    The first argument's references each carry all keywords.
 
     The references of a layer are put in a list; an operation takes its argument unchanged
     (`_preserve_input_structure_in_config` of tf_keras/src/engine/base_layer.py).

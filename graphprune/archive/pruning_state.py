@@ -1,0 +1,90 @@
+"""The group in a Keras 3 weights file that says what is pruned: its names, settings and masks.
+
+`save` of a pruned Keras 3 model writes a group `graphprune` for the model, or for a layer that was
+pruned alone: the settings of each pruned layer as JSON, and each mask as bits. Plain Keras ignores
+the group.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphprune.errors import ArchiveError
+
+GROUP = "graphprune"
+"""The group's name, and that of the attribute of a live model that holds the state."""
+SETTINGS, VERSION = "settings", 1
+
+
+def is_state_group(group: str) -> bool:
+    """Return whether a group of a weights file is that of a model or layer that is pruned.
+
+    Example:
+        >>> is_state_group("graphprune"), is_state_group("layers/dense/graphprune")
+        (True, True)
+        >>> is_state_group("layers/graphprune_dense")
+        False
+    """
+    return group.rpartition("/")[2] == GROUP
+
+
+def mask_key(index: int) -> str:
+    """Return the name of a mask in the group; masks are numbered over all layers, in order."""
+    return f"mask_{index}"
+
+
+def settings_to_bytes(layers: Mapping[str, Mapping[str, Any]]) -> NDArray[np.uint8]:
+    """Return the settings of the pruned layers, by address, as the file holds them."""
+    text = json.dumps({"version": VERSION, "layers": layers})
+    return np.frombuffer(text.encode(), np.uint8)
+
+
+def settings_from_bytes(stored: NDArray[Any], place: str = "") -> dict[str, dict[str, Any]]:
+    """Return the settings of the pruned layers by address; `place` begins error texts.
+
+    Raises:
+        ArchiveError: a newer version wrote them, or they are damaged.
+    """
+    try:
+        settings = json.loads(np.asarray(stored, np.uint8).tobytes())
+        version, layers = settings["version"], dict(settings["layers"])
+        if not all(isinstance(entry, dict) for entry in layers.values()):
+            raise TypeError("a layer has no settings")
+    except (KeyError, TypeError, ValueError) as err:
+        raise ArchiveError(
+            f"the group {GROUP!r} of the weights file is damaged ({err})", place=place or None
+        ) from err
+    if version != VERSION:
+        raise ArchiveError(
+            f"the group {GROUP!r} of the weights file has version {version}, this graphprune"
+            f" reads version {VERSION}; update graphprune",
+            place=place or None,
+        )
+    return layers
+
+
+def pack_mask(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Return a mask as bits."""
+    return np.packbits(mask)
+
+
+def unpack_mask(stored: NDArray[Any], shape: Sequence[int]) -> NDArray[np.bool_]:
+    """Return the mask of a weight of this shape.
+
+    Example:
+        >>> unpack_mask(pack_mask(np.array([[True, False], [False, True]])), (2, 2)).tolist()
+        [[True, False], [False, True]]
+    """
+    bits = np.unpackbits(np.asarray(stored, np.uint8), count=math.prod(shape))
+    return bits.astype(np.bool_).reshape(tuple(shape))
+
+
+def packed_bytes(shape: Sequence[int]) -> int:
+    """Return the bytes of the mask of a weight of this shape."""
+    return -(-math.prod(shape) // 8)
