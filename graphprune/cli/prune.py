@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from graphprune.archive.files import check_export_suffix
 from graphprune.cli.inputs import loading_arguments
 from graphprune.cli.options import (
     LoadingOptions,
@@ -17,7 +16,7 @@ from graphprune.cli.options import (
     model_and_rules,
     outputs_option,
 )
-from graphprune.cli.outputs import check_outputs_free, print_warnings
+from graphprune.cli.outputs import check_exports, check_outputs_free, print_warnings
 from graphprune.cli.planning import load_with_classes, open_to_load, plan_for
 from graphprune.cli.progress import IMPORTING, LOADING, live_display
 from graphprune.quiet import import_tensorflow
@@ -56,8 +55,7 @@ def command(
     check_outputs_free(
         outputs, force=force, inputs=[model, *rules.files, *([plan_file] if plan_file else [])]
     )
-    for output in outputs:
-        check_export_suffix(output)
+    check_exports(outputs)
     saved = open_to_load(model, loading, checks_sums=True)
     path = saved.need_archive().path
     with live_display() as display:

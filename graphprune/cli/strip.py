@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import click
 
-from graphprune.archive.files import check_export_suffix
 from graphprune.cli.inputs import (
     find_model_file,
     find_training_origin,
@@ -23,7 +22,7 @@ from graphprune.cli.options import (
     measure_option,
     outputs_option,
 )
-from graphprune.cli.outputs import check_outputs_free
+from graphprune.cli.outputs import check_exports, check_outputs_free
 from graphprune.cli.planning import open_to_load
 from graphprune.cli.progress import IMPORTING, LOADING, live_display
 from graphprune.diff import diff_graphs
@@ -73,8 +72,7 @@ def command(
     """  # noqa: D301 - click wants the real character
     model_file, origin = find_model_file(model), original or find_training_origin(model)
     check_outputs_free(outputs, force=force, inputs=[model, model_file, origin])
-    for output in outputs:
-        check_export_suffix(output)
+    check_exports(outputs)
     wrapped = replace(open_to_load(model_file, loading, checks_sums=True), path=model)
     check_same_architecture(open_model(origin), wrapped)
 

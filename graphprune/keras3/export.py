@@ -6,7 +6,6 @@ place.
 
 from __future__ import annotations
 
-import re
 import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,6 +28,8 @@ from graphprune.serving.convert import (
 from graphprune.serving.outputs import (
     Arrays,
     check_outputs,
+    find_input,
+    name_outputs,
     run_onnx,
     run_saved_model,
     run_tflite,
@@ -183,18 +184,13 @@ def _check(model: Any, inputs: Arrays, found: Arrays, form: str, place: str) -> 
 
 def _outputs(model: Any, inputs: Arrays) -> dict[str, NDArray[Any]]:
     """Return what the model itself computes, by the names that its exported form has."""
-    given = {re.sub(r"\W", "_", name): values for name, values in inputs.items()}
     if getattr(model, "inputs", None):
         called = keras.tree.map_structure(
-            lambda tensor: given[re.sub(r"\W", "_", tensor.name)], _inputs(model)
+            lambda tensor: find_input(inputs, tensor.name), _inputs(model)
         )
         single = isinstance(called, list | tuple) and len(called) == 1
         outputs = model(called[0] if single else called, training=False)
     else:
         outputs = model(*inputs.values(), training=False)
-    named = (
-        outputs
-        if isinstance(outputs, dict)
-        else {f"output_{place}": value for place, value in enumerate(keras.tree.flatten(outputs))}
-    )
-    return {name: np.array(keras.ops.convert_to_numpy(value)) for name, value in named.items()}
+    flat = keras.tree.flatten(outputs)
+    return name_outputs(outputs, [np.array(keras.ops.convert_to_numpy(value)) for value in flat])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,35 @@ def _running(form: str) -> Iterator[None]:
             f"the {form} file does not run: {first_line(fault)}; save the model as .keras or as a"
             " SavedModel folder"
         ) from fault
+
+
+def name_outputs(outputs: Any, flat: Sequence[NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Return a model's outputs by the names that they get when the model is exported.
+
+    Args:
+        outputs: What the model returned.
+        flat: The arrays in it, in the order of Keras.
+
+    Example:
+        >>> name_outputs({"a": None}, [np.zeros(1)]), name_outputs([None], [np.ones(1)])
+        ({'a': array([0.])}, {'output_0': array([1.])})
+    """
+    names = (
+        sorted(outputs)
+        if isinstance(outputs, Mapping)
+        else [f"output_{place}" for place in range(len(flat))]
+    )
+    return dict(zip(names, flat, strict=True))
+
+
+def find_input(inputs: Arrays, name: str) -> NDArray[Any]:
+    """Return the input of a layer's name, which signatures write without special characters.
+
+    Example:
+        >>> find_input({"my_image": np.zeros(1)}, "my-image")
+        array([0.])
+    """
+    return inputs[name] if name in inputs else inputs[re.sub(r"\W", "_", name)]
 
 
 def check_outputs(

@@ -3,6 +3,7 @@
 import pytest
 
 collect_ignore = [
+    "export_cases.py",
     "loop_cases.py",
     "models.py",
     "saving_cases.py",

@@ -14,6 +14,7 @@ from keras3.models import MODELS, sequential
 import graphprune
 from graphprune.errors import GraphError, OutputError
 from graphprune.keras3 import export
+from graphprune.serving import convert
 from graphprune.serving.outputs import run_onnx, run_saved_model, run_tflite
 
 CASES = Cases()
@@ -147,16 +148,13 @@ def backends_and_packages_that_are_missing_are_named():
             " and export that file with KERAS_BACKEND=tensorflow"
         )
         return
-    from graphprune.serving import convert
-
-    find = convert.importlib.util.find_spec
-    convert.importlib.util.find_spec = lambda name: None if name == "tf2onnx" else find(name)
+    needed, convert._ONNX_PACKAGES = convert._ONNX_PACKAGES, ("a_missing_package",)
     try:
         text = refusal(lambda: export.write_exported(model, path), OutputError)
     finally:
-        convert.importlib.util.find_spec = find
+        convert._ONNX_PACKAGES = needed
     assert text == (
-        "an .onnx file needs the package tf2onnx, which is not installed; pip install"
+        "an .onnx file needs the package a_missing_package, which is not installed; pip install"
         " 'graphprune[onnx]'"
     )
 

@@ -26,3 +26,7 @@ def test_custom_loops(slow):
 
 def test_plans_on_live_models(slow):
     check_cases("surgery_cases.py", "jax", slow=slow)
+
+
+def test_exports_for_serving(slow):
+    check_cases("export_cases.py", "jax", slow=slow)
