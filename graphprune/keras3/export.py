@@ -7,6 +7,8 @@ place.
 from __future__ import annotations
 
 import warnings
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -152,7 +154,7 @@ def _export(model: Any, folder: Path, batch: int | None = None) -> None:
     if batch is not None:
         options["input_signature"] = _signature(model, batch)
     try:
-        with quiet_output(), warnings.catch_warnings():
+        with quiet_output(), redirect_stdout(StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model.export(str(folder), format="tf_saved_model", **options)
     except Exception as fault:  # Keras, TensorFlow and JAX raise errors of all kinds

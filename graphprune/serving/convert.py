@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +59,21 @@ def saved_model_to_tflite(folder: Path, name: str) -> bytes:
 
 
 def saved_model_to_onnx(folder: Path, name: str) -> bytes:
-    """Return an exported model as the bytes of an ONNX file.
+    """Return an exported model as the bytes of an ONNX file; see `function_to_onnx`."""
+    import tensorflow as tf
 
-    Its inputs and outputs have the names of those of the exported model.
+    with quiet_output():
+        served = tf.saved_model.load(str(folder)).signatures[SIGNATURE]
+    specs = served.structured_input_signature[1]
+    return function_to_onnx(lambda **inputs: served(**inputs), specs, name)
+
+
+def function_to_onnx(call: Callable[..., Any], specs: Mapping[str, Any], name: str) -> bytes:
+    """Return a function of TensorFlow as the bytes of an ONNX file.
 
     Args:
-        folder: The exported SavedModel.
+        call: Takes its inputs by keyword.
+        specs: The `tf.TensorSpec` of each input; the file names its inputs by these keys.
         name: The model's name, for errors.
 
     Raises:
@@ -73,17 +83,12 @@ def saved_model_to_onnx(folder: Path, name: str) -> bytes:
     import tensorflow as tf
     import tf2onnx
 
+    signature = [tf.TensorSpec(spec.shape, spec.dtype, key) for key, spec in specs.items()]
     try:
         with quiet_output():
-            loaded = tf.saved_model.load(str(folder))
-            served = loaded.signatures[SIGNATURE]
-            specs = served.structured_input_signature[1]
-
-            def call(*tensors: Any) -> Any:
-                return served(**dict(zip(specs, tensors, strict=True)))
-
             model, _ = tf2onnx.convert.from_function(
-                tf.function(call), input_signature=list(specs.values())
+                tf.function(lambda *tensors: call(**dict(zip(specs, tensors, strict=True)))),
+                input_signature=signature,
             )
             return bytes(model.SerializeToString())
     except Exception as fault:  # tf2onnx raises plain errors of all kinds

@@ -36,6 +36,11 @@ def sample_inputs(folder: Path, batch: int = 2) -> dict[str, NDArray[Any]]:
 
     with quiet_output():
         specs = tf.saved_model.load(str(folder)).signatures[SIGNATURE].structured_input_signature[1]
+    return sample_specs(specs, batch)
+
+
+def sample_specs(specs: Mapping[str, Any], batch: int = 2) -> dict[str, NDArray[Any]]:
+    """Return random inputs as `sample_inputs` does, for the `tf.TensorSpec` of each."""
     random = np.random.default_rng(0)
     return {
         name: _sample(random, _shape(spec.shape.as_list(), batch), spec.dtype.as_numpy_dtype)
@@ -109,12 +114,12 @@ def _running(form: str) -> Iterator[None]:
         ) from fault
 
 
-def name_outputs(outputs: Any, flat: Sequence[NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def name_outputs(outputs: Any, flat: Sequence[Any]) -> dict[str, Any]:
     """Return a model's outputs by the names that they get when the model is exported.
 
     Args:
         outputs: What the model returned.
-        flat: The arrays in it, in the order of Keras.
+        flat: The tensors in it, in the order of Keras.
 
     Example:
         >>> name_outputs({"a": None}, [np.zeros(1)]), name_outputs([None], [np.ones(1)])

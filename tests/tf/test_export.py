@@ -182,7 +182,7 @@ def test_the_end_of_the_name_says_the_format(tmp_path):
 
 def several_to_onnx():
     a, b = layers.Input((3,), name="a"), layers.Input((4, 2), name="b-c")
-    x = layers.Dense(2)(layers.Concatenate()([a, layers.LSTM(3)(b)]))
+    x = layers.Dense(2)(layers.Concatenate()([a, layers.Flatten()(b)]))
     return tf_keras.Model({"a": a, "b": b}, [x, 2 * a])
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import Any
 
 import tensorflow as tf
 import tf_keras
@@ -14,14 +15,8 @@ from graphprune.archive.files import check_export_suffix
 from graphprune.errors import OutputError
 from graphprune.files import whole_folder, write_whole
 from graphprune.quiet import quiet_output
-from graphprune.serving.convert import check_onnx, first_line, saved_model_to_onnx
-from graphprune.serving.outputs import (
-    check_outputs,
-    find_input,
-    name_outputs,
-    run_onnx,
-    sample_inputs,
-)
+from graphprune.serving.convert import first_line, function_to_onnx
+from graphprune.serving.outputs import check_outputs, name_outputs, run_onnx, sample_specs
 from graphprune.tf.models.saving import estimate_bytes, save_model
 from graphprune.write_faults import find_reason
 
@@ -58,21 +53,19 @@ def to_onnx(model: tf_keras.Model, place: str = "") -> bytes:
         OutputError: the extra `onnx` is not installed, ONNX has no operation for a layer, or the
             file computes something else.
     """
-    check_onnx()
-    with TemporaryDirectory(prefix="graphprune-") as parent:
-        folder = Path(parent) / "exported"
-        try:
-            with quiet_output():
-                model.export(folder)
-        except Exception as fault:  # Keras and TensorFlow raise errors of all kinds
-            raise OutputError(
-                f"{model.name}: Keras cannot export it: {first_line(fault)}; save it as .keras"
-            ) from fault
-        content = saved_model_to_onnx(folder, model.name)
-        inputs = sample_inputs(folder)
-    given = [find_input(inputs, name) for name in model.input_names]
-    outputs = model(given[0] if len(given) == 1 else given, training=False)
-    wanted = name_outputs(outputs, [tensor.numpy() for tensor in tf.nest.flatten(outputs)])
+    specs = {
+        re.sub(r"\W", "_", name): tf.TensorSpec(tensor.shape, tensor.dtype)
+        for name, tensor in zip(model.input_names, model.inputs, strict=True)
+    }
+
+    def call(**inputs: Any) -> Any:
+        given = list(inputs.values())
+        outputs = model(given[0] if len(given) == 1 else given, training=False)
+        return name_outputs(outputs, tf.nest.flatten(outputs))
+
+    content = function_to_onnx(call, specs, model.name)
+    inputs = sample_specs(specs)
+    wanted = {name: tensor.numpy() for name, tensor in call(**inputs).items()}
     is_half = any(
         layer.compute_dtype in ("float16", "bfloat16") for layer in model._flatten_layers()
     )
