@@ -1,8 +1,11 @@
 """Print what pruning costs during training: plain Keras, tfmot and graphprune side by side.
 
     pip install '.[bench]' && python benchmarks/training_speed.py [--repeats 3] [--only MODEL ...]
+    python benchmarks/training_speed.py --keras 3 --backend jax [--repeats 3] [--only MODEL ...]
 
-Columns, medians over the rounds, each with its ratio to the plain model's in the same round:
+`--keras 3` compares Keras 3 with and without pruning on one of its backends: see
+`training_speed_keras3.py`. Of tf_keras there are these columns, medians over the rounds, each with
+its ratio to the plain model's in the same round:
 
 - first step: processor time of the first training step, tracing included, in a process of its own
   for each method.
@@ -29,6 +32,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import training_speed_keras3
+
 METHODS = ("plain", "tfmot", "graphprune")
 TURN, TURNS = 10, 7
 """Steps of a turn, and turns of each method; the first turn traces and does not count."""
@@ -42,6 +47,10 @@ def main() -> None:
     )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", action="append", choices=MODELS)
+    parser.add_argument("--keras", type=int, default=2, choices=(2, 3))
+    parser.add_argument(
+        "--backend", default="tensorflow", choices=("tensorflow", "jax", "torch"), help="of Keras 3"
+    )
     parser.add_argument(
         "--measure", nargs=3, metavar=("WHAT", "MODEL", "METHOD"), help=argparse.SUPPRESS
     )
@@ -49,6 +58,9 @@ def main() -> None:
     if options.measure:
         what, name, method = options.measure
         print(json.dumps(MEASURES[what](name, method)))
+        return
+    if options.keras == 3:
+        training_speed_keras3.compare(options.backend, options.only or [*MODELS], options.repeats)
         return
     print(
         f"{'model':<12} {'method':<11} {'first step':>18} {'later steps':>18} {'with updates':>18}"

@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from graphprune.tf.models.loading import load_model
     from graphprune.tf.models.saving import save_model
     from graphprune.tf.pruning.wrapper import PruneLowMagnitude
-    from graphprune.tf.training.run import resume, train
+    from graphprune.training import resume, train
 
 __version__ = "0.1.0"
 
@@ -113,7 +113,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "tf.models.saving": ("save_model",),
     "engine.training_result": ("TrainingResult",),
     "sparsity.schedules": ("Schedule",),
-    "tf.training.run": ("resume", "train"),
+    "training": ("resume", "train"),
     "tf.pruning.wrapper": ("PruneLowMagnitude",),
 }
 

@@ -53,8 +53,17 @@ def import_tensorflow() -> None:
 
     For command lines, before they use the rest of this package.
     """
-    if "tensorflow" not in sys.modules:
+    _import_quietly("tensorflow")
+
+
+def import_keras(version: int) -> None:
+    """Import what tf_keras (2) or Keras 3 runs on, without start-up notes."""
+    _import_quietly("tensorflow" if version == 2 else "keras")
+
+
+def _import_quietly(package: str) -> None:
+    if package not in sys.modules:
         with quiet_output():
-            importlib.import_module("tensorflow")
+            importlib.import_module(package)
         for name in _LOGGERS:  # the command line says itself what its users need to know
             logging.getLogger(name).setLevel(logging.ERROR)

@@ -36,7 +36,7 @@ LIGHT = (
     "h5py",
     "rich.console",
 )
-TENSORFLOW = (*LIGHT, "graphprune.tf.training.run")
+TENSORFLOW = (*LIGHT, "graphprune.tf.training.seam")
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ def wait_until(condition, child: Child, seconds: float = 120) -> bool:
 
 def _serve(orders: socket.socket, modules: Sequence[str]) -> None:
     sys.path.insert(0, str(ROOT))
-    if "graphprune.tf.training.run" in modules:
+    if "graphprune.tf.training.seam" in modules:
         from graphprune.quiet import import_tensorflow
 
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -43,6 +43,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("conversion", frozenset({"h5py"})),
     ("keras3", frozenset({"keras", "numpy", "h5py"})),
     ("dispatch", frozenset()),
+    ("training", frozenset()),
     ("interface", frozenset()),
     ("cli", frozenset({"click", "rich"})),
 )
@@ -137,6 +138,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     "graph": ("shapes", "classes"),
     "report": ("drawing",),
     "archive": ("hdf5", "saved_model", "allowed"),
+    "keras3": ("training",),
 }
 
 

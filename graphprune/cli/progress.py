@@ -93,6 +93,8 @@ WINDOW = 100
 
 
 IMPORTING, LOADING = "loading TensorFlow", "loading the model"
+IMPORTING_KERAS = {2: IMPORTING, 3: "loading Keras"}
+"""The first stage of a command by the version of Keras that it runs on."""
 
 
 class Display:

@@ -10,9 +10,10 @@ import click
 from graphprune.cli.finish import check_stop, report_run, stoppable
 from graphprune.cli.inputs import loading_arguments
 from graphprune.cli.options import LoadingOptions, WholeNumber, loading_options
-from graphprune.cli.progress import IMPORTING, lasting_output, live_display
+from graphprune.cli.progress import IMPORTING_KERAS, lasting_output, live_display
 from graphprune.diagnostics.terminal_text import escape_controls
-from graphprune.quiet import import_tensorflow
+from graphprune.quiet import import_keras
+from graphprune.training import keras_of_run, resume
 
 
 @click.command("resume")
@@ -50,10 +51,9 @@ def command(
         stoppable(run_folder, is_new=False, loading=loading) as stop,
         live_display() as display,
     ):
-        display.say(IMPORTING)
-        import_tensorflow()
-        from graphprune.tf.training.run import resume
-
+        keras = keras_of_run(run_folder)
+        display.say(IMPORTING_KERAS[keras])
+        import_keras(keras)
         with closing(display):
             result = resume(
                 run_folder,

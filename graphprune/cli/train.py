@@ -21,12 +21,14 @@ from graphprune.cli.options import (
 )
 from graphprune.cli.outputs import print_warnings
 from graphprune.cli.planning import load_with_classes, open_to_load, plan_for
-from graphprune.cli.progress import IMPORTING, lasting_output, live_display
+from graphprune.cli.progress import IMPORTING_KERAS, lasting_output, live_display
+from graphprune.graph import ModelFile
 from graphprune.plan import Plan, check_reached
-from graphprune.quiet import import_tensorflow
+from graphprune.quiet import import_keras, import_tensorflow
 from graphprune.runs.samples import check_samples, is_data_function
 from graphprune.runs.training_arguments import parse_strategy
 from graphprune.sparsity.positions import Run
+from graphprune.training import keras_of, train
 
 TENSORBOARD = "tensorboard"
 """The default folder of events, in the run's folder."""
@@ -151,7 +153,7 @@ def command(
         live_display() as display,
     ):
         display.say("reading the model")
-        path, plan = _read_model(model, rules, plan_file, strategy, loading)
+        saved, plan = _read_model(model, rules, plan_file, strategy, loading)
         if plan is not None:
             if not allow_missed:
                 check_reached(plan, Run(steps_per_epoch, epochs))
@@ -159,13 +161,12 @@ def command(
         if not is_data_function(data):
             check_samples(data)  # before TensorFlow is imported
 
-        display.say(IMPORTING)
-        import_tensorflow()
-        from graphprune.tf.training.run import train
-
+        keras = keras_of(saved)
+        display.say(IMPORTING_KERAS[keras])
+        import_keras(keras)
         with closing(display):
             result = train(
-                path,
+                saved,
                 plan,
                 data,
                 run_folder,
@@ -195,17 +196,16 @@ def command(
 
 def _read_model(
     model: str, rules: RuleOptions, plan_file: str | None, strategy: str, loading: LoadingOptions
-) -> tuple[str, Plan | None]:
-    """Return the path of the model and its plan; no plan without rules and plan file."""
+) -> tuple[ModelFile, Plan | None]:
+    """Return the saved model and its plan; no plan without rules and plan file."""
     saved = open_to_load(model, loading)
-    path = saved.need_archive().path
-    if strategy != "none":
+    if strategy != "none" and keras_of(saved) == 2:
         _open_devices(strategy)
     if not (rules.files or rules.has_switches or plan_file is not None):
-        return path, None
+        return saved, None
     plan = plan_for(saved, rules, plan_file, loaded=load_with_classes(saved, loading))
     print_warnings(plan.diagnostics, rules.files)
-    return path, plan
+    return saved, plan
 
 
 def _summaries_folder(tensorboard: str | None) -> str | Path | None:

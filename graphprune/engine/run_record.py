@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from graphprune.files import file_sha256, model_sha256
 from graphprune.plan import Plan, plan_sha256
 from graphprune.rules.text.files import find_rule_file
 from graphprune.runs.checkpoints import Checkpoint, RunState
+from graphprune.runs.records import ModelName
 from graphprune.runs.run_options import RunOptions
 from graphprune.sparsity.positions import Position, Run, Unit, parse_position
 
@@ -65,38 +67,51 @@ class GivenObjects(Protocol):
         ...
 
 
-def new_options(
-    request: TrainRequest,
-    file: Path,
-    recorded: str,
-    data: RunData,
-    given: str | GivenObjects,
-    layers: Mapping[str, PrunedLayer],
-    plan: Plan | None,
-    strategy: str,
-    first_batch: str,
-) -> RunOptions:
-    """Return the contents of `options.json` of a new run.
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What a new run begins with, as far as it is recorded.
 
-    Args:
-        request: What `train` was asked to do.
+    Attributes:
         file: The saved model that the run begins with.
         recorded: What the run records as its model.
         data: The data.
         given: What the data was read from, or given as.
-        layers: The pruned layers of the model by address.
-        plan: The plan that they were pruned by; None if they were already wrapped.
-        strategy: `none` or `mirrored:N`.
         first_batch: What `data.first_batch_sha256()` returned.
+        layers: The pruned layers of the model by address.
+        plan: The plan that they were pruned by; None if they were already pruned.
+        strategy: `none` or `mirrored:N`.
+        keras: 2 for tf_keras, or 3.
+        backend: The backend of Keras.
+    """
+
+    file: Path
+    recorded: str
+    data: RunData
+    given: str | GivenObjects
+    first_batch: str
+    layers: Mapping[str, PrunedLayer]
+    plan: Plan | None
+    strategy: str
+    keras: int
+    backend: str
+
+
+def new_options(request: TrainRequest, begin: Beginning) -> RunOptions:
+    """Return the contents of `options.json` of a new run.
+
+    Args:
+        request: What `train` was asked to do.
+        begin: The model, the data and the Keras.
 
     Raises:
         TrainingError: the distance between checkpoints is not a position, or is below one step.
     """
+    data, plan = begin.data, begin.plan
     return RunOptions(
-        model=recorded,
-        model_sha256=model_sha256(file),
-        model_name="model.h5" if read_archive(file).format == "h5" else "model.keras",
-        data=_describe_data(data, given),
+        model=begin.recorded,
+        model_sha256=model_sha256(begin.file),
+        model_name=_model_name(begin),
+        data=_describe_data(data, begin.given),
         data_sha256=data.sha256,
         batch_size=data.batch_size,
         epochs=request.epochs,
@@ -107,15 +122,23 @@ def new_options(
             request.checkpoint_every, Run(data.steps_per_epoch, request.epochs)
         ),
         compiling=request.compiling,
-        plan_sha256=_pruned_by(layers) if plan is None else plan_sha256(plan),
+        plan_sha256=_pruned_by(begin.layers) if plan is None else plan_sha256(plan),
         rules=() if plan is None else plan.rules,
-        schedule_units=_schedule_units(layers),
+        schedule_units=_schedule_units(begin.layers),
         version=graphprune.__version__,
         tensorboard=None if request.tensorboard is None else str(request.tensorboard),
-        strategy=strategy,
+        strategy=begin.strategy,
         run_id=secrets.token_hex(16),
-        first_batch_sha256=first_batch,
+        first_batch_sha256=begin.first_batch,
+        keras=begin.keras,
+        backend=begin.backend,
     )
+
+
+def _model_name(begin: Beginning) -> ModelName:
+    """Return the name of the run's model files; Keras 3 cannot keep masks in an `.h5` file."""
+    is_h5 = begin.keras == 2 and read_archive(begin.file).format == "h5"
+    return "model.h5" if is_h5 else "model.keras"
 
 
 def _describe_data(data: RunData, given: str | GivenObjects) -> str:

@@ -63,3 +63,9 @@ def write_generator(state: NDArray[np.uint8]) -> None:
     torch = sys.modules.get("torch")
     if torch is not None and keras.config.backend() == "torch":
         torch.set_rng_state(torch.from_numpy(np.array(state, dtype=np.uint8)))
+
+
+def seed_generator(seed: int) -> None:
+    """Seed the backend's global random generator, where dropout draws from it."""
+    if keras.config.backend() == "torch":
+        sys.modules["torch"].manual_seed(seed)

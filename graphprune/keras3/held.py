@@ -27,7 +27,7 @@ from graphprune.keras3.places import place_of, variable_at
 from graphprune.sparsity.pruning import Provenance, Pruning
 
 
-class Projection:
+class Projection(keras.constraints.Constraint):
     """The constraint of a pruned weight: the layer's own constraint, then the mask."""
 
     def __init__(self, own: Callable[[Any], Any] | None, tensor: HeldTensor) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras.src.backend import Variable  # Keras before 3.7 has another as keras.Variable
 
 from graphprune.archive.entries import Entry, is_builtin
 from graphprune.engine.finite import find_nonfinite, refuse_nonfinite
@@ -18,6 +19,8 @@ from graphprune.graph.layers import SEPARATOR
 
 INTERNAL = frozenset({"_layers", "_functional", "_operations", "_nodes", "_tracker"})
 """Attributes in which Keras stores layers a second time."""
+OTHER_NAMES = {"depthwise_kernel": "kernel"}
+"""The attributes of weights that files and tf_keras call differently, in DepthwiseConv1D and 2D."""
 
 
 def addressed_layers(model: Any) -> Iterator[tuple[str, Any]]:
@@ -146,8 +149,15 @@ def _own_names(layer: Any) -> tuple[str, ...]:
                 f" is not a weight of the layer (item {index}); return variables that its"
                 " attributes hold"
             )
-        names.append(path)
+        names.append(_public_name(layer, path, weight))
     return tuple(names)
+
+
+def _public_name(layer: Any, path: str, weight: Any) -> str:
+    """Return the path with `kernel` for `_kernel` if both are the weight, as in Dense."""
+    parent, _, last = path.rpartition(".")
+    name = f"{parent}.{last.lstrip('_')}".lstrip(".")
+    return name if _look_up(layer, name) is weight else path
 
 
 def find_path(layer: Any, weight: Any) -> str | None:
@@ -191,7 +201,7 @@ def find_weight(layer: Any, name: str) -> Any:
             " weights non-zero again; prune before enable_lora, or leave the layer out"
         )
     found = _look_up(layer, name)
-    if not isinstance(found, keras.Variable):
+    if not isinstance(found, Variable):
         known = ", ".join(variable.name for variable in layer.weights) or "none"
         raise PlanError(
             f"{layer.name}: {type(layer).__name__} has no weight named {name!r}; it has {known}"
@@ -217,8 +227,10 @@ def _part(owner: Any, part: str) -> Any:
         return owner.get(part)
     known = known_class(_class_entry(owner))
     attributes = {} if known is None else known.attributes
-    found = getattr(owner, attributes.get(part, part), None)
-    return getattr(getattr(owner, "cell", None), part, None) if found is None else found
+    for name in (attributes.get(part, part), OTHER_NAMES.get(part, part)):
+        if (found := getattr(owner, name, None)) is not None:
+            return found
+    return getattr(getattr(owner, "cell", None), part, None)
 
 
 def check_finite(model: Any, place: str, way_out: str) -> None:

@@ -62,7 +62,8 @@ def read_updates(model: Any, optimizer: Any) -> int:
     """
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     every = getattr(inner, "gradient_accumulation_steps", None) or 1
-    return read_count(model, optimizer, inner._iterations) // int(every)
+    count = getattr(inner, "_iterations", None)  # Keras before 3.5 has only the public name
+    return read_count(model, optimizer, inner.iterations if count is None else count) // int(every)
 
 
 def leave_masks_out_of_files(optimizer: Any) -> None:

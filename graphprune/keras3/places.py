@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
+from keras.src.backend import Variable  # Keras before 3.7 has another as keras.Variable
 from keras.src.saving import saving_lib
 
 from graphprune.archive.pruning_state import GROUP, is_state_group
@@ -53,7 +53,7 @@ def variable_at(layer: Any, place: str) -> Any:
         PlanError: the layer saves no variable there.
     """
     found = _by_place(layer).get(place)
-    if not isinstance(found, keras.Variable):
+    if not isinstance(found, Variable):
         raise PlanError(
             f"{layer.name}: {type(layer).__name__} saves no weight at {place!r}; its class is"
             " another than that of the pruned model"

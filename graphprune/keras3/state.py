@@ -51,7 +51,7 @@ class PruningState(KerasSaveable):
         return []
 
     def _obj_type(self) -> str:
-        return "Operation"
+        return "Layer"  # Keras before 3.11 does not know "Operation"
 
     def save_own_variables(self, store: Any) -> None:
         """Write the state into the group of a weights file."""
@@ -133,11 +133,14 @@ class PruningState(KerasSaveable):
     def _generators(self) -> list[Any]:
         """Return the random generators of the owner's layers, each once, in order."""
         owner = self._owner()
-        if not isinstance(owner, keras.Model):
-            return []
-        layers = owner._flatten_layers()
-        found = {id(one): one for layer in layers for one in layer._seed_generators}
-        return list(found.values())
+        return seed_generators(owner) if isinstance(owner, keras.Model) else []
+
+
+def seed_generators(model: Any) -> list[Any]:
+    """Return the random generators of a model's layers, each once, in order."""
+    layers = model._flatten_layers()
+    found = {id(one): one for layer in layers for one in layer._seed_generators}
+    return list(found.values())
 
 
 def state_of(owner: Any) -> PruningState | None:

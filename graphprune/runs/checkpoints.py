@@ -73,7 +73,7 @@ class RunState:
         plan_sha256: Of the plan that the model was wrapped by; empty where it was wrapped before
             the run.
         rules: (path, sha256) of each rule file.
-        versions: Versions of graphprune, tensorflow and tf_keras.
+        versions: Versions of graphprune, of Keras and of its backend.
         run_id: Of the run that the checkpoint belongs to; empty in format 1.
         model_sha256, data_sha256: Of the model and the data that the run began with; empty in
             format 1, the data's also where it comes from a function.

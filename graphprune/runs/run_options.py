@@ -45,6 +45,11 @@ Strategy = Annotated[
     str, Expected("none or mirrored:N", pattern=r"^(none|mirrored:[1-9][0-9]{0,2})$")
 ]
 
+Keras = Annotated[int, Expected("2 or 3", ge=2, le=3)]
+Backend = Annotated[
+    str, Expected("the name of a backend of Keras", pattern=r"^[a-z][a-z0-9_]{0,31}$")
+]
+
 
 @dataclass(frozen=True, slots=True)
 class Compiling:
@@ -90,6 +95,8 @@ class RunOptions:
         first_batch_sha256: Of the first training batch of datasets or a Sequence; empty for arrays
             and an `.npz`.
         files: The hash of each file that the run began with, by name.
+        keras: 2 where tf_keras trains the model, or 3.
+        backend: The backend of Keras that trains it.
     """
 
     model: PathText
@@ -113,6 +120,8 @@ class RunOptions:
     run_id: RunId = ""
     first_batch_sha256: HashOrNone = ""
     files: Annotated[Mapping[FileName, Hash], FirstOnly()] = field(default_factory=dict)
+    keras: Keras = 2
+    backend: Backend = "tensorflow"
 
     @property
     def steps(self) -> int:

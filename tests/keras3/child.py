@@ -128,6 +128,8 @@ class _Process:
                 return lines
             if line.startswith('["'):
                 lines.append(json.loads(line))
+            elif line.startswith("# "):
+                print(line, end="")
         code = self._process.wait()
         self._errors.seek(0)
         raise AssertionError(

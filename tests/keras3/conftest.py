@@ -1,14 +1,13 @@
 """Keeps the scripts of the child processes out of the search for doctests: they import Keras 3."""
 
+from pathlib import Path
+
 import pytest
 
 collect_ignore = [
-    "export_cases.py",
-    "loop_cases.py",
-    "models.py",
-    "saving_cases.py",
-    "surgery_cases.py",
-    "training_cases.py",
+    path.name
+    for path in Path(__file__).parent.glob("*.py")
+    if not path.name.startswith(("test_", "conftest"))
 ]
 
 

@@ -24,3 +24,7 @@ def test_plans_on_live_models(slow):
 
 def test_exports_for_serving(slow):
     check_cases("export_cases.py", "tensorflow", slow=slow)
+
+
+def test_runs(slow):
+    check_cases("run_cases.py", "tensorflow", slow=slow)

@@ -26,3 +26,7 @@ def test_custom_loops(slow):
 
 def test_plans_on_live_models(slow):
     check_cases("surgery_cases.py", "torch", slow=slow)
+
+
+def test_runs(slow):
+    check_cases("run_cases.py", "torch", slow=slow)

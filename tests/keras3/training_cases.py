@@ -16,6 +16,7 @@ from tensorboard.util.tensor_util import make_ndarray
 import graphprune
 from graphprune import ConstantSparsity, PolynomialDecay, PruningSummaries, Run, UpdatePruningStep
 from graphprune.errors import GraphError, TrainingError
+from graphprune.keras3 import check_version
 from graphprune.sparsity.counts import kept_count
 from graphprune.sparsity.patterns import UNSTRUCTURED, select_pattern_mask
 
@@ -172,6 +173,8 @@ def loss_scaling():
 @CASES
 def several_optimizers():
     optimizers = keras.optimizers
+    if not hasattr(optimizers, "MultiOptimizer"):
+        return  # Keras before 3.15
     choice = optimizers.OptimizerMap(optimizers.Adam(0.01), {"a/.*": optimizers.SGD(0.1)})
     pruned, x = pruned_operations(optimizers.MultiOptimizer(choice))
     trained(pruned, x)
@@ -342,6 +345,16 @@ def a_model_without_weights_is_refused():
 @CASES
 def tf_keras_is_not_imported():
     assert "tf_keras" not in sys.modules
+
+
+@CASES
+def an_older_keras_is_refused():
+    assert refusal(lambda: check_version("3.2.1"), TrainingError) == (
+        "Keras 3.2.1 is installed, and graphprune needs Keras 3.3 or newer; run:"
+        " pip install --upgrade keras"
+    )
+    check_version("3.3.0")
+    check_version("4.0.0.dev2027")
 
 
 @CASES

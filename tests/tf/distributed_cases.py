@@ -32,8 +32,8 @@ from graphprune.tf.pruning.callbacks import UpdatePruningStep
 from graphprune.tf.pruning.pruner import Pruner
 from graphprune.tf.pruning.surgery import strip_model
 from graphprune.tf.training.data import read_data
-from graphprune.tf.training.run import train
 from graphprune.tf.training.strategies import open_spread
+from graphprune.training import train
 
 HALF = len(X) // 2
 

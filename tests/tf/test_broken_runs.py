@@ -13,7 +13,7 @@ from graphprune.plan import make_plan
 from graphprune.rules import parse_rules
 from graphprune.tf.models.loading import load_model
 from graphprune.tf.models.saving import save_model
-from graphprune.tf.training.run import resume, train
+from graphprune.training import resume, train
 
 pytestmark = pytest.mark.tf
 

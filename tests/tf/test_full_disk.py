@@ -15,7 +15,7 @@ from run_builders import assert_same_bits, build_setting
 
 from graphprune.errors import WriteError
 from graphprune.tf.models.export import write_model
-from graphprune.tf.training.run import resume, train
+from graphprune.training import resume, train
 
 pytestmark = pytest.mark.tf
 ROOM = r"\((needs more than [\d,]+ bytes, [\d,]+ are|[\d,]+ bytes are) free\)"

@@ -28,7 +28,7 @@ from graphprune.graph import read_graph
 from graphprune.rules import read_rules
 from graphprune.runs.run_folder import RunFolder
 from graphprune.tf.models.saving import save_model
-from graphprune.tf.training.run import resume, train
+from graphprune.training import resume, train
 
 pytestmark = pytest.mark.tf
 

@@ -21,11 +21,11 @@ import graphprune
 from graphprune.errors import TrainingError
 from graphprune.tf.models.saving import save_model
 from graphprune.tf.pruning.pruner import Pruner
-from graphprune.tf.training import ready_model
+from graphprune.tf.training import seam
 from graphprune.tf.training.data import read_data
 from graphprune.tf.training.evaluation import check_data_fits
 from graphprune.tf.training.gradients import check_gradients
-from graphprune.tf.training.run import train
+from graphprune.training import train
 
 pytestmark = pytest.mark.tf
 MISSED = "P: pruned layers that get no gradient from the loss would never reach their target: "
@@ -228,7 +228,7 @@ def test_the_check_leaves_everything_as_it_was(data):
 def test_a_run_with_the_check_has_the_bits_of_one_without(tmp_path, monkeypatch):
     setting = build_setting(tmp_path)
     train(setting.model, None, setting.data, tmp_path / "with", **setting.options)
-    monkeypatch.setattr(ready_model, "check_gradients", lambda *_: None)
+    monkeypatch.setattr(seam, "check_gradients", lambda *_: None)
     train(setting.model, None, setting.data, tmp_path / "without", **setting.options)
     assert_same_bits(tmp_path / "with" / "model.keras", tmp_path / "without" / "model.keras")
 

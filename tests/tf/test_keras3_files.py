@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from keras3_prunable import PRUNABLE
 
 import graphprune
 from graphprune.archive import read_archive
@@ -26,21 +27,6 @@ WITHOUT_SAMPLE = {
     *("CutMix", "MaxNumBoundingBoxes", "MixUp"),  # they take a dict of images and labels
     "Equalization",  # it gives the symbolic input itself, of which no model can be made
 }
-KERNEL, RECURRENT = frozenset({"kernel"}), frozenset({"kernel", "recurrent_kernel"})
-CELLS = "SimpleRNN LSTM GRU SimpleRNNCell LSTMCell GRUCell StackedRNNCells Bidirectional"
-PRUNABLE = {
-    "Embedding": {"embeddings"},
-    "ReversibleEmbedding": {"embeddings", "reverse_embeddings"},
-    **dict.fromkeys(("Dense", "EinsumDense", "TimeDistributed", "SpectralNormalization"), KERNEL),
-    **dict.fromkeys(("MultiHeadAttention", "GroupQueryAttention"), KERNEL),
-    **{f"Conv{rank}D": KERNEL for rank in (1, 2, 3)},
-    **{f"Conv{rank}DTranspose": KERNEL for rank in (1, 2, 3)},
-    **{f"SeparableConv{rank}D": {"depthwise_kernel", "pointwise_kernel"} for rank in (1, 2)},
-    **{f"DepthwiseConv{rank}D": KERNEL for rank in (1, 2)},
-    **{f"ConvLSTM{rank}D": RECURRENT for rank in (1, 2, 3)},
-    **dict.fromkeys(CELLS.split(), RECURRENT),
-}
-"""The names that Keras 3 gives the prunable variables of each class; others have none."""
 OTHER_NAMES = {"DepthwiseConv1D": "depthwise_kernel", "DepthwiseConv2D": "depthwise_kernel"}
 """What tf_keras calls the kernel, and so graphprune in files of both."""
 

@@ -24,7 +24,7 @@ from graphprune.errors import OutputError
 from graphprune.graph import read_graph
 from graphprune.tf.models.export import write_saved_model
 from graphprune.tf.models.saving import check_reads_back
-from graphprune.tf.training.run import resume, train
+from graphprune.training import resume, train
 
 pytestmark = pytest.mark.tf
 

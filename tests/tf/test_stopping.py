@@ -13,7 +13,7 @@ from graphprune.runs.checkpoints import find_checkpoint
 from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.training_arguments import StopRequest
 from graphprune.tf.training.recorder import Recorder
-from graphprune.tf.training.run import resume, train
+from graphprune.training import resume, train
 
 pytestmark = pytest.mark.tf
 

@@ -32,7 +32,7 @@ from graphprune.runs.checkpoints import read_checkpoint
 from graphprune.tf.models.loading import load_model
 from graphprune.tf.models.saving import save_model
 from graphprune.tf.pruning.callbacks import UpdatePruningStep
-from graphprune.tf.training.run import resume, train
+from graphprune.training import resume, train
 
 pytestmark = pytest.mark.tf
 

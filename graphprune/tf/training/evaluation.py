@@ -6,111 +6,61 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from graphprune.engine.data_fit import (
+    NOTHING_THERE,
+    ONE_EACH,
+    ONE_IN_A_FILE,
+    BatchPart,
+    Output,
+    check_array_labels,
+    check_batch_labels,
+    check_inputs,
+    explain_misfit,
+    find_label_rule,
+    labels_by_output,
+    losses_by_output,
+)
 from graphprune.engine.faults import explain_fault
 from graphprune.errors import DataError, TrainingError
 from graphprune.runs.run_options import Compiling
-from graphprune.runs.samples import LabelRule, check_labels
+from graphprune.runs.samples import LabelRule
 from graphprune.tf.models.loading import load_model
 from graphprune.tf.training.compiling import compile_model
 from graphprune.tf.training.data import ArrayData, Data
 from graphprune.tf.training.hidden_state import read_recurrent_states, restore_recurrent_states
 
-_CLASSES = (tf_keras.losses.sparse_categorical_crossentropy,)
 _DIGITS = {tf.float16: 11, tf.bfloat16: 8}
 """Binary digits of precision by dtype; Keras converts float labels to the dtype of the output."""
-_SHARES = (tf_keras.losses.binary_crossentropy, tf_keras.losses.binary_focal_crossentropy)
-
-
-def check_array_labels(model: tf_keras.Model, data: Data) -> None:
-    """Refuse an `.npz` with labels that the model's loss does not take, in its test set too.
-
-    Raises:
-        DataError: a label is of the wrong kind or out of range.
-    """
-    rules = find_label_rules(model)
-    if not isinstance(data, ArrayData) or len(rules) != 1 or rules[0] is None:
-        return
-    for name, labels in (("y_train", data.y_train), ("y_test", data.y_test)):
-        if labels is not None:
-            check_labels(f"{data.spec}: {name}", labels, rules[0])
-
-
-def check_batch_labels(model: tf_keras.Model, place: str, batch: Any) -> None:
-    """Refuse one batch of a dataset with labels that a loss of the model does not take.
-
-    Raises:
-        DataError: a label is of the wrong kind or out of range.
-    """
-    has_weights = len(batch) == 3
-    rules = find_label_rules(model)
-    for rule, labels in zip(rules, _labels_of(model, batch[1], len(rules)), strict=True):
-        if (
-            rule is None
-            or not isinstance(labels, tf.Tensor)
-            or (has_weights and rule.kind == "share")
-        ):
-            continue  # a sample weight of 0 may exclude labels out of range
-        which = f" of output {rule.output!r}" if len(rules) > 1 else ""
-        check_labels(f"{place}: y{which}", np.atleast_1d(labels.numpy()), rule)
 
 
 def find_label_rules(model: tf_keras.Model) -> list[LabelRule | None]:
     """Return the label rule of each output's loss; None if it is unknown."""
-    outputs = tf.nest.flatten(model.outputs)
-    losses = _losses_of(model, len(outputs))
+    outputs = [
+        Output(
+            name,
+            tensor.shape[-1] if tensor.shape.rank else None,
+            2 ** _DIGITS.get(tensor.dtype, 24),
+            has_mask=getattr(tensor, "_keras_mask", None) is not None,
+        )
+        for name, tensor in zip(model.output_names, tf.nest.flatten(model.outputs), strict=True)
+    ]
+    given = getattr(getattr(model, "compiled_loss", None), "_user_losses", None)
     return [
-        _rule(loss, name, output)
-        for loss, name, output in zip(losses, model.output_names, outputs, strict=True)
+        find_label_rule(tf_keras.losses, loss, output)
+        for loss, output in zip(losses_by_output(given, model.output_names), outputs, strict=True)
     ]
 
 
-def _losses_of(model: tf_keras.Model, count: int) -> list[Any]:
-    given = getattr(getattr(model, "compiled_loss", None), "_user_losses", None)
-    if isinstance(given, Mapping) and "class_name" not in given:
-        return [given.get(name) for name in model.output_names]
-    if isinstance(given, list | tuple):
-        return list(given) if len(given) == count else [None] * count
-    return [given] * count
-
-
-def _labels_of(model: tf_keras.Model, y: Any, count: int) -> list[Any]:
-    if isinstance(y, Mapping):
-        return [y.get(name) for name in model.output_names]
-    flat = tf.nest.flatten(y)
-    return flat if len(flat) == count else [None] * count
-
-
-def _rule(loss: Any, output: str, tensor: Any) -> LabelRule | None:
-    try:
-        known = tf_keras.losses.get(loss)
-    except (ValueError, TypeError):
-        return None
-    function, settings = known, {}
-    if isinstance(known, tf_keras.losses.Loss):
-        # `call` of all losses that wrap a function
-        base = tf_keras.losses.SparseCategoricalCrossentropy
-        if type(known).call is not base.call:
-            return None
-        function, settings = known.fn, known._fn_kwargs
-    name = getattr(function, "__name__", "")
-    # masked labels may be anything
-    if function in _SHARES and getattr(tensor, "_keras_mask", None) is None:
-        return LabelRule("share", name, output)
-    if function in _CLASSES:
-        classes = tensor.shape[-1] if tensor.shape.rank else None
-        digits = _DIGITS.get(tensor.dtype, 24)
-        return LabelRule("class", name, output, classes, settings.get("ignore_class"), 2**digits)
-    return None
-
-
-_EMPTY = {
-    "training": "training needs at least one",
-    "validation": "return None where there is none",
-}
+def _check_labels(model: tf_keras.Model, place: str, batch: Any) -> None:
+    names = model.output_names
+    labels = [
+        found.numpy() if isinstance(found, tf.Tensor) else None
+        for found in labels_by_output(batch[1], names, tf.nest.flatten(batch[1]))
+    ]
+    check_batch_labels(place, find_label_rules(model), labels, is_weighted=len(batch) == 3)
 
 
 def evaluate(
@@ -182,9 +132,11 @@ def check_data_fits(model: tf_keras.Model, data: Data) -> None:
         model,
         data.spec,
         data.element_spec,
-        _ONE_IN_A_FILE if isinstance(data, ArrayData) else "give one for each",
+        ONE_IN_A_FILE if isinstance(data, ArrayData) else ONE_EACH,
     )
-    check_array_labels(model, data)
+    if isinstance(data, ArrayData):
+        labels = {"y_train": data.y_train, "y_test": data.y_test}
+        check_array_labels(data.spec, find_label_rules(model), labels)
     samples = _first_batch(model, data)
     states = read_recurrent_states(model)
     try:
@@ -206,10 +158,10 @@ def _first_batch(model: tf_keras.Model, data: Data) -> tf.data.Dataset:
     if isinstance(data, ArrayData):
         return data.sample()
     first = _take_first(data.spec, "training", data.sample())
-    check_batch_labels(model, f"{data.spec}: the first training batch", first)
+    _check_labels(model, f"{data.spec}: the first training batch", first)
     if data.test is not None:
         _check_inputs(model, f"{data.spec}: validation", data.test.element_spec)
-        check_batch_labels(
+        _check_labels(
             model,
             f"{data.spec}: the first validation batch",
             _take_first(data.spec, "validation", data.test),
@@ -226,83 +178,28 @@ def _take_first(spec: str, part: str, dataset: tf.data.Dataset) -> Any:
             f"the first {part} batch failed: {explain_fault(fault)}", place=spec
         ) from fault
     if first is None:
-        raise DataError(f"the {part} dataset has no batches; {_EMPTY[part]}", place=spec)
+        raise DataError(f"the {part} dataset has no batches; {NOTHING_THERE[part]}", place=spec)
     return first
 
 
-_ONE_IN_A_FILE = (
-    "an .npz holds one: write a function that returns (train, validation) as tf.data.Dataset, with"
-    " batches of ((x1, x2, ...), y), and give it as --data MODULE:FUNCTION"
-)
-
-
 def _check_inputs(
-    model: tf_keras.Model, place: str, element_spec: Any, remedy: str = "give one for each"
+    model: tf_keras.Model, place: str, element_spec: Any, remedy: str = ONE_EACH
 ) -> None:
-    given = tf.nest.flatten(element_spec[0])
-    wanted = tf.nest.flatten(model.inputs)
-    if len(given) != len(wanted):
-        raise DataError(
-            f"x has {_count(given)}, the model takes {_count(wanted)}"
-            f" ({', '.join(model.input_names)}); {remedy}",
-            place=place,
-        )
-    if isinstance(element_spec[0], Mapping):
-        return  # matched by name, by Keras
-    for name, x, tensor in zip(model.input_names, given, wanted, strict=True):
-        if (x.dtype == tf.string) != (tensor.dtype == tf.string):
-            got, takes = (
-                ("text", tensor.dtype.name) if x.dtype == tf.string else (x.dtype.name, "text")
-            )
-            raise DataError(
-                f"x is {got}, the model's input {name} takes {takes}; convert the data to fit",
-                place=place,
-            )
-        if (
-            x.shape.rank is not None
-            and not _shapes_fit(x.shape, tensor.shape)
-            and tensor.shape[1:].is_compatible_with(x.shape)
-        ):
-            raise DataError(
-                f"its elements are single samples of shape {tuple(x.shape.as_list())};"
-                " call .batch(n) on the dataset",
-                place=place,
-            )
-        if not _shapes_fit(x.shape, tensor.shape):
-            raise DataError(
-                f"x has shape {_text(x.shape)}, the model's input {name} takes"
-                f" {_text(tensor.shape)}; reshape the data to fit",
-                place=place,
-            )
-
-
-def _shapes_fit(given: tf.TensorShape, wanted: tf.TensorShape) -> bool:
-    """Return whether Keras takes `given` for `wanted`.
-
-    Keras itself adds or drops a last axis of length 1.
-    """
-    if given.rank is None or wanted.rank is None:
-        return True
-    candidates = [given]
-    if wanted.rank == given.rank + 1 and wanted[-1] == 1:
-        candidates.append(given.concatenate(1))
-    if wanted.rank == given.rank - 1 and given[-1] == 1:
-        candidates.append(given[:-1])
-    return any(shape[1:].is_compatible_with(wanted[1:]) for shape in candidates)
+    wanted = zip(model.input_names, _parts(model.inputs), strict=True)
+    is_named = isinstance(element_spec[0], Mapping)
+    given = _parts(element_spec[0])
+    check_inputs(place, given, dict(wanted), by_name=is_named, remedy=remedy)
 
 
 def _misfit(model: tf_keras.Model, data: Data, why: str) -> str:
-    y = ", ".join(_text(spec.shape) for spec in tf.nest.flatten(data.element_spec[1]))
-    outputs = ", ".join(_text(tensor.shape) for tensor in tf.nest.flatten(model.outputs))
-    return (
-        f"{data.spec}: y has shape {y}, the model's output is {outputs}, and its loss fails on"
-        f" them: {why}"
-    )
+    return explain_misfit(data.spec, _parts(data.element_spec[1]), _parts(model.outputs), why)
 
 
-def _count(tensors: list[Any]) -> str:
-    return "one tensor" if len(tensors) == 1 else f"{len(tensors)} tensors"
-
-
-def _text(shape: tf.TensorShape) -> str:
-    return str(tuple(shape.as_list()[1:])) if shape.rank is not None else "(unknown)"
+def _parts(tensors: Any) -> list[BatchPart]:
+    """Return shape and dtype of each tensor, or each spec of one, of a structure."""
+    return [
+        BatchPart(
+            None if tensor.shape.rank is None else tuple(tensor.shape.as_list()), tensor.dtype.name
+        )
+        for tensor in tf.nest.flatten(tensors)
+    ]

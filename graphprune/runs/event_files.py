@@ -5,14 +5,12 @@ Points written after the checkpoint are written again, so they are removed first
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import tensorflow as tf
-
+from graphprune.archive.saved_model.protobuf import WireError, messages_in, numbers_of, texts_of
+from graphprune.archive.saved_model.tensor_bundle import crc32c, mask_crc
 from graphprune.files import write_whole
 from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.run_options import RunOptions
@@ -62,37 +60,58 @@ def cut_events(folder: Path, place: Place, since: float) -> None:
     """
     for path in sorted(folder.glob("*/events.out.tfevents.*")):
         if path.parent.name in ("train", "validation") and _began(path) >= int(since):
-            records = list(_records(path))
-            kept = [record for record in records if not _is_behind(record, place)]
+            records = list(_records(memoryview(path.read_bytes())))
+            kept = [record for record in records if not _is_behind(_data_of(record), place)]
             if len(kept) < len(records):
-                _write(path, kept)
+                write_whole(path, b"".join(kept))
 
 
 def _began(path: Path) -> int:
-    """Return the second in which TensorFlow opened the file; it is part of the name."""
+    """Return the second in which the file was opened; it is part of the name."""
     second = path.name.split(".")[3]
     return int(second) if second.isascii() and second.isdigit() else 0
 
 
-def _records(path: Path) -> Iterator[bytes]:
-    records = tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
-    while True:
-        try:
-            yield next(records)
-        except (StopIteration, tf.errors.DataLossError):
-            # the process was killed while it wrote the last one
+_HEAD, _CHECKSUM = 8, 4
+"""Bytes of a record's length and of each checksum; see
+tensorflow.org/tutorials/load_data/tfrecord.
+"""
+
+
+def _records(content: memoryview) -> Iterator[memoryview]:
+    """Yield the whole records; the last one may be cut off, if the process was killed."""
+    at = 0
+    while at + _HEAD + _CHECKSUM <= len(content):
+        size = int.from_bytes(content[at : at + _HEAD], "little")
+        record = content[at : at + _HEAD + size + 2 * _CHECKSUM]
+        head, data = record[: _HEAD + _CHECKSUM], record[_HEAD + _CHECKSUM :]
+        if not (_is_intact(head) and _is_intact(data)):
             return
+        yield record
+        at += len(record)
 
 
-def _is_behind(record: bytes, place: Place) -> bool:
-    event: Any = tf.compat.v1.Event.FromString(record)
-    return any(place.is_behind(value.tag, event.step) for value in event.summary.value)
+def _data_of(record: memoryview) -> memoryview:
+    return record[_HEAD + _CHECKSUM : -_CHECKSUM]
 
 
-def _write(path: Path, records: list[bytes]) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        temporary = Path(folder, path.name)
-        with tf.io.TFRecordWriter(str(temporary)) as writer:
-            for record in records:
-                writer.write(record)
-        write_whole(path, temporary.read_bytes())
+def _is_intact(part: memoryview) -> bool:
+    """Return whether the checksum at the end of `part` is that of the bytes before it."""
+    stored = int.from_bytes(part[-_CHECKSUM:], "little")
+    return stored == mask_crc(crc32c(part[:-_CHECKSUM]))
+
+
+_STEP, _SUMMARY, _VALUE, _TAG = 2, 5, 1, 1
+"""The fields of the messages Event and Summary (tensorflow/core/util/event.proto)."""
+
+
+def _is_behind(event: memoryview, place: Place) -> bool:
+    try:
+        step = numbers_of(event).get(_STEP, 0)
+        return any(
+            place.is_behind(texts_of(value).get(_TAG, ""), step)
+            for summary in messages_in(event, _SUMMARY)
+            for value in messages_in(summary, _VALUE)
+        )
+    except WireError:
+        return False

@@ -1,60 +1,64 @@
-"""Training runs: `train` starts one, `resume` continues it exactly.
+"""The Python functions that train a model to its planned sparsity: `train` and `resume`.
 
-A wrapped model is trained along its schedules, with checkpoints.
-
-A resumed run equals an uninterrupted one, bit for bit: weights, masks, optimizer, metrics.
-This holds on the same machine with the same versions, and for data in the same order (always so
-for an `.npz`).
+The Keras of the model, tf_keras or Keras 3, decides which implementation is imported; the other one
+is not imported.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import tensorflow as tf
-import tf_keras
-
-import graphprune
+from graphprune.archive import read_archive
+from graphprune.dispatch import is_keras_3
 from graphprune.engine.callbacks import check_tensorboard
-from graphprune.engine.resuming import Warnings, find_result, find_resumption, read_same_data
-from graphprune.engine.run_record import first_state, new_options, rule_files
-from graphprune.engine.train_request import (
-    CHECKING,
-    LOADING,
-    READING,
-    TRACING,
-    Rules,
-    TrainRequest,
-    given_rules,
-    tell_nobody,
-)
+from graphprune.engine.origin import check_origin
+from graphprune.engine.resuming import find_result
+from graphprune.engine.train_request import Rules, TrainRequest, given_rules, tell_nobody
+from graphprune.engine.training import NewRun, ResumeRequest, begin_run, go_on
 from graphprune.engine.training_result import TrainingResult
-from graphprune.graph import ModelFile, read_graph
-from graphprune.plan import Plan, plan_to_config
+from graphprune.engine.training_seam import Loading, TrainingSeam
+from graphprune.errors import ArchiveError, CheckpointError
+from graphprune.graph import ModelFile
+from graphprune.plan import Plan
 from graphprune.plan.from_document import plan_of
-from graphprune.rules.values.rule_set import RuleSet
-from graphprune.runs.resume_point import Tell, cut_metrics
+from graphprune.runs.resume_point import Tell
 from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.run_options import Compiling, RunOptions
 from graphprune.runs.training_arguments import NONE, OnProgress, StopRequest, check_run_dir
 from graphprune.sparsity.positions import Position
-from graphprune.tf.models.loading import load_model
-from graphprune.tf.models.saving import check_reads_back
-from graphprune.tf.pruning.addresses import find_wrappers
-from graphprune.tf.pruning.pruner import held_layers
-from graphprune.tf.training.data import Data, read_data
-from graphprune.tf.training.given_data import GivenData, given_data
-from graphprune.tf.training.origin import Origin, check_origin, open_origin
-from graphprune.tf.training.ready_model import load_to_go_on, wrap_for_run
-from graphprune.tf.training.strategies import Spread, open_spread
-from graphprune.tf.training.training_loop import Task, run_to_end
+
+SEAMS = {2: "tf.training.seam", 3: "keras3.training.seam"}
+"""The modules that train with tf_keras and with Keras 3."""
+
+
+def seam_of(keras: int) -> TrainingSeam:
+    """Return what tf_keras (2) or Keras 3 does for training runs."""
+    found: Any = importlib.import_module(f"graphprune.{SEAMS[keras]}")
+    return cast(TrainingSeam, found)
+
+
+def keras_of(model: Any) -> int:
+    """Return which Keras trains a model: 2 for tf_keras, or 3.
+
+    Files that cannot be read, and objects that are no models, are left to tf_keras, which refuses
+    them.
+    """
+    if isinstance(model, ModelFile):
+        return 3 if model.need_archive().dialect == "keras3" else 2
+    if not isinstance(model, str | PathLike):
+        return 3 if is_keras_3(model) else 2
+    try:
+        return 3 if read_archive(model).dialect == "keras3" else 2
+    except ArchiveError:
+        return 2
 
 
 def train(
-    model: str | Path | ModelFile | tf_keras.Model,
+    model: Any,
     rules: Plan | Rules | None,
     data: Any,
     run_dir: str | Path,
@@ -134,12 +138,14 @@ def train(
                 model, "builtin:dense-90", ((x, y), (x_val, y_val)), "runs/a", epochs=10
             )
     """
-    check_origin(model)
-    given, run_dir = given_data(data), check_run_dir(run_dir)
+    seam = seam_of(keras_of(model))
+    check_origin(model, seam)
+    given, run_dir = seam.given_data(data), check_run_dir(run_dir)
     asked_rules = given_rules(rules)
+    compiling = Compiling(optimizer, loss, metrics, learning_rate, reset_optimizer)  # type: ignore[arg-type]  # `checked` makes a tuple of the metrics
     request = TrainRequest(
         epochs=epochs,
-        compiling=Compiling(optimizer, loss, metrics, learning_rate, reset_optimizer),  # type: ignore[arg-type]  # `checked` makes a tuple of the metrics
+        compiling=compiling,
         batch_size=batch_size,
         checkpoint_every=checkpoint_every,
         steps_per_epoch=steps_per_epoch,
@@ -158,77 +164,8 @@ def train(
     request.check_epochs(run_dir)
     if tensorboard is not None:
         check_tensorboard()
-    spread = open_spread(strategy)
-    on_stage(LOADING)
-    with (
-        open_origin(
-            model, custom_objects, unsafe_lambda=unsafe_lambda, unsafe_ops=unsafe_ops
-        ) as origin,
-        spread.scope(),
-    ):
-        return _train_new(request, origin, asked_rules, given, spread, folder, found)
-
-
-def _train_new(
-    request: TrainRequest,
-    origin: Origin,
-    rules: Plan | RuleSet | None,
-    given: str | GivenData,
-    spread: Spread,
-    folder: RunFolder,
-    found: str,
-) -> TrainingResult:
-    """Train the model of `origin` in a new run; `found` is what `folder.check_free` returned."""
-    loaded = origin.load_first()
-    request.on_stage(READING)
-    samples = read_data(
-        given,
-        batch_size=request.batch_size,
-        seed=request.seed,
-        steps_per_epoch=request.steps_per_epoch,
-        replicas=spread.replicas,
-    )
-    graph = read_graph(origin.file).to_config()
-    first_batch = samples.first_batch_sha256()
-    request.on_stage(CHECKING)
-    model, plan = wrap_for_run(request, origin, loaded, rules, samples)
-    layers = held_layers(find_wrappers(model))
-    options = new_options(
-        request,
-        origin.file,
-        origin.recorded,
-        samples,
-        given,
-        layers,
-        plan,
-        spread.name,
-        first_batch,
-    )
-    check_reads_back(model, Path(options.model_name).suffix, origin.place, origin.load)
-    request.on_stage(TRACING)
-    with folder.created(
-        options,
-        plan=None if plan is None else plan_to_config(plan),
-        graph=graph,
-        rule_files=rule_files(options.rules),
-        found=found,
-        force=request.force,
-        original=origin.file if origin.is_live else None,
-    ):
-        origin.discard()
-        return run_to_end(
-            Task(
-                model,
-                samples,
-                options,
-                folder,
-                first_state(options, versions()),
-                None,
-                request.stop_after_step,
-                request.on_progress,
-                request.stop or StopRequest(),
-            )
-        )
+    loading = Loading(custom_objects, unsafe_lambda, unsafe_ops)
+    return begin_run(seam, NewRun(request, model, asked_rules, given, folder, found, loading))
 
 
 def resume(
@@ -277,75 +214,36 @@ def resume(
             result = graphprune.resume("runs/a", data=((x, y), (x_val, y_val)))
     """
     folder = RunFolder(Path(check_run_dir(run_dir)))
-    given = None if data is None else given_data(data)
+    if data is not None:
+        seam_of(keras_of_run(run_dir)).given_data(data)
     plan = None if plan is None else plan_of(plan)
     finished = find_result(folder) if plan is None else None
     if finished is not None:
         return finished
-    warnings = Warnings(on_warning)
-    load = partial(
-        load_model,
-        custom_objects=custom_objects,
-        unsafe_lambda=unsafe_lambda,
-        unsafe_ops=unsafe_ops,
+    request = ResumeRequest(
+        data=data,
+        trust_run=trust_run,
+        stop_after_step=stop_after_step,
+        on_checkpoint=on_checkpoint,
+        on_progress=on_progress,
+        on_stage=on_stage,
+        on_warning=on_warning,
+        stop=stop,
     )
-    with folder.locked():
-        found = find_resumption(folder, plan, trust_run=trust_run, tell=warnings.tell)
-        if isinstance(found, TrainingResult):
-            return found
-        spread = open_spread(found.options.strategy)
-        with spread.scope():
-            on_stage(READING)
-            samples = _read_data_again(folder, found.options, given, spread, warnings.tell)
-            on_stage(LOADING)
-            model = load_to_go_on(folder, found, samples, load)
-            state = found.state(versions(), warnings.tell)
-            cut_metrics(folder, state, warnings.tell)
-            if on_checkpoint is not None:
-                on_checkpoint(None if found.checkpoint is None else found.checkpoint.folder)
-            on_stage(TRACING)
-            return run_to_end(
-                Task(
-                    model,
-                    samples,
-                    found.options,
-                    folder,
-                    state,
-                    found.checkpoint,
-                    stop_after_step,
-                    on_progress,
-                    stop or StopRequest(),
-                    warnings.told,
-                )
-            )
+    loading = Loading(custom_objects, unsafe_lambda, unsafe_ops)
+    return go_on(_seam_for, folder, plan, request, loading)
 
 
-def _read_data_again(
-    folder: RunFolder,
-    options: RunOptions,
-    given: str | GivenData | None,
-    spread: Spread,
-    tell: Tell,
-) -> Data:
-    """Return the data that the run began with.
+def keras_of_run(run_dir: str | Path) -> int:
+    """Return which Keras trains the run in a folder: 2 for tf_keras, or 3.
 
-    Raises:
-        DataError: it is missing or has changed.
+    A folder without a run is left to tf_keras; `resume` refuses it.
     """
-    read = partial(
-        read_data,
-        batch_size=options.batch_size,
-        seed=options.seed,
-        steps_per_epoch=options.steps_per_epoch if options.own_steps_per_epoch else None,
-        replicas=spread.replicas,
-    )
-    return read_same_data(folder, options, given, tell, read)
+    try:
+        return RunFolder(Path(run_dir)).read_options().keras
+    except CheckpointError:
+        return 2
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of the packages that a run depends on, by the package's name."""
-    return {
-        "graphprune": graphprune.__version__,
-        "tensorflow": tf.__version__,
-        "tf_keras": tf_keras.__version__,
-    }
+def _seam_for(options: RunOptions) -> TrainingSeam:
+    return seam_of(options.keras)

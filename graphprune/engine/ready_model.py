@@ -1,39 +1,31 @@
-"""The model of a run, wrapped by the given rules and ready for its first step."""
+"""The model of a run, pruned by the given rules and ready for its first step."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
-import tf_keras
-
+from graphprune.engine.origin import Origin
 from graphprune.engine.reached import check_targets_reached
 from graphprune.engine.resuming import Resumption, check_original, read_first_plan
+from graphprune.engine.run_record import RunData
 from graphprune.engine.train_request import TrainRequest
+from graphprune.engine.training_seam import Load, TrainingSeam
 from graphprune.errors import TrainingError
 from graphprune.graph.read import open_model_file
 from graphprune.plan.changes import Plan
-from graphprune.plan.make import LoadedModel, plan_saved_model
+from graphprune.plan.make import plan_saved_model
 from graphprune.rules.values.rule_set import RuleSet
+from graphprune.runs.event_files import Place, cut_run_events
 from graphprune.runs.resume_point import find_original
 from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.run_options import Compiling, RunOptions
 from graphprune.sparsity.positions import Run
-from graphprune.tf.layers.live_tensors import check_finite
-from graphprune.tf.pruning.addresses import find_wrappers
-from graphprune.tf.pruning.live_graph import count_zeros, graph_of_model, weight_reader
-from graphprune.tf.pruning.pruner import held_layers
-from graphprune.tf.pruning.surgery import apply_plan
-from graphprune.tf.training.compiling import compile_model
-from graphprune.tf.training.data import Data
-from graphprune.tf.training.evaluation import check_data_fits
-from graphprune.tf.training.event_files import Place, cut_run_events
-from graphprune.tf.training.gradients import check_gradients
-from graphprune.tf.training.origin import Load, Origin
 
 
 def make_ready(
-    model: tf_keras.Model, plan: Plan | None, asked: Compiling, data: Data, place: str
-) -> tf_keras.Model:
+    seam: TrainingSeam, model: Any, plan: Plan | None, asked: Compiling, data: RunData, place: str
+) -> Any:
     """Return the model wrapped by `plan`, compiled as asked, and checked against the data.
 
     Raises:
@@ -41,28 +33,30 @@ def make_ready(
         DataError: the data does not fit.
     """
     if plan is not None:
-        model = apply_plan(model, plan)
-    if not find_wrappers(model) and plan is not None:
+        model = seam.apply_plan(model, plan)
+    layers = seam.pruned_layers(model)
+    if not layers and plan is not None:
         raise TrainingError(
             "the plan wraps no layer, so training would prune nothing; graphprune plan shows why",
             place=place,
         )
-    if not find_wrappers(model):
+    if not layers:
         raise TrainingError(
             "no layer is pruned; give rules with -r RULES (rules in Python), or wrap the"
             " model first with graphprune apply",
             place=place,
         )
-    check_finite(model, place, "such a model cannot be pruned by magnitude; train it again")
-    compile_model(model, asked, place)
-    check_data_fits(model, data)
-    check_gradients(model, data, place)
+    seam.check_finite(model, place, "such a model cannot be pruned by magnitude; train it again")
+    seam.compile_model(model, asked, place)
+    seam.check_data_fits(model, data)
+    seam.check_gradients(model, data, place)
     return model
 
 
 def plan_for(
+    seam: TrainingSeam,
     origin: Origin,
-    model: tf_keras.Model,
+    model: Any,
     rules: Plan | RuleSet | None,
     run: Run,
     *,
@@ -81,19 +75,18 @@ def plan_for(
     asked = {custom.type: tuple(custom.axes) for custom in rules.custom_layers}
     loaded = None
     if origin.has_own_objects:  # custom layers name their weights to prune
-        loaded = LoadedModel(
-            graph_of_model(model, asked), count_zeros(model, asked), weight_reader(model, asked)
-        )
+        loaded = seam.live_graph(model, asked)
     return plan_saved_model(saved, rules, run, loaded=loaded, allow_missed=allow_missed)
 
 
 def wrap_for_run(
+    seam: TrainingSeam,
     request: TrainRequest,
     origin: Origin,
-    model: tf_keras.Model,
+    model: Any,
     rules: Plan | RuleSet | None,
-    data: Data,
-) -> tuple[tf_keras.Model, Plan | None]:
+    data: RunData,
+) -> tuple[Any, Plan | None]:
     """Return the model wrapped and ready for its first step, and the plan that wrapped it.
 
     Raises:
@@ -101,28 +94,32 @@ def wrap_for_run(
         TrainingError: no layer is pruned, or a setting does not exist.
     """
     length = Run(data.steps_per_epoch, request.epochs)
-    plan = plan_for(origin, model, rules, length, allow_missed=request.allow_missed)
-    wrapped = make_ready(model, plan, request.compiling, data, origin.place)
+    plan = plan_for(seam, origin, model, rules, length, allow_missed=request.allow_missed)
+    wrapped = make_ready(seam, model, plan, request.compiling, data, origin.place)
     if not request.allow_missed:
-        check_targets_reached(held_layers(find_wrappers(wrapped)), length, plan)
+        check_targets_reached(seam.pruned_layers(wrapped), length, plan)
     return wrapped, plan
 
 
-def load_to_go_on(folder: RunFolder, found: Resumption, data: Data, load: Load) -> tf_keras.Model:
+def load_to_go_on(
+    seam: TrainingSeam, folder: RunFolder, found: Resumption, data: RunData, load: Load
+) -> Any:
     """Return the model to resume with, from the checkpoint or as it was when the run began.
 
     Raises:
         CheckpointError: the model or the plan is not the one that the run began with.
     """
     if found.checkpoint is None:
-        return _load_first(folder, found.options, data, load)
+        return _load_first(seam, folder, found.options, data, load)
     model = load(found.checkpoint.model)
-    compile_model(model, Compiling(), str(found.checkpoint.model))
-    check_data_fits(model, data)
+    seam.compile_model(model, Compiling(), str(found.checkpoint.model))
+    seam.check_data_fits(model, data)
     return model
 
 
-def _load_first(folder: RunFolder, options: RunOptions, data: Data, load: Load) -> tf_keras.Model:
+def _load_first(
+    seam: TrainingSeam, folder: RunFolder, options: RunOptions, data: RunData, load: Load
+) -> Any:
     """Return the model that the run began with, ready for its first step.
 
     Raises:
@@ -131,6 +128,6 @@ def _load_first(folder: RunFolder, options: RunOptions, data: Data, load: Load) 
     plan = read_first_plan(folder, options)
     check_original(folder, options)
     original = find_original(folder.path, options)
-    model = make_ready(load(original), plan, options.compiling, data, str(original))
-    cut_run_events(folder, options, Place(0, int(model.optimizer.iterations.numpy()), 0))
+    model = make_ready(seam, load(original), plan, options.compiling, data, str(original))
+    cut_run_events(folder, options, Place(0, seam.read_updates(model), 0))
     return model

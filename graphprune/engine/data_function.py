@@ -13,29 +13,34 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import tensorflow as tf
-
 from graphprune.engine.faults import find_place
 from graphprune.errors import DataError
 from graphprune.suggestions import closest
 
 _LONGEST = 300
-_WANTED = "return (train, validation) as batched tf.data.Dataset of (x, y); validation may be None"
+WANTED = "return (train, validation) as batched tf.data.Dataset of (x, y); validation may be None"
+"""What a data function must do, in messages."""
 
 
-def call_data_function(spec: str) -> tuple[tf.data.Dataset, tf.data.Dataset | None]:
+def _do_nothing() -> None:
+    """Do nothing: the default of `prepare`."""
+
+
+def call_data_function(spec: str, prepare: Callable[[], None] = _do_nothing) -> Any:
     """Return what the function that `spec` names returns.
 
-    It is the training dataset, and the validation dataset or None.
+    Args:
+        spec: `package.module:function`.
+        prepare: Called after the module is imported and before the function is called.
 
     Raises:
-        DataError: the module or function does not exist, fails, or returns something else.
+        DataError: the module or function does not exist, or fails.
     """
     with _working_directory_kept(), _working_directory_first():
         function = _find_function(spec)
+        prepare()
         with _failure_named(spec, "failed"):
-            result = function()
-    return _check_result(spec, result)
+            return function()
 
 
 @contextmanager
@@ -101,8 +106,7 @@ def _find_function(spec: str) -> Callable[[], Any]:
         )
     if not callable(function):
         raise DataError(
-            f"{name} is not a function, got {type(function).__name__}; it must {_WANTED}",
-            place=spec,
+            f"{name} is not a function, got {type(function).__name__}; it must {WANTED}", place=spec
         )
     return function  # type: ignore[no-any-return]
 
@@ -132,29 +136,3 @@ def _modules_beside(name: str) -> list[str]:
 def _closest(name: str, names: Iterable[str]) -> str:
     close = closest(name, names, count=3)
     return f"; {close}" if close else ""
-
-
-def _check_result(spec: str, result: Any) -> tuple[tf.data.Dataset, tf.data.Dataset | None]:
-    if not isinstance(result, tuple) or len(result) != 2:
-        got = f"a tuple of {len(result)}" if isinstance(result, tuple) else type(result).__name__
-        raise DataError(f"returned {got}; it must {_WANTED}", place=spec)
-    train, test = result
-    for name, dataset in (("train", train), ("validation", test)):
-        if dataset is None and name == "validation":
-            continue
-        if not isinstance(dataset, tf.data.Dataset):
-            raise DataError(
-                f"{name} is {type(dataset).__name__}; the function must {_WANTED}", place=spec
-            )
-        check_elements(f"{spec}: {name}", dataset.element_spec, f"the function must {_WANTED}")
-    return train, test
-
-
-def check_elements(place: str, element_spec: Any, remedy: str) -> None:
-    """Refuse a dataset whose elements are not batches of (x, y) or (x, y, weight).
-
-    Raises:
-        DataError: they are something else.
-    """
-    if not isinstance(element_spec, tuple) or len(element_spec) not in (2, 3):
-        raise DataError(f"{place} has elements that are not (x, y); {remedy}")

@@ -1,0 +1,126 @@
+"""Arrays to train on: which samples make up each batch of a run, and their values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from graphprune.errors import DataError
+from graphprune.runs.npz import FileState
+from graphprune.runs.samples import Samples
+
+DEFAULT_BATCH_SIZE = 32
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayBatches:
+    """Arrays; each epoch takes them in its own random order.
+
+    Several replicas share each batch equally, so `batch_size` is a multiple of `replicas`, and an
+    epoch leaves out the last samples that cannot be shared.
+    """
+
+    spec: str
+    x_train: Array
+    y_train: Array
+    x_test: Array | None
+    y_test: Array | None
+    batch_size: int
+    seed: int
+    steps_per_epoch: int
+    sha256: str
+    replicas: int = 1
+    mapped: FileState | None = None
+
+    @classmethod
+    def of_samples(
+        cls,
+        spec: str,
+        read: Samples,
+        *,
+        batch_size: int | None,
+        seed: int,
+        steps_per_epoch: int | None,
+        replicas: int,
+    ) -> Self:
+        """Return the batches of arrays; arguments as for `read_data`.
+
+        Raises:
+            DataError: the number of samples or the length of an epoch does not fit.
+        """
+        samples = shared(len(read.x_train), replicas)
+        if samples == 0:
+            raise DataError(
+                f"x_train has {len(read.x_train)} samples, too few for {replicas} replicas; take"
+                " fewer",
+                place=spec,
+            )
+        wanted = batch_size or max(replicas, shared(DEFAULT_BATCH_SIZE, replicas))
+        size = min(wanted, samples)
+        steps = math.ceil(samples / size)
+        if steps_per_epoch not in (None, steps):
+            raise DataError(
+                f"an epoch of this data has {steps} steps of {size} samples, got"
+                f" {steps_per_epoch} steps; change the batch size instead",
+                place=spec,
+            )
+        arrays = (read.x_train, read.y_train, read.x_test, read.y_test)
+        return cls(spec, *arrays, size, seed, steps, read.sha256, replicas, read.mapped)
+
+    def first_batch_sha256(self) -> str:
+        """Return nothing: arrays are hashed as a whole."""
+        return ""
+
+    def order(self, epoch: int) -> Array:
+        """Return the order of the samples in `epoch`, which depends on seed and epoch alone."""
+        samples = len(self.x_train)
+        whole = np.random.default_rng([self.seed, epoch]).permutation(samples)
+        return whole[: shared(samples, self.replicas)]
+
+    def orders(self, epoch: int) -> Iterator[Array]:
+        """Yield the order of each epoch from `epoch` on, without end."""
+        while True:
+            yield self.order(epoch)
+            epoch += 1
+
+    def take(self, x: Array, y: Array, index: Array | slice) -> tuple[Array, Array]:
+        """Return the samples that an index names; an `.npz` that changed meanwhile is refused."""
+        if self.mapped is not None:
+            self.mapped.check()
+        return native(x[index]), native(y[index])
+
+
+def check_batch_size(spec: str, batch_size: int | None, replicas: int) -> None:
+    """Refuse a batch size that replicas cannot share equally.
+
+    Raises:
+        DataError: it is no multiple of `replicas`.
+    """
+    if batch_size is not None and batch_size % replicas:
+        near = max(replicas, shared(batch_size, replicas))
+        raise DataError(
+            f"{replicas} replicas share a batch equally, got a batch size of {batch_size};"
+            f" take a multiple of {replicas}, such as {near}",
+            place=spec,
+        )
+
+
+def shared(samples: int, replicas: int) -> int:
+    """Return how many of the samples `replicas` replicas can share equally."""
+    return samples - samples % replicas
+
+
+def native(array: Array) -> Array:
+    """Return the values as backends take them.
+
+    They are contiguous and in native byte order, with text as UTF-8.
+    """
+    if array.dtype.kind == "U":
+        return np.char.encode(array, "utf-8")
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("="))

@@ -1,0 +1,239 @@
+"""Checks that data fits the inputs of a model, and which labels its losses take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from graphprune.errors import DataError
+from graphprune.runs.samples import LabelRule, check_labels
+
+TEXT = "string"
+"""The name of the dtype of text."""
+
+Shape = tuple[int | None, ...] | None
+"""The shape of a batch, samples first; None for a length, or for the whole, that is unknown."""
+
+NOTHING_THERE = {
+    "training": "training needs at least one",
+    "validation": "return None where there is none",
+}
+"""What to do about a part of the data without batches."""
+
+ONE_EACH = "give one for each"
+ONE_IN_A_FILE = (
+    "an .npz holds one: write a function that returns (train, validation) as tf.data.Dataset, with"
+    " batches of ((x1, x2, ...), y), and give it as --data MODULE:FUNCTION"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPart:
+    """The shape and the dtype of one array of a batch, or of one input of a model."""
+
+    shape: Shape
+    dtype: str
+
+    @property
+    def text(self) -> str:
+        """The shape of one sample, for messages."""
+        return "(unknown)" if self.shape is None else str(self.shape[1:])
+
+
+def check_inputs(
+    place: str,
+    given: Sequence[BatchPart],
+    wanted: Mapping[str, BatchPart],
+    *,
+    by_name: bool = False,
+    remedy: str = ONE_EACH,
+) -> None:
+    """Refuse batches whose x a model does not take.
+
+    Args:
+        place: The start of the error's text.
+        given: The arrays of x.
+        wanted: The model's inputs by name.
+        by_name: Whether x is a dict, which Keras matches to the inputs by name.
+        remedy: What to do about a wrong number of inputs.
+
+    Raises:
+        DataError: the number, a shape or a dtype does not fit.
+    """
+    if len(given) != len(wanted):
+        raise DataError(
+            f"x has {_count(len(given))}, the model takes {_count(len(wanted))}"
+            f" ({', '.join(wanted)}); {remedy}",
+            place=place,
+        )
+    for x, (name, tensor) in zip(given, () if by_name else wanted.items(), strict=not by_name):
+        _check_input(place, x, name, tensor)
+
+
+def _check_input(place: str, x: BatchPart, name: str, tensor: BatchPart) -> None:
+    if (x.dtype == TEXT) != (tensor.dtype == TEXT):
+        got, takes = ("text", tensor.dtype) if x.dtype == TEXT else (x.dtype, "text")
+        raise DataError(
+            f"x is {got}, the model's input {name} takes {takes}; convert the data to fit",
+            place=place,
+        )
+    fits = _shapes_fit(x.shape, tensor.shape)
+    if x.shape is not None and tensor.shape is not None and not fits:
+        if _compatible(x.shape, tensor.shape[1:]):
+            raise DataError(
+                f"its elements are single samples of shape {x.shape}; call .batch(n) on the"
+                " dataset",
+                place=place,
+            )
+        raise DataError(
+            f"x has shape {x.text}, the model's input {name} takes {tensor.text}; reshape the"
+            " data to fit",
+            place=place,
+        )
+
+
+def _shapes_fit(given: Shape, wanted: Shape) -> bool:
+    """Return whether Keras takes `given` for `wanted`.
+
+    Keras itself adds or drops a last axis of length 1.
+    """
+    if given is None or wanted is None:
+        return True
+    candidates = [given]
+    if len(wanted) == len(given) + 1 and wanted[-1] == 1:
+        candidates.append((*given, 1))
+    if len(wanted) == len(given) - 1 and given[-1] == 1:
+        candidates.append(given[:-1])
+    return any(_compatible(shape[1:], wanted[1:]) for shape in candidates)
+
+
+def _compatible(some: tuple[int | None, ...], others: tuple[int | None, ...]) -> bool:
+    return len(some) == len(others) and all(
+        one is None or other is None or one == other
+        for one, other in zip(some, others, strict=True)
+    )
+
+
+def _count(number: int) -> str:
+    return "one tensor" if number == 1 else f"{number} tensors"
+
+
+def explain_misfit(
+    spec: str, labels: Sequence[BatchPart], outputs: Sequence[BatchPart], why: str
+) -> str:
+    """Return the message for a loss that fails on the first batch."""
+    return (
+        f"{spec}: y has shape {', '.join(part.text for part in labels)}, the model's output is"
+        f" {', '.join(part.text for part in outputs)}, and its loss fails on them: {why}"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """An output of a model, as far as the label rules of its loss depend on it.
+
+    Attributes:
+        name: Its name.
+        classes: The length of its last axis; None if it is unknown.
+        exact: The largest whole number up to which its dtype holds all.
+        has_mask: Whether it has a mask, so that labels may be anything where it masks.
+    """
+
+    name: str
+    classes: int | None
+    exact: int = 2**24
+    has_mask: bool = False
+
+
+def find_label_rule(losses: Any, loss: Any, output: Output) -> LabelRule | None:
+    """Return the label rule of a loss; None if it is unknown.
+
+    Args:
+        losses: The module of losses of the model's Keras.
+        loss: The loss as it was compiled.
+        output: The output that it compares with the labels.
+    """
+    try:
+        known = losses.get(loss)
+    except (ValueError, TypeError):
+        return None
+    function, settings = known, {}
+    if isinstance(known, losses.Loss):
+        # `call` of all losses that wrap a function
+        if type(known).call is not losses.SparseCategoricalCrossentropy.call:
+            return None
+        function, settings = known.fn, known._fn_kwargs
+    name = getattr(function, "__name__", "")
+    shares = (losses.binary_crossentropy, losses.binary_focal_crossentropy)
+    if function in shares and not output.has_mask:
+        return LabelRule("share", name, output.name)
+    if function is losses.sparse_categorical_crossentropy:
+        ignored = settings.get("ignore_class")
+        return LabelRule("class", name, output.name, output.classes, ignored, output.exact)
+    return None
+
+
+def losses_by_output(given: Any, names: Sequence[str]) -> list[Any]:
+    """Return the loss of each output of a model; None for one that has no loss of its own."""
+    if isinstance(given, Mapping) and "class_name" not in given:
+        return [given.get(name) for name in names]
+    if isinstance(given, list | tuple):
+        return list(given) if len(given) == len(names) else [None] * len(names)
+    return [given] * len(names)
+
+
+def check_array_labels(
+    spec: str, rules: Sequence[LabelRule | None], labels: Mapping[str, Any]
+) -> None:
+    """Refuse arrays of labels that the model's only loss does not take.
+
+    Args:
+        spec: The name of the data in messages.
+        rules: The label rule of each output.
+        labels: The arrays by name; None for one that is not there.
+
+    Raises:
+        DataError: a label is of the wrong kind or out of range.
+    """
+    if len(rules) != 1 or rules[0] is None:
+        return
+    for name, array in labels.items():
+        if array is not None:
+            check_labels(f"{spec}: {name}", array, rules[0])
+
+
+def check_batch_labels(
+    place: str, rules: Sequence[LabelRule | None], labels: Sequence[Any], *, is_weighted: bool
+) -> None:
+    """Refuse one batch with labels that a loss of the model does not take.
+
+    Args:
+        place: The start of the error's text.
+        rules: The label rule of each output.
+        labels: The array of labels of each output; None for one that is unknown.
+        is_weighted: Whether the batch has sample weights.
+
+    Raises:
+        DataError: a label is of the wrong kind or out of range.
+    """
+    for rule, array in zip(rules, labels, strict=True):
+        if rule is None or array is None or (is_weighted and rule.kind == "share"):
+            continue  # a sample weight of 0 may exclude labels out of range
+        which = f" of output {rule.output!r}" if len(rules) > 1 else ""
+        check_labels(f"{place}: y{which}", np.atleast_1d(array), rule)
+
+
+def labels_by_output(y: Any, names: Sequence[str], flat: Sequence[Any]) -> list[Any]:
+    """Return the labels of each output; None where it is unknown.
+
+    Args:
+        y: The labels of a batch.
+        names: The names of the outputs.
+        flat: The arrays in `y`.
+    """
+    if isinstance(y, Mapping):
+        return [y.get(name) for name in names]
+    return list(flat) if len(flat) == len(names) else [None] * len(names)

@@ -1,0 +1,224 @@
+"""Training runs, whichever Keras trains the model: a new one, and one that goes on.
+
+A resumed run equals an uninterrupted one, bit for bit: weights, masks, optimizer, metrics.
+This holds on the same machine with the same versions, and for data in the same order (always so
+for an `.npz`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from graphprune.engine.given_data import GivenData
+from graphprune.engine.origin import Origin, open_origin
+from graphprune.engine.ready_model import load_to_go_on, wrap_for_run
+from graphprune.engine.resuming import Resumption, Warnings, find_resumption, read_same_data
+from graphprune.engine.run_record import Beginning, RunData, first_state, new_options, rule_files
+from graphprune.engine.train_request import (
+    CHECKING,
+    LOADING,
+    READING,
+    TRACING,
+    TrainRequest,
+    tell_nobody,
+)
+from graphprune.engine.training_loop import Task, run_to_end
+from graphprune.engine.training_result import TrainingResult
+from graphprune.engine.training_seam import Loading, Spread, TrainingSeam
+from graphprune.errors import CheckpointError
+from graphprune.graph import read_graph
+from graphprune.plan import Plan, plan_to_config
+from graphprune.rules.values.rule_set import RuleSet
+from graphprune.runs.resume_point import Tell, cut_metrics
+from graphprune.runs.run_folder import RunFolder
+from graphprune.runs.run_options import RunOptions
+from graphprune.runs.training_arguments import OnProgress, StopRequest
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A run that is to begin.
+
+    Attributes:
+        request: Its settings.
+        model: The path of a saved model, or a live one.
+        rules: The rules or the plan; None for a model that is pruned already.
+        given: The data as the user gave it.
+        folder: Where the run will be.
+        found: What `folder.check_free` returned.
+        loading: How its models are loaded.
+    """
+
+    request: TrainRequest
+    model: Any
+    rules: Plan | RuleSet | None
+    given: str | GivenData
+    folder: RunFolder
+    found: str
+    loading: Loading
+
+
+def begin_run(seam: TrainingSeam, new: NewRun) -> TrainingResult:
+    """Prune the model, train it on the data, and leave everything in the run's folder.
+
+    Nothing is written before model, data and settings are checked against each other.
+
+    Raises:
+        GraphpruneError: a file, a setting or the data cannot be used.
+    """
+    spread = seam.open_spread(new.request.strategy)
+    new.request.on_stage(LOADING)
+    with open_origin(new.model, new.loading, seam) as origin, spread.scope():
+        loaded = origin.load_first()
+        new.request.on_stage(READING)
+        data = seam.read_data(
+            new.given,
+            batch_size=new.request.batch_size,
+            seed=new.request.seed,
+            steps_per_epoch=new.request.steps_per_epoch,
+            replicas=spread.replicas,
+        )
+        return _train_loaded(seam, new, origin, loaded, data, spread)
+
+
+def _train_loaded(
+    seam: TrainingSeam, new: NewRun, origin: Origin, loaded: Any, data: RunData, spread: Spread
+) -> TrainingResult:
+    request = new.request
+    graph = read_graph(origin.file).to_config()
+    first_batch = data.first_batch_sha256()
+    request.on_stage(CHECKING)
+    model, plan = wrap_for_run(seam, request, origin, loaded, new.rules, data)
+    begin = Beginning(
+        file=origin.file,
+        recorded=origin.recorded,
+        data=data,
+        given=new.given,
+        first_batch=first_batch,
+        layers=seam.pruned_layers(model),
+        plan=plan,
+        strategy=spread.name,
+        keras=seam.keras,
+        backend=seam.backend,
+    )
+    options = new_options(request, begin)
+    seam.check_reads_back(model, Path(options.model_name).suffix, origin.place, origin.load)
+    request.on_stage(TRACING)
+    state = first_state(options, seam.versions())
+    with new.folder.created(
+        options,
+        plan=None if plan is None else plan_to_config(plan),
+        graph=graph,
+        rule_files=rule_files(options.rules),
+        found=new.found,
+        force=request.force,
+        original=origin.file if origin.is_live else None,
+    ):
+        origin.discard()
+        return run_to_end(seam, Task(model, data, options, new.folder, state, request=request))
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeRequest:
+    """How to go on with a run; the attributes are those of `graphprune.resume`."""
+
+    data: Any = None
+    trust_run: bool = False
+    stop_after_step: int | None = None
+    on_checkpoint: Callable[[Path | None], None] | None = None
+    on_progress: OnProgress | None = None
+    on_stage: Tell = tell_nobody
+    on_warning: Tell | None = None
+    stop: StopRequest | None = None
+
+
+def go_on(
+    seam_for: Callable[[RunOptions], TrainingSeam],
+    folder: RunFolder,
+    plan: Plan | None,
+    request: ResumeRequest,
+    loading: Loading,
+) -> TrainingResult:
+    """Train the run in `folder` to its end from its newest intact checkpoint.
+
+    Args:
+        seam_for: Returns the Keras that trained a run.
+        folder: The run.
+        plan: Must be the plan that the run was made from, if given.
+        request: How to go on.
+        loading: How its models are loaded.
+
+    Raises:
+        CheckpointError: no checkpoint is intact, another plan was given, the run is not trusted, or
+            another backend trained it.
+        DataError: the data is missing, has changed, or must be given again.
+    """
+    warnings = Warnings(request.on_warning)
+    with folder.locked():
+        found = find_resumption(folder, plan, trust_run=request.trust_run, tell=warnings.tell)
+        if isinstance(found, TrainingResult):
+            return found
+        seam = seam_for(found.options)
+        check_backend(folder, found.options, seam)
+        spread = seam.open_spread(found.options.strategy)
+        with spread.scope():
+            task = _load_task(seam, folder, found, spread, request, loading, warnings)
+            request.on_stage(TRACING)
+            return run_to_end(seam, task)
+
+
+def _load_task(
+    seam: TrainingSeam,
+    folder: RunFolder,
+    found: Resumption,
+    spread: Spread,
+    request: ResumeRequest,
+    loading: Loading,
+    warnings: Warnings,
+) -> Task:
+    """Return what is left of a run, with its data and the model of its checkpoint."""
+    request.on_stage(READING)
+    options = found.options
+    read = partial(
+        seam.read_data,
+        batch_size=options.batch_size,
+        seed=options.seed,
+        steps_per_epoch=options.steps_per_epoch if options.own_steps_per_epoch else None,
+        replicas=spread.replicas,
+    )
+    given = None if request.data is None else seam.given_data(request.data)
+    data = read_same_data(folder, options, given, warnings.tell, read)
+    request.on_stage(LOADING)
+    model = load_to_go_on(seam, folder, found, data, loading.by(seam))
+    state = found.state(seam.versions(), warnings.tell)
+    cut_metrics(folder, state, warnings.tell)
+    if request.on_checkpoint is not None:
+        request.on_checkpoint(None if found.checkpoint is None else found.checkpoint.folder)
+    return Task(
+        model,
+        data,
+        options,
+        folder,
+        state,
+        found.checkpoint,
+        request=request,
+        warnings=warnings.told,
+    )
+
+
+def check_backend(folder: RunFolder, options: RunOptions, seam: TrainingSeam) -> None:
+    """Refuse to go on with a run on another backend than the one that it began on.
+
+    Raises:
+        CheckpointError: Keras has another backend in this process.
+    """
+    if options.backend != seam.backend:
+        raise CheckpointError(
+            f"began on the {options.backend} backend of Keras, and Keras uses {seam.backend} in"
+            f" this process; resume with KERAS_BACKEND={options.backend} in the environment",
+            place=folder.path,
+        )

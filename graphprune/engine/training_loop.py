@@ -1,0 +1,158 @@
+"""The loop that trains a run to its end, from the beginning or from a checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from graphprune.engine.callbacks import MaskUpdates
+from graphprune.engine.faults import explain_fault
+from graphprune.engine.pruner import Pruner
+from graphprune.engine.recorder import Interrupted, RunRecorder
+from graphprune.engine.resuming import arrays_by_kind
+from graphprune.engine.training_result import Status, TrainingResult
+from graphprune.engine.training_seam import Fit, TrainingSeam
+from graphprune.errors import DataError
+from graphprune.runs.checkpoints import Checkpoint, RunState, resumable
+from graphprune.runs.event_files import Place, cut_run_events
+from graphprune.runs.run_folder import RunFolder
+from graphprune.runs.run_options import RunOptions
+from graphprune.runs.training_arguments import OnProgress, StopRequest
+from graphprune.sparsity.positions import Run
+
+
+class Watching(Protocol):
+    """Who follows a run while it trains; the attributes are as for `train`."""
+
+    @property
+    def stop_after_step(self) -> int | None:
+        """Stop right after this step, as if the process had been killed."""
+        ...
+
+    @property
+    def on_progress(self) -> OnProgress | None:
+        """Called after each step and each epoch."""
+        ...
+
+    @property
+    def stop(self) -> StopRequest | None:
+        """Lets another thread stop the run."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A run to train from `start` to its end.
+
+    Attributes:
+        model: The compiled model with pruned layers.
+        data, options, folder: The run.
+        start: The state to start from.
+        checkpoint: The checkpoint of this state; None for the beginning.
+        request: Who follows the run, and may stop it.
+        warnings: The warnings so far, for the result.
+    """
+
+    model: Any
+    data: Any
+    options: RunOptions
+    folder: RunFolder
+    start: RunState
+    checkpoint: Checkpoint | None = None
+    request: Watching = field(kw_only=True)
+    warnings: tuple[str, ...] = ()
+
+    def result(self, status: Status, step: int, model: Path | None, **more: Any) -> TrainingResult:
+        """Return the result of the run at `step`."""
+        return TrainingResult(
+            self.folder.path,
+            status,
+            step,
+            self.options.steps,
+            model,
+            self.folder.last_metrics(),
+            resumed_from=None if self.checkpoint is None else self.checkpoint.folder,
+            warnings=self.warnings,
+            **more,
+        )
+
+
+def run_to_end(seam: TrainingSeam, task: Task) -> TrainingResult:
+    """Train a run to its end and save the model.
+
+    Raises:
+        DataError: reading the data fails during training; the checkpoints stay.
+    """
+    options, start, request = task.options, task.start, task.request
+    stop = request.stop or StopRequest()
+    with (
+        stop.listening(),
+        resumable(task.folder.checkpoints),
+        seam.saved_randomness(task.model, options.seed) as randomness,
+    ):
+        state = arrays_by_kind(task.checkpoint)
+        if task.checkpoint is not None:
+            seam.restore_state(task.model, randomness, state)
+            updates = seam.read_updates(task.model)
+            place = Place(start.epoch, updates, seam.pruner(task.model).step)
+            cut_run_events(task.folder, options, place)
+        pruning = seam.mask_updates(Run(options.steps_per_epoch, options.epochs), start.step)
+        recorder = seam.recorder(
+            randomness,
+            task.folder,
+            options,
+            start,
+            pruning,
+            metric_sums=state.get("metrics", {}),
+            stop_after_step=request.stop_after_step,
+            on_progress=request.on_progress,
+            stop=stop,
+        )
+        try:
+            _fit(seam, task, pruning, recorder)
+        except Interrupted:
+            return task.result("interrupted", recorder.step, None)
+        return _finish(seam, task, pruning.pruner, recorder)
+
+
+def _finish(
+    seam: TrainingSeam, task: Task, pruner: Pruner, recorder: RunRecorder
+) -> TrainingResult:
+    """Write the trained model and the result."""
+    path = task.folder.path / task.options.model_name
+    # a run resumed after its last step has seen no batch, but must write the same model
+    seam.reset_metrics(task.model)
+    recorder.save_model(path)
+    result = task.result(
+        "finished",
+        recorder.step,
+        path,
+        tensors=pruner.tensors(),
+        standing_still=pruner.standing_still(),
+    )
+    task.folder.write_result(result.to_config(), task.options.run_id)
+    return result
+
+
+def _fit(seam: TrainingSeam, task: Task, pruning: MaskUpdates, recorder: RunRecorder) -> None:
+    """Train with TensorBoard's callback if the run writes events.
+
+    Raises:
+        DataError: reading the data fails during training.
+    """
+    events, summaries = task.options.tensorboard, None
+    if events is not None and pruning.run is not None:
+        summaries = seam.summaries(task.folder.path / events, pruning.run)
+    fit = Fit(task.model, task.data, task.options, task.start)
+    try:
+        seam.fit(fit, [pruning, *([] if summaries is None else [summaries]), recorder])
+    except Exception as fault:
+        if not seam.is_data_fault(fault):
+            raise
+        raise DataError(
+            f"failed after step {recorder.step}: {explain_fault(fault)}", place=task.data.spec
+        ) from fault
+    finally:
+        if summaries is not None:
+            summaries.close()

@@ -1,0 +1,357 @@
+"""Training data of Keras 3: arrays, `keras.utils.PyDataset` and `tf.data.Dataset`.
+
+Arrays and PyDatasets are given to `fit` as one PyDataset that holds the batches of the rest of the
+run. TensorFlow is used only through datasets that the user made with it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+
+from graphprune.engine import data_kinds
+from graphprune.engine import given_data as engine
+from graphprune.engine.array_data import ArrayBatches
+from graphprune.engine.data_fit import NOTHING_THERE
+from graphprune.engine.data_function import WANTED, call_data_function
+from graphprune.engine.data_kinds import (
+    ELEMENTS,
+    Reading,
+    arrays_of,
+    arrays_sha256,
+    check_elements,
+    check_ends,
+    check_pair,
+    count_steps,
+    read_first,
+    sequence_batches,
+)
+from graphprune.engine.faults import explain_fault, find_place
+from graphprune.engine.given_data import BatchKinds, GivenBatches, GivenData
+from graphprune.engine.resuming import DATA
+from graphprune.errors import DataError, GraphpruneError
+
+_PEEKED = 4
+"""Batches that are kept, because Keras looks at the first ones before it trains on them."""
+
+
+class ReadingFault(Exception):
+    """Reading a batch of the user's data failed."""
+
+
+class RunBatches(keras.utils.PyDataset):
+    """The batches of the rest of a run, in one pass.
+
+    Args:
+        batches: Yields the batches that are left, endlessly.
+        first: A batch that stands for those of the begun epoch that were trained on before.
+        done: The number of these.
+        count: The batches of the rest of the run, these included.
+    """
+
+    def __init__(self, batches: Iterator[Any], first: Any, done: int, count: int) -> None:
+        super().__init__()
+        self._batches, self._first, self._done, self._count = batches, first, done, count
+        self._next, self._kept = 0, dict[int, Any]()
+
+    def __len__(self) -> int:
+        return self._count + 1  # Keras begins again at the end, which must not be reached
+
+    def __getitem__(self, index: int) -> Any:
+        """Return a batch; those after the first few are asked for in their order."""
+        number = index - self._done
+        if number < 0:
+            return self._first
+        while self._next <= number:
+            self._kept[self._next] = self._read()
+            self._kept.pop(self._next - _PEEKED, None)
+            self._next += 1
+        return self._kept.get(number, self._first)
+
+    def _read(self) -> Any:
+        try:
+            return next(self._batches)
+        except GraphpruneError:
+            raise
+        except Exception as fault:
+            if keras.config.backend() == "tensorflow":
+                raise  # it becomes an error of TensorFlow, with this one's place in its text
+            place = find_place(fault)
+            said = f"{type(fault).__name__}: {fault}"
+            raise ReadingFault(f"{said} ({place})" if place else said) from fault
+
+
+class NumberedBatches(keras.utils.PyDataset):
+    """Batches by number, always in the same order, as validation needs them."""
+
+    def __init__(self, count: int, read: Callable[[int], Any]) -> None:
+        super().__init__()
+        self._count, self._read_batch = count, read
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> Any:
+        """Return a batch."""
+        return self._read_batch(index)
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayData(ArrayBatches):
+    """Arrays, as batches of NumPy arrays."""
+
+    @property
+    def test(self) -> Any:
+        """The test set in its own order, or None."""
+        if self.x_test is None or self.y_test is None:
+            return None
+        count = -(-len(self.x_test) // self.batch_size)
+        return NumberedBatches(count, partial(self._slice, self.x_test, self.y_test))
+
+    def _slice(self, x: np.ndarray[Any, Any], y: np.ndarray[Any, Any], number: int) -> Any:
+        begin = number * self.batch_size
+        return self.take(x, y, slice(begin, begin + self.batch_size))
+
+    def sample(self) -> Any:
+        """Return the first few samples as one batch."""
+        return self._slice(self.x_train, self.y_train, 0)
+
+    def batches(self, step: int, done: int, count: int) -> Any:
+        """Return what `fit` trains on; arguments as for `RunBatches`, from `step` of the run on."""
+        return RunBatches(self._from(step), self.sample(), done, count)
+
+    def _from(self, step: int) -> Iterator[Any]:
+        epoch, skipped = divmod(step, self.steps_per_epoch)
+        for order in self.orders(epoch):
+            for begin in range(skipped * self.batch_size, len(order), self.batch_size):
+                index = order[begin : begin + self.batch_size]
+                yield self.take(self.x_train, self.y_train, index)
+            skipped = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceData:
+    """The batches of a PyDataset; `on_epoch_end` is called after each pass, as Keras does.
+
+    Attributes:
+        spec: The name of the data in messages.
+        sequence: The user's object.
+        first: Its first batch, which gives shapes and types.
+        test: What `fit` validates with, or None.
+        steps_per_epoch: The length of an epoch.
+        sha256: Empty: only the first batch is hashed.
+    """
+
+    spec: str
+    sequence: Any
+    first: Any
+    test: Any
+    steps_per_epoch: int
+    sha256: str = ""
+
+    @property
+    def batch_size(self) -> None:
+        """None: the batches are the PyDataset's own."""
+        return None
+
+    def first_batch_sha256(self) -> str:
+        """Return the hash of the first training batch."""
+        return arrays_sha256(iter([keras.tree.flatten(self.first)]))
+
+    def sample(self) -> Any:
+        """Return the first batch."""
+        return self.first
+
+    def batches(self, step: int, done: int, count: int) -> Any:
+        """Return what `fit` trains on; arguments as for `RunBatches`, from `step` of the run on."""
+        return RunBatches(sequence_batches(self.sequence, step), self.first, done, count)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamData:
+    """The user's own datasets of TensorFlow; batches are taken in their order."""
+
+    spec: str
+    train: Any
+    test: Any
+    steps_per_epoch: int
+    sha256: str = ""
+
+    @property
+    def batch_size(self) -> None:
+        """None: the batches are the datasets' own."""
+        return None
+
+    def first_batch_sha256(self) -> str:
+        """Return the hash of the first training batch."""
+        return arrays_sha256(iter([keras.tree.flatten(arrays_of_tensors(self.sample()))]))
+
+    def sample(self) -> Any:
+        """Return the first batch."""
+        return take_first(self.spec, "training", self.train)
+
+    def batches(self, step: int, done: int, count: int) -> Any:
+        """Return what `fit` trains on: the batches from `step` of the run on, without end.
+
+        A finite dataset is repeated first and then skipped into, so that one that reshuffles in
+        each pass gives the same orders again. That fails if the validation set is cut from the same
+        shuffled dataset, because each iteration of it changes the next order.
+        """
+        rest = self.train.repeat().skip(step)
+        if not done:
+            return rest
+        dataset, spec = sys.modules["tensorflow"].data.Dataset, self.train.element_spec
+        first = self.sample()
+        before = dataset.from_generator(
+            lambda: itertools.repeat(first, done), output_signature=spec
+        )
+        return before.concatenate(rest)
+
+
+Data = ArrayData | StreamData | SequenceData
+
+
+def is_dataset(value: object) -> bool:
+    """Return whether this is a `tf.data.Dataset`, without importing TensorFlow."""
+    tensorflow = sys.modules.get("tensorflow")
+    return tensorflow is not None and isinstance(value, tensorflow.data.Dataset)
+
+
+def _describe(batches: Any) -> str:
+    if not is_dataset(batches):
+        return f"a PyDataset, {type(batches).__name__}"
+    parts = (
+        f"{spec.dtype.name} {tuple(spec.shape)}"
+        for spec in keras.tree.flatten(batches.element_spec)
+        if getattr(getattr(spec, "shape", None), "rank", None) is not None
+    )
+    return f"a tf.data.Dataset with batches of {', '.join(parts)}"
+
+
+KINDS = BatchKinds(
+    "keras.utils.PyDataset",
+    lambda value: isinstance(value, keras.utils.PyDataset) or is_dataset(value),
+    _describe,
+)
+
+
+def given_data(data: Any) -> str | GivenData:
+    """Return the user's data as one of its kinds: text where it is a path or names a function.
+
+    Raises:
+        TypeError: it is of no supported kind; the text names `data`.
+    """
+    return engine.given_data(data, KINDS)
+
+
+def read_data(
+    given: str | GivenData,
+    *,
+    batch_size: int | None = None,
+    seed: int = 0,
+    steps_per_epoch: int | None = None,
+    replicas: int = 1,
+) -> Data:
+    """Return the data that `given` names or holds; see `graphprune.engine.data_kinds.read_data`.
+
+    Raises:
+        DataError: the data is missing, damaged or invalid for its kind.
+    """
+    return data_kinds.read_data(
+        given,
+        _READING,
+        batch_size=batch_size,
+        seed=seed,
+        steps_per_epoch=steps_per_epoch,
+        replicas=replicas,
+    )
+
+
+def _read_function(spec: str, seed: int, steps_per_epoch: int | None) -> StreamData | SequenceData:
+    result = call_data_function(spec, partial(_seed_datasets, seed))
+    train, test = check_pair(spec, result, partial(_check_batches, spec))
+    return _take(spec, train, test, steps_per_epoch)
+
+
+def _seed_datasets(seed: int) -> None:
+    """Let datasets that shuffle without a seed of their own give the same order on resume."""
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is not None:
+        tensorflow.random.set_seed(seed)
+
+
+def _check_batches(spec: str, name: str, batches: Any) -> None:
+    if is_dataset(batches):
+        check_elements(f"{spec}: {name}", batches.element_spec, f"the function must {WANTED}")
+    elif not KINDS.accepts(batches):
+        raise DataError(
+            f"{name} is {type(batches).__name__}; the function must {WANTED}", place=spec
+        )
+
+
+def _take_batches(given: GivenBatches, steps_per_epoch: int | None) -> StreamData | SequenceData:
+    for name, batches in (("the training dataset", given.train), ("validation", given.test)):
+        if is_dataset(batches):
+            check_elements(f"{DATA}: {name}", batches.element_spec, ELEMENTS)
+    return _take(DATA, given.train, given.test, steps_per_epoch)
+
+
+def _take(
+    spec: str, train: Any, test: Any, steps_per_epoch: int | None
+) -> StreamData | SequenceData:
+    if is_dataset(test):
+        check_ends(spec, test)
+    elif test is not None:
+        read_first(f"{spec}: validation", test, KINDS.noun)
+        test = NumberedBatches(len(test), partial(_read, test))
+    if is_dataset(train):
+        return StreamData(spec, train, test, steps_per_epoch or count_steps(spec, train))
+    first = read_first(spec, train, KINDS.noun)
+    return SequenceData(spec, train, first, test, steps_per_epoch or len(train))
+
+
+def _read(batches: Any, number: int) -> Any:
+    return arrays_of(batches[number])
+
+
+_READING: Reading[ArrayData, StreamData | SequenceData] = Reading(
+    ArrayData, KINDS.noun, _take_batches, _read_function
+)
+
+
+def take_first(spec: str, part: str, batches: Iterable[Any]) -> Any:
+    """Return the first batch of a dataset or a PyDataset; `part` is `training` or `validation`.
+
+    Raises:
+        DataError: there is none, or reading it fails.
+    """
+    try:
+        if isinstance(batches, keras.utils.PyDataset):
+            return batches[0]
+        first = next(iter(batches), None)
+    except Exception as fault:
+        if not data_kinds.is_of_dataset(fault):
+            raise
+        why = explain_fault(fault)
+        raise DataError(f"the first {part} batch failed: {why}", place=spec) from fault
+    if first is None:
+        todo = NOTHING_THERE[part]
+        raise DataError(f"the {part} dataset has no batches; {todo}", place=spec)
+    return first
+
+
+def arrays_of_tensors(batch: Any) -> Any:
+    """Return a batch with NumPy arrays for TensorFlow's tensors; ragged ones stay as they are."""
+    return keras.tree.map_structure(
+        lambda part: (
+            part.numpy() if hasattr(part, "numpy") and part.shape.rank is not None else part
+        ),
+        batch,
+    )

@@ -1,0 +1,151 @@
+"""What Keras 3 does for training runs: this module is a `graphprune.engine.training_seam`.
+
+The protocol `TrainingSeam` there documents the functions; most are those of other modules.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import keras as keras_3
+
+import graphprune
+from graphprune.engine.data_kinds import is_of_dataset
+from graphprune.errors import TrainingError
+from graphprune.keras3.callbacks import PruningSummaries, UpdatePruningStep
+from graphprune.keras3.layers import check_finite, check_model
+from graphprune.keras3.live import read_live
+from graphprune.keras3.model import held_layers as pruned_layers
+from graphprune.keras3.optimizers import read_updates as updates_of
+from graphprune.keras3.pruner import Pruner
+from graphprune.keras3.surgery import apply_plan
+from graphprune.keras3.training.compiling import compile_model
+from graphprune.keras3.training.data import ReadingFault, given_data, read_data
+from graphprune.keras3.training.evaluation import check_data_fits, check_gradients
+from graphprune.keras3.training.fitting import fit
+from graphprune.keras3.training.models import check_reads_back, load_model, own_objects, save_model
+from graphprune.keras3.training.randomness import saved_randomness
+from graphprune.keras3.training.recorder import Recorder, restore_state
+from graphprune.plan.make import LoadedModel
+from graphprune.runs.training_arguments import NONE, parse_strategy
+from graphprune.sparsity.positions import Run
+
+__all__ = [
+    "apply_plan",
+    "backend",
+    "check_data_fits",
+    "check_finite",
+    "check_gradients",
+    "check_model",
+    "check_reads_back",
+    "compile_model",
+    "fit",
+    "given_data",
+    "is_data_fault",
+    "is_model",
+    "keras",
+    "live_graph",
+    "load_model",
+    "mask_updates",
+    "open_spread",
+    "own_objects",
+    "pruned_layers",
+    "pruner",
+    "read_data",
+    "read_updates",
+    "recorder",
+    "reset_metrics",
+    "restore_state",
+    "save_model",
+    "saved_randomness",
+    "summaries",
+    "versions",
+]
+
+keras: Literal[2, 3] = 3
+backend: str = keras_3.config.backend()
+recorder, pruner = Recorder, Pruner
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of graphprune, of Keras and of its backend."""
+    found = importlib.metadata.version(backend)
+    return {"graphprune": graphprune.__version__, "keras": keras_3.__version__, backend: found}
+
+
+def is_model(value: object) -> bool:
+    """Return whether this is a live model of Keras 3."""
+    return isinstance(value, keras_3.Model)
+
+
+@dataclass(frozen=True, slots=True)
+class OneDevice:
+    """A run that is not distributed.
+
+    Attributes:
+        name: `none`.
+        replicas: The number of replicas that share a batch.
+    """
+
+    name: str = NONE
+    replicas: int = 1
+
+    def scope(self) -> nullcontext[None]:
+        """Return a scope that does nothing."""
+        return nullcontext()
+
+
+def open_spread(strategy: str) -> OneDevice:
+    """Return the spread for the strategy `none`.
+
+    Raises:
+        TrainingError: there is no such strategy, it is another one, or `keras.distribution` is set.
+    """
+    if parse_strategy(strategy) != 0:
+        raise TrainingError(
+            f"strategy: runs of Keras 3 models train on one device, got {strategy!r}; leave it out,"
+            " or train in Python under the distribution of your backend, with"
+            " graphprune.UpdatePruningStep in fit"
+        )
+    if keras_3.distribution.distribution() is not None:
+        raise TrainingError(
+            "keras.distribution: runs train on one device, and a distribution is set; unset it, or"
+            " train in Python with graphprune.UpdatePruningStep in fit"
+        )
+    return OneDevice()
+
+
+def live_graph(model: Any, asked: Mapping[str, Sequence[str]]) -> LoadedModel:
+    """Return the graph of a model with custom layers; `asked` names their weights to prune."""
+    found = read_live(model, asked)
+    return LoadedModel(found.graph, found.zeros or {}, found.weights.read)
+
+
+def read_updates(model: Any) -> int:
+    """Return the step count of the model's optimizer."""
+    return updates_of(model, model.optimizer)
+
+
+def reset_metrics(model: Any) -> None:
+    """Set the sums of all metrics to zero."""
+    model.reset_metrics()
+
+
+def mask_updates(run: Run, done: int) -> UpdatePruningStep:
+    """Return the callback that updates masks."""
+    return UpdatePruningStep(run, done=done)
+
+
+def summaries(log_dir: Path, run: Run) -> PruningSummaries:
+    """Return the callback that writes TensorBoard events."""
+    return PruningSummaries(log_dir, run=run, write_graph=False)
+
+
+def is_data_fault(fault: Exception) -> bool:
+    """Return whether reading the data failed, or TensorFlow raised this error in a step."""
+    return isinstance(fault, ReadingFault) or is_of_dataset(fault)
