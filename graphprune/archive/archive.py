@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal, Protocol
@@ -201,6 +201,23 @@ class Archive:
             return self._open[0].read(tensor)
         with self.opened() as file:
             return file.read(tensor)
+
+
+def keras_of(archive: Archive) -> int:
+    """Return the major version of the Keras that wrote the config of a file, 2 or 3."""
+    return 3 if archive.dialect == "keras3" else 2
+
+
+def as_written(archive: Archive) -> Archive:
+    """Return the saved model with its config as the file has it, which Keras itself reads.
+
+    Raises:
+        ArchiveError: the file has changed, and is damaged.
+    """
+    if archive.dialect == "tf_keras":
+        return archive
+    with archive.opened() as file:
+        return replace(archive, config=file.read_header().config)
 
 
 IN_HDF5 = np.dtype("V2")

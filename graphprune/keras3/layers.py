@@ -7,15 +7,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
-import numpy as np
 from keras.src.backend import Variable  # Keras before 3.7 has another as keras.Variable
 
 from graphprune.archive.entries import Entry, is_builtin
 from graphprune.engine.finite import find_nonfinite, refuse_nonfinite
-from graphprune.errors import GraphError, PlanError, TrainingError
+from graphprune.errors import GraphError, PlanError
 from graphprune.graph.classes.builtin_layers import known_class, weights_of
 from graphprune.graph.classes.layer_class import Weight
 from graphprune.graph.layers import SEPARATOR
+from graphprune.keras3.backend import read
+from graphprune.keras3.guards import refuse_lora
 
 INTERNAL = frozenset({"_layers", "_functional", "_operations", "_nodes", "_tracker"})
 """Attributes in which Keras stores layers a second time."""
@@ -194,12 +195,8 @@ def find_weight(layer: Any, name: str) -> Any:
         PlanError: the layer has no such variable.
         TrainingError: the weight is a sum of others (LoRA), so no mask can keep it zero.
     """
-    holder = _look_up(layer, name.rpartition(".")[0]) if "." in name else layer
-    if getattr(holder, "lora_enabled", False):
-        raise TrainingError(
-            f"{layer.name}: LoRA is enabled, whose merge when the model is saved makes masked"
-            " weights non-zero again; prune before enable_lora, or leave the layer out"
-        )
+    if getattr(find_holder(layer, name), "lora_enabled", False):
+        raise refuse_lora(layer.name)
     found = _look_up(layer, name)
     if not isinstance(found, Variable):
         known = ", ".join(variable.name for variable in layer.weights) or "none"
@@ -207,6 +204,12 @@ def find_weight(layer: Any, name: str) -> Any:
             f"{layer.name}: {type(layer).__name__} has no weight named {name!r}; it has {known}"
         )
     return found
+
+
+def find_holder(layer: Any, name: str) -> Any:
+    """Return the layer that holds the weight `name`: `layer` itself, or one inside it."""
+    inner = _look_up(layer, name.rpartition(".")[0]) if "." in name else layer
+    return inner if isinstance(inner, keras.layers.Layer) else layer
 
 
 def _look_up(layer: Any, name: str) -> Any:
@@ -240,9 +243,7 @@ def check_finite(model: Any, place: str, way_out: str) -> None:
         TrainingError: some weights hold NaN or infinity.
     """
     floating = (
-        (variable.path, np.asarray(keras.ops.convert_to_numpy(variable.value)))
-        for variable in model.weights
-        if _is_floating(variable)
+        (variable.path, read(variable)) for variable in model.weights if _is_floating(variable)
     )
     refuse_nonfinite(find_nonfinite(floating), place, way_out)
 

@@ -28,7 +28,7 @@ from graphprune.errors import GraphError
 from graphprune.graph.from_config import FLOATS
 from graphprune.graph.layers import Layer
 from graphprune.graph.read import ModelFile, model_file_of
-from graphprune.graph.weights import ModelWeights
+from graphprune.graph.weights import ModelWeights, measure_zeros
 from graphprune.keras3.backend import sync
 from graphprune.keras3.layers import (
     addressed_layers,
@@ -220,6 +220,11 @@ def _named_by_layers(weights: ModelWeights, names: Mapping[str, Mapping[str, str
         }
     graph = weights.graph.replace(layers) if layers else weights.graph
     return replace(weights, graph=graph, tensors=MappingProxyType(tensors))
+
+
+def count_zeros(model: Any) -> dict[tuple[str, str], int]:
+    """Return the zeros in each weight of each layer, by address and name."""
+    return dict(measure_zeros(LiveModel(model)))
 
 
 def read_live(model: Any, asked: Mapping[str, Sequence[str]] = MappingProxyType({})) -> ModelFile:
