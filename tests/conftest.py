@@ -15,9 +15,9 @@ TF_TESTS, GOLDEN = TESTS / "tf", TESTS / "golden"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 LONGEST = (
-    "tests/tf/test_layer_matrix.py",
     "tests/keras3/test_jax.py",
     "tests/keras3/test_tensorflow.py",
+    "tests/tf/test_layer_matrix.py",
     "tests/cli/test_story.py",
     "tests/conversion/test_convert.py",
     "tests/tf/test_prunable_layer.py",
@@ -37,6 +37,7 @@ start.
 
 settings.register_profile(
     "same-every-time",
+    max_examples=30,
     derandomize=True,
     deadline=None,
     database=None,
@@ -48,7 +49,7 @@ settings.register_profile(
 
 
 def pytest_configure(config):
-    """Let hypothesis try the same examples in every run, and many others under `--slow`."""
+    """Let hypothesis try the same few examples in every run, and many others under `--slow`."""
     settings.load_profile("explore" if config.getoption("--slow") else "same-every-time")
     missing = [name for name in (*LONGEST, *TOGETHER) if not (TESTS.parent / name).exists()]
     if missing:

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from os import PathLike, fspath
 from pathlib import Path
@@ -223,6 +223,40 @@ def check_model_suffix(path: str | PathLike[str]) -> None:
             f" {suffix or 'no suffix'}; change the end of the name",
             place=fspath(path),
         )
+
+
+def check_holds_masks(path: str | PathLike[str]) -> None:
+    """Refuse an `.h5` file for a pruned model of Keras 3.
+
+    Raises:
+        OutputError: the file could not hold the masks.
+    """
+    if str(path).endswith((".h5", ".hdf5")):
+        raise h5_refused(str(path))
+
+
+def h5_refused(place: str | None = None) -> OutputError:
+    """Return the error for a pruned Keras 3 model in `.h5`, in the file `place` if known."""
+    return OutputError(
+        "an .h5 file cannot hold the masks of a pruned Keras 3 model; save it as .keras, or save"
+        " what strip_pruning returns",
+        place=place,
+    )
+
+
+def check_export_formats(paths: Iterable[str], keras: int) -> None:
+    """Refuse names of formats that models of a Keras (2 for tf_keras, or 3) are not written in.
+
+    Raises:
+        OutputError: only models of tf_keras are written so.
+    """
+    for path in paths:
+        if keras == 3 and Path(path).suffix not in MODEL_SUFFIXES:
+            raise OutputError(
+                "a Keras 3 model is written as .keras or .h5; for TensorFlow Lite or a SavedModel"
+                " folder, write it for tf_keras with --keras 2 first, and strip that file",
+                place=path,
+            )
 
 
 def check_export_suffix(path: str | PathLike[str]) -> None:

@@ -42,8 +42,6 @@ def find_machine_format(words: Sequence[str]) -> str | None:
         name, equals, value = word.partition("=")
         if name == "--format":
             asked = value if equals else following
-    if "--json" in words:
-        return "json"
     return asked if asked in ("json", "github") else None
 
 

@@ -137,7 +137,7 @@ def tell_fault(fault: Fault, words: Sequence[str]) -> None:
     """
     faults = (
         importlib.import_module("graphprune.cli.faults")
-        if any(word.startswith(("--format", "--json")) for word in words)
+        if any(word.startswith("--format") for word in words)
         else None
     )
     format_ = None if faults is None else faults.find_machine_format(words)

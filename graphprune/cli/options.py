@@ -313,3 +313,11 @@ def loading_options(command: Command) -> Command:
         )
 
     return custom_option(unsafe_lambda_option(unsafe_ops_option(run)))  # type: ignore[return-value]
+
+
+keras_option = click.option(
+    "--keras",
+    type=click.Choice(["2", "3"]),
+    callback=lambda _, __, given: None if given is None else int(given),
+    help="Write the model for this Keras: 2 (tf_keras) or 3 [default: that of MODEL].",
+)

@@ -8,13 +8,21 @@ so nothing is imported that Keras has not imported.
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import keras
 import numpy as np
 from keras.src.backend.common.stateless_scope import get_stateless_scope
 from keras.src.utils.jax_utils import is_in_jax_tracing_scope
+from keras.src.utils.module_utils import tensorflow
 from numpy.typing import NDArray
+
+
+def start_backend() -> None:
+    """Do what the backend does at its first use, which prints notes: JAX looks for devices."""
+    keras.ops.zeros(())
+    _ = tensorflow.available  # imports TensorFlow where it is installed, as Keras does later
 
 
 def sync(model: Any) -> None:
@@ -31,7 +39,20 @@ def read_count(model: Any, optimizer: Any, count: Any) -> int:
             index for index, variable in enumerate(optimizer.variables) if variable is count
         )
         return int(state["optimizer_variables"][place])
-    return int(keras.ops.convert_to_numpy(count.value))
+    return int(read(count))
+
+
+def read(variable: Any) -> NDArray[Any]:
+    """Return the value of a variable, of its first copy if it has one on each device."""
+    value = keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(variable))
+    return np.asarray(value)
+
+
+def scope_of(model: Any) -> AbstractContextManager[Any]:
+    """Return the scope of `tf.distribute` in which the variables of `model` were created."""
+    strategy = getattr(model, "_distribute_strategy", None)
+    scope: AbstractContextManager[Any] = nullcontext() if strategy is None else strategy.scope()
+    return scope
 
 
 def is_in_step() -> bool:

@@ -18,6 +18,7 @@ from typing import Any
 import keras
 
 from graphprune.errors import GraphError
+from graphprune.keras3.backend import scope_of
 from graphprune.keras3.layers import check_model, is_layered_model, is_unbuilt, parts_of
 from graphprune.keras3.optimizers import copy_compile_state, copy_of
 
@@ -34,6 +35,11 @@ def clone_model(model: Any, *, compiled: bool = True) -> Any:
         TrainingError: the copy cannot be compiled like the model.
     """
     check_model(model)
+    with scope_of(model):
+        return _clone(model, compiled=compiled)
+
+
+def _clone(model: Any, *, compiled: bool) -> Any:
     cloning = _Clone()
     with _quietly():
         clone = cloning.of(model)

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from graphprune.engine.pruner import no_pruner
 from graphprune.engine.schedules import PruningSchedule
 from graphprune.errors import TrainingError
-from graphprune.keras3.backend import is_constant
-from graphprune.keras3.layers import find_weight, names_its_weights, prunable_names
-from graphprune.keras3.optimizers import add_mask, tracks
+from graphprune.keras3.backend import is_constant, read
+from graphprune.keras3.guards import guard_layer
+from graphprune.keras3.layers import find_holder, find_weight, names_its_weights, prunable_names
+from graphprune.keras3.optimizers import add_mask, average_of, tracks
 from graphprune.keras3.places import place_of, variable_at
 from graphprune.sparsity.pruning import Provenance, Pruning
 
@@ -40,8 +41,13 @@ class Projection(keras.constraints.Constraint):
             TrainingError: no pruner follows the layer, or another optimizer keeps its masks.
         """
         mask = self.tensor.mask_in_step()
+        self.tensor.project_average(mask)
         value = keras.ops.convert_to_tensor(weight if self.own is None else self.own(weight))
-        return keras.ops.where(mask, value, keras.ops.cast(0, value.dtype))
+        return _masked(value, mask)
+
+
+def _masked(value: Any, mask: Any) -> Any:
+    return keras.ops.where(mask, value, keras.ops.cast(0, value.dtype))
 
 
 class HeldTensor:
@@ -51,12 +57,14 @@ class HeldTensor:
         name: Its name in the layer.
         weight: The variable.
         mask: The variable with the mask; None until an optimizer holds it.
+        average: The optimizer's moving average of the weight (EMA); None if it keeps none.
         threshold: The smallest score that the last mask update kept.
     """
 
     def __init__(self, held: HeldLayer, name: str, weight: Any) -> None:
         self._held, self.name, self.weight = held, name, weight
         self.mask: Any = None
+        self.average: Any = None
         self.threshold = 0.0
         self._waiting: NDArray[np.bool_] = np.ones(tuple(weight.shape), np.bool_)
         own = weight.constraint
@@ -69,7 +77,7 @@ class HeldTensor:
 
     def read(self) -> NDArray[Any]:
         """Return the values of the weight."""
-        return np.asarray(keras.ops.convert_to_numpy(self.weight.value))
+        return read(self.weight)
 
     def write(self, values: NDArray[Any]) -> None:
         """Assign the values of the weight."""
@@ -79,7 +87,7 @@ class HeldTensor:
         """Return the mask; True keeps a weight."""
         if self.mask is None:
             return self._waiting
-        return np.asarray(keras.ops.convert_to_numpy(self.mask.value), np.bool_)
+        return read(self.mask).astype(np.bool_)
 
     def read_threshold(self) -> float:
         """Return the smallest score that the last mask update kept."""
@@ -92,11 +100,31 @@ class HeldTensor:
             self._waiting = mask
         else:
             self.mask.assign(mask)
+            self.project_average(mask)
+
+    def project_average(self, mask: Any) -> None:
+        """Zero the masked entries of the moving average (EMA) of the weight.
+
+        The optimizer averages the weight before it applies the projection. Keras assigns the
+        average to the weight when training ends, and `SwapEMAWeights` exchanges the two.
+        """
+        if self.average is not None:
+            self.average.assign(_masked(keras.ops.convert_to_tensor(self.average), mask))
+
+    def project(self) -> None:
+        """Zero the masked weights after a step of an optimizer that applies no constraints.
+
+        Raises:
+            TrainingError: no pruner follows the layer.
+        """
+        mask = self.mask_in_step()
+        self.weight.assign(_masked(keras.ops.convert_to_tensor(self.weight), mask))
 
     def attach(self, optimizer: Any, name: str) -> None:
         """Add the mask, with its current value, to the variables of `optimizer`."""
         if self.mask is None or not tracks(optimizer, self.mask):
             self.mask = add_mask(optimizer, self.weight, self.read_mask(), name)
+        self.average = average_of(optimizer, self.weight)
 
     def mask_in_step(self) -> Any:
         """Return the mask as the step that is being run or traced sees it.
@@ -181,6 +209,9 @@ class HeldLayer:
         self._tensors = [
             HeldTensor(self, name, self.find_in(self.layer, name)) for name in self.pruning.weights
         ]
+        holders = [find_holder(self.layer, tensor.name) for tensor in self._tensors]
+        for layer in {id(layer): layer for layer in (self.layer, *holders)}.values():
+            guard_layer(layer)
 
     def find_in(self, layer: Any, name: str) -> Any:
         """Return the weight `name` of the layer, or of a layer of a clone in its place."""

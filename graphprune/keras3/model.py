@@ -8,14 +8,17 @@ from typing import Any
 
 import keras
 
+from graphprune.archive.files import check_holds_masks
 from graphprune.engine.pruner import no_pruner
-from graphprune.errors import GraphError, OutputError, TrainingError
+from graphprune.errors import GraphError, TrainingError
 from graphprune.graph.layers import SEPARATOR
-from graphprune.keras3.backend import is_in_step, sync
+from graphprune.keras3.backend import is_in_step, scope_of, sync
+from graphprune.keras3.guards import refuse_quantization
 from graphprune.keras3.held import HeldLayer
 from graphprune.keras3.layers import addressed_layers
 from graphprune.keras3.optimizers import build_optimizer, leave_masks_out_of_files, read_updates
 from graphprune.keras3.state import PruningState, state_of
+from graphprune.keras3.torch_optimizer import TorchOptimizer, as_keras_optimizer
 
 EXPECTED = "_graphprune_expected"
 """The attribute of a model that holds the pruners of the callbacks given to `fit`."""
@@ -55,14 +58,15 @@ class KerasModel:
 
     Args:
         model: The model.
-        optimizer: The optimizer, if a loop of the user's own trains a model that is not compiled.
+        optimizer: The optimizer, if a loop of the user's own trains a model that is not compiled:
+            one of Keras, or of PyTorch (`torch.optim`).
 
     Attributes:
         layers: The pruned layers by address.
     """
 
     def __init__(self, model: Any, optimizer: Any = None) -> None:
-        self.model, self._given = model, optimizer
+        self.model, self._given = model, as_keras_optimizer(optimizer)
         self.layers = held_layers(model)
         if self.layers and state_of(model) is None:
             PruningState(model)  # stores the random generators of a model built from pruned layers
@@ -99,13 +103,21 @@ class KerasModel:
         if optimizer is None or not self.layers or not model.built:
             return
         sync(model)
+        with scope_of(model):
+            self._attach_to(optimizer)
+
+    def _attach_to(self, optimizer: Any) -> None:
+        model = self.model
         build_optimizer(model, optimizer)
         for address, held in self.layers.items():
             if held.counter.optimizer is not optimizer:
                 held.counter.follow(optimizer, lambda: read_updates(model, optimizer))
             for tensor in held.tensors:
                 tensor.attach(optimizer, f"{address}_{tensor.name}")
-        leave_masks_out_of_files(optimizer)
+        if isinstance(optimizer, TorchOptimizer):
+            optimizer.follow(tensor for held in self.layers.values() for tensor in held.tensors)
+        else:
+            leave_masks_out_of_files(optimizer)
 
     def check(self) -> None:
         """Attach the masks, or refuse a model that cannot be pruned while it trains.
@@ -153,6 +165,16 @@ class KerasModel:
         vars(self.model)[EXPECTED].add(pruner)
 
 
+def check_masks_fit(model: Any, path: Any) -> None:
+    """Refuse to save a pruned model as `.h5`.
+
+    Raises:
+        OutputError: the file could not hold the masks.
+    """
+    if held_layers(model):
+        check_holds_masks(path)
+
+
 def guard_training(model: Any) -> None:
     """Make the model refuse training without a pruner and saving without its masks.
 
@@ -171,15 +193,29 @@ def guard_training(model: Any) -> None:
         return make(*args, **kwargs)
 
     model.make_train_function = make_train_function
-    save = model.save
+    _guard_copies(model)
+
+
+def _guard_copies(model: Any) -> None:
+    """Make the model refuse to save as `.h5` and to be quantized, and pickle with its masks."""
+    save: Any = model.save
+    quantize: Any = getattr(model, "quantize", None)
 
     def save_with_masks(filepath: Any, *args: Any, **kwargs: Any) -> Any:
-        if str(filepath).endswith((".h5", ".hdf5")) and held_layers(model):
-            raise OutputError(
-                "an .h5 file cannot hold the masks of a pruned Keras 3 model; save it as .keras, or"
-                " save what strip_pruning returns",
-                place=str(filepath),
-            )
+        check_masks_fit(model, filepath)
         return save(filepath, *args, **kwargs)
 
-    model.save = save_with_masks
+    def quantize_unpruned(*args: Any, **kwargs: Any) -> Any:
+        if held_layers(model):
+            raise refuse_quantization(model.name)
+        return quantize(*args, **kwargs)
+
+    def reduce(protocol: int) -> tuple[Any, ...]:
+        from graphprune.keras3.scope import load_pickled  # it imports this module
+
+        kind: Any = type(model)
+        return load_pickled, kind.__reduce__(model)[1]
+
+    model.save, model.__reduce_ex__ = save_with_masks, reduce
+    if quantize is not None:  # not in all versions that are supported
+        model.quantize = quantize_unpruned

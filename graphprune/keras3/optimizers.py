@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphprune.errors import TrainingError
-from graphprune.keras3.backend import read_count
+from graphprune.keras3.backend import read, read_count
+from graphprune.keras3.torch_optimizer import TorchOptimizer
 
 MASK = "graphprune_mask"
 """The prefix of the names of all masks."""
@@ -32,11 +33,7 @@ def build_optimizer(model: Any, optimizer: Any) -> None:
 
 def add_mask(optimizer: Any, weight: Any, mask: NDArray[np.bool_], name: str) -> Any:
     """Return a variable with the value `mask`, which the optimizer that updates `weight` tracks."""
-    parts = innermost(optimizer)
-    part = next(
-        (part for part in parts if any(one is weight for one in part._trainable_variables)),
-        parts[0],
-    )
+    part, layout = _part_of(optimizer, weight), getattr(weight, "_layout", None)
     used = {variable.name for variable in optimizer.variables}
     plain = f"{MASK}_{''.join(c if c.isalnum() else '_' for c in name)}"
     names = (plain if index == 0 else f"{plain}_{index}" for index in range(len(used) + 1))
@@ -45,9 +42,30 @@ def add_mask(optimizer: Any, weight: Any, mask: NDArray[np.bool_], name: str) ->
         dtype="bool",
         initializer="ones",
         name=next(name for name in names if name not in used),
+        **({} if layout is None else {"layout": layout}),  # as the weight is split over devices
     )
     variable.assign(mask)
     return variable
+
+
+def _part_of(optimizer: Any, weight: Any) -> Any:
+    """Return the innermost optimizer that updates `weight`; the first one if none does."""
+    parts = innermost(optimizer)
+    return next((part for part in parts if _place_of(part, weight) is not None), parts[0])
+
+
+def _place_of(part: Any, weight: Any) -> int | None:
+    return next(
+        (place for place, one in enumerate(part._trainable_variables) if one is weight), None
+    )
+
+
+def average_of(optimizer: Any, weight: Any) -> Any:
+    """Return the moving average (EMA) that the optimizer keeps of `weight`; None if it has none."""
+    part = _part_of(optimizer, weight)
+    place = _place_of(part, weight)
+    averages = getattr(part, "_model_variables_moving_average", ())
+    return averages[place] if averages and place is not None else None
 
 
 def tracks(optimizer: Any, mask: Any) -> bool:
@@ -60,6 +78,8 @@ def read_updates(model: Any, optimizer: Any) -> int:
 
     Batches whose gradients it only accumulated and updates that loss scaling skipped do not count.
     """
+    if isinstance(optimizer, TorchOptimizer):
+        return optimizer.updates
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     every = getattr(inner, "gradient_accumulation_steps", None) or 1
     count = getattr(inner, "_iterations", None)  # Keras before 3.5 has only the public name
@@ -160,7 +180,7 @@ def copy_optimizer(model: Any, variables: Mapping[int, Any]) -> Any:
 
 def copy_of(variable: Any) -> NDArray[Any]:
     """Return the value of a variable as an array of its own: JAX deletes arrays that it trains."""
-    return np.array(keras.ops.convert_to_numpy(variable.value))
+    return np.array(read(variable))
 
 
 def _new_metrics(metrics: Any) -> Any:

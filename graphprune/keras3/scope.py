@@ -35,6 +35,12 @@ def prune_scope() -> Iterator[None]:
         saving_lib._load_state = load
 
 
+def load_pickled(buffer: Any) -> Any:
+    """Return the pruned model that `pickle` or `copy.deepcopy` has written to `buffer`."""
+    with prune_scope():
+        return keras.Model._unpickle_model(buffer)
+
+
 def _adopt_stored(saveable: Any, weights_store: Any, inner_path: str) -> None:
     if not isinstance(saveable, keras.layers.Layer) or state_of(saveable) is not None:
         return

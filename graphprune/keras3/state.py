@@ -27,7 +27,7 @@ from graphprune.archive.pruning_state import (
 )
 from graphprune.engine.schedules import PruningSchedule
 from graphprune.errors import ArchiveError
-from graphprune.keras3.backend import read_generator, write_generator
+from graphprune.keras3.backend import read, read_generator, write_generator
 from graphprune.keras3.held import HeldLayer, HeldTensor, StepCounter
 from graphprune.keras3.layers import unique_layers
 from graphprune.sparsity.pruning import Provenance, Pruning
@@ -62,7 +62,7 @@ class PruningState(KerasSaveable):
         for index, tensor in enumerate(masks):
             store[mask_key(index)] = pack_mask(tensor.read_mask())
         for index, generator in enumerate(self._generators()):
-            store[f"seed_{index}"] = keras.ops.convert_to_numpy(generator.state.value)
+            store[f"seed_{index}"] = read(generator.state)
         state = read_generator()
         if state is not None:
             store["generator"] = state

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 from builders import build_graph
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from memory_weights import MemoryWeights, make_weights, with_zeros, wrap_layers
 
@@ -43,7 +43,6 @@ def graphs(draw, numbers=(0, 1, 2)):
     )
 
 
-@settings(deadline=None, max_examples=40)
 @given(graphs(), st.booleans())
 def test_a_graph_does_not_differ_from_itself(graph, measured):
     weights = make_weights(graph) if measured else None
@@ -56,7 +55,6 @@ def test_a_graph_does_not_differ_from_itself(graph, measured):
     assert set(diff.count_statuses().values()) == {0}
 
 
-@settings(deadline=None, max_examples=40)
 @given(graphs(), st.one_of(graphs(), graphs(numbers=(7, 8))))
 def test_swapping_the_sides_swaps_what_came_and_what_went(left, right):
     there, back = diff_graphs(left, right), diff_graphs(right, left)
@@ -71,7 +69,6 @@ def test_swapping_the_sides_swaps_what_came_and_what_went(left, right):
     assert there.is_graph_equal == back.is_graph_equal
 
 
-@settings(deadline=None, max_examples=40)
 @given(graphs())
 def test_wrapping_and_stripping_change_nothing_but_wrappers(graph):
     wrapped = wrap_layers(graph, HALF, tuple(layer.address for layer in graph.candidates()))

@@ -64,7 +64,7 @@ class Cases(dict):
                 self[name]()
             except BaseException:
                 fault = traceback.format_exc()
-            print(json.dumps([name, fault]), flush=True)
+            print(f"\n{json.dumps([name, fault])}", flush=True)  # after what the case printed
 
 
 def refusal(call, kind):
@@ -169,5 +169,5 @@ def serve():
             cases = importlib.import_module(f"keras3.{Path(script).stem}").CASES
             cases.run(["--slow"] if slow else [])
         except BaseException:
-            print(json.dumps([script, traceback.format_exc()]), flush=True)
+            print(f"\n{json.dumps([script, traceback.format_exc()])}", flush=True)
         print(f"\n{DONE}", end="", flush=True)

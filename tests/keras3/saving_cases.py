@@ -33,6 +33,12 @@ OPTIMIZERS = {
     "averages": lambda: keras.optimizers.AdamW(0.01, use_ema=True, ema_overwrite_frequency=2),
     "accumulation": lambda: keras.optimizers.Adam(0.01, gradient_accumulation_steps=2),
 }
+if hasattr(keras.optimizers, "MultiOptimizer"):
+    OPTIMIZERS["several"] = lambda: keras.optimizers.MultiOptimizer(
+        keras.optimizers.OptimizerMap(
+            keras.optimizers.Adam(0.01), {"a/.*": keras.optimizers.SGD(0.1, momentum=0.9)}
+        )
+    )
 
 
 def net(seed=None):
@@ -107,6 +113,18 @@ def saved_model_goes_on(name):
     loaded = load(FOLDER / "half.keras")
     assert_same(state(half), state(loaded))
     assert_same(state(whole), state(fit(loaded, begin=HALF)))
+
+
+@CASES.slowly
+def a_model_that_is_compiled_again_goes_on():
+    def twice(end):
+        model = fit(pruned_net("averages"), end=1)
+        model.compile(OPTIMIZERS["momentum and learning rate schedule"](), "mae")
+        return fit(model, begin=1, end=end)
+
+    whole, half = twice(EPOCHS), twice(HALF)
+    half.save(FOLDER / "again.keras")
+    assert_same(state(whole), state(fit(load(FOLDER / "again.keras"), begin=HALF)))
 
 
 @CASES.each(["Adam", "averages"], fast=("Adam",))

@@ -22,5 +22,25 @@ def test_plans_on_live_models(slow):
     check_cases("surgery_cases.py", "tensorflow", slow=slow)
 
 
+def test_loading(slow):
+    check_cases("loading_cases.py", "tensorflow", slow=slow)
+
+
 def test_runs(slow):
     check_cases("run_cases.py", "tensorflow", slow=slow)
+
+
+def test_commands(slow):
+    check_cases("command_cases.py", "tensorflow", slow=slow)
+
+
+def test_optimizers(slow):
+    check_cases("optimizer_cases.py", "tensorflow", slow=slow)
+
+
+def test_losing_masks_is_refused(slow):
+    check_cases("refusal_cases.py", "tensorflow", slow=slow)
+
+
+def test_two_devices(slow):
+    check_cases("device_cases.py", "tensorflow", slow=slow)

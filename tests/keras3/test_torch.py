@@ -28,5 +28,21 @@ def test_plans_on_live_models(slow):
     check_cases("surgery_cases.py", "torch", slow=slow)
 
 
+def test_loading(slow):
+    check_cases("loading_cases.py", "torch", slow=slow)
+
+
 def test_runs(slow):
     check_cases("run_cases.py", "torch", slow=slow)
+
+
+def test_commands(slow):
+    check_cases("command_cases.py", "torch", slow=slow)
+
+
+def test_optimizers(slow):
+    check_cases("optimizer_cases.py", "torch", slow=slow)
+
+
+def test_losing_masks_is_refused(slow):
+    check_cases("refusal_cases.py", "torch", slow=slow)

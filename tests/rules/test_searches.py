@@ -1,6 +1,6 @@
 """Searches that walk together find what each finds alone."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from graphprune.rules import Matches
@@ -40,7 +40,6 @@ def test_searches_that_need_another_first_are_left_out():
     assert find_searches([After(Use("plain", DENSE))]) == (Search(Use("plain", DENSE), True),)
 
 
-@settings(max_examples=30)
 @given(
     st.lists(
         st.tuples(st.integers(0, 11), st.integers(0, 11), st.booleans()),

@@ -80,12 +80,14 @@ def start_of(run: RunFolder):
         return options.run_id[:2], -1 if checkpoint is None else checkpoint.state.step, told
 
 
-def kills(folder: Path, prepare: Callable[[Path], None], *, force: bool) -> set[tuple[str, object]]:
-    """Kill the making of a run at each of its changes; return what a resume would do after each
-    kill.
+def kills(
+    folder: Path, prepare: Callable[[Path], None], *, force: bool, every: int = 1
+) -> set[tuple[str, object]]:
+    """Kill the making of a run at each of its changes, or at each `every`th; return what a resume
+    would do after each kill.
     """
     seen: set[tuple[str, object]] = set()
-    for number in range(1, 500):
+    for number in range(1, 500, every):
         place = folder / str(number)
         place.mkdir()
         run = place / "a"
@@ -127,7 +129,7 @@ def test_an_empty_folder_becomes_a_run_as_a_whole(tmp_path):
 
 
 def test_a_run_that_is_replaced_is_the_old_one_or_the_new_one_whenever_its_process_is_killed(
-    tmp_path,
+    tmp_path, request
 ):
     def prepare(run):
         make_run(run, stop=12)
@@ -136,7 +138,8 @@ def test_a_run_that_is_replaced_is_the_old_one_or_the_new_one_whenever_its_proce
         (run / "checkpoints" / "step-backup").mkdir()
         (run / "model.txt").write_text("mine, too")
 
-    seen = kills(tmp_path, prepare, force=True)
+    every = 1 if request.config.getoption("--slow") else 3
+    seen = kills(tmp_path, prepare, force=True, every=every)
     assert seen == {("5e", "finished"), ("70", -1), ("70", 0)}
     for run in tmp_path.glob("*/a"):
         assert {

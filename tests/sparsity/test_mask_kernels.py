@@ -3,7 +3,7 @@ from __future__ import annotations
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from reference_masks import magnitude_mask
@@ -29,7 +29,6 @@ def check(weights, sparsity):
     assert is_masked(weights, mask) == (pruned.tobytes() == weights.tobytes())
 
 
-@settings(deadline=None, max_examples=80)
 @given(
     npst.arrays(
         st.sampled_from([np.float16, np.float32, np.float64]),
@@ -42,7 +41,6 @@ def test_masks_equal_the_reference_over_ties_zeros_infinities_and_nan(weights, s
     check(weights, sparsity)
 
 
-@settings(deadline=None, max_examples=50)
 @given(
     npst.arrays(st.sampled_from([np.float16, np.float32, np.float64]), st.integers(1, 60)), SHARES
 )

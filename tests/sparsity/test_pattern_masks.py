@@ -5,7 +5,7 @@ import math
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pattern_cases import SHARES, cases
 from reference_masks import pattern_mask
@@ -22,7 +22,6 @@ from graphprune.sparsity.patterns import (
 DENSE = ("in", "out")
 
 
-@settings(deadline=None, max_examples=300)
 @given(cases(), SHARES)
 def test_masks_equal_the_reference_over_ties_zeros_infinities_and_nan(case, share):
     weights, axes, pattern, pads = case
@@ -33,7 +32,6 @@ def test_masks_equal_the_reference_over_ties_zeros_infinities_and_nan(case, shar
         assert threshold == np.min(np.where(np.isnan(kept), np.inf, kept))
 
 
-@settings(deadline=None, max_examples=100)
 @given(cases(elements=st.floats(-4, 4, width=16)), SHARES)
 def test_masks_equal_the_reference_over_floats(case, share):
     weights, axes, pattern, pads = case

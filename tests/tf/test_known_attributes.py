@@ -38,7 +38,12 @@ PARTS = {
 }
 
 
-@pytest.mark.parametrize("name", PARTS)
+QUICK = ("bidirectional", "dense", "spectral")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in PARTS]
+)
 def test_a_wrapped_saved_model_loads_with_keras_alone(tmp_path, name):
     shape, make = PARTS[name]
     model = tf_keras.Sequential([layers.Input(shape), make()])

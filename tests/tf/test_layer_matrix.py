@@ -52,6 +52,8 @@ from graphprune.tf.pruning.wrapper import PruneLowMagnitude
 pytestmark = [pytest.mark.tf, pytest.mark.usefixtures("own_input_spec")]
 
 FORMATS = (".keras", ".h5", "")
+"""File suffixes; none means a SavedModel folder, which takes the longest to write and to read."""
+FAMILIES = ("dense", "einsum", "embedding", "conv2", "separable2", "LSTMCell", "batch_norm")
 IN_FILES = [name for name, case in CASES.items() if case.place != "dynamic"]
 TOGETHER = [name for name in IN_FILES if CASES[name].place != "alone"]
 WITH_TENSORS = [name for name in TOGETHER if CASES[name].sample.lengths]
@@ -69,14 +71,18 @@ class Travelled:
 
 
 @pytest.fixture(scope="module")
-def travelled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Travelled]:
+def travelled(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Travelled]:
     """Return the way of the shared model of a place, which it goes once."""
+
+    formats = FORMATS if request.config.getoption("--slow") else FORMATS[:2]
 
     @cache
     def go(place: str) -> Travelled:
         folder = tmp_path_factory.mktemp(place)
         journey = travel(
-            build_bench(name for name in IN_FILES if CASES[name].place == place), folder, FORMATS
+            build_bench(name for name in IN_FILES if CASES[name].place == place), folder, formats
         )
         return Travelled(folder, journey, journey.outputs())
 
@@ -163,7 +169,7 @@ def test_a_model_of_many_classes_is_the_same_after_the_whole_way(
     for wrapper in collect_prunable_layers(journey.wrapped):
         assert_exact(wrapper, wrapper.layer)
     assert described(journey.stripped.get_config()) == described(journey.bench.model.get_config())
-    for suffix in FORMATS:
+    for suffix in journey.loaded:
         archive = read_archive(folder / f"model{suffix}")
         graph = read_graph(archive)
         assert set(measure_mask_faults(locate_weights(archive, graph)).values()) == {0}
@@ -172,6 +178,14 @@ def test_a_model_of_many_classes_is_the_same_after_the_whole_way(
                 tuple(tensor.name for tensor in graph.layer(wrapper.name).prunable)
                 == wrapper.pruning.weights
             )
+
+
+def test_a_model_with_a_layer_of_each_family_goes_through_a_saved_model(tmp_path: Path) -> None:
+    journey = travel(build_bench(FAMILIES), tmp_path, ("",))
+    outputs = journey.outputs()
+    for name in FAMILIES:
+        assert_whole(journey, name)
+        assert_same_outputs(outputs, name)
 
 
 @pytest.mark.slow

@@ -10,7 +10,9 @@ from graphprune.tf.pruning.live_graph import graph_of_model
 pytestmark = pytest.mark.tf
 
 
-@pytest.mark.parametrize("name", ["MobileNet", "MobileNetV2", "MobileNetV3Small"])
+@pytest.mark.parametrize(
+    "name", ["MobileNet", pytest.param("MobileNetV2", marks=pytest.mark.slow), "MobileNetV3Small"]
+)
 def test_stock_mobilenets_are_pruned_between_stem_and_pooling(name):
     model = getattr(tf_keras.applications, name)(weights=None)
     names = [layer.name for layer in model.layers]

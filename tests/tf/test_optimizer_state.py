@@ -78,6 +78,12 @@ DERIVED = ("_m_cache_read",)  # legacy Nadam sets it from `_m_cache` before each
 
 
 REST = [(False, True, ".keras"), (True, False, ".h5"), (False, False, ".h5")]
+QUICK = {"Adafactor", "AdamW", "Ftrl", "Nadam", "SGD", "legacy.Nadam", "legacy.RMSprop"}
+"""Optimizers with every kind of state; the others have some of it."""
+BY_CLASS = [
+    pytest.param(*pair, marks=() if id in QUICK else pytest.mark.slow, id=id)
+    for pair, id in zip(CLASSES, IDS, strict=True)
+]
 
 
 @pytest.mark.parametrize(("module", "name"), CLASSES, ids=IDS)
@@ -105,7 +111,7 @@ def test_all_that_changes_in_an_optimizer_is_what_checkpoints_hold(module, name)
     ("scaled", "eager", "suffix"),
     [(False, False, ".keras"), *(pytest.param(*rest, marks=pytest.mark.slow) for rest in REST)],
 )
-@pytest.mark.parametrize(("module", "name"), CLASSES, ids=IDS)
+@pytest.mark.parametrize(("module", "name"), BY_CLASS)
 def test_training_goes_on_bit_for_bit_from_a_checkpoint(
     tmp_path, module, name, scaled, eager, suffix
 ):

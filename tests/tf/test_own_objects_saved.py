@@ -72,11 +72,24 @@ IN_MODEL = {
 }
 
 
+SLOW = {
+    "recurrent activation",
+    "in TimeDistributed",
+    "in a cell",
+    "initializer of a class",
+    "regularizer of a class",
+}
+"""Places of which others are read and written by the same code."""
+
+
 @pytest.mark.filterwarnings("error:.*could not be restored")
 @pytest.mark.parametrize(
     "registered", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["plain", "registered"]
 )
-@pytest.mark.parametrize("where", IN_MODEL)
+@pytest.mark.parametrize(
+    "where",
+    [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in IN_MODEL],
+)
 def test_a_model_with_the_users_own_objects_is_loaded_as_it_was_saved(tmp_path, where, registered):
     own = own_objects.REGISTERED if registered else own_objects.PLAIN
     given = {} if registered else own

@@ -34,13 +34,16 @@ POINTS = Schedule(
 AXES = (("in", "out"),)
 PRUNINGS = [
     Pruning(0.5, RAMP, ("kernel",), KeepOf(2, 4, "in"), pads=True, axes=AXES),
-    Pruning(0.5, RAMP, ("kernel",), KeepOf(1, 2, "out"), axes=AXES),
-    Pruning(0.7, RAMP, ("kernel",), Block((("in", 3), ("out", 1))), axes=AXES),
     Pruning(0.7, POINTS, ("kernel",), Block((("in", 2), ("out", 2)), "max"), pads=True, axes=AXES),
     Pruning(0.7, RAMP, ("kernel",), Channel("out"), axes=AXES),
     Pruning(0.6, RAMP, ("kernel",), shares=(0.65,)),
+]
+OTHERS = [
+    Pruning(0.5, RAMP, ("kernel",), KeepOf(1, 2, "out"), axes=AXES),
+    Pruning(0.7, RAMP, ("kernel",), Block((("in", 3), ("out", 1))), axes=AXES),
     Pruning(0.7, POINTS, ("kernel",), UNSTRUCTURED),
 ]
+"""Patterns and schedules that PRUNINGS has in other combinations."""
 
 
 def build(pruning):
@@ -103,7 +106,7 @@ def reference(pruning, weights):
 
 @pytest.mark.parametrize(
     "pruning",
-    PRUNINGS,
+    [*PRUNINGS, *(pytest.param(pruning, marks=pytest.mark.slow) for pruning in OTHERS)],
     ids=lambda pruning: f"{pruning.pattern}, {pruning.schedule.curve}, {pruning.shares}",
 )
 def test_training_equals_the_reference_loop_and_survives_files(pruning, tmp_path):

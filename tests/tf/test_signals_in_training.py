@@ -22,7 +22,13 @@ def soak(server, tmp_path_factory):
     return build_soak(server, home, ".keras", "adam", random.Random(0))
 
 
-@pytest.mark.parametrize("number", CODES)
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(number, marks=pytest.mark.slow if number == signal.SIGHUP else ())
+        for number in CODES
+    ],
+)
 def test_a_signal_saves_a_checkpoint_where_it_comes_and_the_run_goes_on_to_the_same_end(
     soak, number
 ):

@@ -61,7 +61,13 @@ def check_goes_on(whole, run_dir):
 
 
 @pytest.mark.parametrize(
-    ("asked_at", "place"), [(1, (2, 0, 2)), (3, (4, 0, 4)), (5, (6, 1, 2)), (11, (12, 2, 4))]
+    ("asked_at", "place"),
+    [
+        pytest.param(1, (2, 0, 2), marks=pytest.mark.slow),
+        (3, (4, 0, 4)),
+        (5, (6, 1, 2)),
+        pytest.param(11, (12, 2, 4), marks=pytest.mark.slow),
+    ],
 )
 def test_a_run_stops_behind_the_next_step_and_goes_on_to_the_same_end(
     setting, whole, tmp_path, asked_at, place
@@ -95,7 +101,7 @@ def test_a_run_of_an_h5_model_stops_and_goes_on_as_well(tmp_path, monkeypatch):
     check_goes_on(one, tmp_path / "two")
 
 
-@pytest.mark.parametrize("epoch", [0, 2])
+@pytest.mark.parametrize("epoch", [pytest.param(0, marks=pytest.mark.slow), 2])
 def test_a_run_stops_within_a_validation_and_goes_on_with_it(
     setting, whole, tmp_path, monkeypatch, epoch
 ):

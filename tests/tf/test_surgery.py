@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import re
+from functools import cache
 
 import numpy as np
 import pytest
@@ -47,12 +48,17 @@ def snapshot(model):
     )
 
 
+@cache
+def wrapped_zoo(name):
+    """A model of the zoo, what could be seen of it before it was wrapped, and the wrapped copy."""
+    model = build(name)
+    return model, snapshot(model), wrap_all(model)
+
+
 @pytest.mark.parametrize("name", ZOO)
 def test_wrapped_equals_the_original_which_is_untouched(name):
-    model = build(name)
+    model, before, wrapped = wrapped_zoo(name)
     inputs = sample(model)
-    before = snapshot(model)
-    wrapped = wrap_all(model)
     np.testing.assert_equal(snapshot(model), before)
     assert find_wrappers(wrapped)
     assert not {id(weight) for weight in model.weights} & {id(weight) for weight in wrapped.weights}
@@ -69,8 +75,8 @@ def test_wrapped_equals_the_original_which_is_untouched(name):
 
 @pytest.mark.parametrize("name", ZOO)
 def test_strip_of_wrap_is_the_identity(name):
-    model = build(name)
-    stripped = strip_model(wrap_all(model))
+    model, _, wrapped = wrapped_zoo(name)
+    stripped = strip_model(wrapped)
     assert stripped.get_config() == model.get_config()
     assert type(stripped) is type(model)
     assert_same_values(model.weights, stripped.weights)
@@ -79,8 +85,8 @@ def test_strip_of_wrap_is_the_identity(name):
 
 @pytest.mark.parametrize("name", ZOO)
 def test_graph_of_a_wrapped_model_has_the_layers_of_the_original(name):
-    model = build(name)
-    graph, wrapped = graph_of_model(model), graph_of_model(wrap_all(model))
+    model, _, twin = wrapped_zoo(name)
+    graph, wrapped = graph_of_model(model), graph_of_model(twin)
     assert [(layer.address, layer.tensors) for layer in wrapped.layers.values()] == [
         (layer.address, layer.tensors) for layer in graph.layers.values()
     ]

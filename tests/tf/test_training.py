@@ -104,7 +104,7 @@ def train_twice(setting, folder, stop, **options):
     return one, two
 
 
-@pytest.mark.parametrize("step", [0, 3, 6])
+@pytest.mark.parametrize("step", [0, 3, pytest.param(6, marks=pytest.mark.slow)])
 def test_a_resumed_run_equals_one_that_was_never_interrupted(setting, whole, run, step):
     for later in range(step + 3, 7, 3):
         shutil.rmtree(run / "checkpoints" / f"step-{later:08d}")
@@ -135,7 +135,7 @@ OPTIMIZERS = {
     [
         ("adam", ".h5"),
         ("momentum", ".keras"),
-        ("momentum", ".h5"),
+        pytest.param("momentum", ".h5", marks=pytest.mark.slow),
         ("legacy", ".keras"),
         ("scaled", ".h5"),
         ("averaged", ".keras"),

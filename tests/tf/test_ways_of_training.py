@@ -257,7 +257,17 @@ def test_the_tables_hold_every_optimizer():
     assert (classes(tf_keras.optimizers), classes(tf_keras.optimizers.legacy)) == (NEW, LEGACY)
 
 
-@pytest.mark.parametrize("name", [*NEW, *(f"legacy.{name}" for name in LEGACY)])
+QUICK = {"Adafactor", "Adam", "Ftrl", "Lion", "SGD", "legacy.Adam", "legacy.Ftrl", "legacy.SGD"}
+"""Optimizers whose updates differ most; the others take the same way through the constraint."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
+        for name in (*NEW, *(f"legacy.{name}" for name in LEGACY))
+    ],
+)
 def test_every_optimizer(name):
     owner = tf_keras.optimizers.legacy if name.startswith("legacy.") else tf_keras.optimizers
     model, _ = wrapped()
@@ -280,7 +290,9 @@ def test_weight_averaging_leaves_masked_weights_at_zero(every):
         np.testing.assert_array_equal(weight.numpy() != 0, mask.numpy())
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "policy", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("legacy", [False, True])
 def test_mixed_precision_prunes_float32_weights_to_the_target_though_loss_scaling_skips_steps(
     policy, legacy

@@ -138,21 +138,8 @@ class ActionBuilder:
             or notes.lacks(path, "like")
             or notes.has_unknown(path, keys_of(PruneShape))
         )
-        missing = (
-            [name for name in ("sparsity", "schedule") if name not in fields] if is_known else []
-        )
-        for name in missing:
-            if name == "schedule" or (
-                target is None
-                and not _is_targeted(fields)
-                and not notes.lacks(path, "budget", "threshold", "pattern")
-            ):
-                notes.fault(
-                    "key/missing",
-                    f"{subject}the key {name!r} is missing in prune",
-                    (*path, name),
-                    _MISSING_HELP[name],
-                )
+        if is_known:
+            _note_missing(fields, notes, path, subject, needs_target=target is None)
         if pattern is None or target is None or schedule is None:
             return None
         _check_way(schedule, target, fields)
@@ -341,6 +328,25 @@ def _names_help(name: str, known: frozenset[str]) -> str:
         if known
         else "none is defined; add it under 'budgets'"
     )
+
+
+def _note_missing(
+    fields: Fields, notes: Notes, path: Path, subject: str, *, needs_target: bool
+) -> None:
+    """Note the missing keys `sparsity` and `schedule` of an action."""
+    needs_sparsity = (
+        needs_target
+        and not _is_targeted(fields)
+        and not notes.lacks(path, "budget", "threshold", "pattern")
+    )
+    for name, is_needed in (("sparsity", needs_sparsity), ("schedule", True)):
+        if is_needed and name not in fields:
+            notes.fault(
+                "key/missing",
+                f"{subject}the key {name!r} is missing in prune",
+                (*path, name),
+                _MISSING_HELP[name],
+            )
 
 
 def _is_targeted(fields: Fields) -> bool:

@@ -183,13 +183,7 @@ def _build(
             for rule in rules
             if rule is not None
         ]
-        parts.checks += [
-            build_check(part, path, file.notes, selectors) for part, path in file.listed("require")
-        ]
-        parts.custom_layers += [
-            build_custom_layer(name, part, file.notes)
-            for name, part in (file.section("layers") or {}).items()
-        ]
+        _add_checks_and_layers(parts, file, selectors)
     faults += itertools.chain.from_iterable(file.notes.faults for file in files)
     for document, one in zip(documents, checked, strict=True):
         faults += find_hidden_faults(document, one.remains, actions, selectors, known_ids(files))
@@ -198,6 +192,16 @@ def _build(
     parts.warnings += find_unknown_axes(parts.rules, parts.custom_layers)
     parts.warnings += find_unused_names((*written, *documents), files, defined, spare, faults)
     return parts
+
+
+def _add_checks_and_layers(parts: _Parts, file: FileParts, selectors: Mapping[str, Use]) -> None:
+    parts.checks += [
+        build_check(part, path, file.notes, selectors) for part, path in file.listed("require")
+    ]
+    parts.custom_layers += [
+        build_custom_layer(name, part, file.notes)
+        for name, part in (file.section("layers") or {}).items()
+    ]
 
 
 def _defined_selectors(files: Sequence[FileParts]) -> Defined:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, compress, repeat
 
 from graphprune.archive.files import collector_paused
@@ -43,15 +43,7 @@ def resolve_rules(graph: LayerGraph, rules: RuleSet, zeros: Zeros | None = None)
 
 def resolve(matches: Matches, rules: RuleSet) -> Resolution:
     """Return what `resolve_rules` does, for a model with the custom layers of the rules applied."""
-    written = [
-        *(rule.matcher for rule in rules.rules),
-        *(matcher for check in rules.checks for matcher in matchers_of(check)),
-    ]
-    matches.announce([*(selector.of for selector in rules.selectors), *written])
-    for selector in (
-        rules.selectors
-    ):  # each selector comes after those that it uses, so that evaluation does not recurse
-        matches.of(selector)
+    _announce(matches, rules)
     conflicts: Pairs = {}
     doubles: Pairs = {}
     claims = _claims(matches, sorted(rules.rules, key=lambda rule: rule.id), conflicts, doubles)
@@ -59,13 +51,7 @@ def resolve(matches: Matches, rules: RuleSet) -> Resolution:
     takers = tuple(map(decided.get, matches.order.addresses))
     by_id = {rule.id: rule for rule in rules.rules}
     faults = [fault for rule in rules.rules for fault in _rule_faults(matches, rule, takers)]
-    sizes = (
-        {rule.id: len(matches.claimed(rule.matcher)) for rule in rules.rules} if conflicts else {}
-    )
-    faults += [
-        conflict(by_id[first], by_id[second], addresses, sizes)
-        for (first, second), addresses in conflicts.items()
-    ]
+    faults += _conflict_faults(matches, by_id, conflicts)
     faults += find_layer_faults(matches.graph, rules.custom_layers)
     notes = [
         same_settings(by_id[first], by_id[second], addresses)
@@ -86,6 +72,29 @@ def resolve(matches: Matches, rules: RuleSet) -> Resolution:
             fault.severity != "error" or fault.slug == "layer/frozen" for fault in faults
         ),
     )
+
+
+def _announce(matches: Matches, rules: RuleSet) -> None:
+    """Register all matchers, so that their searches run together; evaluate the selectors."""
+    written = [
+        *(rule.matcher for rule in rules.rules),
+        *(matcher for check in rules.checks for matcher in matchers_of(check)),
+    ]
+    matches.announce([*(selector.of for selector in rules.selectors), *written])
+    # each selector comes after those that it uses, so that evaluation does not recurse
+    for selector in rules.selectors:
+        matches.of(selector)
+
+
+def _conflict_faults(
+    matches: Matches, rules: Mapping[str, Rule], conflicts: Pairs
+) -> Iterator[Diagnostic]:
+    """Yield the fault of each pair of rules that claim layers with different settings."""
+    sizes = (
+        {id: len(matches.claimed(rule.matcher)) for id, rule in rules.items()} if conflicts else {}
+    )
+    for (first, second), addresses in conflicts.items():
+        yield conflict(rules[first], rules[second], addresses, sizes)
 
 
 def _claims(
