@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
+from keras.src import api_export
 from keras.src.backend import Variable  # Keras before 3.7 has another as keras.Variable
 from keras.src.saving import saving_lib
 from keras.src.saving.keras_saveable import KerasSaveable
@@ -191,7 +192,10 @@ def entry_of(layer: Any) -> Entry:
 
 
 def _class_entry(layer: Any) -> dict[str, Any]:
-    return {"class_name": type(layer).__name__, "module": type(layer).__module__}
+    """Return the class as files name it: that of GroupQueryAttention is GroupedQueryAttention."""
+    kind = type(layer)
+    exported = api_export.get_name_from_symbol(kind) or kind.__name__
+    return {"class_name": exported.rpartition(".")[2], "module": kind.__module__}
 
 
 def _known_weights(layer: Any) -> tuple[Weight, ...] | None:

@@ -284,7 +284,7 @@ def _layers(objects: Sequence[TrackedObject], place: str) -> Iterator[tuple[str,
         path, number, level = waiting.pop()
         children = [
             (name, child)
-            for name, child in _children(objects, number, place)
+            for name, child in children_of(objects, number, place)
             if _LAYER.fullmatch(name)
         ]
         if path and not children:
@@ -309,13 +309,13 @@ def _held_layers(
     """
     path = ""
     for _ in range(MAX_LEVELS):
-        inner = dict(_children(objects, number, place)).get("layer")
+        inner = dict(children_of(objects, number, place)).get("layer")
         if inner is None:
             return []
         path, number = f"{path}layer/", inner
         children = [
             (f"{path}{name}", child)
-            for name, child in _children(objects, number, place)
+            for name, child in children_of(objects, number, place)
             if _LAYER.fullmatch(name)
         ]
         if children:
@@ -334,15 +334,20 @@ def _variables(
         key = objects[number].variable
         if key is not None:
             yield path, key
-        for name, child in _children(objects, number, place):
+        for name, child in children_of(objects, number, place):
             if child not in seen and not NOT_OWN.fullmatch(name):
                 seen.add(child)
                 waiting.append((f"{path}/{name}".lstrip("/"), child))
 
 
-def _children(
+def children_of(
     objects: Sequence[TrackedObject], number: int, place: str
 ) -> Iterator[tuple[str, int]]:
+    """Yield the attributes of an object.
+
+    Raises:
+        ArchiveError: it names an object that does not exist.
+    """
     for name, child in objects[number].children.items():
         if not 0 <= child < len(objects):
             raise ArchiveError(
