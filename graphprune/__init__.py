@@ -47,9 +47,11 @@ if TYPE_CHECKING:
         apply_rules,
         convert,
         diff_models,
+        load_model,
         make_plan,
         prune_one_shot,
         read_graph,
+        save_model,
         verify,
         write_plan,
     )
@@ -59,8 +61,6 @@ if TYPE_CHECKING:
     from graphprune.runs.training_arguments import StopRequest
     from graphprune.sparsity.positions import Run
     from graphprune.sparsity.schedules import Schedule
-    from graphprune.tf.models.loading import load_model
-    from graphprune.tf.models.saving import save_model
     from graphprune.tf.pruning.wrapper import PruneLowMagnitude
     from graphprune.training import resume, train
 
@@ -86,9 +86,11 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "apply_rules",
         "convert",
         "diff_models",
+        "load_model",
         "make_plan",
         "prune_one_shot",
         "read_graph",
+        "save_model",
         "verify",
         "write_plan",
     ),
@@ -109,8 +111,6 @@ _HOMES: dict[str, tuple[str, ...]] = {
     ),
     "engine.prunable_layer": ("PrunableLayer",),
     "engine.schedules": ("ConstantSparsity", "PolynomialDecay", "PruningSchedule"),
-    "tf.models.loading": ("load_model",),
-    "tf.models.saving": ("save_model",),
     "engine.training_result": ("TrainingResult",),
     "sparsity.schedules": ("Schedule",),
     "training": ("resume", "train"),

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from os import PathLike
 from typing import Any
 
+from graphprune.conversion.libraries import import_keras
 from graphprune.engine import pruner as engine
 from graphprune.engine.callbacks import SparsityCurves, check_log_dir
 from graphprune.engine.schedules import PruningSchedule
@@ -28,6 +29,11 @@ SEAMS = {
     "pruner": ("tf.pruning.pruner", "keras3.pruner"),
     "surgery": ("tf.pruning.surgery", "keras3.surgery"),
     "live": ("tf.pruning.live_graph", "keras3.live"),
+    "loading": ("tf.models.loading", "keras3.loading"),
+    "training": ("tf.training.seam", "keras3.training.seam"),
+    "evaluation": ("tf.training.evaluation", "keras3.evaluation"),
+    "saving": ("tf.models.saving", "keras3.saving"),
+    "export": ("tf.models.export", "keras3.saving"),
 }
 """The modules that serve tf_keras and Keras 3, by what they serve."""
 _HOOKS = tuple(
@@ -62,6 +68,16 @@ def is_keras_3(value: Any) -> bool:
 def seam(value: Any, serves: str) -> Any:
     """Return the module for the Keras of `value`; that of tf_keras refuses all other objects."""
     return importlib.import_module(f"graphprune.{SEAMS[serves][is_keras_3(value)]}")
+
+
+def seam_of(keras: int, serves: str) -> Any:
+    """Return the module for a Keras by its major version: 2 for tf_keras, or 3.
+
+    Raises:
+        GraphError: this Keras, or its backend, is not installed, or it is too old.
+    """
+    import_keras(keras)
+    return importlib.import_module(f"graphprune.{SEAMS[serves][keras == 3]}")
 
 
 def prune_low_magnitude(

@@ -11,11 +11,13 @@ from os import PathLike
 from pathlib import Path as FilePath
 from typing import Any
 
+from graphprune.archive import read_archive
+from graphprune.archive.archive import keras_of
 from graphprune.archive.files import check_model_suffix
-from graphprune.arguments import check_path, wrong_type
+from graphprune.arguments import check_mapping, check_path, wrong_type
 from graphprune.diff.changes import GraphDiff
 from graphprune.diff.graph_diff import diff_models as diff_model_files
-from graphprune.dispatch import seam
+from graphprune.dispatch import seam, seam_of
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.read import ModelFile, open_model_file
 from graphprune.graph.read import read_graph as read_graph_of_data
@@ -141,6 +143,61 @@ def apply_rules(
     return seam(loaded, "surgery").apply_rules(loaded, rules, **length)
 
 
+def load_model(
+    path: Path | ModelFile,
+    custom_objects: Mapping[str, Any] | None = None,
+    *,
+    keras: int | None = None,
+    unsafe_lambda: bool = False,
+    unsafe_ops: bool = False,
+) -> Any:
+    """Return the model in a `.keras` or `.h5` file or in a SavedModel folder, in its own Keras.
+
+    If compile settings cannot be restored (an unknown loss), the model is returned uncompiled, with
+    a warning. Pruned layers are pruned again, with masks and steps. A SavedModel is rebuilt from
+    its config and weights without running its graph, with its compile settings and optimizer
+    state. Layers that the TensorFlow toolkit (tfmot) pruned get graphprune's wrappers, with masks
+    and step, under the names of the layers inside.
+
+    Args:
+        path: The file or folder, or what `open_model_file` returned for it.
+        custom_objects: The user's own classes and functions, by the names that the file has for
+            them; functions are saved again under these names. `<lambda>` is the name of a lambda.
+        keras: The major version of the Keras to load it in: 2 for tf_keras, or 3. Unless the file
+            is of that Keras, it is converted first, as `convert` does.
+        unsafe_lambda: Run the Python bytecode of Lambda layers in the file; only for files whose
+            origin you trust.
+        unsafe_ops: Let layers run operations of TensorFlow that may do more than compute, such as
+            writing files.
+
+    Raises:
+        ArchiveError: the file is not a model that can be loaded; the text says what to do.
+        GraphError: the calls of its layers do not fit together; it cannot be converted; or the
+            Keras that it needs is not installed.
+        ValueError: `keras` is neither 2 nor 3.
+    """
+    if custom_objects is not None:
+        check_mapping("custom_objects", custom_objects, "a dict of classes and functions by name")
+    if isinstance(path, ModelFile):
+        archive = path.need_archive()
+    else:
+        archive = read_archive(check_path("path", path, "the path of a saved model"))
+    version = keras_of(archive) if keras is None else _check_version(keras)
+    options = {"unsafe_lambda": unsafe_lambda, "unsafe_ops": unsafe_ops}
+    loading, own = seam_of(version, "loading"), custom_objects or {}
+    if version == keras_of(archive):
+        return loading.load_archive(archive, own, **options)
+    converting = importlib.import_module("graphprune.conversion.convert")
+    with converting.readable_by(archive, version) as readable:
+        return loading.load_archive(readable, own, **options)
+
+
+def _check_version(keras: int) -> int:
+    if keras not in (2, 3):
+        raise ValueError(f"keras must be 2 (tf_keras) or 3, got {keras!r}")
+    return keras
+
+
 def prune_one_shot(model: Any, rules: Rules | Plan) -> Any:
     """Return a clone of a model in which the smallest weights that `rules` select are zero.
 
@@ -186,13 +243,27 @@ def convert(model: Path, output: Path, *, keras: int) -> None:
         OutputError: `output` cannot be written, or its suffix is neither `.keras` nor `.h5`.
         ValueError: `keras` is neither 2 nor 3.
     """
-    if keras not in (2, 3):
-        raise ValueError(f"keras must be 2 (tf_keras) or 3, got {keras!r}")
+    _check_version(keras)
     target = check_path("output", output, "the path of a .keras or .h5 file")
     check_model_suffix(target)
     source = open_model_file(check_path("model", model, "the path of a saved model"))
     converted = importlib.import_module("graphprune.conversion.convert")
     converted.convert(source, FilePath(target), keras)
+
+
+def save_model(model: Any, path: Path) -> None:
+    """Write a Keras model, with its optimizer and masks, to a `.keras` or `.h5` file.
+
+    An existing file is replaced; missing folders are made. A pruned model of Keras 3 is saved as
+    `.keras`.
+
+    Raises:
+        GraphError: `model` is not a model.
+        OutputError: the suffix names no format, the format cannot hold the model, or the file
+            cannot be written.
+        TypeError: `path` is not a path.
+    """
+    seam(model, "saving").save_model(model, path)
 
 
 def diff_models(before: Any, after: Any, *, measure_gzip: bool = False) -> GraphDiff:
@@ -283,5 +354,5 @@ def _live(model: Any, asked: Mapping[str, Sequence[str]] | None = None) -> Model
 
 def _loaded(model: Any) -> Any:
     if isinstance(model, str | PathLike | ModelFile):
-        return importlib.import_module("graphprune.tf.models.loading").load_model(model)
+        return load_model(model)
     return model

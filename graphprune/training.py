@@ -6,14 +6,14 @@ is not imported.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, cast
 
 from graphprune.archive import read_archive
-from graphprune.dispatch import is_keras_3
+from graphprune.archive.archive import keras_of
+from graphprune.dispatch import is_keras_3, seam_of
 from graphprune.engine.callbacks import check_tensorboard
 from graphprune.engine.origin import check_origin
 from graphprune.engine.resuming import find_result
@@ -31,28 +31,28 @@ from graphprune.runs.run_options import Compiling, RunOptions
 from graphprune.runs.training_arguments import NONE, OnProgress, StopRequest, check_run_dir
 from graphprune.sparsity.positions import Position
 
-SEAMS = {2: "tf.training.seam", 3: "keras3.training.seam"}
-"""The modules that train with tf_keras and with Keras 3."""
+
+def training_seam(keras: int) -> TrainingSeam:
+    """Return what tf_keras (2) or Keras 3 does for training runs.
+
+    Raises:
+        GraphError: this Keras, or its backend, is not installed.
+    """
+    return cast(TrainingSeam, seam_of(keras, "training"))
 
 
-def seam_of(keras: int) -> TrainingSeam:
-    """Return what tf_keras (2) or Keras 3 does for training runs."""
-    found: Any = importlib.import_module(f"graphprune.{SEAMS[keras]}")
-    return cast(TrainingSeam, found)
-
-
-def keras_of(model: Any) -> int:
+def keras_for(model: Any) -> int:
     """Return which Keras trains a model: 2 for tf_keras, or 3.
 
     Files that cannot be read, and objects that are no models, are left to tf_keras, which refuses
     them.
     """
     if isinstance(model, ModelFile):
-        return 3 if model.need_archive().dialect == "keras3" else 2
+        return keras_of(model.need_archive())
     if not isinstance(model, str | PathLike):
         return 3 if is_keras_3(model) else 2
     try:
-        return 3 if read_archive(model).dialect == "keras3" else 2
+        return keras_of(read_archive(model))
     except ArchiveError:
         return 2
 
@@ -138,7 +138,7 @@ def train(
                 model, "builtin:dense-90", ((x, y), (x_val, y_val)), "runs/a", epochs=10
             )
     """
-    seam = seam_of(keras_of(model))
+    seam = training_seam(keras_for(model))
     check_origin(model, seam)
     given, run_dir = seam.given_data(data), check_run_dir(run_dir)
     asked_rules = given_rules(rules)
@@ -215,7 +215,7 @@ def resume(
     """
     folder = RunFolder(Path(check_run_dir(run_dir)))
     if data is not None:
-        seam_of(keras_of_run(run_dir)).given_data(data)
+        training_seam(keras_of_run(run_dir)).given_data(data)
     plan = None if plan is None else plan_of(plan)
     finished = find_result(folder) if plan is None else None
     if finished is not None:
@@ -246,4 +246,4 @@ def keras_of_run(run_dir: str | Path) -> int:
 
 
 def _seam_for(options: RunOptions) -> TrainingSeam:
-    return seam_of(options.keras)
+    return training_seam(options.keras)

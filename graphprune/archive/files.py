@@ -11,7 +11,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from os import PathLike, fspath
 from pathlib import Path
@@ -225,6 +225,40 @@ def check_model_suffix(path: str | PathLike[str]) -> None:
         )
 
 
+def check_holds_masks(path: str | PathLike[str]) -> None:
+    """Refuse an `.h5` file for a pruned model of Keras 3.
+
+    Raises:
+        OutputError: the file could not hold the masks.
+    """
+    if str(path).endswith((".h5", ".hdf5")):
+        raise h5_refused(str(path))
+
+
+def h5_refused(place: str | None = None) -> OutputError:
+    """Return the error for a pruned Keras 3 model in `.h5`, in the file `place` if known."""
+    return OutputError(
+        "an .h5 file cannot hold the masks of a pruned Keras 3 model; save it as .keras, or save"
+        " what strip_pruning returns",
+        place=place,
+    )
+
+
+def check_export_formats(paths: Iterable[str], keras: int) -> None:
+    """Refuse names of formats that models of a Keras (2 for tf_keras, or 3) are not written in.
+
+    Raises:
+        OutputError: only models of tf_keras are written so.
+    """
+    for path in paths:
+        if keras == 3 and Path(path).suffix not in MODEL_SUFFIXES:
+            raise OutputError(
+                "a Keras 3 model is written as .keras or .h5; for TensorFlow Lite or a SavedModel"
+                " folder, write it for tf_keras with --keras 2 first, and strip that file",
+                place=path,
+            )
+
+
 def check_export_suffix(path: str | PathLike[str]) -> None:
     """Raise unless the end of the name says in which format to write a model.
 
@@ -232,9 +266,9 @@ def check_export_suffix(path: str | PathLike[str]) -> None:
         OutputError: the suffix names no format.
     """
     suffix = Path(path).suffix
-    if suffix not in ("", ".tflite", *MODEL_SUFFIXES):
+    if suffix not in ("", ".tflite", ".onnx", *MODEL_SUFFIXES):
         raise OutputError(
-            f"no model format has the suffix {suffix}; use .keras, .h5, .tflite, or"
+            f"no model format has the suffix {suffix}; use .keras, .h5, .tflite, .onnx, or"
             " no suffix for a SavedModel folder",
             place=fspath(path),
         )

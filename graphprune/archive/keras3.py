@@ -15,6 +15,7 @@ from graphprune.archive.calls import TENSOR
 from graphprune.archive.implied_masks import without_implied_masks
 from graphprune.archive.op_layers import as_op_layer, with_module
 
+_MODELS = ("Functional", "Sequential")
 POLICIES = ("DTypePolicy", "FloatDTypePolicy")
 
 
@@ -31,11 +32,13 @@ def is_keras_3(version: str, config: Mapping[str, Any]) -> bool:
 def model_from_keras_3(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return a model's entry in the form of tf_keras, with the module that tells its Keras.
 
-    Keras 3 writes no modules into `.h5` files.
+    Keras 3 writes no modules into `.h5` files, and `keras` for a Sequential model.
     """
-    kind = str(config.get("class_name")).lower()
+    kind = str(config.get("class_name"))
     found: dict[str, Any] = config_from_keras_3(dict(config))
-    return {"module": f"keras.src.models.{kind}", **found}
+    if kind in _MODELS and found.get("module", "keras") == "keras":
+        found["module"] = f"keras.src.models.{kind.lower()}"
+    return found
 
 
 def config_from_keras_3(value: Any) -> Any:

@@ -97,7 +97,7 @@ def as_op_layer(entry: Mapping[str, Any]) -> dict[str, Any]:
         for call in calls
     ]
     made = {
-        "module": "keras.layers",
+        "module": "keras.src.layers.core.tf_op_layer",
         "class_name": kind,
         "config": {
             "name": config.get("name"),

@@ -8,23 +8,30 @@ from pathlib import Path
 
 import click
 
-from graphprune.archive.files import check_model_suffix
+from graphprune.archive.archive import keras_of
+from graphprune.archive.files import check_holds_masks, check_model_suffix
 from graphprune.cli.inputs import loading_arguments
 from graphprune.cli.options import (
     LoadingOptions,
     RuleOptions,
     force_option,
     format_option,
+    keras_option,
     loading_options,
     model_and_rules,
 )
 from graphprune.cli.outputs import check_output_free, print_warnings
-from graphprune.cli.planning import load_with_classes, open_to_load, plan_for
+from graphprune.cli.planning import (
+    import_quietly,
+    load_with_classes,
+    open_to_load,
+    opened_for,
+    plan_for,
+)
 from graphprune.cli.progress import IMPORTING, LOADING, live_display
 from graphprune.documents import to_json
 from graphprune.plan import plan_to_config
 from graphprune.report import render_plan_text
-from graphprune.tf.models.quiet import import_tensorflow
 
 
 @click.command("apply")
@@ -37,6 +44,7 @@ from graphprune.tf.models.quiet import import_tensorflow
     metavar="WRAPPED",
     help="Where to save the wrapped model (.keras or .h5).",
 )
+@keras_option
 @loading_options
 @format_option
 @force_option
@@ -45,6 +53,7 @@ def command(
     rules: RuleOptions,
     plan_file: str | None,
     output: str,
+    keras: int | None,
     loading: LoadingOptions,
     format_: str | None,
     force: bool,
@@ -64,25 +73,29 @@ def command(
         output, force=force, inputs=[model, *rules.files, *([plan_file] if plan_file else [])]
     )
     check_model_suffix(output)
-    saved = open_to_load(model, loading)
     with live_display() as display:
         display.say(LOADING)
-        loaded = load_with_classes(saved, loading)
-        plan = plan_for(saved, rules, plan_file, loaded=loaded)
-        print_warnings(plan.diagnostics, rules.files)
+        with opened_for(open_to_load(model, loading), keras) as saved:
+            version = keras_of(saved.need_archive())
+            if version == 3:
+                check_holds_masks(output)
+            loaded = load_with_classes(saved, loading)
+            plan = plan_for(saved, rules, plan_file, loaded=loaded)
+            print_warnings(plan.diagnostics, rules.files)
 
-        display.say(IMPORTING)
-        import_tensorflow()
-        from graphprune.tf.models.loading import load_model
-        from graphprune.tf.models.saving import check_reads_back, save_model
-        from graphprune.tf.pruning.surgery import apply_plan
+            display.say(IMPORTING)
+            import_quietly(version)
+            from graphprune.dispatch import seam_of
+            from graphprune.interface import apply_plan, load_model
 
-        display.say(LOADING)
-        arguments = loading_arguments(loading)
-        wrapped = apply_plan(load_model(saved.need_archive().path, **arguments), plan)
+            display.say(LOADING)
+            arguments = loading_arguments(loading)
+            wrapped = apply_plan(load_model(saved, **arguments), plan)
         display.say(f"writing {output}")
-        check_reads_back(wrapped, Path(output).suffix, output, partial(load_model, **arguments))
-        save_model(wrapped, output)
+        saving = seam_of(version, "saving")
+        load = partial(load_model, **arguments)
+        saving.check_reads_back(wrapped, Path(output).suffix, output, load)
+        saving.save_model(wrapped, output)
     click.echo(
         to_json(plan_to_config(plan)) if format_ == "json" else render_plan_text(plan, brief=True),
         nl=False,

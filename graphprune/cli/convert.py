@@ -62,6 +62,7 @@ def command(model: str, output: str, keras: str, format_: str | None, force: boo
             "layers": count,
             "parameters": source.graph.parameters,
             "renamed": renamed,
+            "optimizer_state": False,
         }
         click.echo(to_json(document))
         return
@@ -72,3 +73,4 @@ def command(model: str, output: str, keras: str, format_: str | None, force: boo
         f"{output}: written for {name}, {format_count(count)} layers, "
         f"{format_count(source.graph.parameters)} parameters"
     )
+    click.echo("the optimizer's state is not carried over; training starts with a new one")

@@ -184,7 +184,7 @@ outputs_option = click.option(
     multiple=True,
     required=True,
     metavar="OUT",
-    help="A .keras, .h5 or .tflite file, or a folder for a SavedModel. May be repeated.",
+    help="A .keras, .h5, .tflite or .onnx file, or a folder for a SavedModel. May be repeated.",
 )
 measure_option = click.option(
     "--data",
@@ -313,3 +313,11 @@ def loading_options(command: Command) -> Command:
         )
 
     return custom_option(unsafe_lambda_option(unsafe_ops_option(run)))  # type: ignore[return-value]
+
+
+keras_option = click.option(
+    "--keras",
+    type=click.Choice(["2", "3"]),
+    callback=lambda _, __, given: None if given is None else int(given),
+    help="Write the model for this Keras: 2 (tf_keras) or 3 [default: that of MODEL].",
+)

@@ -1,23 +1,27 @@
-"""The plan that a command works by: from rules, or from a file."""
+"""The model that a command loads, and the plan that it works by: from rules, or from a file."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import click
 
+from graphprune.archive.allowed.refusals import check_loadable
+from graphprune.archive.archive import keras_of
 from graphprune.cli.inputs import loading_arguments, open_model
 from graphprune.cli.options import LoadingOptions, RuleOptions
 from graphprune.diagnostics.diagnostic import Where
 from graphprune.errors import StalePlanError
 from graphprune.graph import LayerGraph, ModelFile
+from graphprune.graph.read import model_file_of
 from graphprune.plan import Plan, check_plan_fits, check_weights_fit, read_plan
 from graphprune.plan.make import LoadedModel, plan_saved_model
+from graphprune.quiet import import_tensorflow, quiet_output, silence_loggers
 from graphprune.rules import RuleSet, read_rules
 from graphprune.sparsity.positions import Run
-from graphprune.tf.models.quiet import import_tensorflow
-from graphprune.tf.models.refusals import check_loadable
 
 UNKNOWN_RUN = Run()
 
@@ -38,6 +42,42 @@ def open_to_load(path: str, loading: LoadingOptions, *, checks_sums: bool = Fals
     return saved
 
 
+@contextmanager
+def opened_for(model: ModelFile, keras: int | None) -> Iterator[ModelFile]:
+    """Give the saved model as one of a Keras: converted to it, if it is of the other one.
+
+    Raises:
+        ArchiveError, GraphError: it cannot be converted.
+    """
+    archive = model.need_archive()
+    if keras in (None, keras_of(archive)):
+        yield model
+        return
+    from graphprune.conversion.convert import readable_by
+
+    with readable_by(archive, keras) as converted:
+        yield replace(model_file_of(converted), path=model.path)
+
+
+def import_quietly(keras: int) -> None:
+    """Import a Keras by its major version, without the start-up notes of its backend.
+
+    Raises:
+        GraphError: it, or its backend, is not installed, or it is too old.
+    """
+    if keras == 2:
+        import_tensorflow()
+        return
+    from graphprune.conversion.libraries import import_keras
+
+    with quiet_output():
+        import_keras(keras)
+        from graphprune.keras3.backend import start_backend
+
+        start_backend()
+    silence_loggers()
+
+
 def load_with_classes(model: ModelFile, loading: LoadingOptions) -> LoadedModel | None:
     """Return the model loaded with its custom objects; None if the options name none.
 
@@ -47,12 +87,16 @@ def load_with_classes(model: ModelFile, loading: LoadingOptions) -> LoadedModel 
     """
     if not loading.custom_objects:
         return None
-    import_tensorflow()
-    from graphprune.tf.models.loading import load_model
-    from graphprune.tf.pruning.live_graph import count_zeros, graph_of_model, weight_reader
+    import_quietly(keras_of(model.need_archive()))
+    from graphprune.dispatch import seam
+    from graphprune.interface import load_model
 
     live = load_model(model.need_archive().path, **loading_arguments(loading))
-    return LoadedModel(graph_of_model(live), count_zeros(live), weight_reader(live))
+    read: Any = seam(live, "live")
+    found: ModelFile = read.read_live(live)
+    with found.opened() as weights:
+        assert weights is not None
+        return LoadedModel(found.graph, read.count_zeros(live), weights.read)
 
 
 def open_rules(options: RuleOptions) -> RuleSet:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from graphprune.archive.files import check_export_suffix
+from graphprune.archive.archive import keras_of
+from graphprune.archive.files import check_export_formats
 from graphprune.cli.inputs import loading_arguments
 from graphprune.cli.options import (
     LoadingOptions,
@@ -12,15 +13,15 @@ from graphprune.cli.options import (
     force_option,
     format_option,
     keep_optimizer_option,
+    keras_option,
     loading_options,
     measure_option,
     model_and_rules,
     outputs_option,
 )
-from graphprune.cli.outputs import check_outputs_free, print_warnings
-from graphprune.cli.planning import load_with_classes, open_to_load, plan_for
+from graphprune.cli.outputs import check_exports, check_outputs_free, print_warnings
+from graphprune.cli.planning import import_quietly, load_with_classes, open_to_load, plan_for
 from graphprune.cli.progress import IMPORTING, LOADING, live_display
-from graphprune.tf.models.quiet import import_tensorflow
 
 
 @click.command("prune")
@@ -29,6 +30,7 @@ from graphprune.tf.models.quiet import import_tensorflow
 @outputs_option
 @measure_option
 @keep_optimizer_option
+@keras_option
 @loading_options
 @format_option
 @force_option
@@ -39,6 +41,7 @@ def command(
     outputs: tuple[str, ...],
     data: str | None,
     keep_optimizer: bool,
+    keras: int | None,
     loading: LoadingOptions,
     format_: str | None,
     force: bool,
@@ -56,10 +59,10 @@ def command(
     check_outputs_free(
         outputs, force=force, inputs=[model, *rules.files, *([plan_file] if plan_file else [])]
     )
-    for output in outputs:
-        check_export_suffix(output)
+    check_exports(outputs)
     saved = open_to_load(model, loading, checks_sums=True)
-    path = saved.need_archive().path
+    version = keras_of(saved.need_archive())
+    check_export_formats(outputs, keras or version)
     with live_display() as display:
         display.say(LOADING)
         loaded = load_with_classes(saved, loading)
@@ -67,13 +70,12 @@ def command(
         print_warnings(plan.diagnostics, rules.files)
 
         display.say(IMPORTING)
-        import_tensorflow()
-        from graphprune.cli.stripped_files import write_stripped
-        from graphprune.tf.models.loading import load_model
-        from graphprune.tf.pruning.surgery import prune_one_shot
+        import_quietly(version)
+        from graphprune.cli.stripped_files import StrippedFiles, write_stripped
+        from graphprune.interface import load_model, prune_one_shot
 
         display.say(LOADING)
-        pruned = prune_one_shot(load_model(path, **loading_arguments(loading)), plan)
-        write_stripped(
-            pruned, outputs, path, data, loading, format_, display, keep_optimizer=keep_optimizer
-        )
+        pruned = prune_one_shot(load_model(saved, **loading_arguments(loading)), plan)
+        files = StrippedFiles(outputs, keras or version, keep_optimizer=keep_optimizer)
+        path = saved.need_archive().path
+        write_stripped(pruned, files, path, data, loading, format_, display)

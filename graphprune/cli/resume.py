@@ -10,9 +10,9 @@ import click
 from graphprune.cli.finish import check_stop, report_run, stoppable
 from graphprune.cli.inputs import loading_arguments
 from graphprune.cli.options import LoadingOptions, WholeNumber, loading_options
+from graphprune.cli.planning import import_quietly
 from graphprune.cli.progress import IMPORTING_KERAS, lasting_output, live_display
 from graphprune.diagnostics.terminal_text import escape_controls
-from graphprune.tf.models.quiet import import_keras
 from graphprune.training import keras_of_run, resume
 
 
@@ -53,7 +53,7 @@ def command(
     ):
         keras = keras_of_run(run_folder)
         display.say(IMPORTING_KERAS[keras])
-        import_keras(keras)
+        import_quietly(keras)
         with closing(display):
             result = resume(
                 run_folder,

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import click
 
-from graphprune.archive.files import check_export_suffix
+from graphprune.archive.archive import keras_of
+from graphprune.archive.files import check_export_formats
 from graphprune.cli.inputs import (
     find_model_file,
     find_training_origin,
@@ -19,12 +20,13 @@ from graphprune.cli.options import (
     force_option,
     format_option,
     keep_optimizer_option,
+    keras_option,
     loading_options,
     measure_option,
     outputs_option,
 )
-from graphprune.cli.outputs import check_outputs_free
-from graphprune.cli.planning import open_to_load
+from graphprune.cli.outputs import check_exports, check_outputs_free
+from graphprune.cli.planning import import_quietly, open_to_load
 from graphprune.cli.progress import IMPORTING, LOADING, live_display
 from graphprune.diff import diff_graphs
 from graphprune.diff.first_difference import find_difference
@@ -33,7 +35,6 @@ from graphprune.graph import LayerGraph, ModelFile
 from graphprune.graph.classes.builtin_layers import weights_of
 from graphprune.graph.from_config import graph_with_tensors
 from graphprune.sparsity.missed_targets import explain_missed
-from graphprune.tf.models.quiet import import_tensorflow
 
 
 @click.command("strip")
@@ -46,6 +47,7 @@ from graphprune.tf.models.quiet import import_tensorflow
     help="Model to compare with [default: the original of the training run, else MODEL].",
 )
 @keep_optimizer_option
+@keras_option
 @loading_options
 @format_option
 @force_option
@@ -55,6 +57,7 @@ def command(
     data: str | None,
     original: str | None,
     keep_optimizer: bool,
+    keras: int | None,
     loading: LoadingOptions,
     format_: str | None,
     force: bool,
@@ -66,6 +69,7 @@ def command(
     \b
         graphprune strip runs/a -o sparse.keras
         graphprune strip wrapped.keras -o sparse.keras -o sparse.tflite
+        graphprune strip wrapped.keras -o sparse.keras --keras 3
 
     The files are for serving: they have no compile settings and no optimizer, like those of
     model.save(..., include_optimizer=False). A warning names layers with fewer zeros than their
@@ -73,39 +77,31 @@ def command(
     """  # noqa: D301 - click wants the real character
     model_file, origin = find_model_file(model), original or find_training_origin(model)
     check_outputs_free(outputs, force=force, inputs=[model, model_file, origin])
-    for output in outputs:
-        check_export_suffix(output)
+    check_exports(outputs)
     wrapped = replace(open_to_load(model_file, loading, checks_sums=True), path=model)
+    version = keras_of(wrapped.need_archive())
+    check_export_formats(outputs, keras or version)
     check_same_architecture(open_model(origin), wrapped)
 
     with live_display() as display:
         display.say(IMPORTING)
-        import_tensorflow()
-        from graphprune.cli.stripped_files import write_stripped
-        from graphprune.tf.models.loading import load_model
-        from graphprune.tf.pruning.pruner import find_missed_targets
-        from graphprune.tf.pruning.surgery import strip_model
+        import_quietly(version)
+        from graphprune.cli.stripped_files import StrippedFiles, write_stripped
+        from graphprune.dispatch import seam_of
+        from graphprune.interface import load_model
 
         display.say(LOADING)
-        pruned = load_model(wrapped.need_archive().path, **loading_arguments(loading))
-        missed = find_missed_targets(pruned)
-        stripped = strip_model(pruned, compiled=keep_optimizer or data is not None)
+        pruned = load_model(wrapped, **loading_arguments(loading))
+        missed = seam_of(version, "pruner").find_missed_targets(pruned)
+        surgery = seam_of(version, "surgery")
+        stripped = surgery.strip_model(pruned, compiled=keep_optimizer or data is not None)
         if all(layer.wrap is None for layer in wrapped.graph.layers.values()):
             _warn(f"{model}: no layer is wrapped; it is written unchanged")
         if missed:
             help = _advise(model, model_file, loading)
             _warn(f"{model}: stripped, and {explain_missed(missed)}; {help}")
-        write_stripped(
-            stripped,
-            outputs,
-            origin,
-            data,
-            loading,
-            format_,
-            display,
-            keep_optimizer=keep_optimizer,
-            missed=missed,
-        )
+        files = StrippedFiles(outputs, keras or version, keep_optimizer=keep_optimizer)
+        write_stripped(stripped, files, origin, data, loading, format_, display, missed=missed)
 
 
 def _warn(text: str) -> None:

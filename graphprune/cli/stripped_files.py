@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -15,41 +16,51 @@ from graphprune.cli.finish import Measured, size_columns
 from graphprune.cli.inputs import loading_arguments, open_model
 from graphprune.cli.options import LoadingOptions
 from graphprune.cli.progress import Display
+from graphprune.conversion.convert import convert
+from graphprune.dispatch import is_keras_3, seam
 from graphprune.documents import to_json
+from graphprune.graph.read import open_model_file
+from graphprune.interface import load_model
 from graphprune.report import SizeTable, render_sizes_text, sizes_to_config
 from graphprune.sparsity.missed_targets import MissedTarget
-from graphprune.tf.models.export import write_model
-from graphprune.tf.models.loading import load_model
-from graphprune.tf.models.saving import check_reads_back
-from graphprune.tf.pruning.live_graph import count_zeros
-from graphprune.tf.pruning.surgery import strip_model
-from graphprune.tf.training.data import read_data
-from graphprune.tf.training.evaluation import measure_accuracy
+
+
+@dataclass(frozen=True, slots=True)
+class StrippedFiles:
+    """What to write.
+
+    Attributes:
+        outputs: Files and folders, each in the format that its name says.
+        keras: The Keras that is to read them: 2 for tf_keras, or 3.
+        keep_optimizer: Write the compile settings and the optimizer's state too.
+    """
+
+    outputs: tuple[str, ...]
+    keras: int
+    keep_optimizer: bool = False
 
 
 def write_stripped(
     stripped: Any,
-    outputs: tuple[str, ...],
+    files: StrippedFiles,
     origin: str,
     data: str | None,
     loading: LoadingOptions,
     format_: str | None,
     display: Display,
     *,
-    keep_optimizer: bool = False,
     missed: Sequence[MissedTarget] = (),
 ) -> None:
     """Write a model without wrappers, and print its size, sparsity and accuracy beside `origin`.
 
     Args:
         stripped: The live model to write.
-        outputs: Files and folders, each in the format that its name says.
+        files: What to write, and for which Keras.
         origin: The saved model to compare with.
         data: What to measure accuracy on; None measures none.
         loading: How `origin` is loaded where its accuracy is measured.
         format_: `json` prints the table as JSON on stdout, and the rest on stderr.
         display: Says what is being done, until the table is printed.
-        keep_optimizer: Write the compile settings and the optimizer's state too.
         missed: Tensors that are less sparse than their target, for the JSON.
 
     Raises:
@@ -65,32 +76,45 @@ def write_stripped(
             text = f"{origin}: was compiled without a metric of accuracy, so none is shown"
             click.echo(f"graphprune: warning: {text}", err=True)
     served = stripped
-    if stripped.optimizer is not None and not keep_optimizer:
-        served = strip_model(stripped, compiled=False)
-    load = partial(load_model, **loading_arguments(loading))
-    for output in outputs:
+    if getattr(stripped, "optimizer", None) is not None and not files.keep_optimizer:
+        served = seam(stripped, "surgery").strip_model(stripped, compiled=False)
+    for output in files.outputs:
         display.say(f"writing {output}")
-        suffix = Path(output).suffix
-        if suffix in MODEL_SUFFIXES:
-            check_reads_back(served, suffix, output, load)
-        write_model(served, output)
-    after = sum(count_zeros(stripped).values()), stripped.count_params(), accuracies[1]
-    files = [
+        _write(served, output, files.keras, loading)
+    zeros = sum(seam(stripped, "live").count_zeros(stripped).values())
+    after = zeros, stripped.count_params(), accuracies[1]
+    columns = [
         Measured.of_file("before", path, before, accuracies[0]),
-        *(Measured(Path(output).name, output, *after) for output in outputs),
+        *(Measured(Path(output).name, output, *after) for output in files.outputs),
     ]
-    table = SizeTable(size_columns(files))
+    table = SizeTable(size_columns(columns))
     display.close()
-    _print_table(table, outputs, missed, as_json=format_ == "json")
+    _print_table(table, files.outputs, missed, as_json=format_ == "json")
+
+
+def _write(served: Any, output: str, keras: int, loading: LoadingOptions) -> None:
+    """Write a stripped model for a Keras, converted to it if it is of the other one."""
+    suffix, saving = Path(output).suffix, seam(served, "saving")
+    if keras != (3 if is_keras_3(served) else 2):
+        with TemporaryDirectory(prefix="graphprune-") as folder:
+            own = Path(folder, "own.keras")
+            saving.save_model(served, own)
+            convert(open_model_file(own), Path(output), keras)
+        return
+    if suffix in MODEL_SUFFIXES:
+        load = partial(load_model, **loading_arguments(loading))
+        saving.check_reads_back(served, suffix, output, load)
+    seam(served, "export").write_model(served, output)
 
 
 def _measure(
     origin: str, stripped: Any, data: str, loading: LoadingOptions
 ) -> tuple[float | None, float | None]:
     """Return the accuracy of the saved model `origin` and of `stripped` on the data."""
-    samples = read_data(data)
-    original = load_model(origin, **loading_arguments(loading))
-    return measure_accuracy(original, samples), measure_accuracy(stripped, samples)
+    evaluation, version = seam(stripped, "evaluation"), 3 if is_keras_3(stripped) else 2
+    original = load_model(origin, **loading_arguments(loading), keras=version)
+    before, after = evaluation.measure_accuracies([original, stripped], data)
+    return before, after
 
 
 def _print_table(

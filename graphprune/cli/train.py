@@ -20,15 +20,15 @@ from graphprune.cli.options import (
     model_and_rules,
 )
 from graphprune.cli.outputs import print_warnings
-from graphprune.cli.planning import load_with_classes, open_to_load, plan_for
+from graphprune.cli.planning import import_quietly, load_with_classes, open_to_load, plan_for
 from graphprune.cli.progress import IMPORTING_KERAS, lasting_output, live_display
 from graphprune.graph import ModelFile
 from graphprune.plan import Plan, check_reached
+from graphprune.quiet import import_tensorflow
 from graphprune.runs.samples import check_samples, is_data_function
 from graphprune.runs.training_arguments import parse_strategy
 from graphprune.sparsity.positions import Run
-from graphprune.tf.models.quiet import import_keras, import_tensorflow
-from graphprune.training import keras_of, train
+from graphprune.training import keras_for, train
 
 TENSORBOARD = "tensorboard"
 """The default folder of events, in the run's folder."""
@@ -161,9 +161,9 @@ def command(
         if not is_data_function(data):
             check_samples(data)  # before TensorFlow is imported
 
-        keras = keras_of(saved)
+        keras = keras_for(saved)
         display.say(IMPORTING_KERAS[keras])
-        import_keras(keras)
+        import_quietly(keras)
         with closing(display):
             result = train(
                 saved,
@@ -199,7 +199,7 @@ def _read_model(
 ) -> tuple[ModelFile, Plan | None]:
     """Return the saved model and its plan; no plan without rules and plan file."""
     saved = open_to_load(model, loading)
-    if strategy != "none" and keras_of(saved) == 2:
+    if strategy != "none" and keras_for(saved) == 2:
         _open_devices(strategy)
     if not (rules.files or rules.has_switches or plan_file is not None):
         return saved, None

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from graphprune.archive import Archive
+from graphprune.archive import Archive, read_archive
 from graphprune.archive.allowed import find_refused
+from graphprune.archive.allowed.refusals import explain_refusal, refuse_settings
+from graphprune.archive.archive import as_written, keras_of
 from graphprune.arguments import user_level
 from graphprune.conversion.compile_settings import UnknownSettingError, converted_compile_settings
 from graphprune.conversion.libraries import Library
@@ -23,14 +27,8 @@ from graphprune.conversion.weights import write_converted
 from graphprune.errors import ArchiveError, GraphError
 from graphprune.files import whole_file, write_whole
 from graphprune.graph.from_config import check_models
-from graphprune.graph.read import ModelFile, open_model_file
-from graphprune.tf.models.refusals import explain_refusal, refuse_settings
+from graphprune.graph.read import ModelFile, model_file_of, open_model_file
 from graphprune.wrapper_names import REGISTERED
-
-
-def keras_of(archive: Archive) -> int:
-    """Return the major version of the Keras that wrote the config of a file, 2 or 3."""
-    return 3 if archive.dialect == "keras3" else 2
 
 
 def convert(source: ModelFile, output: Path, keras: int) -> Converted:
@@ -93,10 +91,24 @@ def check_convertible(source: ModelFile, keras: int) -> None:
             place=archive.path,
         )
     check_models(archive.config, archive.path)
-    model = {key: value for key, value in archive.config.items() if key != "compile_config"}
+    written = as_written(archive).config
+    model = {key: value for key, value in written.items() if key != "compile_config"}
     refusal = find_refused(model, {})
     if refusal is not None:
         raise ArchiveError(explain_refusal(refusal), place=archive.path)
+
+
+@contextmanager
+def readable_by(archive: Archive, keras: int) -> Iterator[Archive]:
+    """Give the saved model, converted to Keras `keras` in a temporary file.
+
+    Raises:
+        ArchiveError, GraphError: as for `convert`.
+    """
+    with tempfile.TemporaryDirectory(prefix="graphprune-") as folder:
+        path = Path(folder, "converted.keras")
+        convert(model_file_of(archive), path, keras)
+        yield read_archive(path)
 
 
 def _compile(library: Library, model: Any, archive: Archive) -> None:

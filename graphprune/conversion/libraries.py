@@ -18,6 +18,48 @@ from graphprune.errors import GraphError
 MODULES = {2: "tf_keras", 3: "keras"}
 
 
+OLDEST = (3, 3)
+"""The oldest Keras 3 that graphprune is made for."""
+_BACKENDS = ("tensorflow", "jax", "torch")
+
+
+def import_keras(version: int) -> Any:
+    """Return the module of a Keras by its major version: 2 for tf_keras, or 3.
+
+    Raises:
+        GraphError: this Keras, or its backend, is not installed, or it is too old.
+    """
+    name = MODULES[version]
+    try:
+        found = importlib.import_module(name)
+    except (ImportError, ValueError) as err:  # a ValueError names a backend that Keras lacks
+        raise GraphError(_explain_import(name, err)) from err
+    numbers = tuple(int(part) for part in found.__version__.split(".")[:2] if part.isdecimal())
+    if version == 3 and numbers < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        raise GraphError(
+            f"Keras {found.__version__} is installed, and graphprune needs Keras {oldest} or newer;"
+            " update it with: pip install -U keras"
+        )
+    return found
+
+
+def _explain_import(name: str, err: Exception) -> str:
+    backend = getattr(err, "name", None)
+    if name == "keras" and backend in _BACKENDS:
+        return (
+            f"Keras 3 cannot be imported, because its backend {backend!r} is not installed; install"
+            f" it with: pip install {backend}, or choose another with KERAS_BACKEND"
+        )
+    if isinstance(err, ValueError):
+        return (
+            f"Keras 3 cannot be imported ({str(err).strip()}); KERAS_BACKEND must be one of"
+            f" {', '.join(_BACKENDS)}"
+        )
+    package = name.replace("_", "-")
+    return f"{name} cannot be imported ({err}); install it with: pip install {package}"
+
+
 class Library:
     """One Keras.
 
@@ -36,14 +78,7 @@ class Library:
         Raises:
             GraphError: it cannot be imported.
         """
-        try:
-            return importlib.import_module(self._name)
-        except ImportError as err:
-            raise GraphError(
-                f"{self._name} cannot be imported ({err}); install it with: pip install"
-                f" {self._name.replace('_', '-')}",
-                "convert/refused",
-            ) from err
+        return import_keras(self.version)
 
     def parameters(self, module: str, name: str) -> frozenset[str] | None:
         """Return the arguments that a class takes, or None if the module has no such class.

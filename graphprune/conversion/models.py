@@ -216,8 +216,12 @@ class _ModelConverter:
         """
         operation = self._known_operation(entry)
         if self.keras == 2:
-            kept = ("module", "class_name", "config", "registered_name")
-            return {**{key: entry[key] for key in kept}, "config": dict(entry["config"])}
+            return {
+                "module": "keras.layers",
+                "class_name": entry["class_name"],
+                "config": dict(entry["config"]),
+                "registered_name": entry["class_name"],
+            }
         calls = [read_call(node) for node in entry.get("inbound_nodes") or ()]
         settings = [self._settings(entry, operation, keywords) for _, keywords in calls]
         if any(each != settings[0] for each in settings[1:]):

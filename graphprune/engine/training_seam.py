@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from graphprune.archive import read_archive
+from graphprune.archive.archive import Archive
 from graphprune.engine.callbacks import MaskUpdates
 from graphprune.engine.given_data import GivenData
 from graphprune.engine.held import PrunedLayer
@@ -35,12 +36,16 @@ class Loading:
 
     def by(self, seam: ModelSeam) -> Load:
         """Return the function that loads a saved model in this way."""
-        return partial(
-            seam.load_model,
-            custom_objects=self.custom_objects,
-            unsafe_lambda=self.unsafe_lambda,
-            unsafe_ops=self.unsafe_ops,
-        )
+
+        def load(path: str | Path) -> Any:
+            return seam.load_archive(
+                read_archive(path),
+                self.custom_objects or {},
+                unsafe_lambda=self.unsafe_lambda,
+                unsafe_ops=self.unsafe_ops,
+            )
+
+        return load
 
 
 class Spread(Protocol):
@@ -101,10 +106,10 @@ class ModelSeam(Protocol):
         """
         ...
 
-    def load_model(
+    def load_archive(
         self,
-        path: str | Path,
-        custom_objects: Mapping[str, Any] | None = None,
+        archive: Archive,
+        custom_objects: Mapping[str, Any],
         *,
         unsafe_lambda: bool = False,
         unsafe_ops: bool = False,

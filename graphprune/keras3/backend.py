@@ -15,7 +15,14 @@ import keras
 import numpy as np
 from keras.src.backend.common.stateless_scope import get_stateless_scope
 from keras.src.utils.jax_utils import is_in_jax_tracing_scope
+from keras.src.utils.module_utils import tensorflow
 from numpy.typing import NDArray
+
+
+def start_backend() -> None:
+    """Do what the backend does at its first use, which prints notes: JAX looks for devices."""
+    keras.ops.zeros(())
+    _ = tensorflow.available  # imports TensorFlow where it is installed, as Keras does later
 
 
 def sync(model: Any) -> None:

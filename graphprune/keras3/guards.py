@@ -10,7 +10,8 @@ from typing import Any
 
 from keras.src.backend.common import global_state
 
-from graphprune.errors import OutputError, TrainingError
+from graphprune.archive.files import h5_refused
+from graphprune.errors import TrainingError
 
 CLONING = "keras.src.models.cloning"
 """The module of `keras.models.clone_model`."""
@@ -72,15 +73,6 @@ def _watched(get_config: Callable[[], Any]) -> Callable[[], Any]:
         return get_config()
 
     return watched
-
-
-def h5_refused(place: str | None = None) -> OutputError:
-    """Return the error for a pruned model that is saved as `.h5`, to the file `place` if known."""
-    return OutputError(
-        "an .h5 file cannot hold the masks of a pruned Keras 3 model; save it as .keras, or save"
-        " what strip_pruning returns",
-        place=place,
-    )
 
 
 def _caller_of(module: str) -> int | None:

@@ -8,11 +8,12 @@ from typing import Any
 
 import keras
 
+from graphprune.archive.files import check_holds_masks
 from graphprune.engine.pruner import no_pruner
 from graphprune.errors import GraphError, TrainingError
 from graphprune.graph.layers import SEPARATOR
 from graphprune.keras3.backend import is_in_step, scope_of, sync
-from graphprune.keras3.guards import h5_refused, refuse_quantization
+from graphprune.keras3.guards import refuse_quantization
 from graphprune.keras3.held import HeldLayer
 from graphprune.keras3.layers import addressed_layers
 from graphprune.keras3.optimizers import build_optimizer, leave_masks_out_of_files, read_updates
@@ -164,6 +165,16 @@ class KerasModel:
         vars(self.model)[EXPECTED].add(pruner)
 
 
+def check_masks_fit(model: Any, path: Any) -> None:
+    """Refuse to save a pruned model as `.h5`.
+
+    Raises:
+        OutputError: the file could not hold the masks.
+    """
+    if held_layers(model):
+        check_holds_masks(path)
+
+
 def guard_training(model: Any) -> None:
     """Make the model refuse training without a pruner and saving without its masks.
 
@@ -191,8 +202,7 @@ def _guard_copies(model: Any) -> None:
     quantize: Any = getattr(model, "quantize", None)
 
     def save_with_masks(filepath: Any, *args: Any, **kwargs: Any) -> Any:
-        if str(filepath).endswith((".h5", ".hdf5")) and held_layers(model):
-            raise h5_refused(str(filepath))
+        check_masks_fit(model, filepath)
         return save(filepath, *args, **kwargs)
 
     def quantize_unpruned(*args: Any, **kwargs: Any) -> Any:

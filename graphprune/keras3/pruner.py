@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from graphprune.engine import pruner as engine
-from graphprune.keras3.model import KerasModel
+from graphprune.engine.progress import missed_targets
+from graphprune.keras3.model import KerasModel, held_layers
+from graphprune.sparsity.missed_targets import MissedTarget
+
+
+def find_missed_targets(model: Any) -> tuple[MissedTarget, ...]:
+    """Return the pruned tensors that are not at their targets, in the model's order."""
+    return missed_targets(held_layers(model))
 
 
 class Pruner(engine.Pruner):

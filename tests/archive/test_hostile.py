@@ -14,10 +14,10 @@ import pytest
 from commands import run_command
 from hostile_files import REFUSED, controls, lambda_models, write_h5, write_keras
 
+from graphprune.archive.allowed.refusals import check_loadable
 from graphprune.errors import ArchiveError
 from graphprune.graph import open_model_file
 from graphprune.shipped import shipped_file
-from graphprune.tf.models.refusals import check_loadable
 
 MODEL = shipped_file("fixtures/digits-cnn.keras")
 MEASURED = """

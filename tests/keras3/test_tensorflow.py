@@ -22,8 +22,20 @@ def test_plans_on_live_models(slow):
     check_cases("surgery_cases.py", "tensorflow", slow=slow)
 
 
+def test_exports_for_serving(slow):
+    check_cases("export_cases.py", "tensorflow", slow=slow)
+
+
+def test_loading(slow):
+    check_cases("loading_cases.py", "tensorflow", slow=slow)
+
+
 def test_runs(slow):
     check_cases("run_cases.py", "tensorflow", slow=slow)
+
+
+def test_commands(slow):
+    check_cases("command_cases.py", "tensorflow", slow=slow)
 
 
 def test_optimizers(slow):

@@ -28,8 +28,16 @@ def test_plans_on_live_models(slow):
     check_cases("surgery_cases.py", "torch", slow=slow)
 
 
+def test_loading(slow):
+    check_cases("loading_cases.py", "torch", slow=slow)
+
+
 def test_runs(slow):
     check_cases("run_cases.py", "torch", slow=slow)
+
+
+def test_commands(slow):
+    check_cases("command_cases.py", "torch", slow=slow)
 
 
 def test_optimizers(slow):

@@ -12,8 +12,8 @@ from hostile_files import FC, IN, layer, model, write_h5, write_keras
 from tf_keras.src.engine import functional
 
 from graphprune.errors import ArchiveError, GraphError
-from graphprune.tf.models.guard import stuck_calls_refused
 from graphprune.tf.models.loading import load_model
+from graphprune.tf.models.stuck_calls import stuck_calls_refused
 
 pytestmark = [pytest.mark.tf, pytest.mark.timeout(60)]
 GONE = "layer 'fc' takes a tensor of call 8 of 'in', which has 1 call; save the model again"

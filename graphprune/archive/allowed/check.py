@@ -15,6 +15,7 @@ from typing import Any
 from graphprune.archive.allowed.entries import (
     KERAS_3,
     OTHER,
+    TF_KERAS,
     Given,
     foreign_module,
     given_kinds,
@@ -112,7 +113,7 @@ class Refusal:
             model itself.
         module: The module that the config takes it from, where that is none of Keras's.
         is_given: Whether it is the user's own, and does not fit its place.
-        is_keras_3: Whether the user's own is built on Keras 3.
+        other_keras: The Keras that the user's own is built on, if it is not the model's.
         value: Of a size, what the config asks for.
     """
 
@@ -121,7 +122,7 @@ class Refusal:
     layer: str = ""
     module: str = ""
     is_given: bool = False
-    is_keras_3: bool = False
+    other_keras: str = ""
     value: str = ""
 
     @property
@@ -211,7 +212,7 @@ def _judge_entry(place: _Place, given: Given | None, *, unsafe_ops: bool) -> Ref
         layer,
         foreign_module(entry),
         is_given=owned is not None,
-        is_keras_3=KERAS_3 in kinds,
+        other_keras=_other_keras(kinds),
     )
 
 
@@ -228,12 +229,16 @@ def _judge_string(place: _Place, given: Given) -> Refusal | None:
     if is_known:
         return None
     own = given.get(name, frozenset())
-    return Refusal(name, kind, place.layer, is_given=name in given, is_keras_3=KERAS_3 in own)
+    return Refusal(name, kind, place.layer, is_given=name in given, other_keras=_other_keras(own))
+
+
+def _other_keras(kinds: frozenset[str]) -> str:
+    return next((kind for kind in (KERAS_3, TF_KERAS) if kind in kinds), "")
 
 
 def _fits(kinds: frozenset[str], place: str | None, *, is_given: bool) -> bool:
     """Return whether an object of these kinds may stand in a place."""
-    if KERAS_3 in kinds:
+    if _other_keras(kinds):
         return False
     if place is None:
         return bool(kinds)

@@ -45,6 +45,8 @@ has its own option.
 
 KERAS_3 = "Keras 3"
 """A class of the user's that is built on Keras 3; it fits nowhere in a model of tf_keras."""
+TF_KERAS = "tf_keras"
+"""A class of the user's that is built on tf_keras; it fits nowhere in a model of Keras 3."""
 
 NUMBERS = frozenset({
     "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16",

@@ -96,6 +96,22 @@ def without_derived_direction(config: dict[str, Any]) -> dict[str, Any]:
     return {key: item for key, item in named.items() if not is_derived or key != "backward_layer"}
 
 
+def _both_ways_alike(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the config of a Bidirectional without what Keras 3 adds to the layers in it.
+
+    Both Kerases give zeros for masked steps of layers that return sequences, and Keras 3 writes so.
+    """
+    found = without_derived_direction(config)
+    for key in ("layer", "backward_layer"):
+        held: Any = found.get(key)
+        if is_entry(held):
+            inner = {name: v for name, v in held["config"].items() if name != _ZERO_OUTPUT}
+            found = {**found, key: {**held, "config": inner}}
+    return found
+
+
+_ZERO_OUTPUT = "zero_output_for_mask"
+
 CLASSES: Mapping[str, LayerClass] = {
     "Wrapper": LayerClass(parts=_held, calls=("layer",)),
     "TimeDistributed": LayerClass(
@@ -105,7 +121,7 @@ CLASSES: Mapping[str, LayerClass] = {
         "sequence",
         WRAPPER,
         output_shapes=_both_output,
-        normalize=without_derived_direction,
+        normalize=_both_ways_alike,
         parts=_both_ways,
         rest="initial_state",
         calls=("forward_layer", "backward_layer"),

@@ -103,6 +103,22 @@ class NumberedBatches(keras.utils.PyDataset):
         return self._read_batch(index)
 
 
+def with_fixed_size(batches: Any, first: Any) -> Any:
+    """Return batches that are all as long as `first`, as TensorFlow needs it for stateful layers.
+
+    Keras gives TensorFlow's layers the batches of a PyDataset without their length.
+    """
+    if keras.config.backend() != "tensorflow" or not isinstance(batches, keras.utils.PyDataset):
+        return batches
+    tensorflow = sys.modules["tensorflow"]
+    spec = keras.tree.map_structure(
+        lambda array: tensorflow.TensorSpec(array.shape, array.dtype), first
+    )
+    return tensorflow.data.Dataset.from_generator(
+        lambda: (batches[index] for index in range(len(batches))), output_signature=spec
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class ArrayData(ArrayBatches):
     """Arrays, as batches of NumPy arrays."""
@@ -176,10 +192,23 @@ class SequenceData:
 
 @dataclass(frozen=True, slots=True)
 class StreamData:
-    """The user's own datasets of TensorFlow; batches are taken in their order."""
+    """The user's own datasets of TensorFlow; batches are taken in their order.
+
+    The first batch is read once: a dataset that reshuffles has another order each time that it is
+    read, so a resumed run must read it as often as the run did that it continues.
+
+    Attributes:
+        spec: The name of the data in messages.
+        train: The training dataset.
+        first: Its first batch.
+        test: The validation dataset, or None.
+        steps_per_epoch: The length of an epoch.
+        sha256: Empty: only the first batch is hashed.
+    """
 
     spec: str
     train: Any
+    first: Any
     test: Any
     steps_per_epoch: int
     sha256: str = ""
@@ -191,11 +220,11 @@ class StreamData:
 
     def first_batch_sha256(self) -> str:
         """Return the hash of the first training batch."""
-        return arrays_sha256(iter([keras.tree.flatten(arrays_of_tensors(self.sample()))]))
+        return arrays_sha256(iter([keras.tree.flatten(arrays_of_tensors(self.first))]))
 
     def sample(self) -> Any:
         """Return the first batch."""
-        return take_first(self.spec, "training", self.train)
+        return self.first
 
     def batches(self, step: int, done: int, count: int) -> Any:
         """Return what `fit` trains on: the batches from `step` of the run on, without end.
@@ -208,9 +237,8 @@ class StreamData:
         if not done:
             return rest
         dataset, spec = sys.modules["tensorflow"].data.Dataset, self.train.element_spec
-        first = self.sample()
         before = dataset.from_generator(
-            lambda: itertools.repeat(first, done), output_signature=spec
+            lambda: itertools.repeat(self.first, done), output_signature=spec
         )
         return before.concatenate(rest)
 
@@ -312,7 +340,8 @@ def _take(
         read_first(f"{spec}: validation", test, KINDS.noun)
         test = NumberedBatches(len(test), partial(_read, test))
     if is_dataset(train):
-        return StreamData(spec, train, test, steps_per_epoch or count_steps(spec, train))
+        steps = steps_per_epoch or count_steps(spec, train)
+        return StreamData(spec, train, take_first(spec, "training", train), test, steps)
     first = read_first(spec, train, KINDS.noun)
     return SequenceData(spec, train, first, test, steps_per_epoch or len(train))
 

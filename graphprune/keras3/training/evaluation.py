@@ -60,6 +60,8 @@ def check_data_fits(model: Any, data: Data) -> None:
 def _check_loss(model: Any, spec: str, batch: Any) -> None:
     kept = [*recurrent_variables(model), *(one.state for one in seed_generators(model))]
     values = [copy_of(variable) for variable in kept]
+    if keras.config.backend() != "tensorflow":
+        batch = arrays_of_tensors(batch)
     try:
         found = model.test_on_batch(*batch, return_dict=True)
     except GraphpruneError:

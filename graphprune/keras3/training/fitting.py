@@ -15,6 +15,7 @@ from typing import Any
 import keras
 
 from graphprune.engine.training_seam import Fit
+from graphprune.keras3.training.data import with_fixed_size
 
 
 class Hooks(keras.callbacks.CallbackList):
@@ -68,10 +69,13 @@ def fit(task: Fit, callbacks: Sequence[Any]) -> None:
         steps=options.steps_per_epoch,
     )
     left = (options.epochs - start.epoch) * options.steps_per_epoch
+    batches, test = task.data.batches(start.step, start.batch, left), task.data.test
+    if _has_fixed_size(model):
+        batches, test = (with_fixed_size(part, task.data.sample()) for part in (batches, test))
     with _skipping(model, start.batch):
         model.fit(
-            task.data.batches(start.step, start.batch, left),
-            validation_data=task.data.test,
+            batches,
+            validation_data=test,
             shuffle=False,  # of the order of the batches
             initial_epoch=start.epoch,
             epochs=options.epochs,
@@ -79,6 +83,12 @@ def fit(task: Fit, callbacks: Sequence[Any]) -> None:
             verbose=0,
             callbacks=hooks,
         )
+
+
+def _has_fixed_size(model: Any) -> bool:
+    """Return whether all batches have the same length, which the inputs say."""
+    inputs = keras.tree.flatten(getattr(model, "inputs", None) or ())
+    return any(tensor.shape and tensor.shape[0] is not None for tensor in inputs)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from graphprune.errors import CheckpointError
 from graphprune.keras3.backend import sync
 from graphprune.keras3.layers import check_finite
 from graphprune.keras3.optimizers import copy_of, innermost
-from graphprune.keras3.training.models import save_model
+from graphprune.keras3.saving import save_model
 from graphprune.keras3.training.randomness import Randomness
 
 

@@ -6,7 +6,7 @@ The protocol `TrainingSeam` there documents the functions; most are those of oth
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,20 +15,24 @@ from typing import Any, Literal
 import keras as keras_3
 
 import graphprune
+from graphprune.engine import own_objects as own
 from graphprune.engine.data_kinds import is_of_dataset
 from graphprune.errors import TrainingError
 from graphprune.keras3.callbacks import PruningSummaries, UpdatePruningStep
+from graphprune.keras3.given import REGISTRY
 from graphprune.keras3.layers import check_finite, check_model
 from graphprune.keras3.live import read_live
+from graphprune.keras3.loading import load_archive
 from graphprune.keras3.model import held_layers as pruned_layers
+from graphprune.keras3.optimizers import innermost
 from graphprune.keras3.optimizers import read_updates as updates_of
 from graphprune.keras3.pruner import Pruner
+from graphprune.keras3.saving import check_reads_back, save_model
 from graphprune.keras3.surgery import apply_plan
 from graphprune.keras3.training.compiling import compile_model
 from graphprune.keras3.training.data import ReadingFault, given_data, read_data
 from graphprune.keras3.training.evaluation import check_data_fits, check_gradients
 from graphprune.keras3.training.fitting import fit
-from graphprune.keras3.training.models import check_reads_back, load_model, own_objects, save_model
 from graphprune.keras3.training.randomness import saved_randomness
 from graphprune.keras3.training.recorder import Recorder, restore_state
 from graphprune.plan.make import LoadedModel
@@ -50,7 +54,7 @@ __all__ = [
     "is_model",
     "keras",
     "live_graph",
-    "load_model",
+    "load_archive",
     "mask_updates",
     "open_spread",
     "own_objects",
@@ -118,6 +122,26 @@ def open_spread(strategy: str) -> OneDevice:
             " train in Python with graphprune.UpdatePruningStep in fit"
         )
     return OneDevice()
+
+
+def own_objects(model: Any) -> dict[str, Any]:
+    """Return the user's own classes and functions in a model's layers and compile settings.
+
+    Raises:
+        TrainingError: two have the same name, so a file cannot distinguish them.
+    """
+    kinds = tuple(kind for kind, _ in REGISTRY.kinds)
+    return own.own_objects(model.name, _values(model), kinds, REGISTRY.name_of)
+
+
+def _values(model: Any) -> Iterator[Any]:
+    for layer in model._flatten_layers():
+        yield layer
+        yield from vars(layer).values()
+    if model.compiled:
+        yield from keras_3.tree.flatten(dict(model._compile_config.config))
+        for part in (model.optimizer, *innermost(model.optimizer)):
+            yield from (part, getattr(part, "_learning_rate", None))
 
 
 def live_graph(model: Any, asked: Mapping[str, Sequence[str]]) -> LoadedModel:

@@ -1,10 +1,4 @@
-"""Limits on what a config makes Keras allocate, in proportion to the weights in the file.
-
-A config of a few bytes may ask for a Dense of 10 ** 9 units, an LSTM unrolled over 10 ** 6 steps,
-or a state for a batch of 10 ** 9. A real file holds the weights that its config asks for, so
-variables may take a few times their bytes, plus a fixed amount for variables that are not in files
-(metrics, states of recurrent layers).
-"""
+"""The bounds of `archive.allowed.budget` on what tf_keras allocates while it builds a model."""
 
 from __future__ import annotations
 
@@ -21,26 +15,17 @@ from tf_keras.src.layers.rnn import rnn_utils
 from tf_keras.src.utils.conv_utils import conv_output_length
 
 from graphprune.archive import Archive
-from graphprune.errors import ArchiveError
-
-FREE = 512 * 2**20
-"""Bytes of variables that any model may have, whatever its file holds."""
-TIMES = 8
-"""How many times the bytes of the weights in the file: some optimizers keep three values for each
-weight, and types may be widened.
-"""
-MAX_STEPS = 10_000
-"""Steps of an unrolled recurrent layer, each of which becomes separate operations."""
+from graphprune.archive.allowed.budget import Budget
 
 
 @contextmanager
 def growth_bounded(archive: Archive) -> Iterator[None]:
     """Raise an ArchiveError if building the model allocates far more than its file justifies."""
-    budget = _Budget(archive)
+    budget = Budget(archive)
     patched: list[tuple[Any, str, Callable[..., Any]]] = [
         (base_layer_utils, "make_variable", _bounded_variable(budget)),
         (rnn_utils, "generate_zero_filled_state", _bounded_state(budget)),
-        (backend, "rnn", _bounded_steps(archive.path)),
+        (backend, "rnn", _bounded_steps(budget)),
         (
             Normalization,
             "build",
@@ -67,32 +52,7 @@ def growth_bounded(archive: Archive) -> Iterator[None]:
             setattr(owner, name, value)
 
 
-class _Budget:
-    """The bytes that may still be allocated."""
-
-    def __init__(self, archive: Archive) -> None:
-        self._place = archive.path
-        stored = sum(
-            math.prod(tensor.shape) * 8 for tensors in archive.stored.values() for tensor in tensors
-        )
-        self._held = stored
-        self._left = FREE + TIMES * stored
-
-    def spend(self, shape: Any, size: int) -> None:
-        """Subtract a tensor's bytes; unknown dimensions are ignored."""
-        known = [int(length) for length in shape if length is not None] if shape is not None else []
-        wanted = math.prod(known) * size
-        if wanted > self._left:
-            raise ArchiveError(
-                f"its config asks for a tensor of {wanted:,} bytes (shape {known}),"
-                f" and the file holds weights of at most {self._held:,}; the file is damaged, save"
-                " the model again",
-                place=self._place,
-            )
-        self._left -= wanted
-
-
-def _bounded_variable(budget: _Budget) -> Callable[..., Any]:
+def _bounded_variable(budget: Budget) -> Callable[..., Any]:
     make = base_layer_utils.make_variable
 
     def bounded(name: str, shape: Any = None, dtype: Any = tf.float32, **rest: Any) -> Any:
@@ -102,7 +62,7 @@ def _bounded_variable(budget: _Budget) -> Callable[..., Any]:
     return bounded
 
 
-def _bounded_state(budget: _Budget) -> Callable[..., Any]:
+def _bounded_state(budget: Budget) -> Callable[..., Any]:
     make = rnn_utils.generate_zero_filled_state
 
     def bounded(batch_size_tensor: Any, state_size: Any, dtype: Any) -> Any:
@@ -125,7 +85,7 @@ def _lengths(shape: Any) -> list[int | None]:
     return [] if known.rank is None else known.as_list()
 
 
-def _bounded_steps(place: str) -> Callable[..., Any]:
+def _bounded_steps(budget: Budget) -> Callable[..., Any]:
     run = backend.rnn
 
     def bounded(step_function: Any, inputs: Any, *rest: Any, **options: Any) -> Any:
@@ -136,19 +96,14 @@ def _bounded_steps(place: str) -> Callable[..., Any]:
             if unrolled and first.shape.rank
             else 0
         )
-        if steps > MAX_STEPS:
-            raise ArchiveError(
-                f"a layer is unrolled over {steps:,} steps, more than {MAX_STEPS:,}; build"
-                " it with unroll=False and save it again",
-                place=place,
-            )
+        budget.check_steps(steps)
         return run(step_function, inputs, *rest, **options)
 
     return bounded
 
 
 def _bounded_build(
-    budget: _Budget, build: Callable[..., Any], cells: Callable[[Any, list[int | None]], int]
+    budget: Budget, build: Callable[..., Any], cells: Callable[[Any, list[int | None]], int]
 ) -> Callable[..., Any]:
     def bounded(layer: Any, input_shape: Any) -> Any:
         budget.spend([cells(layer, _lengths(input_shape))], 4)

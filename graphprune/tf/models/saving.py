@@ -7,10 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 import tf_keras
 from tf_keras.src.layers.preprocessing.index_lookup import IndexLookup
@@ -19,12 +17,12 @@ from tf_keras.src.saving import serialization_lib
 from graphprune.archive.allowed import find_refused
 from graphprune.archive.files import check_model_suffix
 from graphprune.arguments import check_path
-from graphprune.errors import GraphpruneError, OutputError
+from graphprune.engine.read_back import check_saved
+from graphprune.errors import OutputError
 from graphprune.files import whole_file, write_whole
 from graphprune.tf.layers.growing_vocabularies import check_savable
 from graphprune.tf.models.given import kinds_of
 from graphprune.tf.models.keras_file import keras_format, to_hdf5, write_keras
-from graphprune.tf.models.loading import UncompiledWarning
 from graphprune.tf.pruning.addresses import refuse_other_kind
 from graphprune.tf.pruning.keras_api import prune_objects
 
@@ -119,17 +117,14 @@ def check_reads_back(
     Raises:
         OutputError: the file cannot be written, or loading it does not return the same model.
     """
-    if not _has_custom_objects(model):
-        return
-    with TemporaryDirectory(prefix="graphprune-") as folder:
-        path = Path(folder) / f"model{suffix}"
-        save_model(model, path)
-        fault = _find_fault(model, path, load)
-    if fault:
-        raise OutputError(
-            f"{model.name} can be saved as {suffix}, but not be loaded again ({fault});"
-            f" {_remedy(suffix)}",
-            place=place,
+    if _has_custom_objects(model):
+        check_saved(
+            model,
+            suffix,
+            place,
+            save=save_model,
+            load=load,
+            is_compiled=lambda one: one._is_compiled,
         )
 
 
@@ -141,33 +136,4 @@ def _has_custom_objects(model: tf_keras.Model) -> bool:
     return (
         find_refused(config, given, unsafe_ops=True) is not None
         or find_refused(compiling, given, kind=None) is not None
-    )
-
-
-def _find_fault(model: tf_keras.Model, path: Path, load: Callable[[Path], tf_keras.Model]) -> str:
-    """Return what is wrong with the model that `load` returns; empty if nothing is."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            loaded = load(path)
-        except GraphpruneError as fault:
-            return fault.text
-    if model._is_compiled and not loaded._is_compiled:
-        messages = (told.message for told in caught)
-        faults = (told.fault for told in messages if isinstance(told, UncompiledWarning))
-        return next(faults, "its compile settings are lost")
-    before, after = model.get_weights(), loaded.get_weights()
-    if len(before) != len(after) or not all(
-        np.array_equal(one, two) for one, two in zip(before, after, strict=True)
-    ):
-        return "its weights come back in another order or with other values"
-    return ""
-
-
-def _remedy(suffix: str) -> str:
-    if suffix == ".h5":
-        return "choose .keras: save the original model as .keras and start from that file"
-    return (
-        "give its classes get_config and from_config that fit each other, and name all of them with"
-        " --custom-objects (custom_objects in Python)"
     )

@@ -18,7 +18,7 @@ from graphprune.plan.make import LoadedModel
 from graphprune.sparsity.positions import Run
 from graphprune.tf.layers.live_tensors import check_finite
 from graphprune.tf.models.given import KINDS
-from graphprune.tf.models.loading import load_model
+from graphprune.tf.models.loading import load_archive
 from graphprune.tf.models.saving import check_reads_back, save_model
 from graphprune.tf.pruning.addresses import check_model, find_wrappers
 from graphprune.tf.pruning.callbacks import PruningSummaries, UpdatePruningStep
@@ -50,7 +50,7 @@ __all__ = [
     "is_model",
     "keras",
     "live_graph",
-    "load_model",
+    "load_archive",
     "mask_updates",
     "open_spread",
     "own_objects",

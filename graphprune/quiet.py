@@ -53,17 +53,13 @@ def import_tensorflow() -> None:
 
     For command lines, before they use the rest of this package.
     """
-    _import_quietly("tensorflow")
-
-
-def import_keras(version: int) -> None:
-    """Import what tf_keras (2) or Keras 3 runs on, without start-up notes."""
-    _import_quietly("tensorflow" if version == 2 else "keras")
-
-
-def _import_quietly(package: str) -> None:
-    if package not in sys.modules:
+    if "tensorflow" not in sys.modules:
         with quiet_output():
-            importlib.import_module(package)
-        for name in _LOGGERS:  # the command line says itself what its users need to know
-            logging.getLogger(name).setLevel(logging.ERROR)
+            importlib.import_module("tensorflow")
+        silence_loggers()
+
+
+def silence_loggers() -> None:
+    """Silence TensorFlow's notes: the command line says itself what its users need to know."""
+    for name in _LOGGERS:
+        logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,7 +1,4 @@
-"""Files refused before loading: tf_keras cannot build them, or they would run code.
-
-Imports no TensorFlow itself.
-"""
+"""Files refused before loading, because building their models would run code; and why."""
 
 from __future__ import annotations
 
@@ -9,10 +6,10 @@ import builtins
 import sys
 from typing import Any
 
-from graphprune.archive import Archive
-from graphprune.archive.allowed import Given, Refusal, find_refused
-from graphprune.archive.allowed.check import OPERATION, PATH, SIZE
+from graphprune.archive.allowed.check import OPERATION, PATH, SIZE, Refusal, find_refused
+from graphprune.archive.allowed.entries import KERAS_3, TF_KERAS, Given
 from graphprune.archive.allowed.keras_names import LAYER, LIMITS
+from graphprune.archive.archive import Archive
 from graphprune.archive.entries import LAMBDA, holds_lambda_bytecode
 from graphprune.errors import ArchiveError
 
@@ -24,7 +21,7 @@ MAX_NAME = 80
 def check_loadable(
     archive: Archive, *, unsafe_lambda: bool, unsafe_ops: bool = False, given: Given | None = None
 ) -> None:
-    """Raise unless tf_keras can build the model without running code from the file.
+    """Raise unless Keras can build the model without running code from the file.
 
     Args:
         archive: The saved model.
@@ -34,11 +31,9 @@ def check_loadable(
             imported, which does not check names.
 
     Raises:
-        ArchiveError: it was written by Keras 3, holds bytecode, or names a file, an operation that
-            is not on the list, or a class or function that is neither on the list nor given or
-            that is of the wrong kind.
+        ArchiveError: it holds bytecode, or names a file, an operation that is not on the list, or a
+            class or function that is neither on the list nor given or that is of the wrong kind.
     """
-    _check_buildable(archive)
     model = {key: value for key, value in archive.config.items() if key != "compile_config"}
     if not unsafe_lambda and holds_lambda_bytecode(model):
         raise ArchiveError(
@@ -107,12 +102,8 @@ def explain_refusal(refusal: Refusal) -> str:
             " the file is damaged, save the model again"
         )
     kind = "class" if refusal.kind == LAYER else refusal.kind
-    if refusal.is_keras_3:
-        return (
-            f"{refusal.where}the class that was given as {name!r} is built on Keras 3 (module"
-            " keras), and this model is one of tf_keras; import tf_keras instead of keras where the"
-            " class is written, or set TF_USE_LEGACY_KERAS=1 where it imports tensorflow.keras"
-        )
+    if refusal.other_keras:
+        return f"{refusal.where}{_OTHER_KERAS[refusal.other_keras].format(repr(name))}"
     if refusal.is_given:
         return (
             f"{refusal.where}{name!r} is used as {refusal.kind} and is not one; give the"
@@ -134,6 +125,21 @@ def explain_refusal(refusal: Refusal) -> str:
     )
 
 
+_OTHER_KERAS = {
+    KERAS_3: (
+        "the class that was given as {} is built on Keras 3 (module keras), and this model is one"
+        " of tf_keras; import tf_keras instead of keras where the class is written, or set"
+        " TF_USE_LEGACY_KERAS=1 where it imports tensorflow.keras"
+    ),
+    TF_KERAS: (
+        "the class that was given as {} is built on tf_keras, and this model is one of Keras 3;"
+        " import keras instead of tf_keras where the class is written, or unset"
+        " TF_USE_LEGACY_KERAS where it imports tensorflow.keras"
+    ),
+}
+"""Help by the Keras of the user's class, which is not that of the model."""
+
+
 def _is_pythons(refusal: Refusal) -> bool:
     """Return whether a file names a part of Python itself, which must not be given to it."""
     return (
@@ -144,14 +150,3 @@ def _is_pythons(refusal: Refusal) -> bool:
 
 def _cut(name: str) -> str:
     return name if len(name) <= MAX_NAME else f"{name[:MAX_NAME]}..."
-
-
-def _check_buildable(archive: Archive) -> None:
-    if archive.dialect == "keras3":
-        raise ArchiveError(
-            f"written by Keras {archive.keras_version or '3'}; graphprune reads,"
-            " plans and compares such models, but needs tf_keras to build one: rebuild it with"
-            " tf_keras (TF_USE_LEGACY_KERAS=1), copy the weights with"
-            " set_weights(model.get_weights()), and save that",
-            place=archive.path,
-        )

@@ -1,0 +1,198 @@
+"""Loading of Keras 3 files, pruned or not: what they name is checked first, and nothing runs."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+from keras.src.legacy.saving import legacy_h5_format
+from keras.src.legacy.saving import serialization as legacy
+from keras.src.saving import saving_lib, serialization_lib
+from numpy.typing import NDArray
+
+from graphprune.archive import Archive
+from graphprune.archive.allowed import Given, find_refused
+from graphprune.archive.allowed.guard import names_guarded
+from graphprune.archive.allowed.keras_names import KERAS_3_OPERATIONS, LAYERS, PRUNING_SCHEDULE
+from graphprune.archive.allowed.refusals import check_loadable, explain_refusal, refuse_settings
+from graphprune.archive.archive import as_written, widen_bfloat16
+from graphprune.archive.entries import copy_config
+from graphprune.archive.hdf5.file import open_with_texts
+from graphprune.archive.keras_zip import KerasZip
+from graphprune.archive.pruning_state import SETTINGS, is_state_group, settings_from_bytes
+from graphprune.engine.loading import load_settled
+from graphprune.errors import ArchiveError, GraphpruneError
+from graphprune.graph.from_config import check_models
+from graphprune.graph.read import model_file_of
+from graphprune.keras3.bounds import growth_bounded
+from graphprune.keras3.given import REGISTRY, given_objects
+from graphprune.keras3.scope import prune_scope
+from graphprune.nested import mappings_in
+
+
+def load_archive(
+    archive: Archive,
+    custom_objects: Mapping[str, Any],
+    *,
+    unsafe_lambda: bool = False,
+    unsafe_ops: bool = False,
+) -> Any:
+    """Return the model in a `.keras` or `.h5` file of Keras 3; see `graphprune.load_model`.
+
+    Raises:
+        ArchiveError: the file is not a model that can be loaded; the text says what to do.
+        GraphError: the calls of its layers do not fit together.
+    """
+    written = as_written(archive)
+    own = REGISTRY.named_as_given(custom_objects)
+    with prune_scope(), keras.saving.custom_object_scope(own):
+        objects = given_objects(own)
+        given = REGISTRY.kinds_of(objects)
+        _check_operations(written)
+        # the config as Keras will read it, not in the form of tf_keras
+        check_loadable(written, unsafe_lambda=unsafe_lambda, unsafe_ops=unsafe_ops, given=given)
+        check_models(archive.config, archive.path)
+        _check_state(archive, given)
+        refused = refuse_settings(written, given, unsafe_lambda=unsafe_lambda)
+        with (
+            names_guarded(archive.path, objects, serialization_lib, legacy, foreign="tf_keras"),
+            growth_bounded(archive),
+            serialization_lib.SafeModeScope(not unsafe_lambda),
+        ):
+            load = _load_hdf5 if archive.format == "h5" else _load_zip
+            version = f"Keras {keras.__version__}"
+            return load_settled(archive, refused, partial(load, written), version)
+
+
+def _check_operations(archive: Archive) -> None:
+    """Refuse operations (`keras.ops.tanh`) in an `.h5` file, which do not name their modules."""
+    if archive.format != "h5":
+        return
+    for entry in mappings_in(archive.config):
+        kind, config = entry.get("class_name"), entry.get("config")
+        if kind in _OPERATIONS and "module" not in entry and isinstance(config, Mapping):
+            raise ArchiveError(
+                f"Keras cannot load the operation {kind!r} (layer {config.get('name')!r}) from an"
+                " .h5 file; save the model as .keras",
+                place=archive.path,
+            )
+
+
+_OPERATIONS = frozenset().union(*KERAS_3_OPERATIONS.values()) - LAYERS
+
+
+def _check_state(archive: Archive, given: Given) -> None:
+    """Check what the file says of pruned layers, and the names of schedules in it.
+
+    Raises:
+        ArchiveError: it is damaged, or names something that is not allowed.
+    """
+    groups = [group for group in archive.stored if is_state_group(group)]
+    if groups:
+        model_file_of(archive)
+    for group in groups:
+        stored = next(one for one in archive.stored[group] if one.name == SETTINGS)
+        for entry in settings_from_bytes(archive.read(stored), archive.path).values():
+            schedule = entry.get("own_schedule")
+            refusal = find_refused(schedule, given, kind=PRUNING_SCHEDULE)
+            if refusal is not None:
+                raise ArchiveError(explain_refusal(refusal), place=archive.path)
+
+
+def _load_zip(archive: Archive, compiled: bool) -> Any:
+    """Return the model of a `.keras` file, built from the checked config.
+
+    Raises:
+        ArchiveError: the zip has unexpected members or wrong checksums, or its weights do not fit.
+    """
+    config = copy_config(archive.config)
+    if not compiled:
+        config["compile_config"] = None
+    with KerasZip(archive.path).opened() as zipped:
+        zipped.check_members()
+        zipped.check_checksums()
+        with serialization_lib.ObjectSharingScope():
+            model = serialization_lib.deserialize_keras_object(config)
+        failed: dict[int, tuple[Any, Exception]] = {}
+        with zipped.unpacked_assets() as assets, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=_NEVER_TRAINED)
+            saving_lib._load_state(
+                model,
+                weights_store=WeightsStore(zipped.weights),
+                assets_store=assets and saving_lib.DiskIOStore(str(assets), mode="r"),
+                inner_path="",
+                visited_saveables=set(),
+                failed_saveables=set(),
+                error_msgs=failed,
+            )
+    _raise_failure(failed, archive.path)
+    return model
+
+
+_NEVER_TRAINED = ".* because it has .* variables whereas the saved optimizer has [012] variables"
+"""Keras warns so of the optimizer of a model that was compiled and not trained."""
+
+
+def _raise_failure(failed: Mapping[int, tuple[Any, Exception]], place: str) -> None:
+    for saveable, err in failed.values():
+        if isinstance(err, GraphpruneError):
+            raise ArchiveError(err.text, place=place) from err
+        lines = str(err).strip().splitlines() or [type(err).__name__]
+        raise ArchiveError(
+            f"the weights of {getattr(saveable, 'name', type(saveable).__name__)!r} do not fit its"
+            f" config ({lines[0]}); save the model again in the program that built it",
+            place=place,
+        ) from err
+
+
+def _load_hdf5(archive: Archive, compiled: bool) -> Any:
+    """Return the model of an `.h5` file, built from the checked config."""
+    _ = archive.stored  # read and cached before a copy of the file holds the lock
+    configs = {"model_config": archive.config, "training_config": archive.training_config}
+    texts = {name: json.dumps(config) for name, config in configs.items() if config is not None}
+    with open_with_texts(archive.path, texts) as file:
+        return legacy_h5_format.load_model_from_hdf5(file, compile=compiled)
+
+
+class WeightsStore(saving_lib.H5IOStore):
+    """The open weights of a file by place in the model, as Keras reads them."""
+
+    def __init__(self, file: h5py.File) -> None:
+        self._file = file
+
+    def __bool__(self) -> bool:
+        return True
+
+    def get(self, path: str) -> Mapping[str, NDArray[Any]]:
+        """Return the variables of the object at a path; none if it has no group."""
+        group = self._file.get(path) if path else self._file
+        return _Variables(group["vars"]) if group is not None and "vars" in group else {}
+
+    def has_path(self, path: str) -> bool:
+        """Return whether the file has a group at a path."""
+        return path in self._file
+
+
+class _Variables(Mapping[str, NDArray[Any]]):
+    """The variables in a group, read when they are asked for."""
+
+    def __init__(self, group: h5py.Group) -> None:
+        self._group = group
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        stored = self._group[name]
+        if stored.attrs.get("dtype") == "bfloat16":
+            return widen_bfloat16(np.asarray(stored).view("<u2"))
+        return np.asarray(stored)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._group)
+
+    def __len__(self) -> int:
+        return len(self._group)

@@ -1,0 +1,145 @@
+"""The commands on Keras 3 files, on one backend: plan, apply, layers, prune, strip and verify."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+from commands import run_command
+from keras3.child import Cases
+from keras3.models import array, operations
+
+import graphprune
+from graphprune.nested import rebuild
+
+CASES = Cases()
+FOLDER = Path(tempfile.mkdtemp())
+MODEL, PLAN = FOLDER / "model.keras", FOLDER / "plan.json"
+RULES = "builtin:all-90"
+
+
+def command(*arguments, code=0):
+    done = run_command(*arguments)
+    assert done.code == code, (arguments, done)
+    return done
+
+
+def made():
+    """Return a saved model and its inputs."""
+    model, x = operations()
+    model.compile("adam", "mse")
+    model.save(MODEL)
+    return model, x
+
+
+def config_of(path):
+    """Return the config in a file, without the addresses of objects that several layers share."""
+    with zipfile.ZipFile(path) as archive:
+        return rebuild(json.loads(archive.read("config.json")), without_address)
+
+
+def without_address(entry):
+    return {key: value for key, value in entry.items() if key != "shared_object_id"}
+
+
+PLAIN = """
+import sys, keras, numpy as np
+model = keras.saving.load_model(sys.argv[1], compile=False)
+np.save(sys.argv[2], keras.ops.convert_to_numpy(model(np.load(sys.argv[3]))))
+assert not any(name.partition(".")[0] == "graphprune" for name in sys.modules)
+"""
+
+
+def outputs_in_plain_keras(path, x):
+    """Return what the model in a file computes in a process without graphprune."""
+    np.save(FOLDER / "x.npy", x)
+    environment = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
+    subprocess.run(
+        [sys.executable, "-c", PLAIN, path, FOLDER / "y.npy", FOLDER / "x.npy"],
+        check=True,
+        env=environment,
+        cwd=FOLDER,
+    )
+    return np.load(FOLDER / "y.npy")
+
+
+@CASES
+def a_model_is_planned_pruned_and_checked():
+    _, x = made()
+    command("plan", MODEL, "-r", RULES, "-o", PLAN, "--force")
+    done = command("apply", MODEL, "--plan", PLAN, "-o", FOLDER / "wrapped.keras")
+    assert "wrote" in done.out
+    assert "everything: 90.0%" in command("layers", FOLDER / "wrapped.keras").out
+    shown = command("diff", MODEL, FOLDER / "wrapped.keras").out
+    assert "2 wrapped, 0 unwrapped" in shown
+    wrapped = graphprune.load_model(FOLDER / "wrapped.keras")
+    rules = {one.provenance.rule for one in graphprune.collect_prunable_layers(wrapped)}
+    assert rules == {"everything"}
+
+    done = command(
+        "prune", MODEL, "--plan", PLAN, "-o", FOLDER / "sparse.keras", "--keep-optimizer"
+    )
+    assert done.out.splitlines()[0].split() == ["before", "sparse.keras"]
+    checked = command("verify", FOLDER / "sparse.keras", "--plan", PLAN, "--detailed-exitcode")
+    assert "As planned" in checked.out
+    command("verify", MODEL, "--plan", PLAN, "--detailed-exitcode", code=2)
+    sparse = graphprune.load_model(FOLDER / "sparse.keras")
+    assert sparse.compiled
+    assert not graphprune.collect_prunable_layers(sparse)
+    np.testing.assert_array_equal(
+        outputs_in_plain_keras(FOLDER / "sparse.keras", x), array(sparse(x))
+    )
+    assert config_of(FOLDER / "sparse.keras") == config_of(MODEL)
+
+
+@CASES
+def strip_gives_the_original_config_and_the_same_bytes_again():
+    model, x = made()
+    command("apply", MODEL, "-r", RULES, "-o", FOLDER / "once.keras")
+    for name in ("one.keras", "two.keras"):
+        done = command("strip", FOLDER / "once.keras", "-o", FOLDER / name)
+        assert "its masks were never updated" in done.err
+    assert (FOLDER / "one.keras").read_bytes() == (FOLDER / "two.keras").read_bytes()
+    before, after = config_of(MODEL), config_of(FOLDER / "one.keras")
+    assert before["config"] == after["config"]
+    assert not after["compile_config"]
+    np.testing.assert_array_equal(array(model(x)), outputs_in_plain_keras(FOLDER / "one.keras", x))
+    assert "graphprune" not in (FOLDER / "one.keras").read_bytes().decode("latin-1")
+
+
+@CASES
+def formats_that_keras_3_has_not_yet_are_refused_in_words():
+    made()
+    for name in ("out.tflite", "folder"):
+        done = command("prune", MODEL, "-r", RULES, "-o", FOLDER / name, code=1)
+        assert done.err == (
+            f"graphprune: {FOLDER / name}: a Keras 3 model is written as .keras or .h5; for"
+            " TensorFlow Lite or a SavedModel folder, write it for tf_keras with --keras 2 first,"
+            " and strip that file\n"
+        )
+    done = command("apply", MODEL, "-r", RULES, "-o", FOLDER / "wrapped.h5", code=1)
+    assert "an .h5 file cannot hold the masks of a pruned Keras 3 model" in done.err
+    assert not list(FOLDER.glob("*.h5"))
+
+
+@CASES
+def models_are_written_for_the_other_keras():
+    path = Path(__file__).parents[2] / "fixtures" / "digits-cnn.keras"
+    command("apply", path, "-r", RULES, "-o", FOLDER / "three.keras", "--keras", "3")
+    pruned = graphprune.load_model(FOLDER / "three.keras")
+    assert isinstance(pruned, keras.Model)
+    assert len(graphprune.collect_prunable_layers(pruned)) == 4
+    made()
+    command("prune", MODEL, "-r", RULES, "-o", FOLDER / "two.keras", "--keras", "2", "--force")
+    graph = graphprune.read_graph(FOLDER / "two.keras")
+    assert [address for address in graph.layers if address in "abc"] == ["a", "b", "c"]
+    assert config_of(FOLDER / "two.keras")["module"].startswith(("keras.src.engine", "tf_keras"))
+
+
+if __name__ == "__main__":
+    CASES.run()
