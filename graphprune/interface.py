@@ -155,9 +155,9 @@ def load_model(
 
     If compile settings cannot be restored (an unknown loss), the model is returned uncompiled, with
     a warning. Pruned layers are pruned again, with masks and steps. A SavedModel is rebuilt from
-    its config and weights without running its graph; it keeps its compile settings but not its
-    optimizer state. Layers that the TensorFlow toolkit (tfmot) pruned get graphprune's wrappers,
-    with masks and step, under the names of the layers inside.
+    its config and weights without running its graph, with its compile settings and optimizer
+    state. Layers that the TensorFlow toolkit (tfmot) pruned get graphprune's wrappers, with masks
+    and step, under the names of the layers inside.
 
     Args:
         path: The file or folder, or what `open_model_file` returned for it.

@@ -225,7 +225,7 @@ def wait_until(condition, child: Child, seconds: float = 120) -> bool:
 def _serve(orders: socket.socket, modules: Sequence[str]) -> None:
     sys.path.insert(0, str(ROOT))
     if "graphprune.tf.training.seam" in modules:
-        from graphprune.tf.models.quiet import import_tensorflow
+        from graphprune.quiet import import_tensorflow
 
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         import_tensorflow()

@@ -24,6 +24,8 @@ import numpy as np
 from keras import layers
 from keras.src import api_export
 
+import graphprune
+
 IMAGE, SIGNAL, VOLUME, LINE = (6, 8, 3), (6, 5), (4, 5, 6, 3), (5,)
 RANKED = {1: SIGNAL, 2: IMAGE, 3: VOLUME}
 
@@ -254,6 +256,154 @@ def _variables(model: Any) -> list[dict[str, Any]]:
     return found
 
 
+@keras.saving.register_keras_serializable("zoo")
+class Inner(layers.Layer):
+    """A custom layer of two layers."""
+
+    def __init__(self, units: int = 8, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.units = units
+        self.d = layers.Dense(units)
+        self.norm = layers.LayerNormalization()
+
+    def build(self, shape: Any) -> None:
+        self.d.build(shape)
+        self.norm.build((*shape[:-1], self.units))
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        return (*shape[:-1], self.units)
+
+    def call(self, x: Any) -> Any:
+        return self.norm(self.d(x))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "units": self.units}
+
+
+@keras.saving.register_keras_serializable("zoo")
+class Block(layers.Layer):
+    """A custom layer with a weight, and layers as attributes, in lists, dicts and others."""
+
+    def __init__(self, units: int = 8, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.units = units
+        self.d = layers.Dense(units, name="named_otherwise")
+        self.steps = [layers.Dense(units), layers.ReLU(), layers.Dense(units, use_bias=False)]
+        self.table = {"a": Inner(units), "b": [layers.Dense(units)]}
+        self.mha = layers.MultiHeadAttention(2, 4)
+        self.lstm = layers.LSTM(units, return_sequences=True)
+        self.emb = layers.Embedding(10, units)
+
+    def build(self, shape: Any) -> None:
+        self.w = self.add_weight(shape=(self.units, self.units), name="w")
+        for layer in (self.d, *self.steps, *self.table["b"], self.table["a"], self.lstm):
+            layer.build(shape)
+        self.mha.build(shape, shape)
+        self.emb.build(None)
+        super().build(shape)
+
+    def call(self, x: Any) -> Any:
+        for layer in (self.d, *self.steps, self.table["a"], *self.table["b"]):
+            x = layer(x)
+        return self.lstm(self.mha(x @ self.w, x))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "units": self.units}
+
+
+@keras.saving.register_keras_serializable("zoo")
+class Net(keras.Model):
+    """A subclassed model."""
+
+    def __init__(self, units: int = 8, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.units = units
+        self.block = Block(units)
+        self.heads = [layers.Dense(4), layers.Dense(4)]
+        self.bn = layers.BatchNormalization()
+        self.trunk = keras.Sequential([layers.Input((5, 8)), layers.Dense(8, name="tr")])
+
+    def build(self, shape: Any) -> None:
+        for layer in (self.block, *self.heads, self.bn):
+            layer.build(shape)
+        super().build(shape)
+
+    def call(self, x: Any) -> Any:
+        x = self.bn(self.trunk(self.block(x)))
+        return self.heads[0](x) + self.heads[1](x)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "units": self.units}
+
+
+@keras.saving.register_keras_serializable("zoo")
+class Tower(keras.Model):
+    """A Functional model whose config is the arguments of its constructor."""
+
+    def __init__(self, units: int = 8, **settings: Any) -> None:
+        self.units = units
+        inputs = keras.Input((5, 8))
+        x = layers.Dense(units, name="up")(inputs)
+        super().__init__(inputs, Inner(units, name="deep")(x), **settings)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"units": self.units, "name": self.name}
+
+
+def _with_block() -> Any:
+    inputs = keras.Input((5, 8))
+    x = Block(name="block")(inputs)
+    x = layers.TimeDistributed(Inner(8), name="each")(x)
+    inside = keras.Sequential([layers.Input((8,)), layers.Dense(8, name="in1")], name="inside")
+    x = layers.TimeDistributed(inside, name="model")(x)
+    return keras.Model(inputs, layers.Dense(3, name="end")(Tower(name="tower")(x)), name="outer")
+
+
+def _net(*, compiled: bool = False) -> Any:
+    model = Net(name="net")
+    model.build((None, 5, 8))
+    if compiled:
+        model.compile("adam", "mse", metrics=["mae"])
+        model.fit(np.zeros((2, 5, 8)), np.zeros((2, 5, 4)), verbose=0)
+    return model
+
+
+def _quantized_net() -> Any:
+    model = _net()
+    model.quantize("int8")
+    return model
+
+
+OWN: Mapping[str, Callable[[], Any]] = {
+    "block": _with_block,
+    "net": _net,
+    "compiled": lambda: _net(compiled=True),
+    "quantized": _quantized_net,
+    "tower": lambda: Tower(name="tower"),
+}
+"""Models with layers that their configs do not describe."""
+
+
+def live_graph(model: Any) -> dict[str, Any]:
+    """Return the weights in the graph of a live model, by address: name, shape and mark."""
+    graph = graphprune.read_graph(model)
+    return {
+        "sha256": graph.sha256,
+        "layers": {
+            address: [[one.name, list(one.shape), one.prunable] for one in layer.tensors]
+            for address, layer in graph.layers.items()
+        },
+    }
+
+
+def save_own(name: str, make: Callable[[], Any], folder: Path) -> None:
+    """Write one of the models with layers of their own, and its live graph."""
+    model = make()
+    folder.mkdir(exist_ok=True)
+    model.save(folder / f"{name}.keras")
+    (folder / f"{name}.json").write_text(json.dumps(live_graph(model)))
+
+
 def save(name: str, sample: Sample, folder: Path) -> None:
     """Write the model of a sample and what its variables are."""
     inputs = [keras.Input(shape, dtype=sample.dtype) for shape in sample.shapes]
@@ -265,7 +415,12 @@ def save(name: str, sample: Sample, folder: Path) -> None:
         model.quantize(sample.mode)
     variables = _variables(model)
     model.save(folder / f"{name}.keras")
-    facts = {"layer": layer.name, "variables": variables, "output": list(outputs.shape)}
+    facts = {
+        "layer": layer.name,
+        "variables": variables,
+        "output": list(outputs.shape),
+        "graph": live_graph(model),
+    }
     (folder / f"{name}.json").write_text(json.dumps(facts))
 
 
@@ -274,6 +429,11 @@ if __name__ == "__main__":
     target = Path(sys.argv[1])
     (target / "exported.json").write_text(json.dumps(exported()))
     failed = []
+    for own_name, make_own in OWN.items():
+        try:
+            save_own(own_name, make_own, target / "own")
+        except Exception as error:
+            failed.append(f"{own_name}: {type(error).__name__}: {str(error)[:300]}")
     for sample_name, one in {**WITH_WEIGHTS, **WITHOUT_WEIGHTS}.items():
         try:
             save(sample_name, one, target)

@@ -67,7 +67,7 @@ def test_a_signal_ends_a_command_with_one_line_and_its_exit_code(number, name, c
 def test_a_signal_is_told_while_stdout_and_stderr_go_nowhere():
     program = """
 kept = os.dup(1)
-from graphprune.tf.models.quiet import quiet_output
+from graphprune.quiet import quiet_output
 with quiet_output():
     os.write(kept, b"ready\\n")
     while True: time.sleep(60)

@@ -5,7 +5,7 @@ What all formats share is here; each format is a `Source` in a module of its own
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -63,6 +63,22 @@ class Header:
     training_config: Mapping[str, Any] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class GroupFacts:
+    """What is known of the layer that a group belongs to, where the config does not hold it.
+
+    Attributes:
+        name: The layer's own name; empty if it is not known.
+        entry: Its class and config; None in a file, which has neither.
+        is_whole: Whether it says itself what to prune, so its weights are not those of the layers
+            inside it.
+    """
+
+    name: str = ""
+    entry: Mapping[str, Any] | None = None
+    is_whole: bool = False
+
+
 class OpenedModel(Protocol):
     """A saved model while its file is open."""
 
@@ -79,6 +95,9 @@ class OpenedModel(Protocol):
         Raises:
             ArchiveError: the weights are missing or damaged.
         """
+
+    def describe(self, group: str, /) -> GroupFacts:
+        """Return what is known of the layer that a group of the index belongs to."""
 
     def read(self, tensor: StoredTensor, /) -> NDArray[Any]:
         """Return the values of one tensor.
@@ -154,7 +173,8 @@ class Archive:
     def stored(self) -> Mapping[str, tuple[StoredTensor, ...]]:
         """The tensors of the model in storage order, by group.
 
-        A group is `layers/dense/cell` in a `.keras` file, the layer's name in an `.h5` file, the
+        A group is `layers/dense/cell` in a `.keras` file (`block/dense` in one of a subclassed
+        model, and empty for weights of the model itself), the layer's name in an `.h5` file, the
         layer's position (`layer-1/layer-0`) in a SavedModel.
 
         Raises:
@@ -165,6 +185,11 @@ class Archive:
         return MappingProxyType(
             {self.renamed.get(group, group): tensors for group, tensors in index.items()}
         )
+
+    def describe(self, groups: Iterable[str]) -> dict[str, GroupFacts]:
+        """Return what is known of the layers that these groups of a `.keras` file belong to."""
+        with self.opened() as file:
+            return {group: file.describe(group) for group in groups}
 
     @contextmanager
     def opened(self) -> Iterator[OpenedModel]:

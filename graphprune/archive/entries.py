@@ -50,6 +50,15 @@ def is_model(entry: Entry) -> bool:
     return "input_layers" in config or (type_of(entry) == "Sequential" and is_builtin(entry))
 
 
+def is_own_model(entry: Entry) -> bool:
+    """Return whether this is a model of Keras 3 whose layers are not in its config.
+
+    Such is a subclassed model, or one whose config is the arguments of its constructor. Only the
+    dialect of Keras 3 names a module, and a model with one stands at the top of a file.
+    """
+    return "module" in entry and not is_builtin(entry) and not is_model(entry)
+
+
 def holds_lambda_bytecode(value: Any) -> bool:
     """Return whether serialized Python code is anywhere in `value`.
 

@@ -266,9 +266,9 @@ def check_export_suffix(path: str | PathLike[str]) -> None:
         OutputError: the suffix names no format.
     """
     suffix = Path(path).suffix
-    if suffix not in ("", ".tflite", *MODEL_SUFFIXES):
+    if suffix not in ("", ".tflite", ".onnx", *MODEL_SUFFIXES):
         raise OutputError(
-            f"no model format has the suffix {suffix}; use .keras, .h5, .tflite, or"
+            f"no model format has the suffix {suffix}; use .keras, .h5, .tflite, .onnx, or"
             " no suffix for a SavedModel folder",
             place=fspath(path),
         )

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, ClassVar, Literal, cast
 
 from numpy.typing import NDArray
 
-from graphprune.archive.archive import Header, StoredTensor
+from graphprune.archive.archive import GroupFacts, Header, StoredTensor
 from graphprune.archive.files import MAX_JSON, open_file, parse_object
 from graphprune.archive.hdf5.file import (
     MAX_IMAGE,
@@ -27,7 +27,7 @@ from graphprune.archive.hdf5.file import (
     read_dataset,
     read_plain,
 )
-from graphprune.archive.hdf5.index import index_keras_groups
+from graphprune.archive.hdf5.index import index_keras_groups, read_group_name
 from graphprune.archive.keras2 import upgrade_zip_config
 from graphprune.errors import ArchiveError
 
@@ -114,6 +114,10 @@ class OpenedZip:
             ArchiveError: the weights are missing, damaged or not safe to read.
         """
         return index_keras_groups(self.weights, self._path)
+
+    def describe(self, group: str, /) -> GroupFacts:
+        """Return the name of the layer that a group belongs to, as Keras 3 writes it."""
+        return GroupFacts(read_group_name(self.weights, group, self._path))
 
     def read(self, tensor: StoredTensor, /) -> NDArray[Any]:
         """Return the values of one tensor.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from graphprune.archive.archive import Archive, Source
-from graphprune.archive.entries import is_model, type_of
+from graphprune.archive.entries import is_model, is_own_model, type_of
 from graphprune.archive.files import (
     MAX_JSON,
     READABLE,
@@ -132,7 +132,8 @@ def _checked(archive: Archive) -> Archive:
         )
     if is_keras_3(archive.keras_version, config):
         archive = replace(archive, config=model_from_keras_3(config), dialect="keras3")
-    if not is_model(archive.config):
+    is_own = archive.dialect == "keras3" and archive.format == "keras"
+    if not is_model(archive.config) and not (is_own and is_own_model(archive.config)):
         raise ArchiveError(
             f"the model's class is {type_of(config)!r}, whose layers are not in the"
             " file; rebuild it as a Functional or Sequential model and save it again",

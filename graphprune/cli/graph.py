@@ -9,6 +9,8 @@ import click
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import Choice, force_option
 from graphprune.cli.outputs import check_report_free, print_report, view_for
+from graphprune.diagnostics.terminal_text import escape_controls
+from graphprune.graph.inner_layers import describe_connections
 from graphprune.report.rendering import render
 
 FORMATS = ("json", "dot", "svg", "html")
@@ -45,6 +47,9 @@ def command(model: str, output: str | None, format_: str | None, force: bool) ->
     check_report_free(output, force=force, inputs=[model], format_=kind)
     saved = open_model(model)
     print_report(render(saved.graph, kind, view_for(output, measured=saved)), output)
+    unconnected = describe_connections(saved.graph)
+    if unconnected:
+        click.echo(escape_controls(unconnected), err=True)
 
 
 def choose_graph_format(format_: str | None, output: str | None) -> str:

@@ -184,7 +184,7 @@ outputs_option = click.option(
     multiple=True,
     required=True,
     metavar="OUT",
-    help="A .keras, .h5 or .tflite file, or a folder for a SavedModel. May be repeated.",
+    help="A .keras, .h5, .tflite or .onnx file, or a folder for a SavedModel. May be repeated.",
 )
 measure_option = click.option(
     "--data",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from graphprune.archive.files import check_export_suffix
 from graphprune.diagnostics.diagnostic import Diagnostic
 from graphprune.diagnostics.renderings import SourceLines, render_diagnostics
 from graphprune.diagnostics.terminal_text import Paint, plain
@@ -23,6 +24,7 @@ from graphprune.errors import OUTPUT_EXISTS, OutputError
 from graphprune.files import write_whole
 from graphprune.report.rendering import View
 from graphprune.rules.text.files import find_source
+from graphprune.serving.convert import check_onnx
 from graphprune.shown import SUFFIXES
 
 if TYPE_CHECKING:
@@ -82,7 +84,7 @@ def echo(text: str, *, err: bool = False, nl: bool = True) -> None:
     click.echo(text, err=err, nl=nl, color=is_colourful(err=err))
 
 
-MODEL_SUFFIXES = (".keras", ".h5", ".hdf5", ".tflite")
+MODEL_SUFFIXES = (".keras", ".h5", ".hdf5", ".tflite", ".onnx")
 REPORT_SUFFIXES: Mapping[str, str] = {".txt": "text", ".json": "json"}
 DRAWING_SUFFIXES: Mapping[str, str] = {
     suffix: kind for suffix, kind in SUFFIXES.items() if kind != "dot"
@@ -135,6 +137,18 @@ def check_outputs_free(
     known = list(inputs)
     for path in paths:
         check_output_free(path, force=force, inputs=known)
+
+
+def check_exports(paths: Sequence[str]) -> None:
+    """Refuse outputs of `strip` and `prune` that cannot be written on this machine.
+
+    Raises:
+        OutputError: a suffix names no format, or the packages for the format are not installed.
+    """
+    for path in paths:
+        check_export_suffix(path)
+        if Path(path).suffix == ".onnx":
+            check_onnx()
 
 
 def is_same_file(one: Path, other: Path) -> bool:

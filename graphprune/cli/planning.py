@@ -19,9 +19,9 @@ from graphprune.graph import LayerGraph, ModelFile
 from graphprune.graph.read import model_file_of
 from graphprune.plan import Plan, check_plan_fits, check_weights_fit, read_plan
 from graphprune.plan.make import LoadedModel, plan_saved_model
+from graphprune.quiet import import_tensorflow, quiet_output, silence_loggers
 from graphprune.rules import RuleSet, read_rules
 from graphprune.sparsity.positions import Run
-from graphprune.tf.models.quiet import import_tensorflow, quiet_output, silence_loggers
 
 UNKNOWN_RUN = Run()
 

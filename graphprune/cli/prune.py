@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from graphprune.archive.archive import keras_of
-from graphprune.archive.files import check_export_formats, check_export_suffix
+from graphprune.archive.files import check_export_formats
 from graphprune.cli.inputs import loading_arguments
 from graphprune.cli.options import (
     LoadingOptions,
@@ -19,7 +19,7 @@ from graphprune.cli.options import (
     model_and_rules,
     outputs_option,
 )
-from graphprune.cli.outputs import check_outputs_free, print_warnings
+from graphprune.cli.outputs import check_exports, check_outputs_free, print_warnings
 from graphprune.cli.planning import import_quietly, load_with_classes, open_to_load, plan_for
 from graphprune.cli.progress import IMPORTING, LOADING, live_display
 
@@ -59,8 +59,7 @@ def command(
     check_outputs_free(
         outputs, force=force, inputs=[model, *rules.files, *([plan_file] if plan_file else [])]
     )
-    for output in outputs:
-        check_export_suffix(output)
+    check_exports(outputs)
     saved = open_to_load(model, loading, checks_sums=True)
     version = keras_of(saved.need_archive())
     check_export_formats(outputs, keras or version)

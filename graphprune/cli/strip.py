@@ -8,7 +8,7 @@ from dataclasses import replace
 import click
 
 from graphprune.archive.archive import keras_of
-from graphprune.archive.files import check_export_formats, check_export_suffix
+from graphprune.archive.files import check_export_formats
 from graphprune.cli.inputs import (
     find_model_file,
     find_training_origin,
@@ -25,7 +25,7 @@ from graphprune.cli.options import (
     measure_option,
     outputs_option,
 )
-from graphprune.cli.outputs import check_outputs_free
+from graphprune.cli.outputs import check_exports, check_outputs_free
 from graphprune.cli.planning import import_quietly, open_to_load
 from graphprune.cli.progress import IMPORTING, LOADING, live_display
 from graphprune.diff import diff_graphs
@@ -77,8 +77,7 @@ def command(
     """  # noqa: D301 - click wants the real character
     model_file, origin = find_model_file(model), original or find_training_origin(model)
     check_outputs_free(outputs, force=force, inputs=[model, model_file, origin])
-    for output in outputs:
-        check_export_suffix(output)
+    check_exports(outputs)
     wrapped = replace(open_to_load(model_file, loading, checks_sums=True), path=model)
     version = keras_of(wrapped.need_archive())
     check_export_formats(outputs, keras or version)

@@ -24,10 +24,10 @@ from graphprune.cli.planning import import_quietly, load_with_classes, open_to_l
 from graphprune.cli.progress import IMPORTING_KERAS, lasting_output, live_display
 from graphprune.graph import ModelFile
 from graphprune.plan import Plan, check_reached
+from graphprune.quiet import import_tensorflow
 from graphprune.runs.samples import check_samples, is_data_function
 from graphprune.runs.training_arguments import parse_strategy
 from graphprune.sparsity.positions import Run
-from graphprune.tf.models.quiet import import_tensorflow
 from graphprune.training import keras_for, train
 
 TENSORBOARD = "tensorboard"

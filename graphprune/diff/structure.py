@@ -49,6 +49,9 @@ def collect_neighbours(graph: LayerGraph) -> Neighbours:
         if layer.container is not None:
             around[address].append(("inside", layer.container))
             around[layer.container].append(("holds", address))
+        if layer.holder:
+            around[address].append(("inside", layer.holder))
+            around[layer.holder].append(("holds", address))
     return around
 
 

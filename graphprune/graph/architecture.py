@@ -54,10 +54,12 @@ def hash_architecture(graph: LayerGraph) -> str:
         "layers": {
             address: _layer_facts(layer)
             for address, layer in graph.layers.items()
-            if not _is_implied(graph, layer)
+            if not _is_implied(graph, layer) and layer.holder is None
         },
         "constants": collect_call_constants(graph),
     }
+    if not graph.is_connected:
+        document["shapes"] = graph.shapes_inside
     text = json.dumps(document, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 

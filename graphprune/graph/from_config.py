@@ -7,13 +7,18 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Literal
 
+import networkx as nx
+
 from graphprune.archive.entries import (
     PLACEMENT,
     Entry,
+    is_entry,
     is_input,
     is_model,
+    is_own_model,
     is_wrapper,
     name_of,
+    to_snake_case,
     type_of,
 )
 from graphprune.errors import GraphError
@@ -23,6 +28,7 @@ from graphprune.graph.classes.builtin_layers import (
     same_class,
     weights_of,
 )
+from graphprune.graph.classes.inference import INFERRED
 from graphprune.graph.classes.layer_class import MAX_INSIDE
 from graphprune.graph.flow import FlowBuilder, call_order, layer_order
 from graphprune.graph.frames import Frame, frame_from_entry
@@ -59,6 +65,8 @@ def graph_from_config(
     Raises:
         GraphError: this is not a Functional or Sequential model, or its parts do not fit together.
     """
+    if is_entry(config) and is_own_model(config):
+        return _unconnected(config)
     entry, is_bare = _model_entry(config, place or "model config")
     name = str(entry["config"].get("name", ""))
     place = place or name
@@ -103,6 +111,21 @@ def graph_from_config(
         output_calls=tuple(dict.fromkeys(flow.outputs)),
     )
     return graph if tensors is None else graph_with_tensors(graph, tensors, prunable)
+
+
+def _unconnected(entry: Entry) -> LayerGraph:
+    """Return the graph of a model whose config has no layers; weights in a file show them."""
+    name = str(entry["config"].get("name") or to_snake_case(type_of(entry).rpartition(">")[2]))
+    return LayerGraph(
+        name=name,
+        type=type_of(entry),
+        layers=MappingProxyType({}),
+        frames=MappingProxyType({"": Frame("", entry, (), (), ())}),
+        flow=nx.DiGraph(),
+        inputs=(),
+        outputs=(),
+        is_connected=False,
+    )
 
 
 def check_models(config: Any, place: str) -> None:
@@ -251,7 +274,10 @@ def _tensors(
         weight = known.get(name)
         fits = weight is not None and len(weight.axes) == len(shape)
         may = (
-            weight is not None and weight.prunable and fits and dtype.startswith(FLOATS)
+            weight is not None
+            and weight.prunable
+            and (fits or (INFERRED in layer.entry and not weight.axes))
+            and dtype.startswith(FLOATS)
             if own is None
             else name in own
         )

@@ -15,6 +15,12 @@ from typing import Any
 
 from graphprune.errors import GraphError
 from graphprune.graph.from_config import TensorFacts, graph_from_config, graph_with_tensors
+from graphprune.graph.inner_layers import (
+    InnerLayer,
+    inner_from_config,
+    inner_to_config,
+    with_inner_layers,
+)
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.weight_faults import find_shape_fault
 from graphprune.graph.wrappers import attach_pruning
@@ -62,6 +68,8 @@ def from_strict(value: Any) -> Any:
 
 FORMAT_VERSION = "1.0"
 KIND = "graphprune.graph"
+INNER = "inner_layers"
+"""The key of layers that no config has; left out if there are none."""
 PRUNED = "pruned"
 """The key of the layers that are pruned without a wrapper (Keras 3); left out if there are none."""
 _KEYS = frozenset({"format_version", "kind", "graph_sha256", "is_bare", "config", "tensors"})
@@ -85,6 +93,11 @@ def graph_to_config(graph: LayerGraph) -> dict[str, Any]:
         for address, layer in graph.layers.items()
         if layer.tensors
     }
+    inner = {
+        address: inner_to_config(layer)
+        for address, layer in graph.layers.items()
+        if layer.holder is not None
+    }
     document = {
         "format_version": FORMAT_VERSION,
         "kind": KIND,
@@ -92,6 +105,7 @@ def graph_to_config(graph: LayerGraph) -> dict[str, Any]:
         "is_bare": graph.is_bare,
         "config": to_strict(config),
         "tensors": tensors,
+        **({INNER: to_strict(inner)} if inner else {}),
     }
     pruned = {
         address: {
@@ -112,7 +126,10 @@ def graph_from_json_config(document: Mapping[str, Any], place: str = "graph JSON
     """
     _check_document(document, place)
     config = from_strict(document["config"])
-    known = _with_pruned(graph_from_config(config, place=place), document, place)
+    known = with_inner_layers(
+        graph_from_config(config, place=place), _inner_layers(document.get(INNER, {}), place)
+    )
+    known = _with_pruned(known, document, place)
     tensors = {
         str(address): [
             _facts(address, raw, place) for raw in _list(raws, f"the tensors of {address!r}", place)
@@ -125,18 +142,31 @@ def graph_from_json_config(document: Mapping[str, Any], place: str = "graph JSON
             f"tensors of {unknown[0]!r}, which is no layer of the model; export the graph again",
             place=place,
         )
-    if document["graph_sha256"] != known.sha256:
+    graph = graph_with_tensors(known, tensors)
+    if document["graph_sha256"] != graph.sha256:
         hashes = (
-            f"graph_sha256 says {str(document['graph_sha256'])[:12]!r}, got {known.sha256[:12]!r}"
+            f"graph_sha256 says {str(document['graph_sha256'])[:12]!r}, got {graph.sha256[:12]!r}"
         )
         raise GraphError(
             f"its config was changed after it was exported ({hashes}); export it again", place=place
         )
-    graph = graph_with_tensors(known, tensors)
     fault = find_shape_fault(graph)
     if fault is not None:
         raise GraphError(fault, place=place)
     return graph
+
+
+def _inner_layers(value: Any, place: str) -> list[InnerLayer]:
+    """Return the layers that no config has, whose holders come first or are in the config."""
+    try:
+        return [
+            inner_from_config(str(address), from_strict(inner)) for address, inner in value.items()
+        ]
+    except (AttributeError, KeyError, TypeError) as err:
+        raise GraphError(
+            f"{INNER!r} does not describe layers inside others ({err}); export the graph again",
+            place=place,
+        ) from err
 
 
 def is_graph_document(value: object) -> bool:
@@ -145,6 +175,12 @@ def is_graph_document(value: object) -> bool:
 
 
 def _check_document(document: Mapping[str, Any], place: str) -> None:
+    if isinstance(document.get("weight_map"), Mapping):
+        raise GraphError(
+            "lists the files of a model's weights (save_weights with max_shard_size writes it),"
+            " which hold no layers; give the .keras file that model.save() wrote",
+            place=place,
+        )
     if not is_graph_document(document):
         raise GraphError(
             f"no layer graph, kind must be {KIND!r}, got"
@@ -163,7 +199,7 @@ def _check_document(document: Mapping[str, Any], place: str) -> None:
             place=place,
         )
     missing = sorted(_KEYS - set(document))
-    unknown = sorted(set(document) - _KEYS - {PRUNED})
+    unknown = sorted(set(document) - _KEYS - {PRUNED, INNER})
     if missing or unknown:
         fault = f"{missing[0]!r} is missing" if missing else f"{unknown[0]!r} is not known"
         raise GraphError(f"{fault}; export the graph again", place=place)

@@ -15,6 +15,7 @@ from graphprune.graph.classes.builtin_layers import known_class, weights_of
 from graphprune.graph.classes.layer_class import Weight
 from graphprune.graph.classes.quantization import quantized_weights
 from graphprune.graph.frames import Frame
+from graphprune.graph.inner_layers import InnerLayer, inner_layers, is_seed, layers_of_model
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
 from graphprune.graph.out_of_reach import HeldGraph, find_held_graph
@@ -31,14 +32,20 @@ Below = list[tuple[str, StoredTensor]]
 """Tensors with their groups."""
 
 
-def locate_keras(archive: Archive, graph: LayerGraph) -> dict[str, Named]:
+def locate_keras(archive: Archive, graph: LayerGraph) -> tuple[dict[str, Named], list[InnerLayer]]:
     """Return the tensors of each layer by bare name, the state of pruning wrappers included.
+
+    Also return the layers that only the weights show; their tensors are among the others.
 
     Raises:
         ArchiveError: the weights are damaged or do not fit the config.
     """
     walk = _KerasWalk(archive)
-    return walk.locate(graph, walk.layers)
+    if graph.is_connected:
+        found = walk.locate(graph, walk.layers)
+    else:
+        found, walk.inner = {}, layers_of_model(archive)
+    return found | {layer.address: layer.named for layer in walk.inner}, walk.inner
 
 
 def layer_addresses(archive: Archive, graph: LayerGraph) -> dict[str, str]:
@@ -72,6 +79,7 @@ class _KerasWalk:
 
     Attributes:
         layers: The group in which a model has its layers.
+        inner: The layers inside custom layers that were met.
         addresses: The address of the first layer at each group, once it was located.
     """
 
@@ -83,6 +91,7 @@ class _KerasWalk:
         self._counts_twice = (
             self.layers == LAYERS_UNTIL_2_14 and not archive.keras_version.startswith("2.14.")
         )
+        self.inner: list[InnerLayer] = []
         self._shared: dict[int, str] = {}
         self._marks: Counter[int | None] = Counter()
         self._by_name: dict[tuple[str, str], str] = {}
@@ -121,6 +130,8 @@ class _KerasWalk:
         record = known_class(entry)
         own = entry["class_name"].rsplit(">", 1)[-1]
         name = to_snake_case(own if record is None else record.file_class or own)
+        if self._archive.dialect == "keras3":
+            name = name.removeprefix("private")
         if self._counts_twice:
             return self._place_counted_twice(known, f"{path}/{name}", counters)
         if shared is not None and self._marks[shared] == 1 and known in self._by_name:
@@ -180,6 +191,10 @@ class _KerasWalk:
             return {}
         if weights is not None:
             return self._known(layer, weights, path)
+        if self._archive.dialect == "keras3" and not self._archive.describe([path])[path].is_whole:
+            groups = dict.fromkeys(group for group, _ in below if group != path)
+            self.inner += inner_layers(self._archive, groups, layer, path)
+            return {tensor.name: tensor for group, tensor in below if group == path}
         held = find_held_graph(layer)
         if held is not None:
             return self._held(held, path, below)
@@ -256,11 +271,7 @@ class _KerasWalk:
             if not group.startswith(f"{path}/"):
                 break
             found += [(group, tensor) for tensor in self._archive.stored[group]]
-        return [
-            item
-            for item in found
-            if self._archive.dialect != "keras3" or not item[0].endswith("seed_generator")
-        ]
+        return [item for item in found if self._archive.dialect != "keras3" or not is_seed(item[0])]
 
 
 def _named_by_place(path: str, below: Below) -> dict[str, StoredTensor]:

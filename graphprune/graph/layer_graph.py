@@ -41,6 +41,8 @@ class LayerGraph(Shown):
             flattened and their inputs passed through; acyclic.
         inputs, outputs: Addresses of the layers whose tensors enter and leave the model.
         output_calls: The nodes of `flow` whose tensors leave the model.
+        is_connected: Whether the config has the layers and their connections. A subclassed model,
+            or one whose config is the arguments of its constructor, has layers and no connections.
         is_bare: Whether the config was what `get_config()` returns, without class name.
     """
 
@@ -52,13 +54,19 @@ class LayerGraph(Shown):
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     is_bare: bool = False
+    is_connected: bool = True
     output_calls: tuple[tuple[str, int], ...] = ()
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, LayerGraph):
             return NotImplemented
-        return self.sha256 == other.sha256 and all(
-            layer.tensors == other.layers[address].tensors for address, layer in self.layers.items()
+        return (
+            self.sha256 == other.sha256
+            and self.layers.keys() == other.layers.keys()
+            and all(
+                layer.tensors == other.layers[address].tensors
+                for address, layer in self.layers.items()
+            )
         )
 
     def __hash__(self) -> int:
@@ -93,12 +101,18 @@ class LayerGraph(Shown):
 
     @cached_property
     def sha256(self) -> str:
-        """The hash (hex) of the canonical JSON of the config, wrappers included."""
-        entry = canonical(self._model_entry("", copy=False))
+        """The hash (hex) of the canonical JSON of the config, wrappers included.
+
+        A config without layers does not tell models apart, so the shapes of weights count as well.
+        """
+        facts = [canonical(self._model_entry("", copy=False))]
+        if not self.is_connected:
+            facts.append(self.shapes_inside)
         attached = self._attached()
-        text = json.dumps(
-            [entry, attached] if attached else entry, sort_keys=True, separators=(",", ":")
-        )
+        if attached:
+            facts.append(attached)
+        whole = facts if len(facts) > 1 else facts[0]
+        text = json.dumps(whole, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
@@ -113,6 +127,15 @@ class LayerGraph(Shown):
             address: [wrap.pruning and wrap.pruning.to_config(), wrap.provenance.to_config()]
             for address, wrap in wraps
             if wrap is not None and wrap.is_attached
+        }
+
+    @cached_property
+    def shapes_inside(self) -> dict[str, list[list[int]]]:
+        """The shapes of the weights of layers that no config has, by address."""
+        return {
+            address: [list(tensor.shape) for tensor in layer.tensors]
+            for address, layer in self.layers.items()
+            if layer.holder is not None
         }
 
     @cached_property
@@ -156,6 +179,8 @@ class LayerGraph(Shown):
     def _model_entry(self, address: str, *, copy: bool) -> dict[str, Any]:
         frame = self.frames[address]
         entry: dict[str, Any] = copy_config(frame.entry) if copy else dict(frame.entry)
+        if not self.is_connected:
+            return entry
         entry["config"] = dict(entry["config"]) | {
             "layers": [self._member_entry(frame, member, copy=copy) for member in frame.members]
         }

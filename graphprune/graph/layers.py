@@ -116,6 +116,8 @@ class Layer:
         wrap: The pruning wrapper around it, if any.
         calls: How often it is called.
         produces_output: Whether one of its tensors is an output of the model.
+        holder: For a layer that no config connects, because it is inside a custom layer or a
+            subclassed model: the address of the custom layer, empty for the model. None otherwise.
     """
 
     address: str
@@ -129,6 +131,7 @@ class Layer:
     wrap: Wrap | None = None
     calls: int = 1
     produces_output: bool = False
+    holder: str | None = None
 
     @property
     def name(self) -> str:

@@ -81,6 +81,10 @@ def find_held_entry(layer: Layer) -> tuple[tuple[str, ...], Entry | None]:
 
 _WAY_OUT = "call it once on data or give it an Input, and save it again"
 NEVER_BUILT = f"the model was never built, so its weights are unknown; {_WAY_OUT}"
+QUANTIZED = (
+    "holds integers with scales in place of its matrix, which cannot be pruned; prune the model"
+    " before it is quantized"
+)
 _SHAPES = ("batch_input_shape", "batch_shape", "input_shape", "input_dim", "build_config")
 """Keys of a Sequential model's first layer that give the shape of its input, in any dialect."""
 
@@ -154,6 +158,8 @@ def is_never_built(graph: LayerGraph) -> bool:
     """Return whether this is a Sequential model without an input shape, so without weights."""
     frame = graph.frames[""]
     config = frame.entry["config"]
+    if not graph.is_connected:
+        return False
     if "input_layers" in config or frame.inputs or config.get("build_input_shape") is not None:
         return False
     known = (graph.layers[frame.address_of(member.name)] for member in frame.members)
@@ -199,24 +205,49 @@ def _judge(layer: Layer, *, unbuilt: bool) -> OutOfReach | None:
     held = find_held_model(layer)
     if held is not None:
         return OutOfReach(layer.address, layer.type, held.reason)
-    return (
-        OutOfReach(layer.address, layer.type, NEVER_BUILT)
-        if unbuilt and _awaits_weights(layer)
-        else None
+    if unbuilt and _awaits_weights(layer):
+        return OutOfReach(layer.address, layer.type, NEVER_BUILT)
+    return OutOfReach(layer.address, layer.type, QUANTIZED) if is_quantized(layer) else None
+
+
+def is_quantized(layer: Layer) -> bool:
+    """Return whether Keras 3 has quantized all matrices of a layer to integers.
+
+    Example:
+        >>> from graphprune.graph.layers import Tensor
+        >>> matrix, scale = Tensor("kernel", (8, 4), "int8"), Tensor("kernel_scale", (4,))
+        >>> entry = {"class_name": "Dense", "config": {}}
+        >>> is_quantized(Layer("fc", "Dense", entry, tensors=(matrix, scale)))
+        True
+    """
+    names = {tensor.name for tensor in layer.tensors}
+    return not layer.is_candidate and any(
+        tensor.dtype.startswith(("int", "uint"))
+        and f"{tensor.name.replace('quantized_', '')}_scale" in names
+        for tensor in layer.tensors
     )
 
 
 def describe_out_of_reach(unreached: Sequence[OutOfReach]) -> tuple[str, ...]:
-    """Return one sentence a layer, in their order; one for all of a model that was never built."""
+    """Return one sentence a layer, in their order; one for all of one kind.
+
+    Kinds are layers of a model that was never built, and quantized ones.
+    """
     unbuilt = sum(layer.reason == NEVER_BUILT for layer in unreached)
     weights = f"the weights and zeros of {unbuilt:,} layer{'' if unbuilt == 1 else 's'} are unknown"
     first = [f"The model was never built, so {weights}; {_WAY_OUT}."] if unbuilt else []
+    quantized = [layer for layer in unreached if layer.reason == QUANTIZED]
+    if len(quantized) > 1:
+        first.append(
+            f"{len(quantized):,} layers are quantized: they hold integers with scales, which cannot"
+            " be pruned; prune the model before it is quantized."
+        )
     return (
         *first,
         *(
             f"{layer.address} ({layer.type}) {layer.reason}."
             for layer in unreached
-            if layer.reason != NEVER_BUILT
+            if layer.reason != NEVER_BUILT and not (len(quantized) > 1 and layer in quantized)
         ),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -143,10 +143,22 @@ class _Reading:
         groups = layer_addresses(self.archive, self.graph).items()
         below = next((group for group, owner in groups if owner == address), "")
         names = {f"{below}/{place}": name for name, place in places.items()}
+        for inner, layer in self.graph.layers.items():
+            if layer.holder == address:  # the layer says itself what to prune, also inside it
+                self._move(inner, address, names)
         named = self.tensors.get(address, {})
         self.tensors[address] = {
             names.get(tensor.path, name): tensor for name, tensor in named.items()
         }
+
+    def _move(self, inner: str, address: str, places: Collection[str]) -> None:
+        """Give a layer the weights at these places that another inside it has."""
+        named = self.tensors.get(inner, {})
+        moved = {tensor.path: tensor for tensor in named.values() if tensor.path in places}
+        self.tensors[inner] = {
+            name: tensor for name, tensor in named.items() if tensor.path not in moved
+        }
+        self.tensors[address] = {**self.tensors.get(address, {}), **moved}
 
     def _mask(self, address: str, weight: str, mask: StoredTensor | None) -> StoredMask:
         tensor = self.tensors.get(address, {}).get(weight)

@@ -5,7 +5,7 @@ Weights are located without building the model, and measured with one tensor in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from graphprune.archive import Archive, StoredTensor
 from graphprune.errors import ArchiveError, GraphError
 from graphprune.graph.checkpoint_weights import locate_checkpoint
+from graphprune.graph.inner_layers import with_inner_layers
 from graphprune.graph.keras_weights import locate_keras
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.legacy_weights import locate_legacy
@@ -113,17 +114,16 @@ class ModelWeights:
 def locate_weights(archive: Archive, graph: LayerGraph) -> ModelWeights:
     """Return where the file holds each weight of `graph`, which was read from the same file.
 
+    The graph of the result has the layers that only the weights show as well.
+
     Raises:
         ArchiveError: the weights are damaged or do not fit the config.
     """
-    return ModelWeights(archive, graph, MappingProxyType(_LOCATE[archive.format](archive, graph)))
-
-
-_LOCATE: Mapping[str, Callable[[Archive, LayerGraph], Mapping[str, Named]]] = {
-    "keras": locate_keras,
-    "h5": locate_legacy,
-    "savedmodel": locate_checkpoint,
-}
+    if archive.format == "keras":
+        tensors, inner = locate_keras(archive, graph)
+        return ModelWeights(archive, with_inner_layers(graph, inner), MappingProxyType(tensors))
+    locate = locate_legacy if archive.format == "h5" else locate_checkpoint
+    return ModelWeights(archive, graph, MappingProxyType(locate(archive, graph)))
 
 
 class ReadableWeights(Protocol):

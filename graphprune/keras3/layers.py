@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from typing import Any
 
 import keras
+from keras.src import api_export
 from keras.src.backend import Variable  # Keras before 3.7 has another as keras.Variable
+from keras.src.saving import saving_lib
+from keras.src.saving.keras_saveable import KerasSaveable
+from keras.src.utils.naming import to_snake_case
 
 from graphprune.archive.entries import Entry, is_builtin
 from graphprune.engine.finite import find_nonfinite, refuse_nonfinite
@@ -18,8 +22,6 @@ from graphprune.graph.layers import SEPARATOR
 from graphprune.keras3.backend import read
 from graphprune.keras3.guards import refuse_lora
 
-INTERNAL = frozenset({"_layers", "_functional", "_operations", "_nodes", "_tracker"})
-"""Attributes in which Keras stores layers a second time."""
 OTHER_NAMES = {"depthwise_kernel": "kernel"}
 """The attributes of weights that files and tf_keras call differently, in DepthwiseConv1D and 2D."""
 
@@ -27,25 +29,46 @@ OTHER_NAMES = {"depthwise_kernel": "kernel"}
 def addressed_layers(model: Any) -> Iterator[tuple[str, Any]]:
     """Yield (address, layer) of every layer, nested models before the layers in them.
 
-    The address is the layer's name, preceded by the names of the models around it; inside a custom
-    layer or a subclassed model it is the attribute path to the layer (`block.dense`).
+    The address is the layer's name, preceded by the names of the models around it. Inside a layer
+    or model whose config does not describe its layers, it is the path at which Keras saves the
+    layer (`block.dense`, `block.blocks.dense_1`), so that a file has the same addresses.
     """
-    if is_layered_model(model):
+    if has_layer_config(model):
         for layer in model.layers:
             yield from _visit(layer, str(layer.name))
     else:
-        for path, layer in parts_of(model):
-            yield from _visit(layer, path)
+        for path, layer in saved_parts(model):
+            yield path, layer
 
 
 def _visit(layer: Any, address: str) -> Iterator[tuple[str, Any]]:
     yield address, layer
-    if is_layered_model(layer):
+    if has_layer_config(layer):
         for inner in layer.layers:
             yield from _visit(inner, f"{address}{SEPARATOR}{inner.name}")
     elif _known_weights(layer) is None and not says_what_to_prune(layer):
-        for path, inner in parts_of(layer):
-            yield from _visit(inner, f"{address}.{path}")
+        for path, inner in saved_parts(layer):
+            yield f"{address}.{path}", inner
+
+
+def has_layer_config(layer: Any) -> bool:
+    """Return whether this is a model whose config describes its layers.
+
+    A subclass of Functional with a constructor of its own, as those of KerasHub, has the arguments
+    of its constructor as config.
+    """
+    if not is_layered_model(layer):
+        return False
+    if type(layer) in (keras.Model, keras.Sequential, keras.src.models.functional.Functional):
+        return True
+    try:
+        return isinstance(layer.get_config().get("layers"), list)
+    except NotImplementedError:
+        return False
+
+
+INTERNAL = frozenset({"_layers", "_functional", "_operations", "_nodes", "_tracker"})
+"""Attributes in which Keras stores layers a second time."""
 
 
 def unique_layers(model: Any) -> dict[str, Any]:
@@ -64,6 +87,52 @@ def is_layered_model(layer: object) -> bool:
 def is_unbuilt(model: object) -> bool:
     """Return whether this is a Sequential model without a known input shape."""
     return isinstance(model, keras.Sequential) and not model.built
+
+
+def saved_parts(owner: Any) -> Iterator[tuple[str, Any]]:
+    """Yield (path, layer) of the layers inside `owner`, at any depth, as Keras saves them.
+
+    Each is yielded once, at its first path; layers in lists and dicts are named by class and number
+    (`blocks.dense_1`). A layer whose weights are in layers inside it (LSTM, MultiHeadAttention) is
+    left out, as these are yielded.
+    """
+    seen = {id(owner)}
+
+    def walk(holder: Any, path: str) -> Iterator[tuple[str, Any]]:
+        for name, value in saving_lib._walk_saveable(holder):
+            if isinstance(value, KerasSaveable):
+                yield from visit(value, f"{path}{name}")
+            elif isinstance(value, list | dict | tuple):
+                yield from walk_items(value, f"{path}{name}")
+
+    def walk_items(items: Any, path: str) -> Iterator[tuple[str, Any]]:
+        if id(items) in seen:
+            return
+        seen.add(id(items))
+        used: Counter[str] = Counter()
+        for item in items.values() if isinstance(items, dict) else items:
+            is_list = isinstance(item, list | dict | tuple)
+            if not is_list and not isinstance(item, KerasSaveable):
+                continue
+            kind = "container" if is_list else to_snake_case(type(item).__name__)
+            name = f"{kind}_{used[kind]}" if used[kind] else kind
+            used[kind] += 1
+            yield from (walk_items if is_list else visit)(item, f"{path}.{name}")
+
+    def visit(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+        if id(value) in seen or isinstance(value, keras.optimizers.Optimizer):
+            return
+        seen.add(id(value))
+        if isinstance(value, keras.layers.Layer) and not _holds_weights_inside(value):
+            yield path, value
+        if not says_what_to_prune(value):
+            yield from walk(value, f"{path}.")
+
+    yield from walk(owner, "")
+
+
+def _holds_weights_inside(layer: Any) -> bool:
+    return any(weight.path for weight in _known_weights(layer) or ())
 
 
 def parts_of(layer: Any) -> list[tuple[str, Any]]:
@@ -123,7 +192,10 @@ def entry_of(layer: Any) -> Entry:
 
 
 def _class_entry(layer: Any) -> dict[str, Any]:
-    return {"class_name": type(layer).__name__, "module": type(layer).__module__}
+    """Return the class as files name it: that of GroupQueryAttention is GroupedQueryAttention."""
+    kind = type(layer)
+    exported = api_export.get_name_from_symbol(kind) or kind.__name__
+    return {"class_name": exported.rpartition(".")[2], "module": kind.__module__}
 
 
 def _known_weights(layer: Any) -> tuple[Weight, ...] | None:

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -20,9 +21,10 @@ import numpy as np
 from keras.src.saving import serialization_lib
 from numpy.typing import NDArray
 
-from graphprune.archive.archive import Header, StoredTensor
+from graphprune.archive.archive import GroupFacts, Header, StoredTensor
 from graphprune.archive.files import collector_paused
 from graphprune.archive.hdf5.index import is_layer_group
+from graphprune.archive.keras3 import config_from_keras_3
 from graphprune.archive.read import opened_archive
 from graphprune.errors import GraphError
 from graphprune.graph.from_config import FLOATS
@@ -36,6 +38,7 @@ from graphprune.keras3.layers import (
     find_weight,
     names_its_weights,
     prunable_names,
+    saved_parts,
     says_what_to_prune,
 )
 from graphprune.keras3.places import place_of, saved_places
@@ -70,10 +73,7 @@ class OpenedLive:
             GraphError: a layer cannot be described.
         """
         try:
-            with warnings.catch_warnings(), serialization_lib.ObjectSharingScope():
-                warnings.filterwarnings("ignore", message=".*[Ll]ambda.*")
-                config = serialization_lib.serialize_keras_object(self._model)
-            return Header(keras.__version__, json.loads(json.dumps(config)))
+            return Header(keras.__version__, _serialized(self._model))
         except (NotImplementedError, TypeError, ValueError) as err:
             reason = (str(err).strip().splitlines() or [type(err).__name__])[0]
             raise GraphError(
@@ -88,6 +88,23 @@ class OpenedLive:
             for group, entries in self._saved().items()
             if is_layer_group(group)
         }
+
+    def describe(self, group: str, /) -> GroupFacts:
+        """Return name, class and config of the layer that a group belongs to."""
+        layer = self._owners.get(group)
+        if layer is None:
+            return GroupFacts()
+        name = str(layer.name)
+        if says_what_to_prune(layer):
+            return GroupFacts(name, is_whole=True)
+        try:
+            return GroupFacts(name, config_from_keras_3(_serialized(layer)))
+        except (NotImplementedError, TypeError, ValueError):  # a file has its weights all the same
+            return GroupFacts(name)
+
+    @cached_property
+    def _owners(self) -> dict[str, Any]:
+        return {path.replace(".", "/"): layer for path, layer in saved_parts(self._model)}
 
     def read(self, tensor: StoredTensor, /) -> NDArray[Any]:
         """Return the values of one weight as they are now."""
@@ -106,9 +123,18 @@ class OpenedLive:
         return self._places
 
 
+def _serialized(saveable: Any) -> Any:
+    """Return a layer or model as files hold it, in plain JSON."""
+    with warnings.catch_warnings(), serialization_lib.ObjectSharingScope():
+        warnings.filterwarnings("ignore", message=".*[Ll]ambda.*")
+        config = serialization_lib.serialize_keras_object(saveable)
+    return json.loads(json.dumps(config))
+
+
 def _stored(group: str, name: str, value: Any) -> StoredTensor:
     dtype = keras.backend.standardize_dtype(value.dtype)
-    return StoredTensor(group, name, f"{group}/vars/{name}", tuple(value.shape), dtype)
+    path = f"{group}/vars/{name}".lstrip("/")
+    return StoredTensor(group, name, path, tuple(value.shape), dtype)
 
 
 def _array(value: Any) -> NDArray[Any]:

@@ -40,7 +40,7 @@ def check_plan_fits(
     differences += [
         f"'{layer.address}' is not in the plan"
         for layer in missing
-        if not is_live or weights_of(layer.entry) is not None
+        if not is_live or (layer.holder is None and weights_of(layer.entry) is not None)
     ]
     if differences or not (_is_same(graph, plan) or (is_live and _is_like(graph, plan))):
         raise other_model(differences or [_hash_difference(plan)], where)
@@ -80,7 +80,9 @@ def _skeleton(graph: LayerGraph) -> tuple[dict[str, str], Counter[tuple[str, str
     Old Sequential models have no input layer in their config.
     """
     types = {
-        address: layer.type for address, layer in graph.layers.items() if layer.kind == "layer"
+        address: layer.type
+        for address, layer in graph.layers.items()
+        if layer.kind == "layer" and layer.holder is None
     }
     uses = (tuple(edge[:2]) for edge in graph.network.edges)
     return types, Counter(
@@ -178,7 +180,7 @@ def _layer_difference(graph: LayerGraph, change: LayerChange) -> str | None:
     layer = graph.layers.get(change.address)
     if layer is None:
         return f"'{change.address}' is missing"
-    if layer.type != change.type:
+    if layer.type != change.type and layer.holder is None:  # files do not name inner classes
         return f"'{change.address}' is {layer.type}, planned as {change.type}"
     shapes = {tensor.name: tensor.shape for tensor in layer.tensors}
     for tensor in change.tensors:

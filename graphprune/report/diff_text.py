@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from graphprune.diagnostics.terminal_text import Paint, escape_controls, plain, text_width
 from graphprune.diff.changes import Connection, GraphDiff, LayerDiff, Side, TensorDiff
+from graphprune.graph.inner_layers import describe_connections
 from graphprune.graph.layers import name_call
 from graphprune.report.diff_layers import arrow, change_text, layer_lines
 from graphprune.report.numbers import count_of, format_bytes, format_count, format_share
@@ -29,8 +30,14 @@ def diff_facts(diff: GraphDiff) -> str:
     """Return one line each about the graph, the pruning and the weights."""
     return (
         f"graph     {_graph_fact(diff)}\npruning   {_pruning_fact(diff)}\nweights  "
-        f" {_weights_fact(diff)}"
+        f" {_weights_fact(diff)}" + _connections_fact(diff)
     )
+
+
+def _connections_fact(diff: GraphDiff) -> str:
+    """Return a further line if the connections of a side are unknown."""
+    told = (describe_connections(graph) for graph in diff.graphs or ())
+    return "".join(f"\n{escape_controls(line)}" for line in dict.fromkeys(told) if line)
 
 
 def _graph_fact(diff: GraphDiff) -> str:

@@ -6,10 +6,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from graphprune.diagnostics.terminal_text import escape_controls
+from graphprune.graph.inner_layers import describe_connections, describe_inferred
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import SEPARATOR, Layer
 from graphprune.graph.out_of_reach import (
     NEVER_BUILT,
+    QUANTIZED,
     OutOfReach,
     describe_out_of_reach,
     find_out_of_reach,
@@ -101,12 +103,14 @@ def render_layers_text(
             [table.unreached[layer.address] for layer in layers if layer.address in table.unreached]
         )
     ]
+    own = [describe_connections(graph), describe_inferred(layers)]
     left_out = name_left_out(rows, fitted, dict(enumerate(_HEADINGS)))
     ends = [
         line
         for line in (
             left_out,
             note,
+            *map(escape_controls, own),
             *held,
             _totals_line(totals_of(layers, zeros), of, table.is_unbuilt),
         )
@@ -223,24 +227,31 @@ def _notes(layer: Layer, unreached: OutOfReach | None) -> Iterator[str]:
     if layer.tensors and not layer.trainable:
         yield "frozen"
     if unreached is not None:
-        yield "never built" if unreached.reason == NEVER_BUILT else "out of reach"
+        words = {NEVER_BUILT: "never built", QUANTIZED: "quantized"}
+        yield words.get(unreached.reason, "out of reach")
 
 
 def _address_note(layers: Sequence[Layer]) -> str:
     """Return a note on the addresses of layers inside models, with an example."""
-    nested = [layer for layer in layers if layer.container is not None]
+    nested = [layer for layer in layers if layer.container is not None or layer.holder]
     if not nested:
         return ""
     shown = next((layer for layer in nested if layer.is_candidate), nested[0])
     return (
-        f"Rules name a layer inside a model by its address: {escape_controls(shown.address)}."
+        f"Rules name a layer inside {'another' if shown.holder else 'a model'} by its address:"
+        f" {escape_controls(shown.address)}."
         " --match and --format json show addresses."
     )
 
 
 def _indented_name(layer: Layer) -> str:
-    """Return the layer's name, indented by the number of models around it."""
+    """Return the layer's name, indented by the number of models around it.
+
+    A layer inside a custom layer has its path there, as the layers inside built-in ones.
+    """
     depth = 0 if layer.container is None else 1 + layer.container.count(SEPARATOR)
+    if layer.holder:
+        return "  " * (depth + 1) + layer.address[len(layer.holder) :]
     return "  " * depth + layer.name
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from graphprune.diagnostics.terminal_text import Paint, escape_controls, plain
+from graphprune.graph.inner_layers import describe_connections
 from graphprune.graph.out_of_reach import describe_out_of_reach
 from graphprune.plan.changes import BudgetChange, Drift, LayerChange, Plan, kind_of, summarize
 from graphprune.plan.verify import TensorCheck, Verification
@@ -146,7 +147,9 @@ def _hidden_line(plan: Plan) -> str:
 
 def held_text(plan: Plan) -> str:
     """Return which layers have weights that no rule can reach, and why; empty without any."""
-    return "\n".join(map(escape_controls, describe_out_of_reach(plan.out_of_reach)))
+    connections = "" if plan.graph is None else describe_connections(plan.graph)
+    lines = [*([connections] if connections else []), *describe_out_of_reach(plan.out_of_reach)]
+    return "\n".join(map(escape_controls, lines))
 
 
 def _summary_lines(plan: Plan) -> str:

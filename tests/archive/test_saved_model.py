@@ -199,10 +199,24 @@ def test_a_weight_that_a_wrapper_holds_as_its_own_is_found_there(tmp_path: Path)
 def test_a_saved_model_without_keras(tmp_path: Path) -> None:
     (tmp_path / "saved_model.pb").write_bytes(field(1, 1) + field(2, field(7, field(1, b""))))
     expected = (
-        ": a SavedModel without Keras metadata, so its layers are not known; save the Keras model"
-        " itself with model.save()"
+        ": is a SavedModel without Keras metadata (tf.saved_model.save writes such), so its layers"
+        " are unknown; give what model.save() wrote, or save the model with"
+        " model.save('model.keras')"
     )
     assert refusal(tmp_path) == expected
+
+
+def test_what_model_export_wrote(tmp_path: Path) -> None:
+    for attribute in ("serve", "_endpoint_names"):
+        root = field(1, field(2, attribute.encode()))
+        (tmp_path / "saved_model.pb").write_bytes(field(2, field(7, field(1, root))))
+        with pytest.raises(ArchiveError) as caught:
+            read_archive(tmp_path)
+        assert caught.value.slug == "model/exported"
+        assert str(caught.value) == (
+            f"{tmp_path}: is what model.export() writes to serve a model, and holds no layers;"
+            " give the .keras file of the model, prune it, and export it again"
+        )
 
 
 def test_a_subclassed_model(tmp_path: Path) -> None:

@@ -246,12 +246,12 @@ def test_a_folder_that_is_no_run_cannot_be_resumed(tmp_path):
 
 @pytest.mark.tf
 def test_an_output_of_no_known_format_stops_strip_before_anything_is_written(tmp_path):
-    done = run_command("strip", MODEL, "-o", tmp_path / "a.keras", "-o", tmp_path / "b.onnx")
+    done = run_command("strip", MODEL, "-o", tmp_path / "a.keras", "-o", tmp_path / "b.pb")
     assert (done.code, done.out) == (1, "")
     assert (
         done.err
-        == f"graphprune: {tmp_path}/b.onnx: no model format has the suffix .onnx; use .keras, .h5,"
-        " .tflite, or no suffix for a SavedModel folder\n"
+        == f"graphprune: {tmp_path}/b.pb: no model format has the suffix .pb; use .keras, .h5,"
+        " .tflite, .onnx, or no suffix for a SavedModel folder\n"
     )
     assert list(tmp_path.iterdir()) == []
 

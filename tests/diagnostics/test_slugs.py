@@ -20,6 +20,8 @@ from graphprune.shipped import shipped_file
 
 GRAPH = "in > conv_1[3,3,3,8] > bn > conv_2[3,3,8,8] > flatten > fc_1[512,64] > fc_2[64,10]"
 NOT_SLUGS = {"spectral/kernel", "spectral/u", "application/json", "runs/a"}
+EXPORTED = b"\x12\x0d\x3a\x0b\x0a\x09\x0a\x07\x12\x05serve"
+"""A SavedModel whose root has the attribute `serve`."""
 SOURCE = Path(graphprune.__file__).parent
 TOLD = sorted(read_slugs())
 COMMANDS = [help for help in read_slugs().values() if help.is_command]
@@ -50,6 +52,8 @@ def prepare_models(folder):
     """
     (folder / "newer.keras").write_bytes(shipped_file("fixtures/digits-cnn.keras").read_bytes())
     (folder / "prune.yaml").write_text(read_slugs()["rule/no-match"].mended)
+    (folder / "exported").mkdir()
+    (folder / "exported" / "saved_model.pb").write_bytes(EXPORTED)
     older = json.dumps(graph_to_config(build_graph(GRAPH)))
     (folder / "older.json").write_text(older)
     (folder / "edited.json").write_text(older.replace("conv_2", "conv_3"))
@@ -143,6 +147,7 @@ def test_the_documents_of_commands(tmp_path, monkeypatch):
     assert told == {
         "plan/invalid": ("older.json", None),
         "model/unreadable": ("newer.kers", None),
+        "model/exported": ("exported", None),
         "model/invalid": ("edited.json", None),
         "output/exists": ("plan.json", None),
         "output/refused": ("plan.keras", None),

@@ -85,7 +85,7 @@ def mobilenet():
 
 def resnet():
     model = MODELS.ResNetBackbone(
-        input_conv_filters=[8],
+        input_conv_filters=[64],
         input_conv_kernel_sizes=[7],
         stackwise_num_filters=[64, 64],
         stackwise_num_blocks=[1, 1],

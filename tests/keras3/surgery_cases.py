@@ -135,11 +135,9 @@ def a_second_plan_keeps_masks_and_steps():
 def custom_layers_are_pruned_by_their_names_in_files():
     model, x = models.custom_layers()
     model.compile("adam", "mse")
-    taught = rules({"type": "Block"})
-    graph = graphprune.read_graph(model)
-    first = graph.layers["block"].tensors[0].name
-    taught["layers"] = {"Block": {"prunable": {first: ["in", "out"]}}}
-    for rule in (taught, rules({"type": "Scaled"})):
+    inner = rules({"name": "block.more.dense_1"})
+    taught = inner | {"layers": {"Block": {"prunable": {"more.dense_1.kernel": ["in", "out"]}}}}
+    for rule in (inner, taught, rules({"type": "Scaled"})):
         pruned = graphprune.apply_rules(model, rule)
         train(pruned, x)
         (held,) = graphprune.collect_prunable_layers(pruned)

@@ -1,3 +1,5 @@
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -6,6 +8,9 @@ from run_builders import build_model
 from tf_keras import layers
 
 from graphprune.errors import OutputError
+from graphprune.serving import convert
+from graphprune.serving.outputs import run_onnx
+from graphprune.tf.models import export
 from graphprune.tf.models.export import save_tflite, to_tflite, write_model, write_saved_model
 
 pytestmark = [
@@ -167,9 +172,46 @@ def test_the_end_of_the_name_says_the_format(tmp_path):
         "net.tflite",
     ]
     with pytest.raises(OutputError) as caught:
-        write_model(model, tmp_path / "net.onnx")
+        write_model(model, tmp_path / "net.pb")
     assert (
         str(caught.value)
-        == f"{tmp_path}/net.onnx: no model format has the suffix .onnx; use .keras, .h5, .tflite,"
-        " or no suffix for a SavedModel folder"
+        == f"{tmp_path}/net.pb: no model format has the suffix .pb; use .keras, .h5, .tflite,"
+        " .onnx, or no suffix for a SavedModel folder"
+    )
+
+
+@pytest.mark.skipif(find_spec("tf2onnx") is None, reason="the extra onnx is not installed")
+def test_onnx_predicts_what_keras_predicts(tmp_path, capfd):
+    model = build_model()
+    write_model(model, tmp_path / "net.onnx")
+    assert capfd.readouterr() == ("", "")
+    x = sample(5, 4, 4, 1)
+    found = run_onnx((tmp_path / "net.onnx").read_bytes(), {"image": x})
+    np.testing.assert_allclose(found["output_0"], model(x), atol=1e-5, rtol=0)
+
+
+@pytest.mark.skipif(find_spec("tf2onnx") is None, reason="the extra onnx is not installed")
+def test_an_onnx_file_that_computes_something_else_is_not_written(tmp_path, monkeypatch):
+    right = export.run_onnx
+    monkeypatch.setattr(
+        export,
+        "run_onnx",
+        lambda *given: {name: values + 1 for name, values in right(*given).items()},
+    )
+    with pytest.raises(OutputError) as caught:
+        write_model(build_model(), tmp_path / "net.onnx")
+    assert str(caught.value) == (
+        f"{tmp_path}/net.onnx: not written: in the ONNX form, the output 'output_0' differs from"
+        " the model's; save it as .keras"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_onnx_without_its_packages_names_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setattr(convert, "_ONNX_PACKAGES", ("a_package_that_is_missing",))
+    with pytest.raises(OutputError) as caught:
+        write_model(build_model(), tmp_path / "net.onnx")
+    assert str(caught.value) == (
+        "an .onnx file needs the package a_package_that_is_missing, which is not installed; pip"
+        " install 'graphprune[onnx]'"
     )

@@ -115,6 +115,15 @@ def assert_whole(journey: Journey, name: str) -> None:
     )
 
 
+def assert_same_optimizer(journey: Journey) -> None:
+    """Check that every loaded model has the trained one's step and slots."""
+    trained = journey.wrapped.optimizer
+    assert trained.iterations.numpy() == STEPS
+    for model in journey.loaded.values():
+        for wanted, got in zip(trained.variables, model.optimizer.variables, strict=True):
+            np.testing.assert_array_equal(wanted.numpy(), got.numpy())
+
+
 def described(config: object) -> object:
     """Return a config in its canonical form, without bytecode, which Python does not write twice
     alike.
@@ -168,6 +177,7 @@ def test_a_model_of_many_classes_is_the_same_after_the_whole_way(
     assert all(math.isfinite(loss) for loss in journey.losses)
     for wrapper in collect_prunable_layers(journey.wrapped):
         assert_exact(wrapper, wrapper.layer)
+    assert_same_optimizer(journey)
     assert described(journey.stripped.get_config()) == described(journey.bench.model.get_config())
     for suffix in journey.loaded:
         archive = read_archive(folder / f"model{suffix}")
@@ -193,6 +203,7 @@ def test_a_model_with_a_layer_of_each_family_goes_through_a_saved_model(tmp_path
 def test_a_class_goes_the_whole_way_alone(name: str, tmp_path: Path) -> None:
     journey = travel(build_bench([name]), tmp_path, FORMATS, is_compiled=True)
     assert_whole(journey, name)
+    assert_same_optimizer(journey)
     assert_same_outputs(journey.outputs(), name)
     assert all(math.isfinite(loss) for loss in journey.losses)
 

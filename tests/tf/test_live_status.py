@@ -82,8 +82,8 @@ def test_a_wrong_suffix_is_told_before_tensorflow_is_imported(monkeypatch, tmp_p
     done = run_command(name, MODEL, *(() if name == "strip" else RULES), "-o", "out.pt")
     told = {"apply": "a model is saved as .keras or .h5, got .pt; change the end of the name"}.get(
         name,
-        "no model format has the suffix .pt; use .keras, .h5, .tflite, or no suffix for a"
-        " SavedModel folder",
+        "no model format has the suffix .pt; use .keras, .h5, .tflite, .onnx, or no suffix"
+        " for a SavedModel folder",
     )
     assert (done.code, done.err) == (1, f"graphprune: out.pt: {told}\n")
     assert not list(Path().iterdir())

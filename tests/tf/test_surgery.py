@@ -367,9 +367,9 @@ def test_a_keras_3_model_is_refused():
     keras = pytest.importorskip("keras")
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)], name="k3")
     text = (
-        "k3: keras.src.models.sequential.Sequential is of Keras 3 (module keras), graphprune prunes"
-        " models of tf_keras (module tf_keras); build it with tf_keras, which is tf.keras where"
-        " TF_USE_LEGACY_KERAS=1 is set"
+        "k3: keras.src.models.sequential.Sequential is of Keras 3 (module keras), and this function"
+        " of graphprune.tf takes those of tf_keras; call the one of the same name that graphprune"
+        " itself has, which takes both"
     )
     with pytest.raises(GraphError, match="^" + re.escape(text) + "$"):
         check_model(model)

@@ -47,7 +47,7 @@ np.save(sys.argv[1], model.predict(x, verbose=0))
 normalization = layers.BatchNormalization(name="bn")
 model = tf_keras.Sequential([layers.Input((6,)), layers.Dense(3, name="d"), normalization])
 model = tfmot.sparsity.keras.prune_low_magnitude(model, Constant(0.5, 0, frequency=1))
-model.compile("adam", "mse")
+model.compile("adam", "mse", run_eagerly=True)
 model.fit(x, np.ones((40, 3)), epochs=2, verbose=0, callbacks=[Update()])
 for suffix in ("h5", "keras"):
     model.save(f"{sys.argv[4]}/normalized.{suffix}")
@@ -65,7 +65,7 @@ for name, arguments in [
     ("mbyn", {"sparsity_m_by_n": (2, 4)}),
 ]:
     model = tfmot.sparsity.keras.prune_low_magnitude(several(), constant, **arguments)
-    model.compile("adam", "mse")
+    model.compile("adam", "mse", run_eagerly=True)
     samples, labels = np.ones((8, 8, 6)), np.ones((8, 4))
     model.fit(samples, labels, batch_size=4, verbose=0, callbacks=[Update()])
     model.save(f"{sys.argv[4]}/{name}.keras")

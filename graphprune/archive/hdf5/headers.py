@@ -20,6 +20,7 @@ import math
 import os
 import struct
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from typing import BinaryIO
 
 import h5py
@@ -155,8 +156,12 @@ MAX_TEXTS = 1_000_000
 """Strings of one attribute (names of layers or weights); far more than Keras can build."""
 
 
-def read_texts(group: h5py.Group, name: str, limit: int) -> list[bytes] | None:
+def read_texts(
+    group: h5py.Group, name: str, limit: int, raw: BinaryIO | None = None
+) -> list[bytes] | None:
     """Return the texts in an attribute of `group`, one an element; None without such an attribute.
+
+    `raw` are the bytes of the file, if it is not one of its own.
 
     Raises:
         ArchiveError: it holds no text, or more than `limit` bytes.
@@ -187,7 +192,7 @@ def read_texts(group: h5py.Group, name: str, limit: int) -> list[bytes] | None:
         attribute.read(values)
         return list(map(bytes, values.reshape(-1).tolist()))
     if size <= limit:
-        with open_file(place) as opened:
+        with open_file(place) if raw is None else nullcontext(raw) as opened:
             file = Blocks(opened)
             references = _find_references(file, h5o.get_info(group.id).addr, key, count)
             size = sum(length for length, _, _ in references)

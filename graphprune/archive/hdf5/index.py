@@ -24,7 +24,6 @@ from graphprune.archive.hdf5.file import (
     open_dataset,
 )
 from graphprune.archive.hdf5.headers import Blocks, is_group, read_messages, read_texts
-from graphprune.archive.pruning_state import GROUP
 from graphprune.errors import ArchiveError
 
 LAYERS = "layers"
@@ -32,6 +31,15 @@ LAYERS_UNTIL_2_14 = "_layer_checkpoint_dependencies"
 """Where the weights in a `.keras` file of TensorFlow 2.12 to 2.14 have a model's layers
 (keras/saving/saving_lib.py there); it is `layers` since 2.15.
 """
+MAX_NAME = 4096
+"""Bytes of a layer's name."""
+_OF_TRAINING = frozenset(
+    (
+        *("compile_metrics", "loss_tracker", "metrics", "optimizer"),
+        *("_compile_metrics", "_loss_tracker", "_metrics", "_optimizer"),
+    )
+)
+"""Where a compiled model keeps what its training needs."""
 _DAMAGED = "the file is damaged, save the model again"
 
 
@@ -45,12 +53,12 @@ def index_keras_groups(file: OpenedFile, place: str) -> dict[str, tuple[StoredTe
         groups: dict[str, list[str]] = {}
         objects = _all_objects(file, place)
         for path in map(_text, objects):
-            group, _, name = path.rpartition("/vars/")
-            if is_layer_group(group) and "/" not in name:
-                groups.setdefault(group, []).append(name)
+            group, found, name = f"/{path}".rpartition("/vars/")
+            if found and "/" not in name and is_layer_group(group[1:]):
+                groups.setdefault(group[1:], []).append(name)
         return {
             group: tuple(
-                _stored(file, group, name, f"{group}/vars/{name}", objects, place)
+                _stored(file, group, name, _join(group, f"vars/{name}"), objects, place)
                 for name in sorted(names, key=_number)
             )
             for group, names in groups.items()
@@ -58,17 +66,34 @@ def index_keras_groups(file: OpenedFile, place: str) -> dict[str, tuple[StoredTe
 
 
 def is_layer_group(group: str) -> bool:
-    """Return whether a group holds weights of a layer, or says what is pruned; not the optimizer.
+    """Return whether the weights of a model may be in a group, and not those of its training.
 
     Example:
-        >>> (
-        ...     is_layer_group("layers/dense"),
-        ...     is_layer_group("graphprune"),
-        ...     is_layer_group("optimizer"),
-        ... )
+        >>> is_layer_group("layers/dense_1"), is_layer_group("head"), is_layer_group("optimizer")
         (True, True, False)
     """
-    return group.startswith((f"{LAYERS}/", f"{LAYERS_UNTIL_2_14}/")) or group == GROUP
+    return group.partition("/")[0] not in _OF_TRAINING
+
+
+def read_group_name(file: OpenedFile, group: str, place: str) -> str:
+    """Return the name of the layer that a group belongs to; empty where the file has none.
+
+    Keras 3 writes it as the attribute `name` of the group of its variables.
+
+    Raises:
+        ArchiveError: the file is damaged.
+    """
+    with damage_named(place):
+        variables = _join(group, "vars")
+        if variables not in file:
+            return ""
+        with file.raw() as raw:
+            texts = read_texts(file[variables], "name", MAX_NAME, raw)
+        return _text(texts[0]) if texts else ""
+
+
+def _join(group: str, name: str) -> str:
+    return f"{group}/{name}" if group else name
 
 
 def _all_objects(file: OpenedFile, place: str) -> Mapping[bytes, Stretch | None]:

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, ClassVar, Literal
 import h5py
 from numpy.typing import NDArray
 
-from graphprune.archive.archive import Header, StoredTensor
+from graphprune.archive.archive import GroupFacts, Header, StoredTensor
 from graphprune.archive.files import MAX_JSON, parse_object
 from graphprune.archive.hdf5.file import (
     SIGNATURE,
@@ -94,6 +94,10 @@ class OpenedHdf5:
             ArchiveError: the file is damaged or not safe to read.
         """
         return index_legacy_groups(self.file, self.path)
+
+    def describe(self, group: str, /) -> GroupFacts:
+        """Return nothing: the config holds all layers."""
+        return GroupFacts()
 
     def read(self, tensor: StoredTensor, /) -> NDArray[Any]:
         """Return the values of one tensor.

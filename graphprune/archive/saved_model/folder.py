@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
-from graphprune.archive.archive import Header, StoredTensor
+from graphprune.archive.archive import GroupFacts, Header, StoredTensor
 from graphprune.archive.files import READABLE, parse_object, read_whole
 from graphprune.archive.keras2 import upgrade_config
 from graphprune.archive.saved_model.protobuf import messages_in, read_fields, texts_of
@@ -45,6 +45,10 @@ MAX_GROUPS = 500_000
 MAX_LEVELS = 50
 ROOT_KINDS = ("_tf_keras_network", "_tf_keras_sequential", "_tf_keras_model")
 _LAYER = re.compile(r"layer-(0|[1-9][0-9]{0,6})")
+_OF_EXPORT = frozenset(("_endpoint_names", "_endpoint_signatures", "_tracked", "serve"))
+"""Attributes of Keras's ExportArchive (keras/src/export/saved_model.py and
+tf_keras/src/export/export_lib.py).
+"""
 NOT_OWN = re.compile(
     "keras_api|signatures|optimizer|loss|losses|metrics|layers|layer_metrics|layer_with_weights-.*"
     "|(layer_)?regularization_losses|(non_)?(trainable_)?variables|inbound_nodes|outbound_nodes"
@@ -111,6 +115,10 @@ class OpenedSavedModel:
         """
         return index_checkpoint(self._checkpoint)
 
+    def describe(self, group: str, /) -> GroupFacts:
+        """Return nothing: the config holds all layers."""
+        return GroupFacts()
+
     def read(self, tensor: StoredTensor, /) -> NDArray[Any]:
         """Return the values of one tensor.
 
@@ -151,15 +159,44 @@ def read_metadata(folder: str) -> dict[str, Any]:
         place = f"{folder}/{EXPORTED}"
         return parse_object(read_whole(place, MAX_METADATA), place, "the model's config")
     if not text:
-        raise ArchiveError(
-            "a SavedModel without Keras metadata, so its layers are not known; save the"
-            " Keras model itself with model.save()",
-            place=folder,
-        )
+        raise _without_layers(folder)
     value: dict[str, Any] = rebuild(
         parse_object(text.encode(), place, "its Keras metadata"), _plain
     )
     return value
+
+
+def _without_layers(folder: str) -> ArchiveError:
+    """Return the error for a SavedModel that says what to compute and not which layers do."""
+    try:
+        names = _root_attributes(f"{folder}/{GRAPH}")
+    except ArchiveError:  # a graph of TensorFlow 1, or a damaged one
+        names = set()
+    if names & _OF_EXPORT:
+        return ArchiveError(
+            "is what model.export() writes to serve a model, and holds no layers; give the .keras"
+            " file of the model, prune it, and export it again",
+            "model/exported",
+            place=folder,
+        )
+    return ArchiveError(
+        "is a SavedModel without Keras metadata (tf.saved_model.save writes such), so its layers"
+        " are unknown; give what model.save() wrote, or save the model with"
+        " model.save('model.keras')",
+        "model/exported",
+        place=folder,
+    )
+
+
+def _root_attributes(place: str) -> set[str]:
+    """Return the names of the attributes of object 0 (1 in an object are children, 2 the name)."""
+    with message_damage_named(place):
+        for graph in messages_in(memoryview(read_whole(place, MAX_GRAPH)), 2):
+            for objects in messages_in(graph, 7):
+                root = next(messages_in(objects, 1), None)
+                if root is not None:
+                    return {texts_of(child).get(2, "") for child in messages_in(root, 1)}
+    return set()
 
 
 def _root_of_metadata(place: str) -> str:
@@ -247,7 +284,7 @@ def _layers(objects: Sequence[TrackedObject], place: str) -> Iterator[tuple[str,
         path, number, level = waiting.pop()
         children = [
             (name, child)
-            for name, child in _children(objects, number, place)
+            for name, child in children_of(objects, number, place)
             if _LAYER.fullmatch(name)
         ]
         if path and not children:
@@ -272,13 +309,13 @@ def _held_layers(
     """
     path = ""
     for _ in range(MAX_LEVELS):
-        inner = dict(_children(objects, number, place)).get("layer")
+        inner = dict(children_of(objects, number, place)).get("layer")
         if inner is None:
             return []
         path, number = f"{path}layer/", inner
         children = [
             (f"{path}{name}", child)
-            for name, child in _children(objects, number, place)
+            for name, child in children_of(objects, number, place)
             if _LAYER.fullmatch(name)
         ]
         if children:
@@ -297,15 +334,20 @@ def _variables(
         key = objects[number].variable
         if key is not None:
             yield path, key
-        for name, child in _children(objects, number, place):
+        for name, child in children_of(objects, number, place):
             if child not in seen and not NOT_OWN.fullmatch(name):
                 seen.add(child)
                 waiting.append((f"{path}/{name}".lstrip("/"), child))
 
 
-def _children(
+def children_of(
     objects: Sequence[TrackedObject], number: int, place: str
 ) -> Iterator[tuple[str, int]]:
+    """Yield the attributes of an object.
+
+    Raises:
+        ArchiveError: it names an object that does not exist.
+    """
     for name, child in objects[number].children.items():
         if not 0 <= child < len(objects):
             raise ArchiveError(

@@ -152,11 +152,17 @@ class BundleEntry:
 class TrackedObject:
     """One object of the program that saved the checkpoint.
 
-    It has its attributes by name, and the key of its value if it is a variable.
+    Attributes:
+        children: Its attributes by name, as numbers of objects.
+        variable: The key of its value, if it is a variable.
+        full_name: The name of the variable, which begins with those of layers and optimizers.
+        slots: Of a legacy optimizer: weight, name of the slot and slot, the objects by number.
     """
 
     children: Mapping[str, int]
     variable: str | None
+    full_name: str = ""
+    slots: tuple[tuple[int, str, int], ...] = ()
 
 
 @contextmanager
@@ -259,15 +265,19 @@ class Checkpoint:
 
 def _object(node: memoryview) -> TrackedObject:
     children: dict[str, int] = {}
-    variable = None
+    variable, full_name = None, ""
+    slots: list[tuple[int, str, int]] = []
     for number, value in read_fields(node):
         if not isinstance(value, memoryview):
             continue
         if number == 1:
             children[_text(value, 2)] = numbers_of(value).get(1, 0)
         elif number == 2 and _text(value, 1) == VARIABLE:
-            variable = _text(value, 3)
-    return TrackedObject(children, variable)
+            full_name, variable = _text(value, 2), _text(value, 3)
+        elif number == 3:
+            numbers = numbers_of(value)
+            slots.append((numbers.get(1, 0), _text(value, 2), numbers.get(3, 0)))
+    return TrackedObject(children, variable, full_name, tuple(slots))
 
 
 def _text(message: memoryview, number: int) -> str:

@@ -148,13 +148,13 @@ class _FrameWalk:
         number = {layer.address: index for index, layer in enumerate(self.layers)}
         calls = {self.frame.address_of(member.name): member.calls for member in self.frame.members}
         for layer in self.layers:
-            for call, uses in enumerate(calls[layer.address]):
+            for call, uses in enumerate(calls.get(layer.address, ())):
                 for use in uses:
                     self._connect(use, number, number[layer.address], call, layer.type)
         outputs = [self._output(index, use, number) for index, use in enumerate(self.frame.outputs)]
         boxes = (
             *(
-                self._box(index, layer, len(calls[layer.address]))
+                self._box(index, layer, len(calls.get(layer.address, "1")))
                 for index, layer in enumerate(self.layers)
             ),
             *outputs,

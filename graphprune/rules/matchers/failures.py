@@ -76,13 +76,19 @@ class Failures:
         failing = [
             condition for condition in conditions if address not in self.matches.of(condition)
         ]
-        texts = ", ".join(condition.failing(self, address) for condition in failing)
+        texts = ", ".join(self._failing(condition, address) for condition in failing)
         holds = (
             f"holds {len(conditions) - len(failing)} of {len(conditions)} conditions; "
             if len(conditions) > 1
             else ""
         )
         return f"{holds}fails {texts}"
+
+    def _failing(self, condition: Matcher, address: str) -> str:
+        unconnected = explain_unconnected(self.matches, condition, address)
+        if unconnected:
+            return f"{condition.words()} ({unconnected})"
+        return condition.failing(self, address)
 
     def share(self, matcher: Matcher, address: str) -> float:
         """Return the share of conditions that a layer meets; for alternatives, the largest."""
@@ -107,6 +113,14 @@ class Failures:
             else:
                 found.append(condition)
         return tuple(dict.fromkeys(found))
+
+
+def explain_unconnected(matches: Matches, matcher: Matcher, address: str) -> str:
+    """Return why a condition on connections never holds for a layer inside a custom layer."""
+    holder = matches.graph.layers[address].holder
+    if holder is None or not matcher.needs_connections:
+        return ""
+    return f"is inside {holder or 'the model'}, whose connections the file does not have"
 
 
 def count_shares(matches: Matches, matcher: Matcher, among: LayerSet) -> Shares:
@@ -224,9 +238,22 @@ def find_matcher_faults(
                 seen.add((part.name, context.judges_candidates))
                 waiting.append((part.of, context))
             continue
+        if part.needs_connections and not matches.graph.is_connected:
+            yield _unconnected(matches, part, where)
         yield from part.faults(matches, context)
         around = _context_inside(part, context)
         waiting += [(inner, around) for inner in reversed(part.inner())]
+
+
+def _unconnected(matches: Matches, matcher: Matcher, where: Where) -> Diagnostic:
+    kind, key = matches.graph.type, matcher.spelled().partition(":")[0]
+    return Diagnostic(
+        "model/invalid",
+        f"{key!r} needs the connections of the layers, which the config of {kind} does not"
+        " describe",
+        where,
+        "select the layers by name, type, weights or size",
+    )
 
 
 def _context_inside(matcher: Matcher, context: Context) -> Context:

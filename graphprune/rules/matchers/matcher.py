@@ -25,12 +25,14 @@ class Matcher(ABC):
 
     Attributes:
         walks: Whether finding the set takes a search of the graph.
+        needs_connections: Whether the set depends on how layers are connected.
         reads_weights: Whether the set depends on measured zeros.
     """
 
     __slots__ = ()
 
     walks: ClassVar[bool] = False
+    needs_connections: ClassVar[bool] = False
 
     @property
     def reads_weights(self) -> bool:

@@ -30,6 +30,7 @@ class _Neighbour(Matcher):
 
     __slots__ = ()
 
+    needs_connections = True
     key: ClassVar[str]
     is_upstream: ClassVar[bool]
     verb: ClassVar[str]

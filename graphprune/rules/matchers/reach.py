@@ -25,6 +25,7 @@ class _Reach(Matcher):
     __slots__ = ()
 
     walks = True
+    needs_connections = True
     key: ClassVar[str]
     is_upstream: ClassVar[bool]
 
@@ -146,6 +147,7 @@ class Between(Matcher):
     before: Matcher
 
     walks = True
+    needs_connections = True
 
     def find(self, matches: Matches) -> LayerSet:
         """Return the layers between the two sets."""
@@ -187,6 +189,7 @@ class _End(Matcher):
     __slots__ = ()
 
     walks = True
+    needs_connections = True
     key: ClassVar[str]
     verb: ClassVar[str]
     is_first: ClassVar[bool]

@@ -10,7 +10,7 @@ from graphprune.diagnostics.diagnostic import Diagnostic, Where
 from graphprune.errors import RuleError
 from graphprune.graph import Layer, LayerGraph
 from graphprune.graph.out_of_reach import find_out_of_reach
-from graphprune.rules.matchers.failures import Failures
+from graphprune.rules.matchers.failures import Failures, explain_unconnected
 from graphprune.rules.matchers.logic import AllOf, AnyOf, Not, Use, conditions_of
 from graphprune.rules.matchers.matcher import Matcher
 from graphprune.rules.matchers.matches import Matches, Zeros
@@ -212,7 +212,7 @@ def _verdict(failures: Failures, matcher: Matcher, address: str) -> Verdict:
     return Verdict(
         matcher.spelled(),
         address in failures.matches.of(matcher),
-        matcher.reason(failures, address),
+        explain_unconnected(failures.matches, inner, address) or matcher.reason(failures, address),
         verdicts,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -50,6 +50,11 @@ def teach_layers(graph: LayerGraph, table: Sequence[CustomLayer]) -> LayerGraph:
         for address, layer in graph.layers.items()
         if layer.type in known and _is_custom(layer)
     }
+    for address in tuple(taught):
+        for path, inner in _inside(graph, address).items():
+            part = _part(known[graph.layers[address].type], path)
+            if part.axes:
+                taught[inner.address] = replace(inner, tensors=_taught(inner, part))
     return replace(graph, layers=MappingProxyType({**graph.layers, **taught})) if taught else graph
 
 
@@ -94,10 +99,18 @@ def find_layer_faults(graph: LayerGraph, table: Sequence[CustomLayer]) -> Iterat
     types = {layer.type for layer in layers}
     for custom in table:
         layer = next(
-            (layer for layer in layers if layer.type == custom.type and layer.tensors), None
+            (
+                layer
+                for layer in layers
+                if layer.type == custom.type and (layer.tensors or _inside(graph, layer.address))
+            ),
+            None,
         )
         if layer is not None:
-            yield from _tensor_faults(layer, custom)
+            shapes = {tensor.name: tensor.shape for tensor in layer.tensors}
+            for path, inner in _inside(graph, layer.address).items():
+                shapes |= {f"{path}.{tensor.name}": tensor.shape for tensor in inner.tensors}
+            yield from _tensor_faults(layer, custom, shapes)
         elif custom.type not in types and find_close(
             custom.type, types - {other.type for other in table}
         ):
@@ -113,6 +126,27 @@ def find_layer_faults(graph: LayerGraph, table: Sequence[CustomLayer]) -> Iterat
 
 def _is_custom(layer: Layer) -> bool:
     return layer.kind == "layer" and is_custom(layer.entry)
+
+
+def _inside(graph: LayerGraph, address: str) -> dict[str, Layer]:
+    """Return the layers inside a custom layer by their path there, as Keras 3 saves them."""
+    return {
+        layer.address[len(address) + 1 :]: layer
+        for layer in graph.layers.values()
+        if layer.holder == address
+    }
+
+
+def _part(custom: CustomLayer, path: str) -> CustomLayer:
+    """Return what an entry says of the layer at `path` inside the custom layer."""
+    start = f"{path}."
+
+    def below(names: Iterable[str]) -> list[str]:
+        found = (name.removeprefix(start) for name in names if name.startswith(start))
+        return [name for name in found if "." not in name]
+
+    axes = {name: custom.axes[f"{start}{name}"] for name in below(custom.axes)}
+    return replace(custom, axes=axes, weights=tuple(below(custom.weights)))
 
 
 def _taught(layer: Layer, custom: CustomLayer) -> tuple[Tensor, ...]:
@@ -170,8 +204,9 @@ def _taught_tensor(tensor: Tensor, name: str, axes: tuple[str, ...] | None) -> T
     )
 
 
-def _tensor_faults(layer: Layer, custom: CustomLayer) -> Iterator[Diagnostic]:
-    shapes = {tensor.name: tensor.shape for tensor in layer.tensors}
+def _tensor_faults(
+    layer: Layer, custom: CustomLayer, shapes: Mapping[str, tuple[int, ...]]
+) -> Iterator[Diagnostic]:
     for name, axes in custom.axes.items():
         place = custom.places.get(name, custom.where)
         if name not in shapes:

@@ -8,8 +8,11 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-_LISTS = frozenset({"_variables", "_weights", "_slots"})
-"""Attributes in which optimizers store all their `variables` again, in a different order."""
+_LISTS = frozenset({"_variables", "_weights", "_slots", "_coalesced_children"})
+"""Attributes in which optimizers store all their `variables` again, in a different order.
+
+TensorFlow adds the last when a model is written as a SavedModel.
+"""
 
 
 def inner_optimizer(optimizer: Any) -> Any:

@@ -40,6 +40,7 @@ from graphprune.tf.layers.live_tensors import weight_names
 from graphprune.tf.layers.stored_names import kept_names, names_in_format
 from graphprune.tf.models.hdf5_dialect import readable_as_written, restore_settings
 from graphprune.tf.models.keras_file import keras_format
+from graphprune.tf.models.saved_optimizer import restore_optimizer
 from graphprune.tf.pruning.addresses import addressed_layers, inner_layer, is_layered_model
 from graphprune.tf.pruning.wrapper import PruneLowMagnitude
 from graphprune.wrapper_names import is_state
@@ -224,17 +225,17 @@ def build_saved_model(archive: Archive, *, compiled: bool) -> tf_keras.Model:
         "in the SavedModel's graph, which graphprune does not run; load it with tf_keras and save"
         " it as .keras",
     )
-    _assign_weights(model, archive)
+    stored = _assign_weights(model, archive)
     finalize(model)
     if compiled and archive.training_config:
         model.compile(
             **saving_utils.compile_args_from_training_config(dict(archive.training_config)),
             from_serialized=True,
         )
+        restore_optimizer(model, archive.path, stored)
         warnings.warn(
-            f"{archive.path}: a SavedModel's optimizer state is not read, so the optimizer is"
-            " reset, and steps_per_execution, jit_compile and run_eagerly are not in the folder;"
-            " save as .keras to keep them",
+            f"{archive.path}: a SavedModel does not hold steps_per_execution, jit_compile and"
+            " run_eagerly; save as .keras to keep them",
             stacklevel=user_level(),
         )
     return model
@@ -256,7 +257,9 @@ def _check_vocabularies(model: tf_keras.Model, archive: Archive, place: str) -> 
         raise ArchiveError(f"the vocabulary of layer {learned[0]!r} is {place}", place=archive.path)
 
 
-def _assign_weights(model: tf_keras.Model, archive: Archive) -> None:
+def _assign_weights(model: tf_keras.Model, archive: Archive) -> dict[str, tf.Variable]:
+    """Set all weights of a model; return its variables by the paths of their tensors."""
+    stored: dict[str, tf.Variable] = {}
     weights = locate_weights(archive, graph_from_config(archive.config, place=archive.path))
     done: set[int] = set()
     for address, layer in addressed_layers(model):
@@ -271,7 +274,10 @@ def _assign_weights(model: tf_keras.Model, archive: Archive) -> None:
             }
             for name, variable in state.items():
                 _assign(variable, weights, address, name)
-        _assign_layer(inner_layer(layer), weights, address)
+        for variable, name in _named_in_file(inner_layer(layer), weights, address):
+            _assign(variable, weights, address, name)
+            stored[weights.find(address, name).path] = variable
+    return stored
 
 
 def _own_variables(layer: PruneLowMagnitude) -> Mapping[str, Any]:
@@ -279,10 +285,15 @@ def _own_variables(layer: PruneLowMagnitude) -> Mapping[str, Any]:
     return {_last(variable): variable for variable in layer.weights if id(variable) not in inside}
 
 
-def _assign_layer(layer: Layer, weights: ModelWeights, address: str) -> None:
-    """Set the weights of a layer.
+def _named_in_file(
+    layer: Layer, weights: ModelWeights, address: str
+) -> list[tuple[tf.Variable, str]]:
+    """Return the weights of a layer with their names in the file.
 
     They are found by name, or by order and shape if several have one name (Bidirectional).
+
+    Raises:
+        ArchiveError: the file has another number of weights for this layer.
     """
     located = weights.tensors.get(address, {})
     names = [name for name in located if not is_state(name)]
@@ -295,15 +306,13 @@ def _assign_layer(layer: Layer, weights: ModelWeights, address: str) -> None:
         )
     ordered = _names_in_custom_layer(layer, weights.archive.format, names)
     if ordered:
-        for name, variable in zip(ordered, variables, strict=True):
-            _assign(variable, weights, address, name)
-        return
+        return list(zip(variables, ordered, strict=True))
     by_name = {name.rsplit(".", 1)[-1]: name for name in names}
     unique = len(by_name) == len(names) and {_last(variable) for variable in variables} == set(
         by_name
     )
-    for position, variable in enumerate(variables):
-        _assign(variable, weights, address, by_name[_last(variable)] if unique else names[position])
+    found = [by_name[_last(variable)] for variable in variables] if unique else names
+    return list(zip(variables, found, strict=True))
 
 
 def _names_in_custom_layer(layer: Layer, kind: str, stored: Sequence[str]) -> tuple[str, ...]:

@@ -1,10 +1,12 @@
-"""Models for serving: TensorFlow Lite files and SavedModel folders."""
+"""Models for serving: TensorFlow Lite and ONNX files, and SavedModel folders."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 import tf_keras
@@ -12,7 +14,9 @@ import tf_keras
 from graphprune.archive.files import check_export_suffix
 from graphprune.errors import OutputError
 from graphprune.files import whole_folder, write_whole
-from graphprune.tf.models.quiet import quiet_output
+from graphprune.quiet import quiet_output
+from graphprune.serving.convert import first_line, function_to_onnx
+from graphprune.serving.outputs import check_outputs, name_outputs, run_onnx, sample_specs
 from graphprune.tf.models.saving import estimate_bytes, save_model
 from graphprune.write_faults import find_reason
 
@@ -32,16 +36,47 @@ def to_tflite(model: tf_keras.Model) -> bytes:
             content = _converter(model).convert()
     except Exception as fault:  # the converter raises its own, MLIR's and TensorFlow's errors
         raise OutputError(
-            f"{model.name}: cannot be written for TensorFlow Lite: {_first_line(fault)}; save it as"
+            f"{model.name}: cannot be written for TensorFlow Lite: {first_line(fault)}; save it as"
             " .keras or as a SavedModel folder"
         ) from fault
     return bytes(content)
 
 
+def to_onnx(model: tf_keras.Model, place: str = "") -> bytes:
+    """Return `model` as an ONNX file's bytes, which were run and computed what the model does.
+
+    Args:
+        model: The model.
+        place: The path of the file, for errors.
+
+    Raises:
+        OutputError: the extra `onnx` is not installed, ONNX has no operation for a layer, or the
+            file computes something else.
+    """
+    specs = {
+        re.sub(r"\W", "_", name): tf.TensorSpec(tensor.shape, tensor.dtype)
+        for name, tensor in zip(model.input_names, model.inputs, strict=True)
+    }
+
+    def call(**inputs: Any) -> Any:
+        given = list(inputs.values())
+        outputs = model(given[0] if len(given) == 1 else given, training=False)
+        return name_outputs(outputs, tf.nest.flatten(outputs))
+
+    content = function_to_onnx(call, specs, model.name)
+    inputs = sample_specs(specs)
+    wanted = {name: tensor.numpy() for name, tensor in call(**inputs).items()}
+    is_half = any(
+        layer.compute_dtype in ("float16", "bfloat16") for layer in model._flatten_layers()
+    )
+    check_outputs(wanted, run_onnx(content, inputs), "ONNX", place or model.name, is_half=is_half)
+    return content
+
+
 def write_model(model: tf_keras.Model, path: str | Path) -> None:
     """Write `model` in the format that the suffix of the path names.
 
-    `.keras`, `.h5`, `.tflite`, or a SavedModel folder without a suffix.
+    `.keras`, `.h5`, `.tflite`, `.onnx`, or a SavedModel folder without a suffix.
 
     Raises:
         OutputError: the suffix names no format, or the model cannot be written.
@@ -50,6 +85,8 @@ def write_model(model: tf_keras.Model, path: str | Path) -> None:
     suffix = Path(path).suffix
     if suffix == ".tflite":
         save_tflite(model, path)
+    elif suffix == ".onnx":
+        write_whole(Path(path), to_onnx(model, str(path)))
     else:
         (save_model if suffix else write_saved_model)(model, path)
 
@@ -85,7 +122,7 @@ def write_saved_model(model: tf_keras.Model, path: str | Path) -> None:
         except tf.errors.OpError as fault:
             reason = find_reason(fault)
             raise reason or OutputError(
-                f"cannot be written: {_first_line(fault)}; save it as .keras", place=target
+                f"cannot be written: {first_line(fault)}; save it as .keras", place=target
             ) from fault
 
 
@@ -126,15 +163,3 @@ def _lstm_as_loop(model: tf_keras.Model) -> Iterator[None]:
     finally:
         for layer in marked:
             layer._could_use_gpu_kernel = True
-
-
-_ERROR = "error: "
-"""The text that MLIR, which has no error codes, writes between source place and message."""
-
-
-def _first_line(fault: Exception) -> str:
-    lines = [line.strip() for line in str(fault).splitlines() if line.strip()]
-    if not lines:
-        return type(fault).__name__
-    told = next((line for line in lines if _ERROR.rstrip() in line), lines[0])
-    return told.partition(_ERROR)[2] or told

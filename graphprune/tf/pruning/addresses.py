@@ -98,9 +98,9 @@ def refuse_other_kind(value: Any, kind: str, wanted: str) -> NoReturn:
     named = f"{type(value).__module__}.{type(value).__qualname__}"
     if "keras" in {base.__module__.split(".")[0] for base in type(value).__mro__}:
         raise GraphError(
-            f"{getattr(value, 'name', kind)}: {named} is of Keras 3 (module keras), graphprune"
-            " prunes models of tf_keras (module tf_keras); build it with tf_keras, which is"
-            " tf.keras where TF_USE_LEGACY_KERAS=1 is set"
+            f"{getattr(value, 'name', kind)}: {named} is of Keras 3 (module keras), and this"
+            " function of graphprune.tf takes those of tf_keras; call the one of the same name that"
+            " graphprune itself has, which takes both"
         )
     raise GraphError(f"{named} is not a tf_keras {kind}; give {wanted}")
 

@@ -1,0 +1,198 @@
+"""Keras 3 models for serving: SavedModel folders, TensorFlow Lite and ONNX files.
+
+Each is exported by Keras (`model.export`), run, and compared with the model before it takes its
+place.
+"""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from graphprune.errors import GraphError, OutputError
+from graphprune.files import whole_folder, write_whole
+from graphprune.keras3.model import held_layers
+from graphprune.quiet import quiet_output
+from graphprune.serving.convert import (
+    check_onnx,
+    first_line,
+    saved_model_to_onnx,
+    saved_model_to_tflite,
+)
+from graphprune.serving.outputs import (
+    Arrays,
+    check_outputs,
+    find_input,
+    name_outputs,
+    run_onnx,
+    run_saved_model,
+    run_tflite,
+    sample_inputs,
+)
+
+SUFFIXES = ("", ".tflite", ".onnx")
+
+
+def write_exported(model: Any, path: str | Path) -> None:
+    """Write `model` in the format that the suffix of the path names, whole or not at all.
+
+    `.tflite`, `.onnx`, or an exported SavedModel folder without a suffix, which replaces a
+    SavedModel that stands there. The batch size stays open, except in TensorFlow Lite files of
+    models with recurrent layers, for which it is 1.
+
+    Raises:
+        GraphError: the model is pruned, or not built.
+        OutputError: the model has no such form, the form computes something else, or it cannot be
+            written.
+    """
+    target = Path(path)
+    if target.suffix not in SUFFIXES:
+        raise OutputError(
+            "a Keras 3 model is exported as .tflite, as .onnx, or without suffix as a SavedModel"
+            f" folder, got {target.suffix}; change the end of the name",
+            place=target,
+        )
+    _check_exportable(model, target)
+    if target.suffix == ".tflite":
+        write_whole(target, to_tflite(model, str(target)))
+    elif target.suffix == ".onnx":
+        write_whole(target, to_onnx(model, str(target)))
+    else:
+        write_saved_model(model, target)
+
+
+def write_saved_model(model: Any, target: Path) -> None:
+    """Write `model` as an exported SavedModel folder; see `write_exported`."""
+    if (
+        target.exists()
+        and not (target / "saved_model.pb").is_file()
+        and not (target.is_dir() and not any(target.iterdir()))
+    ):
+        raise OutputError("exists and is not a SavedModel; give another path", place=target)
+    with whole_folder(target) as folder:
+        _export(model, folder)
+        inputs = sample_inputs(folder)
+        _check(model, inputs, run_saved_model(folder, inputs), "SavedModel", str(target))
+
+
+def to_tflite(model: Any, place: str = "") -> bytes:
+    """Return `model` as a TensorFlow Lite file's bytes, with float32 weights.
+
+    Raises:
+        OutputError: TensorFlow Lite has no operation for a layer, or the file computes something
+            else.
+    """
+    _need_backend(("tensorflow", "jax"), "a TensorFlow Lite file")
+    recurrent = any(isinstance(layer, keras.layers.RNN) for layer in model._flatten_layers())
+    with TemporaryDirectory(prefix="graphprune-") as parent:
+        folder = Path(parent) / "exported"
+        _export(model, folder, batch=1 if recurrent else None)
+        content = saved_model_to_tflite(folder, model.name)
+        inputs = sample_inputs(folder, 1)
+    _check(model, inputs, run_tflite(content, inputs), "TensorFlow Lite", place or model.name)
+    return content
+
+
+def to_onnx(model: Any, place: str = "") -> bytes:
+    """Return `model` as an ONNX file's bytes.
+
+    Raises:
+        OutputError: a package is missing, ONNX has no operation for a layer, or the file computes
+            something else.
+    """
+    _need_backend(("tensorflow",), "an ONNX file")
+    check_onnx()
+    with TemporaryDirectory(prefix="graphprune-") as parent:
+        folder = Path(parent) / "exported"
+        _export(model, folder)
+        content = saved_model_to_onnx(folder, model.name)
+        inputs = sample_inputs(folder)
+    _check(model, inputs, run_onnx(content, inputs), "ONNX", place or model.name)
+    return content
+
+
+def _check_exportable(model: Any, target: Path) -> None:
+    if held_layers(model):
+        raise GraphError(
+            f"{model.name} is pruned, and an exported file has no masks; export what"
+            " strip_pruning(model) returns",
+            place=target,
+        )
+    if not model.built:
+        raise GraphError(
+            f"{model.name} is not built, so its inputs are not known; call it on a batch first",
+            place=target,
+        )
+
+
+def _need_backend(names: tuple[str, ...], what: str) -> None:
+    backend = keras.config.backend()
+    if backend not in names:
+        raise OutputError(
+            f"{what} cannot be written with the backend {backend}; save the model as .keras, and"
+            " export that file with KERAS_BACKEND=tensorflow"
+        )
+
+
+def _export(model: Any, folder: Path, batch: int | None = None) -> None:
+    """Export `model` to `folder`; `batch` fixes the batch size.
+
+    On JAX, an inference function that writes nothing back is exported: TensorFlow Lite has no
+    operation for the state of random generators.
+    """
+    options: dict[str, Any] = {}
+    if keras.config.backend() == "jax":
+        options["is_static"] = True
+    if batch is not None:
+        options["input_signature"] = _signature(model, batch)
+    try:
+        with quiet_output(), redirect_stdout(StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model.export(str(folder), format="tf_saved_model", **options)
+    except Exception as fault:  # Keras, TensorFlow and JAX raise errors of all kinds
+        raise OutputError(
+            f"{model.name}: Keras cannot export it: {first_line(fault)}; save it as .keras"
+        ) from fault
+
+
+def _signature(model: Any, batch: int) -> list[Any]:
+    def fixed(tensor: Any) -> Any:
+        shape = (tensor.shape[0] or batch, *tensor.shape[1:])
+        return keras.InputSpec(shape=shape, dtype=tensor.dtype, name=tensor.name)
+
+    structure = keras.tree.map_structure(fixed, _inputs(model))
+    return structure if isinstance(model, keras.Sequential) else [structure]
+
+
+def _inputs(model: Any) -> Any:
+    """Return the symbolic inputs of a model, in the structure in which it is called."""
+    return model._inputs_struct if hasattr(model, "_inputs_struct") else model.inputs
+
+
+def _check(model: Any, inputs: Arrays, found: Arrays, form: str, place: str) -> None:
+    is_half = any(
+        layer.compute_dtype in ("float16", "bfloat16") for layer in model._flatten_layers()
+    )
+    check_outputs(_outputs(model, inputs), found, form, place, is_half=is_half)
+
+
+def _outputs(model: Any, inputs: Arrays) -> dict[str, NDArray[Any]]:
+    """Return what the model itself computes, by the names that its exported form has."""
+    if getattr(model, "inputs", None):
+        called = keras.tree.map_structure(
+            lambda tensor: find_input(inputs, tensor.name), _inputs(model)
+        )
+        single = isinstance(called, list | tuple) and len(called) == 1
+        outputs = model(called[0] if single else called, training=False)
+    else:
+        outputs = model(*inputs.values(), training=False)
+    flat = keras.tree.flatten(outputs)
+    return name_outputs(outputs, [np.array(keras.ops.convert_to_numpy(value)) for value in flat])

@@ -1,0 +1,112 @@
+"""Conversion of exported SavedModels to TensorFlow Lite and ONNX.
+
+The folder is one that `model.export` of Keras 3 or tf_keras wrote, with the signature
+`serving_default`. TensorFlow and the ONNX packages are imported when they are needed.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from graphprune.errors import OutputError
+from graphprune.quiet import quiet_output
+
+SIGNATURE = "serving_default"
+_ONNX_PACKAGES = ("tf2onnx", "onnxruntime")
+
+
+def check_onnx() -> None:
+    """Raise unless the packages that write and run ONNX files are installed.
+
+    Raises:
+        OutputError: one is missing.
+    """
+    missing = [name for name in _ONNX_PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise OutputError(
+            f"an .onnx file needs the package {missing[0]}, which is not installed; pip install"
+            " 'graphprune[onnx]'"
+        )
+
+
+def saved_model_to_tflite(folder: Path, name: str) -> bytes:
+    """Return an exported model as the bytes of a TensorFlow Lite file, with float32 weights.
+
+    Args:
+        folder: The exported SavedModel.
+        name: The model's name, for errors.
+
+    Raises:
+        OutputError: TensorFlow Lite has no operation for a layer.
+    """
+    import tensorflow as tf
+
+    try:
+        with quiet_output():
+            converter = tf.lite.TFLiteConverter.from_saved_model(
+                str(folder), signature_keys=[SIGNATURE]
+            )
+            return bytes(converter.convert())
+    except Exception as fault:  # the converter raises its own, MLIR's and TensorFlow's errors
+        raise OutputError(
+            f"{name}: cannot be written for TensorFlow Lite: {first_line(fault)}; save it as"
+            " .keras or as a SavedModel folder"
+        ) from fault
+
+
+def saved_model_to_onnx(folder: Path, name: str) -> bytes:
+    """Return an exported model as the bytes of an ONNX file; see `function_to_onnx`."""
+    import tensorflow as tf
+
+    with quiet_output():
+        served = tf.saved_model.load(str(folder)).signatures[SIGNATURE]
+    specs = served.structured_input_signature[1]
+    return function_to_onnx(lambda **inputs: served(**inputs), specs, name)
+
+
+def function_to_onnx(call: Callable[..., Any], specs: Mapping[str, Any], name: str) -> bytes:
+    """Return a function of TensorFlow as the bytes of an ONNX file.
+
+    Args:
+        call: Takes its inputs by keyword.
+        specs: The `tf.TensorSpec` of each input; the file names its inputs by these keys.
+        name: The model's name, for errors.
+
+    Raises:
+        OutputError: a package is missing, or ONNX has no operation for a layer.
+    """
+    check_onnx()
+    import tensorflow as tf
+    import tf2onnx
+
+    signature = [tf.TensorSpec(spec.shape, spec.dtype, key) for key, spec in specs.items()]
+    try:
+        with quiet_output():
+            model, _ = tf2onnx.convert.from_function(
+                tf.function(lambda *tensors: call(**dict(zip(specs, tensors, strict=True)))),
+                input_signature=signature,
+            )
+            return bytes(model.SerializeToString())
+    except Exception as fault:  # tf2onnx raises plain errors of all kinds
+        raise OutputError(
+            f"{name}: cannot be written as ONNX: {first_line(fault)}; save it as .keras or as a"
+            " SavedModel folder"
+        ) from fault
+
+
+_ERROR = "error: "
+"""The text that MLIR, which has no error codes, writes between source place and message."""
+_PLACE = re.compile(r"loc\(.*\): ")
+
+
+def first_line(fault: Exception) -> str:
+    """Return the line of an error of TensorFlow or MLIR that says what is wrong."""
+    lines = [line.strip() for line in str(fault).splitlines() if line.strip()]
+    if not lines:
+        return type(fault).__name__
+    told = next((line for line in lines if _ERROR.rstrip() in line), lines[0])
+    return _PLACE.sub("", told.partition(_ERROR)[2] or told)

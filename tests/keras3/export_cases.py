@@ -1,0 +1,163 @@
+"""Exports of Keras 3 models for serving: each form is written, run and compared."""
+
+import tempfile
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import layers
+from keras3.child import Cases, refusal
+from keras3.models import MODELS, sequential
+
+import graphprune
+from graphprune.errors import GraphError, OutputError
+from graphprune.keras3 import export
+from graphprune.serving import convert
+from graphprune.serving.outputs import run_onnx, run_saved_model, run_tflite
+
+CASES = Cases()
+BACKEND = keras.config.backend()
+FORMS = [
+    "tflite",
+    "folder",
+    *(["onnx"] if BACKEND == "tensorflow" and find_spec("tf2onnx") else []),
+]
+KINDS = [name for name in MODELS if name not in ("unbuilt", "custom layers")]
+
+
+def new_folder():
+    return Path(tempfile.mkdtemp())
+
+
+def several():
+    """Two inputs in a dict, two outputs in a dict, one of whole numbers."""
+    a, b = keras.Input((3,), name="a"), keras.Input((4, 4, 2), name="b")
+    x = layers.Concatenate()([a, layers.Flatten()(layers.Conv2D(2, 3)(b))])
+    y = layers.Dropout(0.5)(layers.Dense(2)(x))
+    model = keras.Model(
+        {"first": b, "second": a}, {"sum": y, "label": keras.ops.cast(y > 0, "int32")}
+    )
+    rng = np.random.default_rng(0)
+    inputs = {"a": rng.normal(size=(1, 3)), "b": rng.normal(size=(1, 4, 4, 2))}
+    return model, {name: values.astype("float32") for name, values in inputs.items()}
+
+
+def run(form, path, inputs):
+    if form == "folder":
+        return run_saved_model(path, inputs)
+    return (run_tflite if form == "tflite" else run_onnx)(path.read_bytes(), inputs)
+
+
+@CASES.each([f"{name} as {form}" for name in KINDS for form in FORMS], {"LSTM as tflite"})
+def a_stripped_model_is_written(name):
+    kind, _, form = name.partition(" as ")
+    model, _ = MODELS[kind]()
+    pruned = graphprune.prune_low_magnitude(model)
+    path = new_folder() / ("net" if form == "folder" else f"net.{form}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # nothing was trained
+        stripped = graphprune.strip_pruning(pruned)
+    export.write_exported(stripped, path)
+    assert path.exists()
+
+
+@CASES.each(FORMS, set(FORMS))
+def several_inputs_and_outputs_keep_their_names(form):
+    model, inputs = several()
+    path = new_folder() / "deep" / ("net" if form == "folder" else f"net.{form}")
+    for _ in range(2 if form == "folder" else 1):  # the second replaces the first
+        export.write_exported(model, path)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    found = run(form, path, inputs)
+    wanted = model({"first": inputs["b"], "second": inputs["a"]}, training=False)
+    assert set(found) == {"sum", "label"}
+    np.testing.assert_allclose(
+        found["sum"], keras.ops.convert_to_numpy(wanted["sum"]), atol=1e-5, rtol=0
+    )
+
+
+@CASES
+def a_form_that_computes_something_else_is_not_written():
+    model, _ = sequential()
+    right = export.run_saved_model
+    export.run_saved_model = lambda *args: {
+        name: values + 0.01 for name, values in right(*args).items()
+    }
+    path = new_folder() / "net"
+    try:
+        text = refusal(lambda: export.write_exported(model, path), OutputError)
+    finally:
+        export.run_saved_model = right
+    assert text == (
+        f"{path}: not written: in the SavedModel form, the output 'output_0' differs from the"
+        " model's; save it as .keras"
+    )
+    assert list(path.parent.iterdir()) == []
+
+
+@CASES
+def operations_that_a_form_lacks_are_named():
+    if "onnx" not in FORMS:
+        return
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, keras.ops.argmax(layers.Dense(2)(inputs), -1), name="net")
+    folder = new_folder()
+    assert refusal(lambda: export.write_exported(model, folder / "n.tflite"), OutputError) == (
+        "net: cannot be written for TensorFlow Lite: 'tf.BitwiseAnd' op is neither a custom op nor"
+        " a flex op; save it as .keras or as a SavedModel folder"
+    )
+    text = refusal(lambda: export.write_exported(model, folder / "n.onnx"), OutputError)
+    assert text.startswith("the ONNX file does not run: ")
+    assert text.endswith("; save the model as .keras or as a SavedModel folder")
+    assert list(folder.iterdir()) == []
+
+
+@CASES
+def what_cannot_be_exported_is_refused():
+    folder = new_folder()
+    model, _ = sequential()
+    pruned = graphprune.prune_low_magnitude(model)
+    assert refusal(lambda: export.write_exported(pruned, folder / "net.tflite"), GraphError) == (
+        f"{folder}/net.tflite: {pruned.name} is pruned, and an exported file has no masks; export"
+        " what strip_pruning(model) returns"
+    )
+    unbuilt, _ = MODELS["unbuilt"]()
+    assert refusal(lambda: export.write_exported(unbuilt, folder / "net"), GraphError) == (
+        f"{folder}/net: {unbuilt.name} is not built, so its inputs are not known; call it on a"
+        " batch first"
+    )
+    assert refusal(lambda: export.write_exported(model, folder / "net.pb"), OutputError) == (
+        f"{folder}/net.pb: a Keras 3 model is exported as .tflite, as .onnx, or without suffix as a"
+        " SavedModel folder, got .pb; change the end of the name"
+    )
+    (folder / "notes.txt").write_text("mine")
+    assert refusal(lambda: export.write_exported(model, folder), OutputError) == (
+        f"{folder}: exists and is not a SavedModel; give another path"
+    )
+
+
+@CASES
+def backends_and_packages_that_are_missing_are_named():
+    model, _ = sequential()
+    path = new_folder() / "net.onnx"
+    if BACKEND != "tensorflow":
+        assert refusal(lambda: export.write_exported(model, path), OutputError) == (
+            f"an ONNX file cannot be written with the backend {BACKEND}; save the model as .keras,"
+            " and export that file with KERAS_BACKEND=tensorflow"
+        )
+        return
+    needed, convert._ONNX_PACKAGES = convert._ONNX_PACKAGES, ("a_missing_package",)
+    try:
+        text = refusal(lambda: export.write_exported(model, path), OutputError)
+    finally:
+        convert._ONNX_PACKAGES = needed
+    assert text == (
+        "an .onnx file needs the package a_missing_package, which is not installed; pip install"
+        " 'graphprune[onnx]'"
+    )
+
+
+if __name__ == "__main__":
+    CASES.run()
