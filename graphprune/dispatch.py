@@ -33,7 +33,7 @@ SEAMS = {
     "training": ("tf.training.seam", "keras3.training.seam"),
     "evaluation": ("tf.training.evaluation", "keras3.evaluation"),
     "saving": ("tf.models.saving", "keras3.saving"),
-    "export": ("tf.models.export", "keras3.saving"),
+    "export": ("tf.models.export", "keras3.export"),
 }
 """The modules that serve tf_keras and Keras 3, by what they serve."""
 _HOOKS = tuple(

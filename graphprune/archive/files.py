@@ -244,17 +244,17 @@ def h5_refused(place: str | None = None) -> OutputError:
     )
 
 
-def check_export_formats(paths: Iterable[str], keras: int) -> None:
-    """Refuse names of formats that models of a Keras (2 for tf_keras, or 3) are not written in.
+def check_converted_formats(paths: Iterable[str]) -> None:
+    """Refuse formats that a model converted to the other Keras is not written in.
 
     Raises:
-        OutputError: only models of tf_keras are written so.
+        OutputError: a path is neither `.keras` nor `.h5`.
     """
     for path in paths:
-        if keras == 3 and Path(path).suffix not in MODEL_SUFFIXES:
+        if Path(path).suffix not in MODEL_SUFFIXES:
             raise OutputError(
-                "a Keras 3 model is written as .keras or .h5; for TensorFlow Lite or a SavedModel"
-                " folder, write it for tf_keras with --keras 2 first, and strip that file",
+                "only .keras and .h5 files are written for the other Keras; leave out --keras, and"
+                " the model's own Keras writes it",
                 place=path,
             )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from graphprune.archive.archive import keras_of
-from graphprune.archive.files import check_export_formats
+from graphprune.archive.files import check_converted_formats
 from graphprune.cli.inputs import loading_arguments
 from graphprune.cli.options import (
     LoadingOptions,
@@ -62,7 +62,8 @@ def command(
     check_exports(outputs)
     saved = open_to_load(model, loading, checks_sums=True)
     version = keras_of(saved.need_archive())
-    check_export_formats(outputs, keras or version)
+    if keras not in (None, version):
+        check_converted_formats(outputs)
     with live_display() as display:
         display.say(LOADING)
         loaded = load_with_classes(saved, loading)

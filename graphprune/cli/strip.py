@@ -8,7 +8,7 @@ from dataclasses import replace
 import click
 
 from graphprune.archive.archive import keras_of
-from graphprune.archive.files import check_export_formats
+from graphprune.archive.files import check_converted_formats
 from graphprune.cli.inputs import (
     find_model_file,
     find_training_origin,
@@ -80,7 +80,8 @@ def command(
     check_exports(outputs)
     wrapped = replace(open_to_load(model_file, loading, checks_sums=True), path=model)
     version = keras_of(wrapped.need_archive())
-    check_export_formats(outputs, keras or version)
+    if keras not in (None, version):
+        check_converted_formats(outputs)
     check_same_architecture(open_model(origin), wrapped)
 
     with live_display() as display:

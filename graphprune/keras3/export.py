@@ -17,9 +17,11 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from graphprune.archive.files import MODEL_SUFFIXES, check_export_suffix
 from graphprune.errors import GraphError, OutputError
 from graphprune.files import whole_folder, write_whole
 from graphprune.keras3.model import held_layers
+from graphprune.keras3.saving import save_model
 from graphprune.quiet import quiet_output
 from graphprune.serving.convert import (
     check_onnx,
@@ -38,28 +40,24 @@ from graphprune.serving.outputs import (
     sample_inputs,
 )
 
-SUFFIXES = ("", ".tflite", ".onnx")
 
-
-def write_exported(model: Any, path: str | Path) -> None:
+def write_model(model: Any, path: str | Path) -> None:
     """Write `model` in the format that the suffix of the path names, whole or not at all.
 
-    `.tflite`, `.onnx`, or an exported SavedModel folder without a suffix, which replaces a
-    SavedModel that stands there. The batch size stays open, except in TensorFlow Lite files of
-    models with recurrent layers, for which it is 1.
+    `.keras`, `.h5`, `.tflite`, `.onnx`, or an exported SavedModel folder without a suffix, which
+    replaces a SavedModel that stands there. The batch size of exported forms stays open, except in
+    TensorFlow Lite files of models with recurrent layers, for which it is 1.
 
     Raises:
         GraphError: the model is pruned, or not built.
         OutputError: the model has no such form, the form computes something else, or it cannot be
             written.
     """
+    check_export_suffix(path)
     target = Path(path)
-    if target.suffix not in SUFFIXES:
-        raise OutputError(
-            "a Keras 3 model is exported as .tflite, as .onnx, or without suffix as a SavedModel"
-            f" folder, got {target.suffix}; change the end of the name",
-            place=target,
-        )
+    if target.suffix in MODEL_SUFFIXES:
+        save_model(model, target)
+        return
     _check_exportable(model, target)
     if target.suffix == ".tflite":
         write_whole(target, to_tflite(model, str(target)))
@@ -70,7 +68,7 @@ def write_exported(model: Any, path: str | Path) -> None:
 
 
 def write_saved_model(model: Any, target: Path) -> None:
-    """Write `model` as an exported SavedModel folder; see `write_exported`."""
+    """Write `model` as an exported SavedModel folder; see `write_model`."""
     if (
         target.exists()
         and not (target / "saved_model.pb").is_file()

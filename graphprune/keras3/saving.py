@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 from keras.src.saving import serialization_lib
 
 from graphprune.archive.allowed import find_refused
-from graphprune.archive.files import check_export_formats, check_model_suffix
+from graphprune.archive.files import check_model_suffix
 from graphprune.arguments import check_path
 from graphprune.engine.read_back import check_saved
 from graphprune.errors import OutputError
@@ -53,16 +53,6 @@ def save_model(model: Any, path: str | PathLike[str]) -> None:
             return
         with whole_file(target, needed=written.stat().st_size) as stream:
             _write_timeless(written, stream)
-
-
-def write_model(model: Any, path: str | PathLike[str]) -> None:
-    """Write a stripped model in the format that the suffix of the path names.
-
-    Raises:
-        OutputError: the suffix names no format for Keras 3, or the file cannot be written.
-    """
-    check_export_formats([str(path)], 3)
-    save_model(model, path)
 
 
 def check_reads_back(model: Any, suffix: str, place: str, load: Callable[[Path], Any]) -> None:

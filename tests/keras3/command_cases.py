@@ -16,6 +16,7 @@ from keras3.models import array, operations
 
 import graphprune
 from graphprune.nested import rebuild
+from graphprune.serving.outputs import run_saved_model, run_tflite, sample_inputs
 
 CASES = Cases()
 FOLDER = Path(tempfile.mkdtemp())
@@ -113,15 +114,33 @@ def strip_gives_the_original_config_and_the_same_bytes_again():
 
 
 @CASES
-def formats_that_keras_3_has_not_yet_are_refused_in_words():
+def models_are_exported_by_the_commands():
+    _, x = made()
+    names = ("out.tflite", "folder")
+    outputs = [part for name in names for part in ("-o", FOLDER / name)]
+    done = command("prune", MODEL, "-r", RULES, "-o", FOLDER / "same.keras", *outputs)
+    assert done.out.splitlines()[0].split() == ["before", "same.keras", *names]
+    wanted = array(graphprune.load_model(FOLDER / "same.keras")(x))
+    inputs = sample_inputs(FOLDER / "folder")
+    served = {name: x[:1].astype(value.dtype) for name, value in inputs.items()}
+    for found in (
+        run_saved_model(FOLDER / "folder", served),
+        run_tflite((FOLDER / "out.tflite").read_bytes(), served),
+    ):
+        (values,) = found.values()
+        np.testing.assert_allclose(values, wanted[:1], atol=1e-6)
+
+
+@CASES
+def formats_that_cannot_be_written_are_refused_in_words():
     made()
-    for name in ("out.tflite", "folder"):
-        done = command("prune", MODEL, "-r", RULES, "-o", FOLDER / name, code=1)
-        assert done.err == (
-            f"graphprune: {FOLDER / name}: a Keras 3 model is written as .keras or .h5; for"
-            " TensorFlow Lite or a SavedModel folder, write it for tf_keras with --keras 2 first,"
-            " and strip that file\n"
-        )
+    done = command(
+        *("prune", MODEL, "-r", RULES, "--keras", "2", "-o", FOLDER / "other.tflite"), code=1
+    )
+    assert done.err == (
+        f"graphprune: {FOLDER / 'other.tflite'}: only .keras and .h5 files are written for the"
+        " other Keras; leave out --keras, and the model's own Keras writes it\n"
+    )
     done = command("apply", MODEL, "-r", RULES, "-o", FOLDER / "wrapped.h5", code=1)
     assert "an .h5 file cannot hold the masks of a pruned Keras 3 model" in done.err
     assert not list(FOLDER.glob("*.h5"))

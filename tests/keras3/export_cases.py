@@ -59,7 +59,7 @@ def a_stripped_model_is_written(name):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # nothing was trained
         stripped = graphprune.strip_pruning(pruned)
-    export.write_exported(stripped, path)
+    export.write_model(stripped, path)
     assert path.exists()
 
 
@@ -68,7 +68,7 @@ def several_inputs_and_outputs_keep_their_names(form):
     model, inputs = several()
     path = new_folder() / "deep" / ("net" if form == "folder" else f"net.{form}")
     for _ in range(2 if form == "folder" else 1):  # the second replaces the first
-        export.write_exported(model, path)
+        export.write_model(model, path)
     assert [file.name for file in path.parent.iterdir()] == [path.name]
     found = run(form, path, inputs)
     wanted = model({"first": inputs["b"], "second": inputs["a"]}, training=False)
@@ -87,7 +87,7 @@ def a_form_that_computes_something_else_is_not_written():
     }
     path = new_folder() / "net"
     try:
-        text = refusal(lambda: export.write_exported(model, path), OutputError)
+        text = refusal(lambda: export.write_model(model, path), OutputError)
     finally:
         export.run_saved_model = right
     assert text == (
@@ -104,11 +104,11 @@ def operations_that_a_form_lacks_are_named():
     inputs = keras.Input((4,))
     model = keras.Model(inputs, keras.ops.argmax(layers.Dense(2)(inputs), -1), name="net")
     folder = new_folder()
-    assert refusal(lambda: export.write_exported(model, folder / "n.tflite"), OutputError) == (
+    assert refusal(lambda: export.write_model(model, folder / "n.tflite"), OutputError) == (
         "net: cannot be written for TensorFlow Lite: 'tf.BitwiseAnd' op is neither a custom op nor"
         " a flex op; save it as .keras or as a SavedModel folder"
     )
-    text = refusal(lambda: export.write_exported(model, folder / "n.onnx"), OutputError)
+    text = refusal(lambda: export.write_model(model, folder / "n.onnx"), OutputError)
     assert text.startswith("the ONNX file does not run: ")
     assert text.endswith("; save the model as .keras or as a SavedModel folder")
     assert list(folder.iterdir()) == []
@@ -119,21 +119,21 @@ def what_cannot_be_exported_is_refused():
     folder = new_folder()
     model, _ = sequential()
     pruned = graphprune.prune_low_magnitude(model)
-    assert refusal(lambda: export.write_exported(pruned, folder / "net.tflite"), GraphError) == (
+    assert refusal(lambda: export.write_model(pruned, folder / "net.tflite"), GraphError) == (
         f"{folder}/net.tflite: {pruned.name} is pruned, and an exported file has no masks; export"
         " what strip_pruning(model) returns"
     )
     unbuilt, _ = MODELS["unbuilt"]()
-    assert refusal(lambda: export.write_exported(unbuilt, folder / "net"), GraphError) == (
+    assert refusal(lambda: export.write_model(unbuilt, folder / "net"), GraphError) == (
         f"{folder}/net: {unbuilt.name} is not built, so its inputs are not known; call it on a"
         " batch first"
     )
-    assert refusal(lambda: export.write_exported(model, folder / "net.pb"), OutputError) == (
-        f"{folder}/net.pb: a Keras 3 model is exported as .tflite, as .onnx, or without suffix as a"
-        " SavedModel folder, got .pb; change the end of the name"
+    assert refusal(lambda: export.write_model(model, folder / "net.pb"), OutputError) == (
+        f"{folder}/net.pb: no model format has the suffix .pb; use .keras, .h5, .tflite, .onnx, or"
+        " no suffix for a SavedModel folder"
     )
     (folder / "notes.txt").write_text("mine")
-    assert refusal(lambda: export.write_exported(model, folder), OutputError) == (
+    assert refusal(lambda: export.write_model(model, folder), OutputError) == (
         f"{folder}: exists and is not a SavedModel; give another path"
     )
 
@@ -143,14 +143,14 @@ def backends_and_packages_that_are_missing_are_named():
     model, _ = sequential()
     path = new_folder() / "net.onnx"
     if BACKEND != "tensorflow":
-        assert refusal(lambda: export.write_exported(model, path), OutputError) == (
+        assert refusal(lambda: export.write_model(model, path), OutputError) == (
             f"an ONNX file cannot be written with the backend {BACKEND}; save the model as .keras,"
             " and export that file with KERAS_BACKEND=tensorflow"
         )
         return
     needed, convert._ONNX_PACKAGES = convert._ONNX_PACKAGES, ("a_missing_package",)
     try:
-        text = refusal(lambda: export.write_exported(model, path), OutputError)
+        text = refusal(lambda: export.write_model(model, path), OutputError)
     finally:
         convert._ONNX_PACKAGES = needed
     assert text == (
