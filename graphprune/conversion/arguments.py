@@ -1,12 +1,11 @@
-"""The arguments of layer calls, and the implicit masks of Embedding and Masking layers."""
+"""The arguments of layer calls."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from graphprune.archive.calls import Call, is_reference, read_call, references
-from graphprune.archive.entries import name_of, type_of
+from graphprune.archive.calls import Call, is_reference, references
 
 RECURRENT = (
     *("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional"),
@@ -43,22 +42,3 @@ def has_all_layers(value: Any, names: Mapping[str, str]) -> bool:
     Implicit masks do not, since tf_keras computes them itself.
     """
     return all(reference[0] in names for reference in references(value))
-
-
-def masked_layers(layers: list[Any]) -> set[str]:
-    """Return the layers after an Embedding or a Masking that produces a mask."""
-    found = {
-        name_of(entry)
-        for entry in layers
-        if type_of(entry) == "Masking" or entry["config"].get("mask_zero")
-    }
-    while True:
-        more = {
-            name_of(entry)
-            for entry in layers
-            for node in entry.get("inbound_nodes") or ()
-            if any(reference[0] in found for reference in references(read_call(node)[0]))
-        }
-        if more <= found:
-            return found
-        found |= more

@@ -22,12 +22,8 @@ from graphprune.archive.op_layers import (
     why_no_op_layer,
 )
 from graphprune.archive.operations import SLICING, Operation
-from graphprune.conversion.arguments import (
-    RECURRENT,
-    has_all_layers,
-    masked_layers,
-    named_arguments,
-)
+from graphprune.conversion.arguments import RECURRENT, has_all_layers, named_arguments
+from graphprune.conversion.masks import mask_sources, merges_masks
 from graphprune.conversion.settings import LayerConverter, Parameters
 from graphprune.graph.layers import SEPARATOR
 
@@ -152,13 +148,19 @@ class _ModelConverter:
         }
 
     def _check_calls(self, layers: list[Any]) -> None:
-        """Refuse calls fixed to training mode, and an initial state with an implicit mask.
+        """Refuse calls fixed to training mode, and implicit masks that the other Keras changes.
 
-        tf_keras passes the mask of the sequence on; Keras 3 does not if a call has another tensor
-        (`Layer.__call__`, keras/src/layers/layer.py).
+        tf_keras passes the mask of a sequence on beside an initial state; Keras 3 does not if a
+        call has another tensor (`Layer.__call__`, keras/src/layers/layer.py).
         """
-        masked = masked_layers(layers)
+        sources = mask_sources(layers)
         for entry in layers:
+            if merges_masks(entry, sources):
+                raise self._layers.no_counterpart(
+                    entry,
+                    "merges the masks of its inputs differently (Embedding with mask_zero, Masking)"
+                    " where they are not the same",
+                )
             calls = [read_call(node) for node in entry.get("inbound_nodes") or ()]
             if self.keras == 3 and any(keywords.get("training") is True for _, keywords in calls):
                 raise self._layers.no_counterpart(
@@ -168,7 +170,7 @@ class _ModelConverter:
                 continue
             for node in entry.get("inbound_nodes") or ():
                 (first, *_), keywords = named_arguments(type_of(entry), read_call(node))
-                is_masked = any(reference[0] in masked for reference in references(first))
+                is_masked = any(sources.get(reference[0]) for reference in references(first))
                 if "initial_state" in keywords and "mask" not in keywords and is_masked:
                     raise self._layers.no_counterpart(
                         entry,

@@ -247,6 +247,36 @@ def test_a_mask_beside_an_initial_state_is_refused(tmp_path):
         graphprune.convert(files.two, files.three, keras=3)
 
 
+def merged(merge, *, other_mask):
+    """Return a model that merges two embedded texts, of which the second may have a mask."""
+    one, two = layers.Input((6,)), layers.Input((6,))
+    x = layers.Embedding(9, 5, mask_zero=True)(one)
+    y = layers.Embedding(9, 5, mask_zero=other_mask)(two)
+    return tf_keras.Model([one, two], layers.LSTM(4)(merge([x, y])))
+
+
+@pytest.mark.parametrize("other_mask", [False, True])
+@pytest.mark.parametrize("kind", [layers.Add, layers.Concatenate])
+def test_merged_masks_are_refused(tmp_path, kind, other_mask):
+    files = both(tmp_path, merged(kind(name="merge"), other_mask=other_mask))
+    with pytest.raises(GraphError, match=r"layer 'merge' \(\w+\): Keras 3 merges the masks of its"):
+        graphprune.convert(files.two, files.three, keras=3)
+
+
+def test_masks_that_are_the_same_on_all_inputs_are_converted(tmp_path):
+    tf_keras.utils.set_random_seed(3)
+    words = layers.Input((6,))
+    x = layers.Embedding(9, 5, mask_zero=True)(words)
+    again = layers.Add()([x, layers.Dense(5, activation="tanh")(x)])
+    ended = layers.LSTM(4)(layers.Concatenate(name="features")([again, x]))
+    one, two = layers.LSTM(3)(again), layers.Dense(3)(layers.Flatten()(words[:, :, None]))
+    other = layers.Embedding(9, 5, mask_zero=True)(words[:, ::-1])
+    both_steps = layers.Concatenate(axis=1, name="steps")([x, other])
+    model = tf_keras.Model(words, [ended, layers.Add()([one, two]), layers.LSTM(2)(both_steps)])
+    texts = np.random.default_rng(4).integers(0, 9, (5, 6)).astype("float32")
+    check_equal(both(tmp_path, model), [texts])
+
+
 def test_names_with_a_slash_are_written_with_an_underscore(tmp_path):
     files = both(tmp_path, nested())
     done = run_command("convert", files.two, "-o", files.three, "--keras", "3")
