@@ -60,7 +60,7 @@ def assert_graph_is_model(graph: LayerGraph, model: tf_keras.Model) -> None:
     live = dict(walk(model))
     assert set(graph.layers) == set(live)
     for address, layer in graph.layers.items():
-        assert layer.type.rsplit(">", 1)[-1] == type(live[address]).__name__
+        assert layer.types[-1].rsplit(">", 1)[-1] == type(live[address]).__name__
         if layer.kind != "model":
             assert [tensor.shape for tensor in layer.tensors] == [
                 tuple(variable.shape) for variable in all_weights(live[address])

@@ -77,7 +77,7 @@ def test_a_keras_3_model_reads_into_the_same_graph(keras_3, name):
         ("value", 0, "mh", "value"),
         ("query", 0, "mh", "0"),
         ("tower", 0, "subtract", "0"),
-        ("multiply", 0, "subtract", "1"),
+        ("multiply", 0, "subtract", "y"),
         ("bn", 0, "cat", "0"),
     } <= uses
     with np.load(keras_3 / "weights.npz") as stored:
