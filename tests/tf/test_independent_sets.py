@@ -24,6 +24,19 @@ pytestmark = pytest.mark.tf
 
 Set = set[str]
 
+OPERATIONS = {
+    "__operators__.add": "Add",
+    "math.add": "Add",
+    "math.subtract": "Subtract",
+    "math.multiply": "Multiply",
+    "concat": "Concatenate",
+}
+"""The types that rules know operations by, as in Keras 3."""
+
+
+def operation_of(layer: layers.Layer) -> str | None:
+    return OPERATIONS.get(getattr(layer, "symbol", ""))
+
 
 class Live:
     """A live model, flattened: `flow` has one node a call of a layer that computes."""
@@ -79,7 +92,9 @@ class Live:
         return {address for address, layer in self.layers.items() if holds(layer)}
 
     def typed(self, *names: str) -> Set:
-        return self.where(lambda layer: type(layer).__name__ in names)
+        return self.where(
+            lambda layer: type(layer).__name__ in names or operation_of(layer) in names
+        )
 
     def isa(self, *names: str) -> Set:
         return self.where(lambda layer: any(kind.__name__ in names for kind in type(layer).__mro__))
