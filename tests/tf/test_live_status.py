@@ -75,7 +75,7 @@ def test_a_wrong_suffix_is_told_before_tensorflow_is_imported(monkeypatch, tmp_p
     def fail(*_):
         raise AssertionError("too late")
 
-    monkeypatch.setattr(f"graphprune.cli.{name}.import_tensorflow", fail)
+    monkeypatch.setattr(f"graphprune.cli.{name}.import_quietly", fail)
     reads = "open_model" if name == "strip" else "open_to_load"
     monkeypatch.setattr(f"graphprune.cli.{name}.{reads}", fail)
     monkeypatch.chdir(tmp_path)
