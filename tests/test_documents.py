@@ -24,6 +24,7 @@ KNOWN = (
     "a ",
     "an object",
     "true or false",
+    "2 or 3",
     "64 hexadecimal digits",
     "32 hexadecimal digits",
     "none or mirrored:N",
