@@ -25,6 +25,7 @@ KNOWN = (
     "an object",
     "true or false",
     "2 or 3",
+    "the name of a backend of Keras",
     "64 hexadecimal digits",
     "32 hexadecimal digits",
     "none or mirrored:N",
