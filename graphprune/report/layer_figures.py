@@ -114,6 +114,7 @@ def layers_to_config(
             "outputs": list(graph.outputs),
             "layers": len(graph.layers),
             **({"never_built": True} if unbuilt else {}),
+            **({} if graph.is_connected else {"connected": False}),
         },
         "layers": [
             _layer_to_config(layer, zeros, shapes.get((layer.address, 0, 0))) for layer in layers

@@ -188,6 +188,8 @@ def test_commands_say_that_connections_are_unknown(zoo: Path, tmp_path: Path) ->
     rules = tmp_path / "r.yaml"
     rules.write_text(PLAIN)
     assert said in run_command("layers", net).out
+    told = json.loads(run_command("layers", net, "--format", "json").out)
+    assert told["model"]["connected"] is False
     assert said in run_command("plan", net, "-r", str(rules)).out
     assert said in run_command("diff", net, str(zoo / "own" / "tower.keras")).out
     assert said in run_command("graph", net, "-o", str(tmp_path / "g.svg")).err
