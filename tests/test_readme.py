@@ -71,6 +71,8 @@ def test_the_python_lines_run(demo_folder, keras):
     done = run_command("diff", "model.keras", "sparse.keras")
     assert "zeros 0 -> 29,491" in done.out
     shutil.copyfile(shipped_file("fixtures/digits-cnn-keras3.keras"), "model3.keras")
+    if not keras:
+        return  # the second block is of Keras 3
     exec(compile(second.replace("1000", "10"), "README.md", "exec"), {"x": x, "y": y})
     assert "zeros 0 -> 29,491" in run_command("diff", "model3.keras", "sparse3.keras").out
 

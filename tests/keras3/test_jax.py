@@ -40,6 +40,7 @@ def test_runs(slow):
     check_cases("run_cases.py", "jax", slow=slow)
 
 
+@pytest.mark.slow  # TensorFlow runs them in the suite
 def test_commands(slow):
     check_cases("command_cases.py", "jax", slow=slow)
 

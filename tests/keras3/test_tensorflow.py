@@ -38,10 +38,12 @@ def test_commands(slow):
     check_cases("command_cases.py", "tensorflow", slow=slow)
 
 
+@pytest.mark.slow  # JAX runs them in the suite
 def test_optimizers(slow):
     check_cases("optimizer_cases.py", "tensorflow", slow=slow)
 
 
+@pytest.mark.slow  # JAX runs them in the suite
 def test_losing_masks_is_refused(slow):
     check_cases("refusal_cases.py", "tensorflow", slow=slow)
 
