@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from builders import build_graph
 from commands import run_command
@@ -5,6 +7,7 @@ from memory_weights import make_weights
 from planned import plan_with
 from shipped_graphs import CNN, ENCODER, FOLDER, GRAPHS, SEQUENCE, graph_text
 
+from graphprune.cli.demo import MODELS
 from graphprune.errors import RuleError
 from graphprune.plan import make_plan, plan_to_config, wrap_graph
 from graphprune.rules import Prune, read_rules, resolve_rules
@@ -225,3 +228,19 @@ def test_the_rule_tests_of_the_shipped_files_pass_and_each_file_has_some():
 @pytest.mark.parametrize("name", GRAPHS)
 def test_the_graphs_of_the_rule_tests_are_those_that_are_drawn_here(name):
     assert (FOLDER / f"{name}.json").read_text(encoding="utf-8") == graph_text(name)
+
+
+def test_what_the_demo_and_the_readme_read_is_in_the_wheel():
+    root = Path(__file__).parents[2]
+    text = (root / "pyproject.toml").read_text(encoding="utf-8")
+    table = text.partition("[tool.hatch.build.targets.wheel.force-include]\n")[2].partition("\n\n")[
+        0
+    ]
+    included = {line.partition(" = ")[0].strip('"') for line in table.splitlines()}
+    data = {
+        f"fixtures/{path.name}"
+        for path in (root / "fixtures").iterdir()
+        if path.suffix in (".keras", ".npz")
+    }
+    assert data | {"rules"} == included
+    assert set(MODELS.values()) <= data
