@@ -88,7 +88,7 @@ def draw_bar(share: float, width: int, *, is_ascii: bool = False) -> str:
 def _metrics(now: Progress) -> list[str]:
     """Return the loss, the metrics, and both of validation; Keras 3 hands them over sorted."""
     ordered = sorted(
-        now.metrics.items(), key=lambda item: (item[0].startswith("val_"), -_is_loss(item[0]))
+        now.metrics.items(), key=lambda item: (item[0].startswith("val_"), not _is_loss(item[0]))
     )
     return [f"{name} {value:.4f}" for name, value in ordered]
 
