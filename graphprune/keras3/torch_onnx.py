@@ -10,17 +10,17 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from io import BytesIO
 from typing import Any
 
 import keras
-from numpy.typing import NDArray
 
 from graphprune.errors import OutputError
 from graphprune.quiet import quiet_output
 from graphprune.serving.convert import first_line
-from graphprune.serving.outputs import OPEN_LENGTH, name_outputs, sample_shapes
+from graphprune.serving.outputs import OPEN_LENGTH, Arrays, name_outputs, sample_shapes
 
 Shapes = Mapping[str, tuple[Sequence[int | None], Any]]
 """The shape and dtype of each input; None is an open length."""
@@ -29,7 +29,7 @@ _BATCH, _LENGTH, _CHECKED_BATCH = 3, OPEN_LENGTH - 1, 2
 _ELSEWHERE = "save it as .keras, and export that file with KERAS_BACKEND=tensorflow"
 
 
-def torch_to_onnx(model: Any) -> tuple[bytes, dict[str, NDArray[Any]]]:
+def torch_to_onnx(model: Any) -> tuple[bytes, Arrays]:
     """Return `model` as an ONNX file's bytes, and inputs to check it with.
 
     Raises:
@@ -48,13 +48,13 @@ def torch_to_onnx(model: Any) -> tuple[bytes, dict[str, NDArray[Any]]]:
     def call(*tensors: Any) -> Any:
         return model(*keras.tree.pack_sequence_as(structure, tensors), training=False)
 
-    module = _module_of(model, call)
     outputs = call(*tensors)
     names = list(name_outputs(outputs, keras.tree.flatten(outputs)))
+    exported = _Exported(_module_of(model, call), tuple(tensors), shapes, names)
     try:
-        content = _export_traced(module, tensors, shapes, names)
+        content = exported.trace()
     except Exception as fault:  # PyTorch raises errors of all kinds
-        content = _export_again(model.name, fault, module, tensors, shapes, names)
+        content = _export_again(model.name, exported, fault)
     return content, sample_shapes(shapes, _CHECKED_BATCH)
 
 
@@ -85,55 +85,55 @@ def _module_of(model: Any, call: Callable[..., Any]) -> Any:
     return Flat().eval()
 
 
-def _export_traced(module: Any, tensors: list[Any], shapes: Shapes, names: list[str]) -> bytes:
-    file = BytesIO()
-    axes = {
-        name: {axis: f"{name}_{axis}" if axis else "batch" for axis in _open_axes(shape)}
-        for name, (shape, _) in shapes.items()
-    }
-    with quiet_output(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the tracer: the file is checked
-        sys.modules["torch"].onnx.export(
-            module,
-            tuple(tensors),
-            file,
-            input_names=list(shapes),
-            output_names=names,
-            dynamic_axes=axes,
-            dynamo=False,
-        )
-    return file.getvalue()
+@dataclass(frozen=True, slots=True)
+class _Exported:
+    """What is exported: a module, its inputs and their open lengths, the names of its outputs."""
+
+    module: Any
+    tensors: tuple[Any, ...]
+    shapes: Shapes
+    outputs: list[str]
+
+    def trace(self) -> bytes:
+        """Return what the older exporter writes."""
+        file = BytesIO()
+        axes = {
+            name: {axis: f"{name}_{axis}" if axis else "batch" for axis in _open_axes(shape)}
+            for name, (shape, _) in self.shapes.items()
+        }
+        self._export(file, dynamic_axes=axes, dynamo=False)
+        return file.getvalue()
+
+    def translate(self) -> bytes:
+        """Return what the newer exporter writes."""
+        file, opened = BytesIO(), sys.modules["torch"].export.Dim.DYNAMIC
+        axes = [dict.fromkeys(_open_axes(shape), opened) for shape, _ in self.shapes.values()]
+        program = self._export(None, dynamic_shapes=(tuple(axes),), dynamo=True, verbose=False)
+        program.save(file)
+        return file.getvalue()
+
+    def _export(self, file: BytesIO | None, **options: Any) -> Any:
+        names = {"input_names": list(self.shapes), "output_names": self.outputs}
+        with quiet_output(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is written is checked
+            return sys.modules["torch"].onnx.export(
+                self.module, self.tensors, file, **names, **options
+            )
 
 
-def _export_again(
-    name: str, first: Exception, module: Any, tensors: list[Any], shapes: Shapes, names: list[str]
-) -> bytes:
+def _export_again(name: str, exported: _Exported, first: Exception) -> bytes:
     """Return what the newer exporter writes, after the older one has failed with `first`."""
-    failed = f"{name}: cannot be written as ONNX"
     if find_spec("onnxscript") is None:
         raise OutputError(
-            f"{failed}: {first_line(first)}; install the package onnxscript, with which PyTorch can"
-            f" write more, or {_ELSEWHERE}"
+            f"{name}: cannot be written as ONNX: {first_line(first)}; install the package"
+            f" onnxscript, with which PyTorch can write more, or {_ELSEWHERE}"
         ) from first
-    torch, file = sys.modules["torch"], BytesIO()
-    opened = torch.export.Dim.DYNAMIC
-    axes = [{axis: opened for axis in _open_axes(shape)} for shape, _ in shapes.values()]
     try:
-        with quiet_output(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            torch.onnx.export(
-                module,
-                tuple(tensors),
-                None,
-                input_names=list(shapes),
-                output_names=names,
-                dynamic_shapes=(tuple(axes),),
-                dynamo=True,
-                verbose=False,
-            ).save(file)
+        return exported.translate()
     except Exception as fault:
-        raise OutputError(f"{failed}: {first_line(fault)}; {_ELSEWHERE}") from fault
-    return file.getvalue()
+        raise OutputError(
+            f"{name}: cannot be written as ONNX: {first_line(fault)}; {_ELSEWHERE}"
+        ) from fault
 
 
 def _open_axes(shape: Sequence[int | None]) -> list[int]:

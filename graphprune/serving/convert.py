@@ -19,16 +19,16 @@ SIGNATURE = "serving_default"
 _ONNX_PACKAGES = ("tf2onnx", "onnxruntime")
 
 
-def check_onnx(packages: Sequence[str] = _ONNX_PACKAGES) -> None:
+def check_onnx(packages: Sequence[str] | None = None) -> None:
     """Raise unless the packages that write and run ONNX files are installed.
 
     Args:
-        packages: Their names; by default those for functions of TensorFlow.
+        packages: Their names; None for those that functions of TensorFlow need.
 
     Raises:
         OutputError: one is missing.
     """
-    missing = [name for name in packages if find_spec(name) is None]
+    missing = [name for name in packages or _ONNX_PACKAGES if find_spec(name) is None]
     if missing:
         raise OutputError(
             f"an .onnx file needs the package {missing[0]}, which is not installed; pip install"

@@ -90,10 +90,16 @@ def restore_state(model: Any, randomness: Randomness, state: Mapping[str, Arrays
     _assign(_hidden_variables(model), state.get("optimizer", {}), "optimizer variables")
 
 
+def stateful_layers(model: Any) -> list[Any]:
+    """Return the recurrent layers that keep their states from batch to batch."""
+    return [layer for layer in model._flatten_layers() if getattr(layer, "stateful", False)]
+
+
 def recurrent_variables(model: Any) -> list[Any]:
     """Return the states of stateful recurrent layers."""
-    layers = [layer for layer in model._flatten_layers() if getattr(layer, "stateful", False)]
-    states = (keras.tree.flatten(getattr(layer, "states", None)) for layer in layers)
+    states = (
+        keras.tree.flatten(getattr(layer, "states", None)) for layer in stateful_layers(model)
+    )
     return [state for found in states for state in found if isinstance(state, keras.Variable)]
 
 
