@@ -12,11 +12,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, Literal, cast
+from typing import Any, BinaryIO, ClassVar, cast
 
 from numpy.typing import NDArray
 
-from graphprune.archive.archive import GroupFacts, Header, StoredTensor
+from graphprune.archive.archive import GroupFacts, Header, Layout, StoredTensor
 from graphprune.archive.files import MAX_JSON, open_file, parse_object
 from graphprune.archive.hdf5.file import (
     MAX_IMAGE,
@@ -53,13 +53,8 @@ _CUT = {"File is not a zip file": "its list of members is missing, the file was 
 class KerasZip:
     """A `.keras` file."""
 
-    signatures: ClassVar = (b"PK\x03\x04", b"PK\x05\x06")
+    layout: ClassVar[Layout] = "keras"
     path: str
-
-    @property
-    def format(self) -> Literal["keras"]:
-        """The name of the format."""
-        return "keras"
 
     @contextmanager
     def opened(self) -> Iterator[OpenedZip]:

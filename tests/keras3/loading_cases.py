@@ -6,6 +6,7 @@ import tempfile
 import warnings
 import zipfile
 from pathlib import Path
+from unittest import mock
 
 import h5py
 import hostile_files
@@ -15,9 +16,11 @@ from hostile_configs import BOMBS, CODE
 from keras3 import models
 from keras3.child import Cases, refusal
 from keras3.models import MODELS, array, assert_same, operations
+from one_file import RECORD, write_one_file
 
 import graphprune.graph
 from graphprune import ConstantSparsity, UpdatePruningStep
+from graphprune.archive import formats
 from graphprune.errors import ArchiveError, GraphpruneError
 
 CASES = Cases()
@@ -42,6 +45,16 @@ def files_load_as_they_were(name):
         assert loaded.compiled
         assert graphprune.diff_models(loaded, model).is_empty
         np.testing.assert_array_equal(array(loaded(x)), array(model(x)))
+
+
+@CASES
+def a_format_that_keras_cannot_read():
+    model, x = operations()
+    model.save(FOLDER / "known.keras")
+    write_one_file(FOLDER / "other.one", FOLDER / "known.keras")
+    with mock.patch.object(formats, "FORMATS", (*formats.FORMATS, RECORD)):
+        loaded = graphprune.load_model(FOLDER / "other.one")
+    np.testing.assert_array_equal(array(loaded(x)), array(model(x)))
 
 
 def trained():
