@@ -28,6 +28,10 @@ def test_plans_on_live_models(slow):
     check_cases("surgery_cases.py", "torch", slow=slow)
 
 
+def test_exports_for_serving(slow):
+    check_cases("export_cases.py", "torch", slow=slow)
+
+
 def test_loading(slow):
     check_cases("loading_cases.py", "torch", slow=slow)
 
