@@ -199,11 +199,23 @@ def _export_here(model: Any, folder: Path, batch: int | None, names: Sequence[st
     try:
         with quiet_output(), redirect_stdout(StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            _call_once(model)
             model.export(str(folder), format="tf_saved_model", **options)
     except Exception as fault:  # Keras, TensorFlow and JAX raise errors of all kinds
         raise OutputError(
             f"{model.name}: Keras cannot export it: {first_line(fault)}; save it as .keras"
         ) from fault
+
+
+def _call_once(model: Any) -> None:
+    """Call a subclassed model that was only built, such as a loaded one; Keras asks for it."""
+    shapes = getattr(model, "_build_shapes_dict", None)
+    if not hasattr(model, "_inputs_struct") and shapes and not getattr(model, "_called", True):
+        model(*(keras.tree.map_shape_structure(_zeros, shape) for shape in shapes.values()))
+
+
+def _zeros(shape: Sequence[int | None]) -> NDArray[Any]:
+    return np.zeros([size or 1 for size in shape], "float32")
 
 
 def _signature(model: Any, batch: int | None, names: Sequence[str]) -> list[Any]:
