@@ -29,6 +29,7 @@ from graphprune.archive.hdf5.file import (
 )
 from graphprune.archive.hdf5.index import index_keras_groups, read_group_name
 from graphprune.archive.keras2 import upgrade_zip_config
+from graphprune.archive.keras3 import without_backend
 from graphprune.errors import ArchiveError
 
 WEIGHTS = "model.weights.h5"
@@ -100,7 +101,7 @@ class OpenedZip:
         )
         version = str(metadata.get("keras_version", ""))
         config = parse_object(text, self._path, "config.json")
-        return Header(version, upgrade_zip_config(config, version))
+        return Header(version, without_backend(upgrade_zip_config(config, version)))
 
     def index(self) -> Mapping[str, tuple[StoredTensor, ...]]:
         """Return the tensors of each layer, by group.

@@ -1,13 +1,14 @@
 """Keras 3 models for serving: SavedModel folders, TensorFlow Lite and ONNX files.
 
-Each is exported by Keras (`model.export`), on PyTorch in a process with TensorFlow; it is run, and
-compared with the model, before it takes its place.
+Each is exported by Keras (`model.export`), ONNX on PyTorch by `torch.onnx`; it is run, and compared
+with the model, before it takes its place. What a backend has no export for is written in a process
+with TensorFlow.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -24,6 +25,7 @@ from graphprune.files import whole_folder, write_whole
 from graphprune.keras3.export_process import export_in_process
 from graphprune.keras3.model import held_layers
 from graphprune.keras3.saving import has_custom_objects, save_model
+from graphprune.keras3.torch_onnx import torch_to_onnx
 from graphprune.quiet import quiet_output
 from graphprune.serving.convert import (
     check_onnx,
@@ -119,14 +121,22 @@ def to_onnx(model: Any, place: str = "") -> bytes:
         OutputError: a package is missing, ONNX has no operation for a layer, or the file computes
             something else.
     """
-    check_onnx()
+    if keras.config.backend() == "torch":
+        check_onnx(("onnxruntime",))
+        content, inputs = torch_to_onnx(model)
+    else:
+        check_onnx()
+        content, inputs = _tensorflow_to_onnx(model)
+    _check(model, inputs, run_onnx(content, inputs), "ONNX", place or model.name)
+    return content
+
+
+def _tensorflow_to_onnx(model: Any) -> tuple[bytes, Arrays]:
+    """Return `model` as an ONNX file's bytes, and inputs for it."""
     with TemporaryDirectory(prefix="graphprune-") as parent:
         folder = Path(parent) / "exported"
         export_folder(model, folder, needs_tensorflow=True)
-        content = saved_model_to_onnx(folder, model.name)
-        inputs = sample_inputs(folder)
-    _check(model, inputs, run_onnx(content, inputs), "ONNX", place or model.name)
-    return content
+        return saved_model_to_onnx(folder, model.name), sample_inputs(folder)
 
 
 def _check_exportable(model: Any, target: Path) -> None:
@@ -141,6 +151,23 @@ def _check_exportable(model: Any, target: Path) -> None:
             f"{model.name} is not built, so its inputs are not known; call it on a batch first",
             place=target,
         )
+    if not getattr(model, "inputs", None) and not model._called:
+        _call_once(model)
+
+
+def _call_once(model: Any) -> None:
+    """Call a subclassed model that was only built: Keras exports models that were called."""
+    shapes = getattr(model, "_build_shapes_dict", None) or {}
+    model(*(_zeros(shape, model.input_dtype) for shape in shapes.values()), training=False)
+
+
+def _zeros(shape: Any, dtype: str) -> Any:
+    """Return a tensor of a shape, or tensors in the structure of several shapes."""
+    if isinstance(shape, Mapping):
+        return {name: _zeros(part, dtype) for name, part in shape.items()}
+    if all(length is None or isinstance(length, int) for length in shape):
+        return keras.ops.zeros([length or 1 for length in shape], dtype)
+    return [_zeros(part, dtype) for part in shape]
 
 
 def export_folder(
@@ -199,23 +226,11 @@ def _export_here(model: Any, folder: Path, batch: int | None, names: Sequence[st
     try:
         with quiet_output(), redirect_stdout(StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            _call_once(model)
             model.export(str(folder), format="tf_saved_model", **options)
     except Exception as fault:  # Keras, TensorFlow and JAX raise errors of all kinds
         raise OutputError(
             f"{model.name}: Keras cannot export it: {first_line(fault)}; save it as .keras"
         ) from fault
-
-
-def _call_once(model: Any) -> None:
-    """Call a subclassed model that was only built, such as a loaded one; Keras asks for it."""
-    shapes = getattr(model, "_build_shapes_dict", None)
-    if not hasattr(model, "_inputs_struct") and shapes and not getattr(model, "_called", True):
-        model(*(keras.tree.map_shape_structure(_zeros, shape) for shape in shapes.values()))
-
-
-def _zeros(shape: Sequence[int | None]) -> NDArray[Any]:
-    return np.zeros([size or 1 for size in shape], "float32")
 
 
 def _signature(model: Any, batch: int | None, names: Sequence[str]) -> list[Any]:

@@ -82,6 +82,32 @@ def pruned_files_are_pruned_again_and_train_on():
     assert_same(*([array(one) for one in model.weights] for model in (pruned, loaded)))
 
 
+TORCH = "keras.src.backend.torch.optimizers.torch_"
+
+
+@CASES
+def files_of_pytorch_are_compiled_on_every_backend():
+    pruned, _ = trained()
+    pruned.compile(keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.25)), "mse")
+    path, saved = FOLDER / "pytorch.keras", FOLDER / "saved.keras"
+    pruned.save(path)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(members["config.json"])
+    inner = config["compile_config"]["optimizer"]["config"]["inner_optimizer"]
+    inner |= {"module": f"{TORCH}adam", "registered_name": "Adam"}
+    members["config.json"] = json.dumps(config).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    loaded = graphprune.load_model(path)
+    assert isinstance(loaded.optimizer.inner_optimizer, keras.optimizers.Adam)
+    assert float(array(loaded.optimizer.learning_rate)) == 0.25
+    graphprune.save_model(loaded, saved)
+    assert TORCH not in zipfile.ZipFile(saved).read("config.json").decode()
+    assert keras.models.load_model(saved).compiled
+
+
 @CASES
 def a_damaged_state_is_refused():
     pruned, _ = trained()
