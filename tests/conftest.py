@@ -2,6 +2,7 @@
 `--slow`. Holds output against golden files.
 """
 
+import gc
 import os
 from pathlib import Path
 
@@ -156,6 +157,15 @@ def pytest_xdist_make_scheduler(config, log):
             return TOGETHER.get(file, file)
 
     return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def pytest_collection_finish(session):
+    """Leave what was imported out of garbage collection, which looks through all of TensorFlow
+    again and again, and takes a tenth of the time of tests that trace models.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
 
 
 def _turn(item):
