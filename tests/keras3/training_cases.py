@@ -73,9 +73,14 @@ def assert_exact(model, share=SHARE):
             assert np.count_nonzero(tensor.read()) <= kept
 
 
-def pruned_operations(optimizer="adam", **settings):
+def momentum():
+    """An optimizer with slots that takes half as long to trace as Adam."""
+    return keras.optimizers.SGD(0.05, momentum=0.9)
+
+
+def pruned_operations(optimizer=None, **settings):
     model, x = operations()
-    model.compile(optimizer, "mse", **settings)
+    model.compile(optimizer or momentum(), "mse", **settings)
     return graphprune.prune_low_magnitude(model, schedule()), x
 
 
@@ -92,7 +97,7 @@ def model(name):
     if name != "unbuilt":
         before = [array(one) for one in original.variables]
         config, outputs = original.get_config(), array(original(x[:4]))
-    original.compile("adam", "mse", metrics=["mae"])
+    original.compile(momentum(), "mse", metrics=["mae"])
     pruned = graphprune.prune_low_magnitude(original, schedule())
     if name != "unbuilt":
         assert_same([array(one) for one in original.variables], before)
@@ -170,7 +175,7 @@ def masks_are_those_of_the_engine():
 @CASES
 def blocks_and_groups():
     model, x = operations()
-    model.compile("adam", "mse")
+    model.compile("sgd", "mse")
     groups = graphprune.prune_low_magnitude(
         model, ConstantSparsity(0.5, 0, frequency=2), sparsity_m_by_n=(2, 4)
     )

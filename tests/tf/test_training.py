@@ -142,9 +142,9 @@ OPTIMIZERS = {
     ],
 )
 def test_resume_is_exact_for_every_optimizer_and_format(tmp_path, optimizer, suffix):
-    setting = build_setting(
-        tmp_path, suffix, wrap(build_dense_model(OPTIMIZERS[optimizer]()), fc=ramp())
-    )
+    run_eagerly = optimizer not in ("adam", "legacy", "averaged")  # whose updates differ most
+    model = build_dense_model(OPTIMIZERS[optimizer](), run_eagerly=run_eagerly)
+    setting = build_setting(tmp_path, suffix, wrap(model, fc=ramp()))
     one, two = train_twice(setting, tmp_path, 7)
     assert_same_bits(one.model, two.model)
     assert (two.model.name, two.missed) == (f"model{suffix}", ())
