@@ -186,11 +186,19 @@ def another_backend_is_refused():
     )
 
 
+def scaled():
+    """Return a pruned model with a scale of the loss that is too large for its first updates."""
+    adam = keras.optimizers.Adam(0.01)
+    return pruned(keras.optimizers.LossScaleOptimizer(adam, initial_scale=2.0**17))
+
+
 @CASES.slowly
 def mixed_precision_goes_on():
     keras.config.set_dtype_policy("mixed_float16")
     try:
-        check_resumes("mixed", pruned, stops=(1, 4), checkpoint_every="1 steps")
+        whole = check_resumes("mixed", scaled, stops=(1, 4), checkpoint_every="1 steps")
+        optimizer = load(whole.model).optimizer
+        assert 0 < array(optimizer.iterations) < STEPS * EPOCHS, "some updates were skipped"
     finally:
         keras.config.set_dtype_policy("float32")
 
