@@ -7,6 +7,7 @@ import h5py
 import keras
 import numpy as np
 from keras import layers
+from keras.src.applications import convnext, nasnet
 from keras3.child import Cases
 from keras3.models import array, assert_same, numbers, operations, values
 from keras3.training_cases import (
@@ -299,16 +300,16 @@ def slots_are_copied(model, x):
 
 
 SMALL = {
-    "ConvNeXt": lambda: keras.applications.convnext.ConvNeXt(
+    "ConvNeXt": lambda: convnext.ConvNeXt(
         depths=(1, 1, 1, 1),
         projection_dims=(4, 4, 8, 8),
         input_shape=(32, 32, 3),
         weights=None,
         classes=4,
     ),
-    "NASNet": lambda: keras.applications.nasnet.NASNet(
+    "NASNet": lambda: nasnet.NASNet(
         input_shape=(32, 32, 3),
-        penultimate_filters=24,
+        penultimate_filters=96,
         num_blocks=1,
         stem_block_filters=4,
         skip_reduction=False,
