@@ -17,12 +17,11 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from graphprune.archive.formats import READABLE, READABLE_SUFFIXES
 from graphprune.errors import ArchiveError, OutputError
 from graphprune.nested import values_in
 from graphprune.suggestions import ask_for_file
 
-READABLE_SUFFIXES = (".keras", ".h5", ".hdf5", ".json")
-READABLE = ".keras, .h5, SavedModel folders and graph JSON"
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",

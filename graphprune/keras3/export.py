@@ -7,6 +7,7 @@ place.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -22,6 +23,7 @@ from graphprune.errors import GraphError, OutputError
 from graphprune.files import whole_folder, write_whole
 from graphprune.keras3.model import held_layers
 from graphprune.keras3.saving import save_model
+from graphprune.keras3.torch_onnx import torch_to_onnx
 from graphprune.quiet import quiet_output
 from graphprune.serving.convert import (
     check_onnx,
@@ -75,6 +77,7 @@ def write_saved_model(model: Any, target: Path) -> None:
         and not (target.is_dir() and not any(target.iterdir()))
     ):
         raise OutputError("exists and is not a SavedModel; give another path", place=target)
+    _need_backend(("tensorflow", "jax"), "a SavedModel folder")
     with whole_folder(target) as folder:
         _export(model, folder)
         inputs = sample_inputs(folder)
@@ -106,15 +109,23 @@ def to_onnx(model: Any, place: str = "") -> bytes:
         OutputError: a package is missing, ONNX has no operation for a layer, or the file computes
             something else.
     """
-    _need_backend(("tensorflow",), "an ONNX file")
-    check_onnx()
+    _need_backend(("tensorflow", "torch"), "an ONNX file")
+    if keras.config.backend() == "torch":
+        check_onnx(("onnxruntime",))
+        content, inputs = torch_to_onnx(model)
+    else:
+        check_onnx()
+        content, inputs = _tensorflow_to_onnx(model)
+    _check(model, inputs, run_onnx(content, inputs), "ONNX", place or model.name)
+    return content
+
+
+def _tensorflow_to_onnx(model: Any) -> tuple[bytes, Arrays]:
+    """Return `model` as an ONNX file's bytes, and inputs for it."""
     with TemporaryDirectory(prefix="graphprune-") as parent:
         folder = Path(parent) / "exported"
         _export(model, folder)
-        content = saved_model_to_onnx(folder, model.name)
-        inputs = sample_inputs(folder)
-    _check(model, inputs, run_onnx(content, inputs), "ONNX", place or model.name)
-    return content
+        return saved_model_to_onnx(folder, model.name), sample_inputs(folder)
 
 
 def _check_exportable(model: Any, target: Path) -> None:
@@ -129,6 +140,23 @@ def _check_exportable(model: Any, target: Path) -> None:
             f"{model.name} is not built, so its inputs are not known; call it on a batch first",
             place=target,
         )
+    if not getattr(model, "inputs", None) and not model._called:
+        _call_once(model)
+
+
+def _call_once(model: Any) -> None:
+    """Call a subclassed model that was only built: Keras exports models that were called."""
+    shapes = getattr(model, "_build_shapes_dict", None) or {}
+    model(*(_zeros(shape, model.input_dtype) for shape in shapes.values()), training=False)
+
+
+def _zeros(shape: Any, dtype: str) -> Any:
+    """Return a tensor of a shape, or tensors in the structure of several shapes."""
+    if isinstance(shape, Mapping):
+        return {name: _zeros(part, dtype) for name, part in shape.items()}
+    if all(length is None or isinstance(length, int) for length in shape):
+        return keras.ops.zeros([length or 1 for length in shape], dtype)
+    return [_zeros(part, dtype) for part in shape]
 
 
 def _need_backend(names: tuple[str, ...], what: str) -> None:

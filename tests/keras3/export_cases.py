@@ -9,21 +9,22 @@ import keras
 import numpy as np
 from keras import layers
 from keras3.child import Cases, refusal
-from keras3.models import MODELS, sequential
+from keras3.models import MODELS, array, sequential
 
 import graphprune
 from graphprune.errors import GraphError, OutputError
-from graphprune.keras3 import export
+from graphprune.keras3 import export, torch_onnx
 from graphprune.serving import convert
 from graphprune.serving.outputs import run_onnx, run_saved_model, run_tflite
 
 CASES = Cases()
 BACKEND = keras.config.backend()
+ONNX = {"tensorflow": "tf2onnx", "torch": "onnxruntime"}
 FORMS = [
-    "tflite",
-    "folder",
-    *(["onnx"] if BACKEND == "tensorflow" and find_spec("tf2onnx") else []),
+    *(["tflite", "folder"] if BACKEND != "torch" else []),
+    *(["onnx"] if BACKEND in ONNX and find_spec(ONNX[BACKEND]) else []),
 ]
+ONLY_BY_THE_NEWER_EXPORTER = {"attention as onnx"} if BACKEND == "torch" else set()
 KINDS = [name for name in MODELS if name not in ("unbuilt", "custom layers")]
 
 
@@ -50,7 +51,10 @@ def run(form, path, inputs):
     return (run_tflite if form == "tflite" else run_onnx)(path.read_bytes(), inputs)
 
 
-@CASES.each([f"{name} as {form}" for name in KINDS for form in FORMS], {"LSTM as tflite"})
+@CASES.each(
+    [f"{name} as {form}" for name in KINDS for form in FORMS],
+    {"LSTM as tflite", "subclassed as folder", "subclassed as onnx", *ONLY_BY_THE_NEWER_EXPORTER},
+)
 def a_stripped_model_is_written(name):
     kind, _, form = name.partition(" as ")
     model, _ = MODELS[kind]()
@@ -80,38 +84,83 @@ def several_inputs_and_outputs_keep_their_names(form):
 
 @CASES
 def a_form_that_computes_something_else_is_not_written():
+    form = FORMS[-1] if BACKEND == "torch" else "folder"
     model, _ = sequential()
-    right = export.run_saved_model
-    export.run_saved_model = lambda *args: {
-        name: values + 0.01 for name, values in right(*args).items()
-    }
-    path = new_folder() / "net"
+    runner = "run_onnx" if BACKEND == "torch" else "run_saved_model"
+    right = getattr(export, runner)
+    setattr(
+        export, runner, lambda *args: {name: values + 0.01 for name, values in right(*args).items()}
+    )
+    path = new_folder() / ("net" if form == "folder" else "net.onnx")
     try:
         text = refusal(lambda: export.write_model(model, path), OutputError)
     finally:
-        export.run_saved_model = right
+        setattr(export, runner, right)
+    name = "SavedModel" if form == "folder" else "ONNX"
     assert text == (
-        f"{path}: not written: in the SavedModel form, the output 'output_0' differs from the"
+        f"{path}: not written: in the {name} form, the output 'output_0' differs from the"
         " model's; save it as .keras"
     )
     assert list(path.parent.iterdir()) == []
 
 
-@CASES
-def operations_that_a_form_lacks_are_named():
-    if "onnx" not in FORMS:
-        return
-    inputs = keras.Input((4,))
-    model = keras.Model(inputs, keras.ops.argmax(layers.Dense(2)(inputs), -1), name="net")
-    folder = new_folder()
-    assert refusal(lambda: export.write_model(model, folder / "n.tflite"), OutputError) == (
-        "net: cannot be written for TensorFlow Lite: 'tf.BitwiseAnd' op is neither a custom op nor"
-        " a flex op; save it as .keras or as a SavedModel folder"
-    )
-    text = refusal(lambda: export.write_model(model, folder / "n.onnx"), OutputError)
-    assert text.startswith("the ONNX file does not run: ")
-    assert text.endswith("; save the model as .keras or as a SavedModel folder")
-    assert list(folder.iterdir()) == []
+if BACKEND == "tensorflow" and "onnx" in FORMS:
+
+    @CASES
+    def operations_that_a_form_lacks_are_named():
+        inputs = keras.Input((4,))
+        model = keras.Model(inputs, keras.ops.argmax(layers.Dense(2)(inputs), -1), name="net")
+        folder = new_folder()
+        assert refusal(lambda: export.write_model(model, folder / "n.tflite"), OutputError) == (
+            "net: cannot be written for TensorFlow Lite: 'tf.BitwiseAnd' op is neither a custom op"
+            " nor a flex op; save it as .keras or as a SavedModel folder"
+        )
+        text = refusal(lambda: export.write_model(model, folder / "n.onnx"), OutputError)
+        assert text.startswith("the ONNX file does not run: ")
+        assert text.endswith("; save the model as .keras or as a SavedModel folder")
+        assert list(folder.iterdir()) == []
+
+
+if BACKEND == "torch" and "onnx" in FORMS:
+
+    @CASES
+    def open_lengths_stay_open():
+        inputs = keras.Input((None, 3))
+        x = layers.GlobalAveragePooling1D()(layers.Conv1D(4, 3)(inputs))
+        path = new_folder() / "net.onnx"
+        model = keras.Model(inputs, layers.Dense(2)(x), name="net")
+        export.write_model(model, path)
+        for shape in ((1, 5, 3), (4, 40, 3)):
+            values = np.random.default_rng(0).normal(size=shape).astype("float32")
+            (found,) = run("onnx", path, {inputs.name: values}).values()
+            np.testing.assert_allclose(found, array(model(values)), atol=1e-5)
+
+    @CASES
+    def what_only_fits_one_length_is_not_written():
+        inputs = keras.Input((None, 3))
+        model = keras.Model(inputs, layers.LSTM(2)(inputs), name="net")
+        folder = new_folder()
+        text = refusal(lambda: export.write_model(model, folder / "net.onnx"), OutputError)
+        assert text.startswith(f"{folder}/net.onnx: not written: in the ONNX form, the output")
+        assert list(folder.iterdir()) == []
+
+    @CASES
+    def operations_that_onnx_lacks_are_named():
+        inputs = keras.Input((4,))
+        model = keras.Model(inputs, keras.ops.erfinv(layers.Dense(2)(inputs)), name="net")
+        folder, there = new_folder(), torch_onnx.find_spec
+        for has_script in (True, False):
+            torch_onnx.find_spec = lambda name, has=has_script: there(name) if has else None
+            try:
+                text = refusal(lambda: export.write_model(model, folder / "net.onnx"), OutputError)
+            finally:
+                torch_onnx.find_spec = there
+            assert text.startswith("net: cannot be written as ONNX: "), text
+            assert ("install the package onnxscript, with" in text) is not has_script, text
+            assert text.endswith(
+                "save it as .keras, and export that file with KERAS_BACKEND=tensorflow"
+            )
+        assert list(folder.iterdir()) == []
 
 
 @CASES
@@ -138,23 +187,37 @@ def what_cannot_be_exported_is_refused():
     )
 
 
+NOT_WRITTEN = {
+    "tensorflow": {},
+    "jax": {"net.onnx": "an ONNX file"},
+    "torch": {"net.tflite": "a TensorFlow Lite file", "net": "a SavedModel folder"},
+}
+
+
 @CASES
-def backends_and_packages_that_are_missing_are_named():
+def forms_that_a_backend_cannot_write_are_named():
     model, _ = sequential()
-    path = new_folder() / "net.onnx"
-    if BACKEND != "tensorflow":
-        assert refusal(lambda: export.write_model(model, path), OutputError) == (
-            f"an ONNX file cannot be written with the backend {BACKEND}; save the model as .keras,"
-            " and export that file with KERAS_BACKEND=tensorflow"
+    folder = new_folder()
+    for name, form in NOT_WRITTEN[BACKEND].items():
+        assert refusal(lambda name=name: export.write_model(model, folder / name), OutputError) == (
+            f"{form} cannot be written with the backend {BACKEND}; save the model as .keras, and"
+            " export that file with KERAS_BACKEND=tensorflow"
         )
+    assert list(folder.iterdir()) == []
+
+
+@CASES
+def packages_that_are_missing_are_named():
+    if "net.onnx" in NOT_WRITTEN[BACKEND]:
         return
-    needed, convert._ONNX_PACKAGES = convert._ONNX_PACKAGES, ("a_missing_package",)
+    model, _ = sequential()
+    needed, convert.find_spec = convert.find_spec, lambda name: None
     try:
-        text = refusal(lambda: export.write_model(model, path), OutputError)
+        text = refusal(lambda: export.write_model(model, new_folder() / "net.onnx"), OutputError)
     finally:
-        convert._ONNX_PACKAGES = needed
+        convert.find_spec = needed
     assert text == (
-        "an .onnx file needs the package a_missing_package, which is not installed; pip install"
+        f"an .onnx file needs the package {ONNX[BACKEND]}, which is not installed; pip install"
         " 'graphprune[onnx]'"
     )
 

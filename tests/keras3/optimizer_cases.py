@@ -328,7 +328,7 @@ def slots_of_small_applications(name):
 @CASES
 def mask_variables_have_unique_names():
     inputs = keras.Input((8,))
-    x = layers.Dense(4, name="a_b")(layers.Dense(8, name="a.b")(inputs))
+    x = layers.Dense(4, name="a_b")(layers.Dense(8, name="a-b")(inputs))
     model = keras.Model(inputs, x, name="net")
     model.compile("adam", "mse")
     pruned = graphprune.prune_low_magnitude(model, schedule())

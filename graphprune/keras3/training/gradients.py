@@ -11,6 +11,7 @@ from graphprune.engine.faults import explain_fault
 from graphprune.engine.gradients import nothing_gets_a_gradient, nothing_trainable
 from graphprune.errors import GraphpruneError, TrainingError
 from graphprune.keras3.training.data import Data
+from graphprune.keras3.training.recorder import stateful_layers
 
 
 def check_gradients(model: Any, data: Data, place: str) -> None:
@@ -21,10 +22,11 @@ def check_gradients(model: Any, data: Data, place: str) -> None:
     training step is traced and not run, unless the step is the model's own.
 
     Raises:
-        TrainingError: nothing can be trained, or a training step fails.
+        TrainingError: nothing can be trained, a layer is stateful on PyTorch, or a step fails.
     """
     if not model.trainable_variables:
         raise nothing_trainable(place)
+    _refuse_stateful(model, place)
     is_own = type(model).train_step is not keras.Model.train_step or model.run_eagerly
     if keras.config.backend() != "tensorflow" or is_own:
         return
@@ -38,6 +40,18 @@ def check_gradients(model: Any, data: Data, place: str) -> None:
         ) from fault
     if all(gradient is None for gradient in gradients):
         raise nothing_gets_a_gradient(place)
+
+
+def _refuse_stateful(model: Any, place: str) -> None:
+    """Refuse stateful layers where Keras cannot compute their gradients."""
+    stateful = [layer for layer in stateful_layers(model) if layer.trainable_variables]
+    if keras.config.backend() == "torch" and stateful:
+        raise TrainingError(
+            f"layer {stateful[0].name!r} is stateful, and Keras cannot train it on PyTorch, because"
+            " it changes the states before gradients are computed; train with"
+            " KERAS_BACKEND=tensorflow or jax, or build the layer with stateful=False",
+            place=place,
+        )
 
 
 def _traced_gradients(model: Any, batch: Any) -> list[Any]:
