@@ -137,8 +137,8 @@ def updates_that_loss_scaling_skips_count_as_steps(name):
     pruned, x = mixed_operations(optimizer, **compiled)
     every = arguments.get("gradient_accumulation_steps", 1)
     trained(pruned, x, epochs=2 * every)
-    made = int(array(pruned.optimizer.inner_optimizer._iterations))
-    assert 0 < made < 2 * STEPS * every, "some were skipped"
+    assert array(pruned.optimizer.inner_optimizer.iterations) > 0
+    assert array(pruned.optimizer.dynamic_scale) < 2.0**19, "some were skipped"
     assert {held.read_step() for held in graphprune.collect_prunable_layers(pruned)} == {2 * STEPS}
     path = FOLDER / "skipped.keras"
     pruned.save(path)
