@@ -15,9 +15,12 @@ from keras3.child import Cases
 from keras3.models import array, operations
 
 import graphprune
+from graphprune.archive.archive import keras_of
 from graphprune.archive.keras3 import without_backend
+from graphprune.archive.read import read_archive
 from graphprune.nested import rebuild
 from graphprune.serving.outputs import run_saved_model, run_tflite, sample_inputs
+from graphprune.shipped import shipped_file
 
 CASES = Cases()
 FOLDER = Path(tempfile.mkdtemp())
@@ -180,6 +183,17 @@ def models_are_written_for_the_other_keras():
     graph = graphprune.read_graph(FOLDER / "two.keras")
     assert [address for address in graph.layers if address in "abc"] == ["a", "b", "c"]
     assert config_of(FOLDER / "two.keras")["module"].startswith(("keras.src.engine", "tf_keras"))
+
+
+@CASES
+def a_model_is_trained_in_the_other_keras():
+    run, model = FOLDER / "other", shipped_file("fixtures/digits-cnn.keras")
+    data = ("--data", shipped_file("fixtures/digits.npz"), "--epochs", 1)
+    short = ("--batch-size", 512, "--allow-missed")
+    command("train", model, "-r", RULES, *data, *short, "--run", run, "--keras", 3)
+    assert keras_of(read_archive(run / "original.keras")) == 3
+    trained = graphprune.load_model(run / "model.keras")
+    assert len(graphprune.collect_prunable_layers(trained)) == 4
 
 
 if __name__ == "__main__":
