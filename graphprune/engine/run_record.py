@@ -137,7 +137,7 @@ def new_options(request: TrainRequest, begin: Beginning) -> RunOptions:
 
 def _model_name(begin: Beginning) -> ModelName:
     """Return the name of the run's model files; Keras 3 cannot keep masks in an `.h5` file."""
-    is_h5 = begin.keras == 2 and read_archive(begin.file).format == "h5"
+    is_h5 = begin.keras == 2 and read_archive(begin.file).layout == "h5"
     return "model.h5" if is_h5 else "model.keras"
 
 

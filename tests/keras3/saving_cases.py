@@ -209,6 +209,34 @@ def mixed_precision_goes_on():
     assert_same(state(whole), state(fit(loaded, begin=HALF)))
 
 
+if keras.config.backend() == "torch":
+    import torch
+
+    from graphprune.keras3 import backend
+
+    @CASES
+    def the_random_generator_of_a_gpu_goes_on_too():
+        first, second = (torch.full((16,), value, dtype=torch.uint8) for value in (7, 8))
+        kept = backend._is_on_gpu, torch.cuda.get_rng_state, torch.cuda.set_rng_state
+        held = {"gpu": first}
+        backend._is_on_gpu = lambda: True
+        torch.cuda.get_rng_state = lambda: held["gpu"]
+        torch.cuda.set_rng_state = lambda state: held.update(gpu=state)
+        try:
+            state, drawn = backend.read_generator(), torch.rand(3)
+            held["gpu"] = second
+            backend.write_generator(state)
+            assert torch.equal(held["gpu"], first)
+            assert torch.equal(torch.rand(3), drawn)
+            backend._is_on_gpu = lambda: False  # training goes on without the GPU
+            held["gpu"] = second
+            backend.write_generator(state)
+            assert torch.equal(held["gpu"], second)
+            assert torch.equal(torch.rand(3), drawn)
+        finally:
+            backend._is_on_gpu, torch.cuda.get_rng_state, torch.cuda.set_rng_state = kept
+
+
 @CASES
 def plain_keras_loads_the_file():
     half = half_of()
