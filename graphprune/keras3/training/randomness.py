@@ -80,7 +80,7 @@ def saved_randomness(model: Any, seed: int) -> Iterator[Randomness]:
     """
     before = read_generator()
     for index, generator in enumerate(seed_generators(model)):
-        start = np.random.SeedSequence([seed, index]).generate_state(1)[0]
+        start = int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
         dtype = generator.state.dtype  # int32 on PyTorch, and uint32
         generator.state.assign(np.array([start & np.iinfo(dtype).max, 0], dtype))
     seed_generator(seed)
