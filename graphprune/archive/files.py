@@ -234,8 +234,8 @@ def check_holds_masks(path: str | PathLike[str]) -> None:
         raise h5_refused(str(path))
 
 
-def h5_refused(place: str | None = None) -> OutputError:
-    """Return the error for a pruned Keras 3 model in `.h5`, in the file `place` if known."""
+def h5_refused(place: str) -> OutputError:
+    """Return the error for a pruned Keras 3 model that was to go into the `.h5` file `place`."""
     return OutputError(
         "an .h5 file cannot hold the masks of a pruned Keras 3 model; save it as .keras, or save"
         " what strip_pruning returns",

@@ -62,18 +62,21 @@ def check_reads_back(model: Any, suffix: str, place: str, load: Callable[[Path],
     Raises:
         OutputError: the file cannot be written, or loading it does not return the same model.
     """
-    if _has_custom_objects(model):
+    if has_custom_objects(model):
         check_saved(
             model, suffix, place, save=save_model, load=load, is_compiled=lambda one: one.compiled
         )
 
 
-def _has_custom_objects(model: Any) -> bool:
+def has_custom_objects(model: Any, *, compiled: bool = True) -> bool:
+    """Return whether loading the model needs classes or functions that Keras does not have.
+
+    If not `compiled`, the model is to be loaded without its optimizer, loss and metrics.
+    """
     config = without_backend(serialization_lib.serialize_keras_object(model))
     compiling = config.pop("compile_config", None)
-    return (
-        find_refused(config, {}, unsafe_ops=True) is not None
-        or find_refused(compiling, {}, kind=None) is not None
+    return find_refused(config, {}, unsafe_ops=True) is not None or (
+        compiled and find_refused(compiling, {}, kind=None) is not None
     )
 
 

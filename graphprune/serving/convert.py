@@ -66,7 +66,7 @@ def saved_model_to_onnx(folder: Path, name: str) -> bytes:
     import tensorflow as tf
 
     with quiet_output():
-        loaded = tf.saved_model.load(str(folder))  # its signatures do not keep its variables alive
+        loaded = tf.saved_model.load(str(folder))  # signatures do not keep its variables alive
     served = loaded.signatures[SIGNATURE]
     specs = served.structured_input_signature[1]
     return function_to_onnx(lambda **inputs: served(**inputs), specs, name)

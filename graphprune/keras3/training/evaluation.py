@@ -27,7 +27,7 @@ from graphprune.errors import DataError, GraphpruneError, TrainingError
 from graphprune.keras3.optimizers import copy_of
 from graphprune.keras3.state import seed_generators
 from graphprune.keras3.training.data import ArrayData, Data, arrays_of_tensors, take_first
-from graphprune.keras3.training.recorder import recurrent_variables, stateful_layers
+from graphprune.keras3.training.recorder import recurrent_variables
 from graphprune.runs.samples import LabelRule
 
 _DIGITS = {"float16": 11, "bfloat16": 8}
@@ -75,30 +75,6 @@ def _check_loss(model: Any, spec: str, batch: Any) -> None:
             variable.assign(value)
     if not found:
         raise TrainingError(f"{model.name}: has no loss; give one with --loss")
-
-
-def check_gradients(model: Any, data: Data, place: str) -> None:
-    """Refuse a compiled model without trainable weights, or whose gradients PyTorch cannot compute.
-
-    Raises:
-        TrainingError: no weight is trainable, or a layer is stateful on PyTorch.
-    """
-    if not model.trainable_variables:
-        raise TrainingError(
-            "no weight is trainable, so nothing can be trained; set trainable = True on"
-            " layers and save the model again",
-            place=place,
-        )
-    if keras.config.backend() != "torch":
-        return
-    stateful = [layer for layer in stateful_layers(model) if layer.trainable_variables]
-    if stateful:
-        raise TrainingError(
-            f"layer {stateful[0].name!r} is stateful, and Keras cannot train it on PyTorch, because"
-            " it changes the states before gradients are computed; train with"
-            " KERAS_BACKEND=tensorflow or jax, or build the layer with stateful=False",
-            place=place,
-        )
 
 
 def find_label_rules(model: Any) -> list[LabelRule | None]:
