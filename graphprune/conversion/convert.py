@@ -20,7 +20,11 @@ from graphprune.archive.allowed.refusals import explain_refusal, refuse_settings
 from graphprune.archive.archive import as_written, keras_of
 from graphprune.archive.files import check_holds_masks
 from graphprune.arguments import user_level
-from graphprune.conversion.compile_settings import UnknownSettingError, converted_compile_settings
+from graphprune.conversion.compile_settings import (
+    UnknownSettingError,
+    converted_compile_settings,
+    with_plain_names,
+)
 from graphprune.conversion.libraries import Library
 from graphprune.conversion.models import Converted, convert_config
 from graphprune.conversion.pruned import (
@@ -124,6 +128,7 @@ def readable_by(archive: Archive, keras: int) -> Iterator[Archive]:
 
 def _compile(library: Library, model: Any, archive: Archive) -> None:
     """Compile the model as the file says, or warn that it is not compiled."""
+    archive = with_plain_names(archive)
     refused = refuse_settings(archive, {}, unsafe_lambda=False)
     if refused is not None:
         _warn_uncompiled(archive, refused)

@@ -292,7 +292,8 @@ def test_weights_and_layers_are_the_same_graph(tmp_path):
     assert run_command("diff", files.two, files.back).out == "No differences.\n"
 
 
-def test_compile_settings_are_kept(tmp_path):
+@pytest.mark.parametrize("suffix", [".keras", ".h5", ""])
+def test_compile_settings_are_kept(tmp_path, suffix):
     model = tf_keras.Sequential([layers.Dense(3, input_shape=(4,))])
     model.compile(
         tf_keras.optimizers.Adam(tf_keras.optimizers.schedules.ExponentialDecay(0.5, 7, 0.9)),
@@ -300,11 +301,12 @@ def test_compile_settings_are_kept(tmp_path):
         metrics=["accuracy"],
     )
     model.fit(np.ones((8, 4)), np.ones(8), verbose=0)
-    files = both(tmp_path, model)
+    files = both(tmp_path, model, suffix)
     files.convert()
     three = keras.models.load_model(files.three)
     assert three.optimizer._learning_rate.get_config()["initial_learning_rate"] == 0.5
     assert three.loss.get_config()["from_logits"]
+    assert "accuracy" in three.evaluate(np.ones((8, 4)), np.ones(8), verbose=0, return_dict=True)
     three.fit(np.ones((8, 4)), np.ones(8), verbose=0)
 
 
@@ -340,10 +342,3 @@ def test_a_model_of_that_keras_already_is_refused_without_a_file(tmp_path):
         f"{files.two}: is a model of tf_keras already; there is nothing to convert"
     )
     assert not files.back.exists()
-
-
-def test_a_wrapped_model_is_refused(tmp_path):
-    model = tf_keras.Sequential([layers.Dense(3, input_shape=(4,), name="d")])
-    files = both(tmp_path, graphprune.prune_low_magnitude(model))
-    with pytest.raises(GraphError, match="layer 'd' has a pruning wrapper"):
-        graphprune.convert(files.two, files.three, keras=3)
