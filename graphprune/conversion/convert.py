@@ -25,6 +25,7 @@ from graphprune.conversion.compile_settings import (
     converted_compile_settings,
     with_plain_names,
 )
+from graphprune.conversion.learned import learned_settings
 from graphprune.conversion.libraries import Library
 from graphprune.conversion.models import Converted, convert_config
 from graphprune.conversion.pruned import (
@@ -63,7 +64,7 @@ def convert(source: ModelFile, output: Path, keras: int) -> Converted:
     check_convertible(source, output, keras)
     saved = read_saved_pruning(source)
     library = Library(keras)
-    config = unwrapped_config(source.graph)
+    config = unwrapped_config(source.graph, learned_settings(source))
     converted = convert_config(config, library.parameters, keras=keras, place=archive.path)
     model = library.build(converted.config, archive.path)
     _compile(library, model, archive)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from graphprune.archive import Archive
-from graphprune.archive.entries import type_of
+from graphprune.archive.entries import Entry, type_of
 from graphprune.archive.pruning_state import SETTINGS, is_state_group, settings_from_bytes
 from graphprune.errors import GraphError
 from graphprune.graph.layer_graph import LayerGraph
@@ -17,14 +18,25 @@ from graphprune.graph.read import ModelFile
 _OWN = "own_schedule"
 
 
-def unwrapped_config(graph: LayerGraph) -> dict[str, Any]:
-    """Return the config of a model without its pruning wrappers; names stay the same."""
-    wrapped = {
-        address: replace(layer, wrap=None)
+def unwrapped_config(
+    graph: LayerGraph, learned: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+) -> dict[str, Any]:
+    """Return the config of a model without its pruning wrappers; names stay the same.
+
+    Args:
+        graph: The model.
+        learned: Settings to add, by address (`learned_settings`).
+    """
+    changed = {
+        address: replace(layer, wrap=None, entry=_with_settings(layer.entry, learned.get(address)))
         for address, layer in graph.layers.items()
-        if layer.wrap is not None and layer.holder is None
+        if layer.holder is None and (layer.wrap is not None or address in learned)
     }
-    return graph.replace(wrapped).to_config()
+    return graph.replace(changed).to_config()
+
+
+def _with_settings(entry: Entry, settings: Mapping[str, Any] | None) -> Entry:
+    return entry if settings is None else {**entry, "config": {**entry["config"], **settings}}
 
 
 def check_schedules(source: ModelFile) -> None:

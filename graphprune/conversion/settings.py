@@ -146,6 +146,8 @@ class LayerConverter:
             found["axis"] = self._one_axis(entry)
         if layer_class(kind).learned and self.keras == 2:
             found.pop("dtype", None)  # Keras 3 stores float32 beside integer outputs
+        if found.get("bin_boundaries") is not None:
+            found.pop("num_bins", None)  # a constructor takes only one of them
         if kind == "Bidirectional" and self.keras == 2:
             return without_derived_direction(found)
         return found
