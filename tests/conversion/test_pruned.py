@@ -170,3 +170,32 @@ def test_the_optimizer_state_of_keras_3_is_seen(tmp_path, suffix):
     model.fit(X, Y, epochs=1, verbose=0)
     model.save(path)
     assert has_optimizer_state(read_archive(path))
+
+
+@pytest.mark.parametrize("form", ["two.keras", "two.h5", "two"])
+def test_strip_writes_files_that_plain_keras_3_loads(tmp_path, form):
+    pruned(2).save(tmp_path / form)
+    outputs = [tmp_path / "sparse.keras", tmp_path / "sparse.h5"]
+    done = run_command("strip", tmp_path / form, "-o", outputs[0], "-o", outputs[1], "--keras", "3")
+    assert done.code == 0, done.err
+    expected = np.asarray(graphprune.strip_pruning(graphprune.load_model(tmp_path / form))(X))
+    for path in outputs:
+        model = keras.models.load_model(path)
+        np.testing.assert_allclose(np.asarray(model(X)), expected, rtol=1e-6, atol=1e-6)
+        assert state_of(path) == {}
+        assert np.count_nonzero(np.asarray(model.get_layer("out").kernel) == 0) > 0
+
+
+def test_a_plan_of_one_keras_applies_in_the_other(tmp_path):
+    build(2).save(tmp_path / "two.keras")
+    graphprune.convert(tmp_path / "two.keras", tmp_path / "three.keras", keras=3)
+    graphprune.convert(tmp_path / "three.keras", tmp_path / "back.keras", keras=2)
+    (tmp_path / "rules.yaml").write_text(RULES)
+    for made, used in (("back", "three"), ("three", "back")):
+        plan = tmp_path / f"{made}.json"
+        paths = [tmp_path / f"{name}.keras" for name in (made, used, f"{used}-pruned")]
+        done = run_command("plan", paths[0], "-r", tmp_path / "rules.yaml", "-o", plan)
+        assert done.code == 0, done.err
+        done = run_command("apply", paths[1], "--plan", plan, "-o", paths[2])
+        assert done.code == 0, done.err
+        assert state_of(paths[2]).keys() == {"shared", "inner::a_b", "out"}

@@ -74,7 +74,10 @@ PARAMETERS: Mapping[str, Variant] = {
         f"initializer {name}": _with("Dense", FLAT, 6, kernel_initializer=name)
         for name in INITIALIZERS
     },
-    **{f"constraint {name}": _with("Dense", FLAT, 6, kernel_constraint=name) for name in CONSTRAINTS},
+    **{
+        f"constraint {name}": _with("Dense", FLAT, 6, kernel_constraint=name)
+        for name in CONSTRAINTS
+    },
     **{
         f"regularizer {name}": _with("Dense", FLAT, 6, kernel_regularizer=name)
         for name in REGULARIZERS
@@ -283,9 +286,7 @@ PREPROCESSING: Mapping[str, Variant] = {
     "bins": _with("Discretization", FLAT, [-1.0, 0.25, 0.5]),
     "bins one hot": _with("Discretization", (1,), [-1.0, 0.5], output_mode="one_hot"),
     "words": _with("StringLookup", FLAT, vocabulary=_TEXTS, given=WORDS),
-    "words mask": _with(
-        *("StringLookup", FLAT, None, 2, "a"), vocabulary=["b", "c"], given=WORDS
-    ),
+    "words mask": _with(*("StringLookup", FLAT, None, 2, "a"), vocabulary=["b", "c"], given=WORDS),
     "words none out": _with("StringLookup", FLAT, None, 1, vocabulary=_TEXTS, given=WORDS),
     "words counts": _with(
         "StringLookup", FLAT, vocabulary=_TEXTS, output_mode="count", given=WORDS
