@@ -46,9 +46,9 @@ def _with(name: str, shape: tuple[int, ...], *arguments: Any, **settings: Any) -
 
 ACTIVATIONS = (
     *("linear", "relu", "relu6", "elu", "selu", "softplus", "softsign", "swish", "silu", "gelu"),
-    *("tanh", "sigmoid", "exponential", "mish", "softmax", "leaky_relu", "log_softmax"),
+    *("tanh", "sigmoid", "exponential", "mish", "softmax", "leaky_relu"),
 )
-INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "area", "lanczos3", "lanczos5", "gaussian")
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "area", "lanczos3", "lanczos5")
 INITIALIZERS = (
     *("Zeros", "Ones", "RandomNormal", "RandomUniform", "TruncatedNormal", "VarianceScaling"),
     *("GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "LecunNormal", "LecunUniform"),
@@ -104,13 +104,11 @@ CONVOLUTIONS: Mapping[str, Variant] = {
     "conv2 up valid": _with("Conv2DTranspose", IMAGE, 4, (3, 2), (2, 3)),
     "conv2 up more": _with("Conv2DTranspose", IMAGE, 4, 3, 2, output_padding=1),
     "conv2 up small": _with("Conv2DTranspose", IMAGE, 4, 2, 3),
-    "conv2 up dilation": _with("Conv2DTranspose", IMAGE, 4, 3, dilation_rate=2),
     "conv3 up": _with("Conv3DTranspose", VOLUME, 3, 3, 2, padding="same"),
     "depthwise1": _with("DepthwiseConv1D", STEPS, 3, 2, "same", 2),
     "depthwise2": _with("DepthwiseConv2D", IMAGE, 3, 2, "same", 2),
     "depthwise2 dilation": _with("DepthwiseConv2D", IMAGE, 3, dilation_rate=2),
     "separable1": _with("SeparableConv1D", STEPS, 4, 3, 2, "same", depth_multiplier=2),
-    "separable1 causal": _with("SeparableConv1D", STEPS, 4, 3, padding="causal"),
     "separable2": _with("SeparableConv2D", IMAGE, 4, 3, 2, "same", depth_multiplier=2),
     "separable2 dilation": _with("SeparableConv2D", IMAGE, 4, 3, dilation_rate=2),
 }
@@ -140,7 +138,7 @@ POOLS: Mapping[str, Variant] = {
 IMAGES: Mapping[str, Variant] = {
     **{
         f"up {name}": _with("UpSampling2D", IMAGE, (2, 3), interpolation=name)
-        for name in (*INTERPOLATIONS, "mitchellcubic")
+        for name in INTERPOLATIONS
     },
     **{f"resize {name}": _with("Resizing", IMAGE, 5, 11, name) for name in INTERPOLATIONS},
     **{
@@ -168,6 +166,7 @@ IMAGES: Mapping[str, Variant] = {
     "random zoom": _with("RandomZoom", IMAGE, 0.1),
     "random translation": _with("RandomTranslation", IMAGE, 0.1, 0.1),
     "random contrast": _with("RandomContrast", IMAGE, 0.1),
+    "random brightness": _with("RandomBrightness", IMAGE, 0.1),
 }
 NORMS: Mapping[str, Variant] = {
     "batch": _with("BatchNormalization", IMAGE),
@@ -268,6 +267,9 @@ MERGES: Mapping[str, Variant] = {
     "alpha dropout": _with("AlphaDropout", FLAT, 0.2),
     "gaussian dropout": _with("GaussianDropout", FLAT, 0.2),
     "noise": _with("GaussianNoise", FLAT, 0.2),
+    "identity": _with("Identity", FLAT),
+    "spatial1": _with("SpatialDropout1D", STEPS, 0.2),
+    "spatial3": _with("SpatialDropout3D", VOLUME, 0.2),
     "spatial": _with("SpatialDropout2D", IMAGE, 0.2, "channels_first"),
 }
 _TEXTS = ["a", "b", "c", "d"]
@@ -319,14 +321,42 @@ PREPROCESSING: Mapping[str, Variant] = {
         "TextVectorization", (1,), output_mode="count", vocabulary=_TEXTS, given=WORDS
     ),
 }
-VARIANTS: Mapping[str, Variant] = {
-    **ACTIVATED,
-    **PARAMETERS,
-    **CONVOLUTIONS,
-    **POOLS,
-    **IMAGES,
-    **NORMS,
-    **RECURRENT,
-    **MERGES,
-    **PREPROCESSING,
+GROUPS: Mapping[str, Mapping[str, Variant]] = {
+    "activations": ACTIVATED,
+    "parameters": PARAMETERS,
+    "convolutions": CONVOLUTIONS,
+    "pools": POOLS,
+    "images": IMAGES,
+    "norms": NORMS,
+    "recurrent": RECURRENT,
+    "merges": MERGES,
+    "preprocessing": PREPROCESSING,
 }
+VARIANTS: Mapping[str, Variant] = {
+    name: variant for group in GROUPS.values() for name, variant in group.items()
+}
+ONLY_TF_KERAS: Mapping[str, tuple[Variant, str]] = {
+    **{
+        f"{kind} {name}": (
+            _with(kind, IMAGE, *size, interpolation=name),
+            f"no interpolation '{name}'",
+        )
+        for kind, size in (("UpSampling2D", (2,)), ("Resizing", (5, 5)))
+        for name in ("gaussian", "mitchellcubic")
+    },
+    "causal": (_with("SeparableConv1D", STEPS, 4, 3, padding="causal"), "no padding 'causal'"),
+    "hard sigmoid": (_with("LSTM", STEPS, 4, recurrent_activation="hard_sigmoid"), "clipped"),
+}
+"""Layers of tf_keras that Keras 3 does not compute so, and what the refusal names."""
+ONLY_KERAS_3: Mapping[str, tuple[Variant, str]] = {
+    **{
+        f"dense {name}": (_with("Dense", FLAT, 4, activation=name), f"no activation '{name}'")
+        for name in (
+            *("celu", "glu", "hard_shrink", "hard_silu", "hard_tanh", "log_sigmoid"),
+            *("log_softmax", "soft_shrink", "sparse_plus", "sparse_sigmoid", "sparsemax"),
+            *("squareplus", "tanh_shrink", "threshold"),
+        )
+    },
+    "rms": (_with("RMSNormalization", FLAT), "cannot take a RMSNormalization layer"),
+}
+"""The same of Keras 3."""
