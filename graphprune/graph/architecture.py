@@ -165,9 +165,10 @@ class _Facts:
 
         tf_keras writes `axis` so once a layer is built, Keras 3 as the program gave it.
         """
-        axes = settings.get("axis")
-        is_list = isinstance(axes, list) and all(type(axis) is int for axis in axes)
-        if not is_list or not any(axis < 0 for axis in axes):
+        axes: Any = settings.get("axis")
+        if not isinstance(axes, list) or not all(type(axis) is int for axis in axes):
+            return settings
+        if all(axis >= 0 for axis in axes):
             return settings
         shape = self._shapes.get((layer.address, 0, 0))
         return settings | {"axis": [axis % len(shape) for axis in axes]} if shape else settings
