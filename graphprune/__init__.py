@@ -1,4 +1,4 @@
-"""Prune saved Keras models by rules: plan, wrap, train, resume, strip, and see every change.
+"""Prune saved Keras models by rules: plan, apply, train, resume, strip, and see every change.
 
 Every name resolves on first use, so that importing this package costs nothing and TensorFlow is
 imported only by the names that need it.

@@ -45,7 +45,8 @@ class StoredTensor:
     stretch: Stretch | None = field(default=None, compare=False, repr=False)
 
 
-Format = Literal["keras", "h5", "savedmodel"]
+Layout = Literal["keras", "h5", "savedmodel"]
+"""How a format groups and names its tensors, see `Archive.stored`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +123,8 @@ class Source(Protocol):
         """The file or folder."""
 
     @property
-    def format(self) -> Format:
-        """The name of the format."""
+    def layout(self) -> Layout:
+        """How it groups and names its tensors: as one of the three that Keras writes."""
 
     def opened(self) -> AbstractContextManager[OpenedModel]:
         """Open the file.
@@ -165,17 +166,17 @@ class Archive:
         return self.source.path
 
     @property
-    def format(self) -> Format:
-        """`keras` for the zip, `h5` for HDF5, `savedmodel` for a folder of TensorFlow's."""
-        return self.source.format
+    def layout(self) -> Layout:
+        """How its tensors are grouped and named; a format of its own may use any of the three."""
+        return self.source.layout
 
     @cached_property
     def stored(self) -> Mapping[str, tuple[StoredTensor, ...]]:
         """The tensors of the model in storage order, by group.
 
-        A group is `layers/dense/cell` in a `.keras` file (`block/dense` in one of a subclassed
-        model, and empty for weights of the model itself), the layer's name in an `.h5` file, the
-        layer's position (`layer-1/layer-0`) in a SavedModel.
+        A group is `layers/dense/cell` in the layout of `.keras` files (`block/dense` in one of a
+        subclassed model, and empty for weights of the model itself), the layer's name in that of
+        `.h5` files, the layer's position (`layer-1/layer-0`) in that of SavedModel folders.
 
         Raises:
             ArchiveError: the weights are missing or damaged.

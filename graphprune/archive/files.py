@@ -17,12 +17,11 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from graphprune.archive.formats import READABLE, READABLE_SUFFIXES
 from graphprune.errors import ArchiveError, OutputError
 from graphprune.nested import values_in
 from graphprune.suggestions import ask_for_file
 
-READABLE_SUFFIXES = (".keras", ".h5", ".hdf5", ".json")
-READABLE = ".keras, .h5, SavedModel folders and graph JSON"
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
@@ -235,8 +234,8 @@ def check_holds_masks(path: str | PathLike[str]) -> None:
         raise h5_refused(str(path))
 
 
-def h5_refused(place: str | None = None) -> OutputError:
-    """Return the error for a pruned Keras 3 model in `.h5`, in the file `place` if known."""
+def h5_refused(place: str) -> OutputError:
+    """Return the error for a pruned Keras 3 model that was to go into the `.h5` file `place`."""
     return OutputError(
         "an .h5 file cannot hold the masks of a pruned Keras 3 model; save it as .keras, or save"
         " what strip_pruning returns",

@@ -14,6 +14,7 @@ from typing import Any
 from graphprune.archive.calls import TENSOR
 from graphprune.archive.implied_masks import without_implied_masks
 from graphprune.archive.op_layers import as_op_layer, with_module
+from graphprune.nested import rebuild
 
 _MODELS = ("Functional", "Sequential")
 POLICIES = ("DTypePolicy", "FloatDTypePolicy")
@@ -27,6 +28,31 @@ def is_keras_3(version: str, config: Mapping[str, Any]) -> bool:
         if major.isdecimal() and len(major) < 4
         else str(config.get("module") or "").startswith("keras.src.models")
     )
+
+
+def without_backend(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a model's entry with optimizers that can be loaded on every backend.
+
+    On PyTorch, Keras 3 writes optimizers as classes of that backend, such as `SGD` of
+    `keras.src.backend.torch.optimizers.torch_sgd`.
+
+    Example:
+        >>> adam = {"module": "keras.src.backend.torch.optimizers.torch_adam", "class_name": "Adam"}
+        >>> without_backend({"compile_config": {"optimizer": adam}})["compile_config"]["optimizer"]
+        {'module': 'keras.optimizers', 'class_name': 'Adam', 'registered_name': None}
+    """
+    compiling = config.get("compile_config")
+    made = {} if compiling is None else {"compile_config": rebuild(compiling, _of_any_backend)}
+    return {**config, **made}
+
+
+_TORCH_OPTIMIZERS = "keras.src.backend.torch.optimizers.torch_"
+
+
+def _of_any_backend(entry: dict[str, Any]) -> dict[str, Any]:
+    if str(entry.get("module")).startswith(_TORCH_OPTIMIZERS):
+        return entry | {"module": "keras.optimizers", "registered_name": None}
+    return entry
 
 
 def model_from_keras_3(config: Mapping[str, Any]) -> dict[str, Any]:

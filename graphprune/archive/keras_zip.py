@@ -12,11 +12,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, Literal, cast
+from typing import Any, BinaryIO, ClassVar, cast
 
 from numpy.typing import NDArray
 
-from graphprune.archive.archive import GroupFacts, Header, StoredTensor
+from graphprune.archive.archive import GroupFacts, Header, Layout, StoredTensor
 from graphprune.archive.files import MAX_JSON, open_file, parse_object
 from graphprune.archive.hdf5.file import (
     MAX_IMAGE,
@@ -29,6 +29,7 @@ from graphprune.archive.hdf5.file import (
 )
 from graphprune.archive.hdf5.index import index_keras_groups, read_group_name
 from graphprune.archive.keras2 import upgrade_zip_config
+from graphprune.archive.keras3 import without_backend
 from graphprune.errors import ArchiveError
 
 WEIGHTS = "model.weights.h5"
@@ -52,13 +53,8 @@ _CUT = {"File is not a zip file": "its list of members is missing, the file was 
 class KerasZip:
     """A `.keras` file."""
 
-    signatures: ClassVar = (b"PK\x03\x04", b"PK\x05\x06")
+    layout: ClassVar[Layout] = "keras"
     path: str
-
-    @property
-    def format(self) -> Literal["keras"]:
-        """The name of the format."""
-        return "keras"
 
     @contextmanager
     def opened(self) -> Iterator[OpenedZip]:
@@ -105,7 +101,7 @@ class OpenedZip:
         )
         version = str(metadata.get("keras_version", ""))
         config = parse_object(text, self._path, "config.json")
-        return Header(version, upgrade_zip_config(config, version))
+        return Header(version, without_backend(upgrade_zip_config(config, version)))
 
     def index(self) -> Mapping[str, tuple[StoredTensor, ...]]:
         """Return the tensors of each layer, by group.

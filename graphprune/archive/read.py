@@ -11,23 +11,11 @@ from typing import Any
 
 from graphprune.archive.archive import Archive, Source
 from graphprune.archive.entries import is_model, is_own_model, type_of
-from graphprune.archive.files import (
-    MAX_JSON,
-    READABLE,
-    collector_paused,
-    open_file,
-    parse_object,
-    read_whole,
-)
-from graphprune.archive.hdf5.model import Hdf5Model
+from graphprune.archive.files import MAX_JSON, collector_paused, open_file, parse_object, read_whole
+from graphprune.archive.formats import READABLE, SIGNATURE_BYTES, format_of, format_of_folder
 from graphprune.archive.keras3 import is_keras_3, model_from_keras_3
-from graphprune.archive.keras_zip import KerasZip
-from graphprune.archive.saved_model.folder import SavedModelFolder
 from graphprune.archive.tfmot import rename_toolkit_wrappers
 from graphprune.errors import ArchiveError
-
-FORMATS: tuple[type[KerasZip | Hdf5Model], ...] = (KerasZip, Hdf5Model)
-"""The formats of one file, told by their signatures; a folder is a SavedModel."""
 
 
 @collector_paused()
@@ -83,18 +71,18 @@ def find_source(path: str | PathLike[str]) -> Source | None:
     """
     place = fspath(path)
     if Path(place).is_dir():
-        return SavedModelFolder(place)
+        return format_of_folder().open_source(place)
     with open_file(place) as file:
-        signature = file.read(8)
-    for known in FORMATS:
-        if signature.startswith(known.signatures):
-            return known(place)
+        signature = file.read(SIGNATURE_BYTES)
+    known = format_of(signature)
+    if known is not None:
+        return known.open_source(place)
     if is_json_beginning(signature):
         return None
     if not signature:
         raise ArchiveError("is empty (0 bytes); save or copy the model again", place=place)
     raise ArchiveError(
-        f"is not a saved model (neither zip nor HDF5); graphprune reads {READABLE}", place=place
+        f"is not a saved model, whatever its name; graphprune reads {READABLE}", place=place
     )
 
 
@@ -132,7 +120,7 @@ def _checked(archive: Archive) -> Archive:
         )
     if is_keras_3(archive.keras_version, config):
         archive = replace(archive, config=model_from_keras_3(config), dialect="keras3")
-    is_own = archive.dialect == "keras3" and archive.format == "keras"
+    is_own = archive.dialect == "keras3" and archive.layout == "keras"
     if not is_model(archive.config) and not (is_own and is_own_model(archive.config)):
         raise ArchiveError(
             f"the model's class is {type_of(config)!r}, whose layers are not in the"

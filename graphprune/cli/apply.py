@@ -1,4 +1,4 @@
-"""`graphprune apply`: wrap the layers that the rules select, and save the wrapped model."""
+"""`graphprune apply`: prepare the layers that the rules select for pruning, and save the model."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from graphprune.report import render_plan_text
     "--output",
     required=True,
     metavar="WRAPPED",
-    help="Where to save the wrapped model (.keras or .h5).",
+    help="Where to save the model with masks (.keras, or .h5 of tf_keras).",
 )
 @keras_option
 @loading_options
@@ -58,9 +58,10 @@ def command(
     format_: str | None,
     force: bool,
 ) -> None:
-    """Wrap the layers of MODEL that the rules (or a plan) select.
+    """Prepare the layers of MODEL that the rules (or a plan) select for pruning.
 
-    The file MODEL is not changed; the wrapped model keeps the optimizer's state.
+    They get masks: in Keras 3 beside the optimizer, in tf_keras in wrappers. The file MODEL is not
+    changed; the new one keeps the optimizer's state.
 
     \b
         graphprune apply model.keras -r builtin:dense-90 -o wrapped.keras

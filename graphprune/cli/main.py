@@ -28,11 +28,11 @@ COMMANDS: dict[str, str] = {
     "explain": "Explain why rules claim a layer or not.",
     "test": "Run rule tests: do rules still select the right layers?",
     "plan": "Show what rules would change in a model.",
-    "apply": "Wrap the layers that the rules select, and save the wrapped model.",
+    "apply": "Prepare the layers that rules select for pruning, and save the model.",
     "prune": "Zero the smallest weights, without training.",
     "train": "Train a model to its planned sparsity, with checkpoints.",
     "resume": "Continue an interrupted training run exactly.",
-    "strip": "Remove the wrappers: the original architecture, with sparse weights.",
+    "strip": "Remove masks and wrappers: the original architecture, sparse.",
     "convert": "Convert a model from tf_keras to Keras 3, or back.",
     "diff": "Show what changed between two models.",
     "verify": "Check a model against a plan.",
@@ -88,7 +88,7 @@ class LazyGroup(click.Group):
 )
 @click.version_option(graphprune.__version__)
 def cli() -> None:
-    """Prune saved Keras models by rules: plan, wrap, train, resume, strip, and see every change.
+    """Prune saved Keras models by rules: plan, apply, train, resume, strip, and see every change.
 
     Start with `graphprune demo`, or with your own model:
 

@@ -319,5 +319,5 @@ keras_option = click.option(
     "--keras",
     type=click.Choice(["2", "3"]),
     callback=lambda _, __, given: None if given is None else int(given),
-    help="Write the model for this Keras: 2 (tf_keras) or 3 [default: that of MODEL].",
+    help="Convert MODEL to this Keras, 2 (tf_keras) or 3 [default: its own].",
 )

@@ -1,4 +1,4 @@
-"""`graphprune strip`: remove the wrappers and write the result for Keras, TensorFlow or TFLite."""
+"""`graphprune strip`: remove masks and wrappers, and write the result for Keras and for serving."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ def command(
     format_: str | None,
     force: bool,
 ) -> None:
-    """Remove the wrappers of MODEL: the original architecture, with sparse weights.
+    """Remove masks and wrappers of MODEL: the original architecture, with sparse weights.
 
-    MODEL is a wrapped model, or the folder of a finished training run.
+    MODEL is a pruned model, or the folder of a finished training run.
 
     \b
         graphprune strip runs/a -o sparse.keras

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -16,12 +18,19 @@ from graphprune.cli.options import (
     WholeNumber,
     allow_missed_option,
     force_option,
+    keras_option,
     loading_options,
     model_and_rules,
 )
 from graphprune.cli.outputs import print_warnings
-from graphprune.cli.planning import import_quietly, load_with_classes, open_to_load, plan_for
-from graphprune.cli.progress import IMPORTING_KERAS, lasting_output, live_display
+from graphprune.cli.planning import (
+    import_quietly,
+    load_with_classes,
+    open_to_load,
+    opened_for,
+    plan_for,
+)
+from graphprune.cli.progress import IMPORTING_KERAS, Display, lasting_output, live_display
 from graphprune.graph import ModelFile
 from graphprune.plan import Plan, check_reached
 from graphprune.quiet import import_tensorflow
@@ -110,6 +119,7 @@ TENSORBOARD = "tensorboard"
     metavar="STEP",
     help="Stop after this step, as if the process had been killed; resume continues.",
 )
+@keras_option
 @loading_options
 @force_option
 def command(
@@ -132,12 +142,13 @@ def command(
     tensorboard: str | None,
     strategy: str,
     stop_after: int | None,
+    keras: int | None,
     loading: LoadingOptions,
     force: bool,
 ) -> None:
     """Train MODEL to its planned sparsity.
 
-    MODEL is wrapped by rules or by a plan, unless it is wrapped already.
+    Rules or a plan say what to prune, unless MODEL has its masks already.
 
     The folder DIR gets checkpoints, metrics.jsonl, the plan, and at the end model.keras (or .h5).
     After an interruption, `graphprune resume DIR` continues from the last checkpoint. A run that is
@@ -151,9 +162,9 @@ def command(
         lasting_output(),
         stoppable(run_folder, is_new=True, loading=loading) as stop,
         live_display() as display,
+        _opened(model, keras, loading, display) as saved,
     ):
-        display.say("reading the model")
-        saved, plan = _read_model(model, rules, plan_file, strategy, loading)
+        plan = _make_plan(saved, rules, plan_file, strategy, loading)
         if plan is not None:
             if not allow_missed:
                 check_reached(plan, Run(steps_per_epoch, epochs))
@@ -161,12 +172,12 @@ def command(
         if not is_data_function(data):
             check_samples(data)  # before TensorFlow is imported
 
-        keras = keras_for(saved)
-        display.say(IMPORTING_KERAS[keras])
-        import_quietly(keras)
+        version = keras_for(saved)
+        display.say(IMPORTING_KERAS[version])
+        import_quietly(version)
         with closing(display):
             result = train(
-                saved,
+                _to_begin_with(saved, keras, loading),
                 plan,
                 data,
                 run_folder,
@@ -194,18 +205,43 @@ def command(
         report_run(result, loading)
 
 
-def _read_model(
-    model: str, rules: RuleOptions, plan_file: str | None, strategy: str, loading: LoadingOptions
-) -> tuple[ModelFile, Plan | None]:
-    """Return the saved model and its plan; no plan without rules and plan file."""
-    saved = open_to_load(model, loading)
+@contextmanager
+def _opened(
+    model: str, keras: int | None, loading: LoadingOptions, display: Display
+) -> Iterator[ModelFile]:
+    """Give the saved model, converted if it is to be trained in the other Keras."""
+    display.say("reading the model")
+    with opened_for(open_to_load(model, loading), keras) as saved:
+        yield saved
+
+
+def _to_begin_with(saved: ModelFile, keras: int | None, loading: LoadingOptions) -> Any:
+    """Return what the run begins with; it keeps the file of a live model, but not a converted one.
+
+    So the model is loaded if a Keras is asked for.
+    """
+    if keras is None:
+        return saved
+    from graphprune.interface import load_model
+
+    return load_model(saved, **loading_arguments(loading))
+
+
+def _make_plan(
+    saved: ModelFile,
+    rules: RuleOptions,
+    plan_file: str | None,
+    strategy: str,
+    loading: LoadingOptions,
+) -> Plan | None:
+    """Return the plan for the model; None without rules and plan file."""
     if strategy != "none" and keras_for(saved) == 2:
         _open_devices(strategy)
     if not (rules.files or rules.has_switches or plan_file is not None):
-        return saved, None
+        return None
     plan = plan_for(saved, rules, plan_file, loaded=load_with_classes(saved, loading))
     print_warnings(plan.diagnostics, rules.files)
-    return saved, plan
+    return plan
 
 
 def _summaries_folder(tensorboard: str | None) -> str | Path | None:

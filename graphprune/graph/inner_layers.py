@@ -15,7 +15,7 @@ from typing import Any
 
 from graphprune.archive import Archive, StoredTensor
 from graphprune.archive.archive import GroupFacts
-from graphprune.archive.entries import Entry, is_entry, type_of
+from graphprune.archive.entries import Entry, is_entry, to_snake_case, type_of
 from graphprune.archive.pruning_state import is_state_group
 from graphprune.graph.classes.builtin_layers import known_class, weights_of
 from graphprune.graph.classes.inference import INFERRED, UNKNOWN, infer_entry
@@ -55,7 +55,7 @@ def inner_layers(
 ) -> list[InnerLayer]:
     """Return the layers in `groups` below `path`, at which the file holds `layer`."""
     return [
-        _inner(archive.stored[group], facts, layer.address, group[len(path) + 1 :], layer.config)
+        _inner(archive.stored[group], facts, layer.address, group[len(path) + 1 :], layer.entry)
         for group, facts in archive.describe(_in_order(groups)).items()
     ]
 
@@ -68,7 +68,7 @@ def layers_of_model(archive: Archive) -> list[InnerLayer]:
     return [
         *([InnerLayer(SELF, MODEL, entry, {tensor.name: tensor for tensor in own})] if own else ()),
         *(
-            _inner(archive.stored[group], facts, MODEL, group, entry["config"])
+            _inner(archive.stored[group], facts, MODEL, group, entry)
             for group, facts in found.items()
             if not _is_state(archive.stored[group])
         ),
@@ -81,17 +81,14 @@ def _is_state(stored: Sequence[StoredTensor]) -> bool:
 
 
 def _inner(
-    stored: Sequence[StoredTensor],
-    facts: GroupFacts,
-    holder: str,
-    path: str,
-    config: Mapping[str, Any],
+    stored: Sequence[StoredTensor], facts: GroupFacts, holder: str, path: str, around: Entry
 ) -> InnerLayer:
-    """Return the layer saved at `path` in `holder`, which has this config."""
+    """Return the layer saved at `path` in `holder`, which has the entry `around`."""
     shapes, dtypes = [tensor.shape for tensor in stored], [tensor.dtype for tensor in stored]
-    entry = facts.entry or _entry_in(config, path.split("/"))
+    entry = facts.entry or _entry_in(around["config"], path.split("/"))
     if entry is None:
-        entry = infer_entry(path, facts.name, shapes, dtypes)
+        whole = f"{to_snake_case(around['class_name'])}/{path}"
+        entry = infer_entry(whole, facts.name, shapes, dtypes)
     names = _names(entry, dtypes) or [tensor.name for tensor in stored]
     steps = [holder, *path.split("/")] if holder else path.split("/")
     return InnerLayer(".".join(steps), holder, entry, dict(zip(names, stored, strict=True)))

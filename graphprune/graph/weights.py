@@ -96,7 +96,7 @@ class ModelWeights:
         """
         named = self.tensors.get(address, {})
         if name not in named:
-            is_pruned = self.archive.format == "keras" and mask_name(name) in named
+            is_pruned = self.archive.layout == "keras" and mask_name(name) in named
             way_out = (
                 "; load the model and save it again, which writes the names of the weights that a"
                 " custom layer has in layers inside it"
@@ -119,10 +119,10 @@ def locate_weights(archive: Archive, graph: LayerGraph) -> ModelWeights:
     Raises:
         ArchiveError: the weights are damaged or do not fit the config.
     """
-    if archive.format == "keras":
+    if archive.layout == "keras":
         tensors, inner = locate_keras(archive, graph)
         return ModelWeights(archive, with_inner_layers(graph, inner), MappingProxyType(tensors))
-    locate = locate_legacy if archive.format == "h5" else locate_checkpoint
+    locate = locate_legacy if archive.layout == "h5" else locate_checkpoint
     return ModelWeights(archive, graph, MappingProxyType(locate(archive, graph)))
 
 

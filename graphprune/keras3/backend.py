@@ -72,18 +72,37 @@ def is_constant(variable: Any) -> bool:
 
 
 def read_generator() -> NDArray[np.uint8] | None:
-    """Return the state of the backend's global random generator; None if it has none."""
+    """Return the state of the backend's global random generator; None if it has none.
+
+    PyTorch has one for the processor and one for a GPU: the state of the second follows the first.
+    """
     if keras.config.backend() != "torch":
         return None
-    state: NDArray[np.uint8] = sys.modules["torch"].get_rng_state().numpy()
+    torch = sys.modules["torch"]
+    states = [torch.get_rng_state()]
+    if _is_on_gpu():
+        states.append(torch.cuda.get_rng_state())
+    state: NDArray[np.uint8] = torch.cat(states).numpy()
     return state
 
 
 def write_generator(state: NDArray[np.uint8]) -> None:
     """Set the state of the backend's global random generator."""
     torch = sys.modules.get("torch")
-    if torch is not None and keras.config.backend() == "torch":
-        torch.set_rng_state(torch.from_numpy(np.array(state, dtype=np.uint8)))
+    if torch is None or keras.config.backend() != "torch":
+        return
+    values = torch.from_numpy(np.array(state, dtype=np.uint8))
+    length = len(torch.get_rng_state())
+    torch.set_rng_state(values[:length])
+    if len(values) > length and _is_on_gpu():
+        torch.cuda.set_rng_state(values[length:])
+
+
+def _is_on_gpu() -> bool:
+    """Return whether Keras puts the tensors of PyTorch on a GPU."""
+    from keras.src.backend.torch.core import get_device
+
+    return str(get_device()).startswith("cuda")
 
 
 def seed_generator(seed: int) -> None:

@@ -1,12 +1,14 @@
 """Keras 3 models for serving: SavedModel folders, TensorFlow Lite and ONNX files.
 
-Each is exported by Keras (`model.export`), run, and compared with the model before it takes its
-place.
+Each is exported by Keras (`model.export`), ONNX on PyTorch by `torch.onnx`; it is run, and compared
+with the model, before it takes its place. What a backend has no export for is written in a process
+with TensorFlow.
 """
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -20,8 +22,10 @@ from numpy.typing import NDArray
 from graphprune.archive.files import MODEL_SUFFIXES, check_export_suffix
 from graphprune.errors import GraphError, OutputError
 from graphprune.files import whole_folder, write_whole
+from graphprune.keras3.export_process import export_in_process
 from graphprune.keras3.model import held_layers
-from graphprune.keras3.saving import save_model
+from graphprune.keras3.saving import has_custom_objects, save_model
+from graphprune.keras3.torch_onnx import torch_to_onnx
 from graphprune.quiet import quiet_output
 from graphprune.serving.convert import (
     check_onnx,
@@ -76,7 +80,7 @@ def write_saved_model(model: Any, target: Path) -> None:
     ):
         raise OutputError("exists and is not a SavedModel; give another path", place=target)
     with whole_folder(target) as folder:
-        _export(model, folder)
+        export_folder(model, folder)
         inputs = sample_inputs(folder)
         _check(model, inputs, run_saved_model(folder, inputs), "SavedModel", str(target))
 
@@ -84,15 +88,26 @@ def write_saved_model(model: Any, target: Path) -> None:
 def to_tflite(model: Any, place: str = "") -> bytes:
     """Return `model` as a TensorFlow Lite file's bytes, with float32 weights.
 
+    What JAX exports has operations that cannot be converted; TensorFlow then exports the model.
+
     Raises:
         OutputError: TensorFlow Lite has no operation for a layer, or the file computes something
             else.
     """
-    _need_backend(("tensorflow", "jax"), "a TensorFlow Lite file")
+    try:
+        return _to_tflite(model, place, needs_tensorflow=False)
+    except OutputError:
+        if keras.config.backend() != "jax" or has_custom_objects(model, compiled=False):
+            raise
+    return _to_tflite(model, place, needs_tensorflow=True)
+
+
+def _to_tflite(model: Any, place: str, *, needs_tensorflow: bool) -> bytes:
     recurrent = any(isinstance(layer, keras.layers.RNN) for layer in model._flatten_layers())
     with TemporaryDirectory(prefix="graphprune-") as parent:
         folder = Path(parent) / "exported"
-        _export(model, folder, batch=1 if recurrent else None)
+        batch = 1 if recurrent else None
+        export_folder(model, folder, batch, needs_tensorflow=needs_tensorflow)
         content = saved_model_to_tflite(folder, model.name)
         inputs = sample_inputs(folder, 1)
     _check(model, inputs, run_tflite(content, inputs), "TensorFlow Lite", place or model.name)
@@ -106,15 +121,22 @@ def to_onnx(model: Any, place: str = "") -> bytes:
         OutputError: a package is missing, ONNX has no operation for a layer, or the file computes
             something else.
     """
-    _need_backend(("tensorflow",), "an ONNX file")
-    check_onnx()
-    with TemporaryDirectory(prefix="graphprune-") as parent:
-        folder = Path(parent) / "exported"
-        _export(model, folder)
-        content = saved_model_to_onnx(folder, model.name)
-        inputs = sample_inputs(folder)
+    if keras.config.backend() == "torch":
+        check_onnx(("onnxruntime",))
+        content, inputs = torch_to_onnx(model)
+    else:
+        check_onnx()
+        content, inputs = _tensorflow_to_onnx(model)
     _check(model, inputs, run_onnx(content, inputs), "ONNX", place or model.name)
     return content
+
+
+def _tensorflow_to_onnx(model: Any) -> tuple[bytes, Arrays]:
+    """Return `model` as an ONNX file's bytes, and inputs for it."""
+    with TemporaryDirectory(prefix="graphprune-") as parent:
+        folder = Path(parent) / "exported"
+        export_folder(model, folder, needs_tensorflow=True)
+        return saved_model_to_onnx(folder, model.name), sample_inputs(folder)
 
 
 def _check_exportable(model: Any, target: Path) -> None:
@@ -129,19 +151,69 @@ def _check_exportable(model: Any, target: Path) -> None:
             f"{model.name} is not built, so its inputs are not known; call it on a batch first",
             place=target,
         )
+    if not getattr(model, "inputs", None) and not model._called:
+        _call_once(model)
 
 
-def _need_backend(names: tuple[str, ...], what: str) -> None:
+def _call_once(model: Any) -> None:
+    """Call a subclassed model that was only built: Keras exports models that were called."""
+    shapes = getattr(model, "_build_shapes_dict", None) or {}
+    model(*(_zeros(shape, model.input_dtype) for shape in shapes.values()), training=False)
+
+
+def _zeros(shape: Any, dtype: str) -> Any:
+    """Return a tensor of a shape, or tensors in the structure of several shapes."""
+    if isinstance(shape, Mapping):
+        return {name: _zeros(part, dtype) for name, part in shape.items()}
+    if all(length is None or isinstance(length, int) for length in shape):
+        return keras.ops.zeros([length or 1 for length in shape], dtype)
+    return [_zeros(part, dtype) for part in shape]
+
+
+def export_folder(
+    model: Any,
+    folder: Path,
+    batch: int | None = None,
+    *,
+    names: Sequence[str] = (),
+    needs_tensorflow: bool = False,
+) -> None:
+    """Export `model` to a SavedModel folder.
+
+    Args:
+        model: The model.
+        folder: Where to write.
+        batch: The batch size; None leaves it open.
+        names: What to call the inputs, in their order; their own names unless given.
+        needs_tensorflow: Whether the graph must consist of operations of TensorFlow, which what JAX
+            exports does not.
+
+    Raises:
+        OutputError: Keras cannot export it.
+    """
     backend = keras.config.backend()
-    if backend not in names:
+    if backend == "torch" or (needs_tensorflow and backend != "tensorflow"):
+        _export_in_process(model, folder, batch)
+    else:
+        _export_here(model, folder, batch, names)
+
+
+def _export_in_process(model: Any, folder: Path, batch: int | None) -> None:
+    if has_custom_objects(model, compiled=False):
         raise OutputError(
-            f"{what} cannot be written with the backend {backend}; save the model as .keras, and"
-            " export that file with KERAS_BACKEND=tensorflow"
+            f"{model.name} has its own classes or functions, so it cannot be exported this way with"
+            f" the backend {keras.config.backend()}; save it as .keras, and export that file with"
+            " KERAS_BACKEND=tensorflow"
         )
+    with TemporaryDirectory(prefix="graphprune-") as parent:
+        file = Path(parent) / "model.keras"
+        save_model(model, file)
+        inputs = [tensor.name for tensor in keras.tree.flatten(_inputs(model))]
+        export_in_process(file, folder, model.name, batch, inputs)
 
 
-def _export(model: Any, folder: Path, batch: int | None = None) -> None:
-    """Export `model` to `folder`; `batch` fixes the batch size.
+def _export_here(model: Any, folder: Path, batch: int | None, names: Sequence[str]) -> None:
+    """Export with the backend of this process.
 
     On JAX, an inference function that writes nothing back is exported: TensorFlow Lite has no
     operation for the state of random generators.
@@ -149,8 +221,8 @@ def _export(model: Any, folder: Path, batch: int | None = None) -> None:
     options: dict[str, Any] = {}
     if keras.config.backend() == "jax":
         options["is_static"] = True
-    if batch is not None:
-        options["input_signature"] = _signature(model, batch)
+    if batch is not None or names:
+        options["input_signature"] = _signature(model, batch, names)
     try:
         with quiet_output(), redirect_stdout(StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -161,12 +233,15 @@ def _export(model: Any, folder: Path, batch: int | None = None) -> None:
         ) from fault
 
 
-def _signature(model: Any, batch: int) -> list[Any]:
-    def fixed(tensor: Any) -> Any:
+def _signature(model: Any, batch: int | None, names: Sequence[str]) -> list[Any]:
+    def fixed(tensor: Any, name: str) -> Any:
         shape = (tensor.shape[0] or batch, *tensor.shape[1:])
-        return keras.InputSpec(shape=shape, dtype=tensor.dtype, name=tensor.name)
+        return keras.InputSpec(shape=shape, dtype=tensor.dtype, name=name)
 
-    structure = keras.tree.map_structure(fixed, _inputs(model))
+    inputs = _inputs(model)
+    flat = keras.tree.flatten(inputs)
+    called = names or [tensor.name for tensor in flat]
+    structure = keras.tree.pack_sequence_as(inputs, list(map(fixed, flat, called)))
     return structure if isinstance(model, keras.Sequential) else [structure]
 
 

@@ -8,13 +8,14 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from keras.src.backend.common import global_state
+from keras.src.legacy.saving import legacy_h5_format
 
 from graphprune.archive.files import h5_refused
 from graphprune.errors import TrainingError
 
 CLONING = "keras.src.models.cloning"
 """The module of `keras.models.clone_model`."""
+_GUARDED = "_graphprune_guarded"
 
 
 def refuse_lora(name: str) -> TrainingError:
@@ -38,11 +39,29 @@ def guard_layer(layer: Any) -> None:
 
     It refuses LoRA, `quantize` and `.h5` files, and warns in `clone_model`.
     """
+    _guard_hdf5()
     for method, error in (("enable_lora", refuse_lora), ("quantize", refuse_quantization)):
         if callable(getattr(layer, method, None)):
             setattr(layer, method, _refusing(getattr(layer, method), error, str(layer.name)))
     if "get_config" not in vars(layer):
         layer.get_config = _watched(layer.get_config)
+        vars(layer)[_GUARDED] = True
+
+
+def _guard_hdf5() -> None:
+    """Let Keras refuse a pruned model before it empties the `.h5` file that was to hold it."""
+    save = legacy_h5_format.save_model_to_hdf5
+    if vars(save).get(_GUARDED):
+        return
+
+    @functools.wraps(save)
+    def save_unpruned(model: Any, filepath: Any, *args: Any, **kwargs: Any) -> Any:
+        if any(vars(layer).get(_GUARDED) for layer in model._flatten_layers()):
+            raise h5_refused(str(getattr(filepath, "filename", filepath)))
+        return save(model, filepath, *args, **kwargs)
+
+    vars(save_unpruned)[_GUARDED] = True
+    legacy_h5_format.save_model_to_hdf5 = save_unpruned
 
 
 def _refusing(
@@ -56,12 +75,10 @@ def _refusing(
 
 
 def _watched(get_config: Callable[[], Any]) -> Callable[[], Any]:
-    """Return `get_config`, which refuses to write `.h5` files, and warns in `clone_model`."""
+    """Return `get_config`, which warns in `clone_model`."""
 
     @functools.wraps(get_config)
     def watched() -> Any:
-        if global_state.get_global_attribute("use_legacy_config", False):
-            raise h5_refused()
         level = _caller_of(CLONING)
         if level is not None:
             warnings.warn(

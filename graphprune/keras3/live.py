@@ -14,14 +14,14 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
 from keras.src.saving import serialization_lib
 from numpy.typing import NDArray
 
-from graphprune.archive.archive import GroupFacts, Header, StoredTensor
+from graphprune.archive.archive import GroupFacts, Header, Layout, StoredTensor
 from graphprune.archive.files import collector_paused
 from graphprune.archive.hdf5.index import is_layer_group
 from graphprune.archive.keras3 import config_from_keras_3
@@ -47,7 +47,7 @@ from graphprune.keras3.places import place_of, saved_places
 class LiveSource:
     """A live model in place of the file that it would be saved to."""
 
-    format: Literal["keras"] = "keras"
+    layout: ClassVar[Layout] = "keras"
 
     def __init__(self, model: Any) -> None:
         self._model, self.path = model, str(model.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -24,6 +24,7 @@ from graphprune.archive.allowed.refusals import check_loadable, explain_refusal,
 from graphprune.archive.archive import as_written, widen_bfloat16
 from graphprune.archive.entries import copy_config
 from graphprune.archive.hdf5.file import open_with_texts
+from graphprune.archive.hdf5.model import Hdf5Model
 from graphprune.archive.keras_zip import KerasZip
 from graphprune.archive.pruning_state import SETTINGS, is_state_group, settings_from_bytes
 from graphprune.engine.loading import load_settled
@@ -65,14 +66,14 @@ def load_archive(
             growth_bounded(archive),
             serialization_lib.SafeModeScope(not unsafe_lambda),
         ):
-            load = _load_hdf5 if archive.format == "h5" else _load_zip
+            load = _OWN_LOADERS.get(type(archive.source), _load_tensors)
             version = f"Keras {keras.__version__}"
             return load_settled(archive, refused, partial(load, written), version)
 
 
 def _check_operations(archive: Archive) -> None:
     """Refuse operations (`keras.ops.tanh`) in an `.h5` file, which do not name their modules."""
-    if archive.format != "h5":
+    if not isinstance(archive.source, Hdf5Model):
         return
     for entry in mappings_in(archive.config):
         kind, config = entry.get("class_name"), entry.get("config")
@@ -111,26 +112,33 @@ def _load_zip(archive: Archive, compiled: bool) -> Any:
     Raises:
         ArchiveError: the zip has unexpected members or wrong checksums, or its weights do not fit.
     """
-    config = copy_config(archive.config)
-    if not compiled:
-        config["compile_config"] = None
     with KerasZip(archive.path).opened() as zipped:
         zipped.check_members()
         zipped.check_checksums()
-        with serialization_lib.ObjectSharingScope():
-            model = serialization_lib.deserialize_keras_object(config)
-        failed: dict[int, tuple[Any, Exception]] = {}
-        with zipped.unpacked_assets() as assets, warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=_NEVER_TRAINED)
-            saving_lib._load_state(
-                model,
-                weights_store=WeightsStore(zipped.weights),
-                assets_store=assets and saving_lib.DiskIOStore(str(assets), mode="r"),
-                inner_path="",
-                visited_saveables=set(),
-                failed_saveables=set(),
-                error_msgs=failed,
-            )
+        with zipped.unpacked_assets() as folder:
+            assets = folder and saving_lib.DiskIOStore(str(folder), mode="r")
+            return _with_state(archive, WeightsStore(zipped.weights), assets, compiled=compiled)
+
+
+def _with_state(archive: Archive, weights: Any, assets: Any, *, compiled: bool) -> Any:
+    """Return the model of a config with the weights and vocabularies of two stores of Keras."""
+    config = copy_config(archive.config)
+    if not compiled:
+        config["compile_config"] = None
+    with serialization_lib.ObjectSharingScope():
+        model = serialization_lib.deserialize_keras_object(config)
+    failed: dict[int, tuple[Any, Exception]] = {}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=_NEVER_TRAINED)
+        saving_lib._load_state(
+            model,
+            weights_store=weights,
+            assets_store=assets,
+            inner_path="",
+            visited_saveables=set(),
+            failed_saveables=set(),
+            error_msgs=failed,
+        )
     _raise_failure(failed, archive.path)
     return model
 
@@ -158,6 +166,49 @@ def _load_hdf5(archive: Archive, compiled: bool) -> Any:
     texts = {name: json.dumps(config) for name, config in configs.items() if config is not None}
     with open_with_texts(archive.path, texts) as file:
         return legacy_h5_format.load_model_from_hdf5(file, compile=compiled)
+
+
+def _load_tensors(archive: Archive, compiled: bool) -> Any:
+    """Return the model of a format that Keras itself cannot read, from its config and tensors.
+
+    Its tensors lie in the layout of `.keras` files. The optimizer begins anew.
+
+    Raises:
+        ArchiveError: its layout is another, or its weights do not fit.
+    """
+    if archive.layout != "keras":
+        raise ArchiveError(
+            "Keras 3 has no way to load a model whose weights are named so; save it as .keras",
+            place=archive.path,
+        )
+    with archive.opened():
+        return _with_state(archive, TensorStore(archive), None, compiled=compiled)
+
+
+_OWN_LOADERS: Mapping[type, Callable[[Archive, bool], Any]] = {
+    KerasZip: _load_zip,
+    Hdf5Model: _load_hdf5,
+}
+"""How the formats of Keras are loaded."""
+
+
+class TensorStore(saving_lib.H5IOStore):
+    """The tensors of a saved model by place in the model, as Keras reads them."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+
+    def __bool__(self) -> bool:
+        return True
+
+    def get(self, path: str) -> Mapping[str, NDArray[Any]]:
+        """Return the variables of the object at a path; none if it has no group."""
+        tensors = self._archive.stored.get(path, ())
+        return {tensor.name: self._archive.read(tensor) for tensor in tensors}
+
+    def has_path(self, path: str) -> bool:
+        """Return whether an object at the path, or below it, has variables."""
+        return any(f"{group}/".startswith(f"{path}/") for group in self._archive.stored)
 
 
 class WeightsStore(saving_lib.H5IOStore):

@@ -16,7 +16,12 @@ from graphprune.keras3.backend import is_in_step, scope_of, sync
 from graphprune.keras3.guards import refuse_quantization
 from graphprune.keras3.held import HeldLayer
 from graphprune.keras3.layers import addressed_layers
-from graphprune.keras3.optimizers import build_optimizer, leave_masks_out_of_files, read_updates
+from graphprune.keras3.optimizers import (
+    build_optimizer,
+    count_skipped_updates,
+    leave_masks_out_of_files,
+    read_updates,
+)
 from graphprune.keras3.state import PruningState, state_of
 from graphprune.keras3.torch_optimizer import TorchOptimizer, as_keras_optimizer
 
@@ -85,7 +90,7 @@ class KerasModel:
 
     @property
     def skips_updates(self) -> bool:
-        """Whether the optimizer counts updates that layers never see; never so in Keras 3."""
+        """False: in Keras 3 the steps of layers are read from the optimizer, skipped ones too."""
         return False
 
     def read_updates(self) -> int:
@@ -118,6 +123,7 @@ class KerasModel:
             optimizer.follow(tensor for held in self.layers.values() for tensor in held.tensors)
         else:
             leave_masks_out_of_files(optimizer)
+            count_skipped_updates(optimizer)
 
     def check(self) -> None:
         """Attach the masks, or refuse a model that cannot be pruned while it trains.

@@ -17,6 +17,8 @@ from graphprune.keras3.torch_optimizer import TorchOptimizer
 
 MASK = "graphprune_mask"
 """The prefix of the names of all masks."""
+_SKIP, _STATELESS_SKIP = "_stateful_handle_non_finite_grads", "_stateless_handle_non_finite_grads"
+"""The methods of `LossScaleOptimizer` that are called instead of an update."""
 
 
 def innermost(optimizer: Any) -> list[Any]:
@@ -74,16 +76,47 @@ def tracks(optimizer: Any, mask: Any) -> bool:
 
 
 def read_updates(model: Any, optimizer: Any) -> int:
-    """Return the number of updates that the optimizer has made.
+    """Return the number of updates that the optimizer has made, or that loss scaling skipped.
 
-    Batches whose gradients it only accumulated and updates that loss scaling skipped do not count.
+    Batches whose gradients it only accumulated do not count.
     """
     if isinstance(optimizer, TorchOptimizer):
         return optimizer.updates
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     every = getattr(inner, "gradient_accumulation_steps", None) or 1
-    count = getattr(inner, "_iterations", None)  # Keras before 3.5 has only the public name
-    return read_count(model, optimizer, inner.iterations if count is None else count) // int(every)
+    counts = [_count_of(part) for part in ((inner,) if inner is optimizer else (optimizer, inner))]
+    return sum(read_count(model, optimizer, count) for count in counts) // int(every)
+
+
+def _count_of(optimizer: Any) -> Any:
+    """Return the variable that counts the calls of an optimizer; skipped ones if it scales."""
+    if hasattr(optimizer, "_iterations"):
+        return optimizer._iterations
+    return optimizer.iterations  # Keras before 3.5 has only the public name
+
+
+def count_skipped_updates(optimizer: Any) -> None:
+    """Make an optimizer that scales the loss count the updates that it skips, as in tf_keras.
+
+    Keras 3 counts only those that it makes, so a schedule that ends with the run would miss its
+    target. Skipped ones are counted in the optimizer's own `_iterations`, which Keras leaves at 0:
+    it is state in a stateless step (JAX) and is saved with the optimizer.
+    """
+    if hasattr(optimizer, "inner_optimizer") and _SKIP not in vars(optimizer):
+        for name, count in ((_SKIP, _skip), (_STATELESS_SKIP, _skip_stateless)):
+            setattr(optimizer, name, partial(count, optimizer))
+
+
+def _skip(optimizer: Any) -> None:
+    getattr(type(optimizer), _SKIP)(optimizer)
+    _count_of(optimizer).assign_add(1)
+
+
+def _skip_stateless(optimizer: Any, values: Any, trainable: Any) -> tuple[Any, list[Any]]:
+    trainable, left = getattr(type(optimizer), _STATELESS_SKIP)(optimizer, values, trainable)
+    count = _count_of(optimizer)
+    is_count = [variable is count for variable in optimizer.variables]
+    return trainable, [one + 1 if here else one for one, here in zip(left, is_count, strict=True)]
 
 
 def leave_masks_out_of_files(optimizer: Any) -> None:

@@ -20,6 +20,7 @@ from keras.src.saving import serialization_lib
 
 from graphprune.archive.allowed import find_refused
 from graphprune.archive.files import check_model_suffix
+from graphprune.archive.keras3 import without_backend
 from graphprune.arguments import check_path
 from graphprune.engine.read_back import check_saved
 from graphprune.errors import OutputError
@@ -61,18 +62,21 @@ def check_reads_back(model: Any, suffix: str, place: str, load: Callable[[Path],
     Raises:
         OutputError: the file cannot be written, or loading it does not return the same model.
     """
-    if _has_custom_objects(model):
+    if has_custom_objects(model):
         check_saved(
             model, suffix, place, save=save_model, load=load, is_compiled=lambda one: one.compiled
         )
 
 
-def _has_custom_objects(model: Any) -> bool:
-    config = serialization_lib.serialize_keras_object(model)
+def has_custom_objects(model: Any, *, compiled: bool = True) -> bool:
+    """Return whether loading the model needs classes or functions that Keras does not have.
+
+    If not `compiled`, the model is to be loaded without its optimizer, loss and metrics.
+    """
+    config = without_backend(serialization_lib.serialize_keras_object(model))
     compiling = config.pop("compile_config", None)
-    return (
-        find_refused(config, {}, unsafe_ops=True) is not None
-        or find_refused(compiling, {}, kind=None) is not None
+    return find_refused(config, {}, unsafe_ops=True) is not None or (
+        compiled and find_refused(compiling, {}, kind=None) is not None
     )
 
 
@@ -99,14 +103,15 @@ def _keras_faults(model: Any, path: Path) -> Iterator[None]:
 
 
 def _write_timeless(written: Path, stream: BinaryIO) -> None:
-    """Copy a `.keras` file without times and memory addresses."""
+    """Copy a `.keras` file without times, memory addresses and classes of one backend."""
     with zipfile.ZipFile(written) as source, zipfile.ZipFile(stream, "w") as target:
         for name in sorted(source.namelist(), key=_order):
             content = source.read(name)
             if name == "metadata.json":
                 content = json.dumps(json.loads(content) | {"date_saved": _DATE_SAVED}).encode()
             elif name == "config.json":
-                content = json.dumps(_with_numbered_objects(json.loads(content))).encode()
+                config = _with_numbered_objects(without_backend(json.loads(content)))
+                content = json.dumps(config).encode()
             info = zipfile.ZipInfo(name, _ZIP_TIME)
             info.external_attr = 0o600 << 16  # the default of zipfile
             target.writestr(info, content)

@@ -6,9 +6,9 @@ The folder is one that `model.export` of Keras 3 or tf_keras wrote, with the sig
 
 from __future__ import annotations
 
-import importlib.util
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,16 @@ SIGNATURE = "serving_default"
 _ONNX_PACKAGES = ("tf2onnx", "onnxruntime")
 
 
-def check_onnx() -> None:
+def check_onnx(packages: Sequence[str] | None = None) -> None:
     """Raise unless the packages that write and run ONNX files are installed.
+
+    Args:
+        packages: Their names; None for those that functions of TensorFlow need.
 
     Raises:
         OutputError: one is missing.
     """
-    missing = [name for name in _ONNX_PACKAGES if importlib.util.find_spec(name) is None]
+    missing = [name for name in packages or _ONNX_PACKAGES if find_spec(name) is None]
     if missing:
         raise OutputError(
             f"an .onnx file needs the package {missing[0]}, which is not installed; pip install"
@@ -63,7 +66,8 @@ def saved_model_to_onnx(folder: Path, name: str) -> bytes:
     import tensorflow as tf
 
     with quiet_output():
-        served = tf.saved_model.load(str(folder)).signatures[SIGNATURE]
+        loaded = tf.saved_model.load(str(folder))  # signatures do not keep its variables alive
+    served = loaded.signatures[SIGNATURE]
     specs = served.structured_input_signature[1]
     return function_to_onnx(lambda **inputs: served(**inputs), specs, name)
 

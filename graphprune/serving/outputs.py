@@ -41,16 +41,31 @@ def sample_inputs(folder: Path, batch: int = 2) -> dict[str, NDArray[Any]]:
 
 def sample_specs(specs: Mapping[str, Any], batch: int = 2) -> dict[str, NDArray[Any]]:
     """Return random inputs as `sample_inputs` does, for the `tf.TensorSpec` of each."""
+    shapes = {
+        name: (spec.shape.as_list(), spec.dtype.as_numpy_dtype) for name, spec in specs.items()
+    }
+    return sample_shapes(shapes, batch)
+
+
+def sample_shapes(
+    shapes: Mapping[str, tuple[Sequence[int | None], Any]], batch: int, length: int = OPEN_LENGTH
+) -> dict[str, NDArray[Any]]:
+    """Return random inputs as `sample_inputs` does, for the shape and dtype of each.
+
+    Args:
+        shapes: The shape and dtype of each input; None is an open length.
+        batch: The batch size, where it is open.
+        length: The length of other open axes.
+    """
     random = np.random.default_rng(0)
     return {
-        name: _sample(random, _shape(spec.shape.as_list(), batch), spec.dtype.as_numpy_dtype)
-        for name, spec in specs.items()
+        name: _sample(random, _closed(shape, [batch, *[length] * len(shape)]), dtype)
+        for name, (shape, dtype) in shapes.items()
     }
 
 
-def _shape(lengths: list[int | None], batch: int) -> tuple[int, ...]:
-    opened = [batch, *[OPEN_LENGTH] * len(lengths)]
-    return tuple(opened[axis] if length is None else length for axis, length in enumerate(lengths))
+def _closed(shape: Sequence[int | None], opened: Sequence[int]) -> tuple[int, ...]:
+    return tuple(opened[axis] if length is None else length for axis, length in enumerate(shape))
 
 
 def _sample(random: np.random.Generator, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
@@ -67,8 +82,10 @@ def run_saved_model(folder: Path, inputs: Arrays) -> dict[str, NDArray[Any]]:
     import tensorflow as tf
 
     with quiet_output():
-        served = tf.saved_model.load(str(folder)).signatures[SIGNATURE]
-        found = served(**{name: tf.constant(values) for name, values in inputs.items()})
+        loaded = tf.saved_model.load(str(folder))  # its signatures do not keep its variables alive
+        found = loaded.signatures[SIGNATURE](
+            **{name: tf.constant(values) for name, values in inputs.items()}
+        )
     return {name: tensor.numpy() for name, tensor in found.items()}
 
 

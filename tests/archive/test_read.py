@@ -85,7 +85,7 @@ def test_a_keras_file_gives_config_and_tensors(tmp_path: Path) -> None:
     archive = read_archive(
         write_keras(tmp_path / "a.keras", config, weights=weights_bytes(**DENSE))
     )
-    assert (archive.format, archive.keras_version, archive.config, archive.training_config) == (
+    assert (archive.layout, archive.keras_version, archive.config, archive.training_config) == (
         "keras",
         "2.21.0",
         config,
@@ -127,7 +127,7 @@ def test_eleven_variables_keep_their_number_order(tmp_path: Path) -> None:
 
 def test_an_h5_file_gives_config_and_tensors_whatever_its_name(tmp_path: Path) -> None:
     archive = read_archive(write_h5(tmp_path / "a.model", build_config("in > fc")))
-    assert (archive.format, archive.keras_version, archive.training_config) == (
+    assert (archive.layout, archive.keras_version, archive.training_config) == (
         "h5",
         "2.21.0",
         {"loss": "mse"},
@@ -176,7 +176,7 @@ def test_neither_zip_nor_hdf5(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.keras").write_bytes(content)
     assert (
         refusal(tmp_path / "a.keras")
-        == "is not a saved model (neither zip nor HDF5); graphprune reads .keras, .h5,"
+        == "is not a saved model, whatever its name; graphprune reads .keras, .h5,"
         " SavedModel folders and graph JSON"
     )
 

@@ -40,7 +40,7 @@ def test_a_saved_model_gives_config_and_tensors(tmp_path: Path, old: bool) -> No
     config = build_config("in > fc")
     archive = read_archive(write_saved_model(tmp_path / "m", config, TREE, old=old))
     graph = read_graph(archive)
-    assert (archive.format, archive.keras_version, archive.config["config"]) == (
+    assert (archive.layout, archive.keras_version, archive.config["config"]) == (
         "savedmodel",
         "2.11.0",
         config["config"],
@@ -139,7 +139,7 @@ def test_what_export_saved_model_wrote_has_its_config_beside_it(tmp_path: Path) 
         )
     )
     weights = locate_weights(archive, graph := read_graph(archive))
-    assert (archive.format, archive.keras_version, graph.type) == (
+    assert (archive.layout, archive.keras_version, graph.type) == (
         "savedmodel",
         "2.2.4-tf",
         "Functional",

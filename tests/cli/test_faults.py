@@ -53,7 +53,7 @@ def bad(tmp_path):
         (
             "notes.keras",
             (
-                "is not a saved model (neither zip nor HDF5); graphprune reads .keras, .h5,"
+                "is not a saved model, whatever its name; graphprune reads .keras, .h5,"
                 " SavedModel folders and graph JSON"
             ),
         ),

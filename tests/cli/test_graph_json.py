@@ -133,7 +133,7 @@ def test_json_that_is_no_graph(tmp_path, graph):
     )
     assert (
         hostile(tmp_path, "[]")
-        == "is not a saved model (neither zip nor HDF5); graphprune reads .keras, .h5,"
+        == "is not a saved model, whatever its name; graphprune reads .keras, .h5,"
         " SavedModel folders and graph JSON"
     )
 

@@ -3,6 +3,7 @@ or from the command line, one JSON line a case.
 """
 
 import atexit
+import gc
 import importlib
 import json
 import os
@@ -15,6 +16,12 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 DONE = "all cases ran\n"
 """The line after the cases of a script."""
+QUICK_TO_COMPILE = {
+    "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+}
+"""Variables by which JAX compiles in a third of the time, and equal programs once."""
 
 
 class Cases(dict):
@@ -22,11 +29,13 @@ class Cases(dict):
 
     Attributes:
         slow: The names of those that take long and have others of their kind; `--slow` runs them.
+        given: What the test gave to the script, such as a path.
     """
 
     def __init__(self):
         super().__init__()
         self.slow = set()
+        self.given = None
 
     def __call__(self, case):
         """Add a case, named by its function."""
@@ -76,16 +85,16 @@ def refusal(call, kind):
     raise AssertionError("nothing was refused")
 
 
-def check_cases(script, backend, *, slow):
+def check_cases(script, backend, *, slow, given=None):
     """Run the cases of a script on this backend; all faults are told together.
 
     Scripts of one backend share a process, since importing Keras takes longer than most scripts. A
     script that sets environment variables gets a process of its own. If the backend is None, no
-    variable of the environment chooses one.
+    variable of the environment chooses one. `given` is for the script, in `CASES.given`.
     """
     is_alone = "\nos.environ[" in (FOLDER / script).read_text(encoding="utf-8")
     process = _Process(backend) if is_alone else _shared_process(backend)
-    lines = process.run(script, slow)
+    lines = process.run(script, slow, given)
     if is_alone:
         process.close()
     faults = [f"{name}\n{fault}" for name, fault in lines if fault]
@@ -103,6 +112,10 @@ class _Process:
         environment["PYTHONPATH"] = os.pathsep.join(map(str, (FOLDER.parents[1], FOLDER.parent)))
         if backend is not None:
             environment["KERAS_BACKEND"] = backend
+        self._cache = tempfile.TemporaryDirectory()
+        if backend == "jax":
+            environment |= QUICK_TO_COMPILE
+            environment["JAX_COMPILATION_CACHE_DIR"] = self._cache.name
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - close() closes it
         self._process = subprocess.Popen(
             [sys.executable, "-c", "from keras3.child import serve; serve()"],
@@ -118,9 +131,9 @@ class _Process:
         """Whether the process has not ended."""
         return self._process.poll() is None
 
-    def run(self, script, slow):
+    def run(self, script, slow, given):
         """Return the name and the fault, or None, of each case of a script."""
-        self._process.stdin.write(json.dumps([script, slow]) + "\n")
+        self._process.stdin.write(json.dumps([script, slow, given]) + "\n")
         self._process.stdin.flush()
         lines = []
         for line in self._process.stdout:
@@ -141,6 +154,7 @@ class _Process:
         """End the process."""
         self._process.communicate()
         self._errors.close()
+        self._cache.cleanup()
 
 
 _LATEST = []
@@ -162,11 +176,14 @@ def _end_latest():
 
 
 def serve():
-    """Run the scripts that standard input names, one JSON list of script and `slow` a line."""
+    """Run the scripts that standard input names, one JSON list of the arguments of `run` a line."""
     for line in sys.stdin:
-        script, slow = json.loads(line)
+        script, slow, given = json.loads(line)
         try:
             cases = importlib.import_module(f"keras3.{Path(script).stem}").CASES
+            cases.given = given
+            gc.collect()
+            gc.freeze()  # otherwise all of Keras is looked through again and again
             cases.run(["--slow"] if slow else [])
         except BaseException:
             print(f"\n{json.dumps([script, traceback.format_exc()])}", flush=True)

@@ -1,5 +1,6 @@
 """Exports of Keras 3 models for serving: each form is written, run and compared."""
 
+import functools
 import tempfile
 import warnings
 from importlib.util import find_spec
@@ -9,21 +10,21 @@ import keras
 import numpy as np
 from keras import layers
 from keras3.child import Cases, refusal
-from keras3.models import MODELS, sequential
+from keras3.models import MODELS, Scaled, array, sequential
 
 import graphprune
 from graphprune.errors import GraphError, OutputError
-from graphprune.keras3 import export
+from graphprune.keras3 import export, torch_onnx
 from graphprune.serving import convert
 from graphprune.serving.outputs import run_onnx, run_saved_model, run_tflite
 
 CASES = Cases()
 BACKEND = keras.config.backend()
-FORMS = [
-    "tflite",
-    "folder",
-    *(["onnx"] if BACKEND == "tensorflow" and find_spec("tf2onnx") else []),
-]
+ONNX = "onnxruntime" if BACKEND == "torch" else "tf2onnx"
+FORMS = ["tflite", "folder", *(["onnx"] if find_spec(ONNX) else [])]
+ONLY_BY_THE_NEWER_EXPORTER = {"attention as onnx"} if BACKEND == "torch" else set()
+BY_TENSORFLOW = {"tensorflow": (), "jax": ("onnx",), "torch": ("tflite", "folder")}[BACKEND]
+"""The forms that another backend needs a process with TensorFlow for."""
 KINDS = [name for name in MODELS if name not in ("unbuilt", "custom layers")]
 
 
@@ -50,7 +51,10 @@ def run(form, path, inputs):
     return (run_tflite if form == "tflite" else run_onnx)(path.read_bytes(), inputs)
 
 
-@CASES.each([f"{name} as {form}" for name in KINDS for form in FORMS], {"LSTM as tflite"})
+@CASES.each(
+    [f"{name} as {form}" for name in KINDS for form in FORMS],
+    {"LSTM as tflite", "subclassed as folder", "subclassed as onnx", *ONLY_BY_THE_NEWER_EXPORTER},
+)
 def a_stripped_model_is_written(name):
     kind, _, form = name.partition(" as ")
     model, _ = MODELS[kind]()
@@ -59,6 +63,10 @@ def a_stripped_model_is_written(name):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # nothing was trained
         stripped = graphprune.strip_pruning(pruned)
+    if kind == "subclassed" and form in BY_TENSORFLOW:
+        text = refusal(lambda: export.write_model(stripped, path), OutputError)
+        assert "has its own classes or functions" in text
+        return
     export.write_model(stripped, path)
     assert path.exists()
 
@@ -80,38 +88,83 @@ def several_inputs_and_outputs_keep_their_names(form):
 
 @CASES
 def a_form_that_computes_something_else_is_not_written():
+    form = FORMS[-1] if BACKEND == "torch" else "folder"
     model, _ = sequential()
-    right = export.run_saved_model
-    export.run_saved_model = lambda *args: {
-        name: values + 0.01 for name, values in right(*args).items()
-    }
-    path = new_folder() / "net"
+    runner = "run_onnx" if BACKEND == "torch" else "run_saved_model"
+    right = getattr(export, runner)
+    setattr(
+        export, runner, lambda *args: {name: values + 0.01 for name, values in right(*args).items()}
+    )
+    path = new_folder() / ("net" if form == "folder" else "net.onnx")
     try:
         text = refusal(lambda: export.write_model(model, path), OutputError)
     finally:
-        export.run_saved_model = right
+        setattr(export, runner, right)
+    name = "SavedModel" if form == "folder" else "ONNX"
     assert text == (
-        f"{path}: not written: in the SavedModel form, the output 'output_0' differs from the"
+        f"{path}: not written: in the {name} form, the output 'output_0' differs from the"
         " model's; save it as .keras"
     )
     assert list(path.parent.iterdir()) == []
 
 
-@CASES
-def operations_that_a_form_lacks_are_named():
-    if "onnx" not in FORMS:
-        return
-    inputs = keras.Input((4,))
-    model = keras.Model(inputs, keras.ops.argmax(layers.Dense(2)(inputs), -1), name="net")
-    folder = new_folder()
-    assert refusal(lambda: export.write_model(model, folder / "n.tflite"), OutputError) == (
-        "net: cannot be written for TensorFlow Lite: 'tf.BitwiseAnd' op is neither a custom op nor"
-        " a flex op; save it as .keras or as a SavedModel folder"
-    )
-    text = refusal(lambda: export.write_model(model, folder / "n.onnx"), OutputError)
-    assert text.startswith("the ONNX file does not run: ")
-    assert text.endswith("; save the model as .keras or as a SavedModel folder")
-    assert list(folder.iterdir()) == []
+if BACKEND != "torch" and "onnx" in FORMS:
+
+    @CASES
+    def operations_that_a_form_lacks_are_named():
+        inputs = keras.Input((4,))
+        model = keras.Model(inputs, keras.ops.argmax(layers.Dense(2)(inputs), -1), name="net")
+        folder = new_folder()
+        assert refusal(lambda: export.write_model(model, folder / "n.tflite"), OutputError) == (
+            "net: cannot be written for TensorFlow Lite: 'tf.BitwiseAnd' op is neither a custom op"
+            " nor a flex op; save it as .keras or as a SavedModel folder"
+        )
+        text = refusal(lambda: export.write_model(model, folder / "n.onnx"), OutputError)
+        assert text.startswith("the ONNX file does not run: ")
+        assert text.endswith("; save the model as .keras or as a SavedModel folder")
+        assert list(folder.iterdir()) == []
+
+
+if BACKEND == "torch" and "onnx" in FORMS:
+
+    @CASES
+    def open_lengths_stay_open():
+        inputs = keras.Input((None, 3))
+        x = layers.GlobalAveragePooling1D()(layers.Conv1D(4, 3)(inputs))
+        path = new_folder() / "net.onnx"
+        model = keras.Model(inputs, layers.Dense(2)(x), name="net")
+        export.write_model(model, path)
+        for shape in ((1, 5, 3), (4, 40, 3)):
+            values = np.random.default_rng(0).normal(size=shape).astype("float32")
+            (found,) = run("onnx", path, {inputs.name: values}).values()
+            np.testing.assert_allclose(found, array(model(values)), atol=1e-5)
+
+    @CASES
+    def what_only_fits_one_length_is_not_written():
+        inputs = keras.Input((None, 3))
+        model = keras.Model(inputs, layers.LSTM(2)(inputs), name="net")
+        folder = new_folder()
+        text = refusal(lambda: export.write_model(model, folder / "net.onnx"), OutputError)
+        assert text.startswith(f"{folder}/net.onnx: not written: in the ONNX form, the output")
+        assert list(folder.iterdir()) == []
+
+    @CASES
+    def operations_that_onnx_lacks_are_named():
+        inputs = keras.Input((4,))
+        model = keras.Model(inputs, keras.ops.erfinv(layers.Dense(2)(inputs)), name="net")
+        folder, there = new_folder(), torch_onnx.find_spec
+        for has_script in (True, False):
+            torch_onnx.find_spec = lambda name, has=has_script: there(name) if has else None
+            try:
+                text = refusal(lambda: export.write_model(model, folder / "net.onnx"), OutputError)
+            finally:
+                torch_onnx.find_spec = there
+            assert text.startswith("net: cannot be written as ONNX: "), text
+            assert ("install the package onnxscript, with" in text) is not has_script, text
+            assert text.endswith(
+                "save it as .keras, and export that file with KERAS_BACKEND=tensorflow"
+            )
+        assert list(folder.iterdir()) == []
 
 
 @CASES
@@ -139,22 +192,29 @@ def what_cannot_be_exported_is_refused():
 
 
 @CASES
-def backends_and_packages_that_are_missing_are_named():
-    model, _ = sequential()
-    path = new_folder() / "net.onnx"
-    if BACKEND != "tensorflow":
-        assert refusal(lambda: export.write_model(model, path), OutputError) == (
-            f"an ONNX file cannot be written with the backend {BACKEND}; save the model as .keras,"
-            " and export that file with KERAS_BACKEND=tensorflow"
-        )
+def another_backend_refuses_own_classes_where_it_needs_tensorflow():
+    if BACKEND == "tensorflow":
         return
-    needed, convert._ONNX_PACKAGES = convert._ONNX_PACKAGES, ("a_missing_package",)
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, Scaled()(inputs), name="net")
+    path = new_folder() / "net"
+    call = functools.partial(export.export_folder, model, path, needs_tensorflow=True)
+    assert refusal(call, OutputError) == (
+        "net has its own classes or functions, so it cannot be exported this way with the backend"
+        f" {BACKEND}; save it as .keras, and export that file with KERAS_BACKEND=tensorflow"
+    )
+
+
+@CASES
+def packages_that_are_missing_are_named():
+    model, _ = sequential()
+    needed, convert.find_spec = convert.find_spec, lambda name: None
     try:
-        text = refusal(lambda: export.write_model(model, path), OutputError)
+        text = refusal(lambda: export.write_model(model, new_folder() / "net.onnx"), OutputError)
     finally:
-        convert._ONNX_PACKAGES = needed
+        convert.find_spec = needed
     assert text == (
-        "an .onnx file needs the package a_missing_package, which is not installed; pip install"
+        f"an .onnx file needs the package {ONNX}, which is not installed; pip install"
         " 'graphprune[onnx]'"
     )
 

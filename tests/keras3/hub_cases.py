@@ -12,6 +12,7 @@ from keras3.training_cases import assert_exact
 
 import graphprune
 from graphprune import PolynomialDecay, Run, UpdatePruningStep, prune_scope
+from graphprune.keras3.model import held_layers
 
 CASES = Cases()
 FOLDER = Path(tempfile.mkdtemp())
@@ -125,6 +126,10 @@ BACKBONES = {
     "MobileNet": mobilenet,
     "ViT": vit,
     "Whisper": whisper,
+    "Llama": lambda: (
+        MODELS.LlamaBackbone(**text(num_query_heads=2, num_key_value_heads=1)),
+        tokens("token_ids", "padding_mask"),
+    ),
     "T5": lambda: (
         MODELS.T5Backbone(**text(num_heads=2)),
         tokens(
@@ -159,18 +164,33 @@ def state(model):
     return [*values(model), *masks, *(np.array(held.read_step()) for held in pruned)]
 
 
+def assert_read_alike(pruned, path):
+    """Hold that the file of a backbone has the prunable weights that the live model has."""
+    found = {
+        address: {tensor.name for tensor in layer.tensors if tensor.prunable}
+        for address, layer in graphprune.read_graph(path).layers.items()
+    }
+    live = {
+        address: {tensor.name for tensor in held.tensors}
+        for address, held in held_layers(pruned).items()
+    }
+    assert {address: names for address, names in found.items() if names} == live
+
+
 @CASES.each(BACKBONES, fast=BACKBONES)
 def backbone(name):
     keras.utils.set_random_seed(2)
     original, x = BACKBONES[name]()
+    path = FOLDER / "model.keras"
+    original.save(path)
     y = keras.tree.map_structure(np.zeros_like, outputs_of(original, x))
     config, before = str(original.get_config()), [array(one) for one in original.variables]
     original.compile("adam", keras.tree.map_structure(lambda _: "mse", y))
     schedule = PolynomialDecay(0.2, 0.75, 0, 3, frequency=1)
     pruned = graphprune.prune_low_magnitude(original, schedule)
     assert str(pruned.get_config()) == config
+    assert_read_alike(pruned, path)
     fit(pruned, x, y, 0, 1)
-    path = FOLDER / "pruned.keras"
     pruned.save(path)
     with prune_scope():
         loaded = keras.models.load_model(path)

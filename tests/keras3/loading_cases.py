@@ -6,6 +6,7 @@ import tempfile
 import warnings
 import zipfile
 from pathlib import Path
+from unittest import mock
 
 import h5py
 import hostile_files
@@ -15,9 +16,11 @@ from hostile_configs import BOMBS, CODE
 from keras3 import models
 from keras3.child import Cases, refusal
 from keras3.models import MODELS, array, assert_same, operations
+from one_file import RECORD, write_one_file
 
 import graphprune.graph
 from graphprune import ConstantSparsity, UpdatePruningStep
+from graphprune.archive import formats
 from graphprune.errors import ArchiveError, GraphpruneError
 
 CASES = Cases()
@@ -44,6 +47,16 @@ def files_load_as_they_were(name):
         np.testing.assert_array_equal(array(loaded(x)), array(model(x)))
 
 
+@CASES
+def a_format_that_keras_cannot_read():
+    model, x = operations()
+    model.save(FOLDER / "known.keras")
+    write_one_file(FOLDER / "other.one", FOLDER / "known.keras")
+    with mock.patch.object(formats, "FORMATS", (*formats.FORMATS, RECORD)):
+        loaded = graphprune.load_model(FOLDER / "other.one")
+    np.testing.assert_array_equal(array(loaded(x)), array(model(x)))
+
+
 def trained():
     keras.utils.set_random_seed(8)
     model, x = operations()
@@ -67,6 +80,32 @@ def pruned_files_are_pruned_again_and_train_on():
     for model in (pruned, loaded):
         model.fit(*data, epochs=1, verbose=0, shuffle=False, callbacks=[UpdatePruningStep()])
     assert_same(*([array(one) for one in model.weights] for model in (pruned, loaded)))
+
+
+TORCH = "keras.src.backend.torch.optimizers.torch_"
+
+
+@CASES
+def files_of_pytorch_are_compiled_on_every_backend():
+    pruned, _ = trained()
+    pruned.compile(keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.25)), "mse")
+    path, saved = FOLDER / "pytorch.keras", FOLDER / "saved.keras"
+    pruned.save(path)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(members["config.json"])
+    inner = config["compile_config"]["optimizer"]["config"]["inner_optimizer"]
+    inner |= {"module": f"{TORCH}adam", "registered_name": "Adam"}
+    members["config.json"] = json.dumps(config).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    loaded = graphprune.load_model(path)
+    assert isinstance(loaded.optimizer.inner_optimizer, keras.optimizers.Adam)
+    assert float(array(loaded.optimizer.learning_rate)) == 0.25
+    graphprune.save_model(loaded, saved)
+    assert TORCH not in zipfile.ZipFile(saved).read("config.json").decode()
+    assert keras.models.load_model(saved).compiled
 
 
 @CASES

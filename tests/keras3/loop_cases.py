@@ -108,6 +108,37 @@ def masked_weights_are_zero_after_every_step():
     trained(model, pruner, loop(model, optimizer))
 
 
+def skip(model, optimizer):
+    """Apply gradients that are not finite, which loss scaling leaves out."""
+    gradients = [keras.ops.full(one.shape, np.inf) for one in model.trainable_variables]
+    if keras.config.backend() != "jax":
+        optimizer.apply(gradients, model.trainable_variables)
+        return
+    variables = optimizer.variables
+    kept, trained = ([one.value for one in part] for part in (variables, model.trainable_variables))
+    _, kept = optimizer.stateless_apply(kept, gradients, trained)
+    for one, value in zip(variables, kept, strict=True):
+        one.assign(value)
+
+
+@CASES
+def updates_that_loss_scaling_skips_count_as_steps():
+    model = pruned()
+    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.05))
+    pruner = graphprune.Pruner(model, optimizer)
+    pruner.start(Run(STEPS, 1))
+    step = loop(model, optimizer)
+    for number in range(STEPS):
+        if number % 3 == 1:
+            skip(model, optimizer)
+        else:
+            step()
+        assert_zero(model)
+        pruner.on_step()
+        assert pruner.step == number + 1
+    assert_finished(pruner)
+
+
 @CASES
 def averages_are_written_into_the_model():
     model, optimizer = pruned(), keras.optimizers.Adam(0.05, use_ema=True)

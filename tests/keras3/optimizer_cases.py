@@ -7,6 +7,7 @@ import h5py
 import keras
 import numpy as np
 from keras import layers
+from keras.src.applications import convnext, nasnet
 from keras3.child import Cases
 from keras3.models import array, assert_same, numbers, operations, values
 from keras3.training_cases import (
@@ -96,11 +97,11 @@ def both(pair):
     with_setting(*pair.split(", "))
 
 
-def mixed_operations(optimizer):
+def mixed_operations(optimizer, **settings):
     """Return a pruned model with a policy of mixed precision, which scales the loss."""
     keras.config.set_dtype_policy("mixed_float16")
     try:
-        return pruned_operations(optimizer)
+        return pruned_operations(optimizer, **settings)
     finally:
         keras.config.set_dtype_policy("float32")
 
@@ -115,6 +116,39 @@ def loss_scaling(name):
 
 def tensors_of(model):
     return [t for held in graphprune.collect_prunable_layers(model) for t in held.tensors]
+
+
+SKIPPING = {
+    "Adam": ({}, {}),
+    "compiled": ({}, {"jit_compile": True}),
+    "accumulation": ({"gradient_accumulation_steps": 2}, {}),
+    "three steps an execution": ({}, {"steps_per_execution": 3}),
+}
+
+
+@CASES.each(SKIPPING, fast=("Adam",))
+def updates_that_loss_scaling_skips_count_as_steps(name):
+    arguments, compiled = SKIPPING[name]
+    if keras.config.backend() == "torch" and compiled:
+        return
+    inner = keras.optimizers.Adam(0.01, **arguments)
+    optimizer = keras.optimizers.LossScaleOptimizer(inner, initial_scale=2.0**19)
+    keras.utils.set_random_seed(2)
+    pruned, x = mixed_operations(optimizer, **compiled)
+    every = arguments.get("gradient_accumulation_steps", 1)
+    trained(pruned, x, epochs=2 * every)
+    assert array(pruned.optimizer.inner_optimizer.iterations) > 0
+    assert array(pruned.optimizer.dynamic_scale) < 2.0**19, "some were skipped"
+    assert {held.read_step() for held in graphprune.collect_prunable_layers(pruned)} == {2 * STEPS}
+    path = FOLDER / "skipped.keras"
+    pruned.save(path)
+    with prune_scope():
+        loaded = keras.models.load_model(path)
+    for model in (pruned, loaded):
+        trained(model, x, epochs=every, shuffle=False)
+        steps = {held.read_step() for held in graphprune.collect_prunable_layers(model)}
+        assert steps == {3 * STEPS}
+    assert_same(values(pruned), values(loaded))
 
 
 def optimizer_groups(path):
@@ -266,16 +300,16 @@ def slots_are_copied(model, x):
 
 
 SMALL = {
-    "ConvNeXt": lambda: keras.applications.convnext.ConvNeXt(
+    "ConvNeXt": lambda: convnext.ConvNeXt(
         depths=(1, 1, 1, 1),
         projection_dims=(4, 4, 8, 8),
         input_shape=(32, 32, 3),
         weights=None,
         classes=4,
     ),
-    "NASNet": lambda: keras.applications.nasnet.NASNet(
+    "NASNet": lambda: nasnet.NASNet(
         input_shape=(32, 32, 3),
-        penultimate_filters=24,
+        penultimate_filters=96,
         num_blocks=1,
         stem_block_filters=4,
         skip_reduction=False,
@@ -294,7 +328,7 @@ def slots_of_small_applications(name):
 @CASES
 def mask_variables_have_unique_names():
     inputs = keras.Input((8,))
-    x = layers.Dense(4, name="a_b")(layers.Dense(8, name="a.b")(inputs))
+    x = layers.Dense(4, name="a_b")(layers.Dense(8, name="a-b")(inputs))
     model = keras.Model(inputs, x, name="net")
     model.compile("adam", "mse")
     pruned = graphprune.prune_low_magnitude(model, schedule())

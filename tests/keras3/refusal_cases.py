@@ -3,6 +3,7 @@ in words.
 """
 
 import copy
+import functools
 import pickle
 import tempfile
 import warnings
@@ -64,11 +65,15 @@ def every_way_to_the_old_format_is_refused():
     path = FOLDER / "old.h5"
     assert refusal(lambda: pruned.save(path), OutputError) == f"{path}: {H5}"
     assert not path.exists()
-    for save in (keras.saving.save_model, keras.models.save_model):
-        assert refusal(lambda save=save: save(pruned, path), OutputError) == H5
+    path.write_text("what stood there before")
     inputs = keras.Input((8,))
     outer = keras.Model(inputs, pruned(inputs))
-    assert refusal(lambda: outer.save(path), OutputError) == H5
+    for model in (pruned, outer):
+        for save in (keras.saving.save_model, keras.models.save_model):
+            wanted = f"{path}: {H5}"
+            assert refusal(functools.partial(save, model, path), OutputError) == wanted
+    assert refusal(lambda: outer.save(path), OutputError) == f"{path}: {H5}"
+    assert path.read_text() == "what stood there before"
     graphprune.strip_pruning(pruned).save(path)
     assert path.stat().st_size > 1000
 

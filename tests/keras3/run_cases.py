@@ -22,6 +22,7 @@ import graphprune
 from graphprune import PolynomialDecay, prune_scope, resume, train
 from graphprune.errors import CheckpointError, DataError, RuleError, TrainingError
 from graphprune.keras3.training.recorder import Recorder
+from graphprune.keras3.training.seam import read_updates
 from graphprune.runs.records import read_record, write_record
 
 CASES = Cases()
@@ -186,11 +187,19 @@ def another_backend_is_refused():
     )
 
 
+def scaled():
+    """Return a pruned model with a scale of the loss that is too large for its first updates."""
+    adam = keras.optimizers.Adam(0.01)
+    return pruned(keras.optimizers.LossScaleOptimizer(adam, initial_scale=2.0**16))
+
+
 @CASES.slowly
 def mixed_precision_goes_on():
     keras.config.set_dtype_policy("mixed_float16")
     try:
-        check_resumes("mixed", pruned, stops=(1, 4), checkpoint_every="1 steps")
+        whole = check_resumes("mixed", scaled, stops=(1, 4), checkpoint_every="1 steps")
+        made = read_updates(load(whole.model))
+        assert 0 < made < STEPS * EPOCHS, "some updates were skipped"
     finally:
         keras.config.set_dtype_policy("float32")
 
@@ -209,6 +218,11 @@ def averages_and_hidden_state_of_optimizers_go_on():
 def states_of_recurrent_layers_go_on():
     x = RANDOM.normal(size=(6, 4, 2)).astype("float32")
     data = ((x, Y[:6]), (x[:2], Y[:2]))
+    if keras.config.backend() == "torch":
+        make = functools.partial(run, "stateful", pruned(build=stateful), data, batch_size=1)
+        text = refusal(make, TrainingError)
+        assert "layer 'memory' is stateful, and Keras cannot train it on PyTorch" in text, text
+        return
     check_resumes(
         "stateful",
         lambda: pruned(build=stateful),
@@ -292,6 +306,38 @@ def what_cannot_be_trained_is_refused():
     text = refusal(lambda: run("refused", model, rules=RULES), TrainingError)
     assert "has no compile settings; compile the model before it is saved" in text
     assert not (FOLDER / "refused").exists()
+
+
+def blocked(place):
+    """Return a model that passes no gradient on, before its last layer or after it."""
+    inputs = keras.Input((6,), name="x")
+    x = layers.Dense(12, activation="relu", name="a")(inputs)
+    x = keras.ops.stop_gradient(x) if place == "before" else x
+    x = layers.Dense(3, name="b")(x)
+    return keras.Model(inputs, keras.ops.stop_gradient(x) if place == "after" else x, name="net")
+
+
+@CASES
+def layers_without_a_gradient_reach_their_targets():
+    model = compiled(build=lambda: blocked("before"))
+    kernel = array(model.get_layer("a").kernel)
+    result = run("without", model, rules=RULES)
+    assert (result.status, result.missed, result.standing_still) == ("finished", (), ())
+    trained = array(load(result.model).get_layer("a").kernel)
+    np.testing.assert_array_equal(trained, np.where(trained == 0, 0, kernel))
+    assert np.count_nonzero(trained) == kernel.size / 4
+
+
+@CASES
+def a_loss_without_gradients_is_refused():
+    if keras.config.backend() != "tensorflow":
+        return  # other backends have gradients of zeros, or fail
+    model = compiled(build=lambda: blocked("after"))
+    assert refusal(lambda: run("no-gradient", model, rules=RULES), TrainingError) == (
+        "net: no weight gets a gradient from the loss, so nothing can be trained; change the model"
+        " or the loss"
+    )
+    assert not (FOLDER / "no-gradient").exists()
 
 
 @CASES.slowly

@@ -16,6 +16,10 @@ def test_training(slow):
     check_cases("training_cases.py", "jax", slow=slow)
 
 
+def test_masks_are_those_of_tf_keras(slow, tf_keras_masks):
+    check_cases("mask_cases.py", "jax", slow=slow, given=tf_keras_masks)
+
+
 def test_saving_and_resuming(slow):
     check_cases("saving_cases.py", "jax", slow=slow)
 

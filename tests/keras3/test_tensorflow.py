@@ -10,6 +10,10 @@ def test_training(slow):
     check_cases("training_cases.py", "tensorflow", slow=slow)
 
 
+def test_masks_are_those_of_tf_keras(slow, tf_keras_masks):
+    check_cases("mask_cases.py", "tensorflow", slow=slow, given=tf_keras_masks)
+
+
 def test_saving_and_resuming(slow):
     check_cases("saving_cases.py", "tensorflow", slow=slow)
 
@@ -18,6 +22,7 @@ def test_custom_loops(slow):
     check_cases("loop_cases.py", "tensorflow", slow=slow)
 
 
+@pytest.mark.slow  # JAX runs them in the suite
 def test_plans_on_live_models(slow):
     check_cases("surgery_cases.py", "tensorflow", slow=slow)
 

@@ -16,6 +16,10 @@ def test_training(slow):
     check_cases("training_cases.py", "torch", slow=slow)
 
 
+def test_masks_are_those_of_tf_keras(slow, tf_keras_masks):
+    check_cases("mask_cases.py", "torch", slow=slow, given=tf_keras_masks)
+
+
 def test_saving_and_resuming(slow):
     check_cases("saving_cases.py", "torch", slow=slow)
 
@@ -26,6 +30,10 @@ def test_custom_loops(slow):
 
 def test_plans_on_live_models(slow):
     check_cases("surgery_cases.py", "torch", slow=slow)
+
+
+def test_exports_for_serving(slow):
+    check_cases("export_cases.py", "torch", slow=slow)
 
 
 def test_loading(slow):

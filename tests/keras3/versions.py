@@ -30,6 +30,12 @@ CORE = {
         "masked weights are zero after every step",
         "a step without a pruner is refused",
     ),
+    "optimizer_cases": (
+        "optimizer: AdamW",
+        "setting: averages",
+        "loss_scaling: Adam",
+        "updates_that_loss_scaling_skips_count_as_steps: Adam",
+    ),
     "saving_cases": (
         "saved_model_goes_on: Adam",
         "checkpoints_of_each_epoch_go_on: Adam",
@@ -44,9 +50,6 @@ CORE = {
         "model: GRU",
         "model: custom layers",
         "model: subclassed",
-        "optimizer: AdamW",
-        "setting: averages",
-        "loss scaling",
         "compiled again",
         "layers alone and in lists",
     ),

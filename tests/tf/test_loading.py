@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+from one_file import RECORD, write_one_file
 from tf_keras import layers
 from tf_zoo import build, wrap_all
 from weight_files import write_2_12, write_h5
 
+from graphprune.archive import formats
 from graphprune.errors import ArchiveError, OutputError
 from graphprune.tf.models.loading import load_model
 from graphprune.tf.models.saving import save_model
@@ -278,3 +280,19 @@ def test_a_class_that_is_built_on_keras_3_is_called_so(path):
         " keras), and this model is one of tf_keras; import tf_keras instead of keras where the"
         " class is written, or set TF_USE_LEGACY_KERAS=1 where it imports tensorflow.keras"
     )
+
+
+def test_a_format_that_keras_cannot_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(formats, "FORMATS", (*formats.FORMATS, RECORD))
+    x = layers.Input((8, 8, 3))
+    y = layers.Conv2D(4, 3, activation="relu")(x)
+    y = layers.BatchNormalization()(layers.SeparableConv2D(5, 3)(y))
+    y = layers.LSTM(3)(layers.Reshape((4, -1))(y))
+    model = tf_keras.Model(x, layers.Dense(2)(y))
+    save_model(model, tmp_path / "m.keras")
+    write_one_file(tmp_path / "m.one", tmp_path / "m.keras")
+    loaded = load_model(tmp_path / "m.one")
+    for old, new in zip(model.weights, loaded.weights, strict=True):
+        np.testing.assert_array_equal(new, old)
+    data = np.random.default_rng(1).normal(size=(2, 8, 8, 3))
+    np.testing.assert_array_equal(loaded(data), model(data))

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO, ClassVar, Literal
+from typing import Any, BinaryIO, ClassVar
 
 import h5py
 from numpy.typing import NDArray
 
-from graphprune.archive.archive import GroupFacts, Header, StoredTensor
+from graphprune.archive.archive import GroupFacts, Header, Layout, StoredTensor
 from graphprune.archive.files import MAX_JSON, parse_object
 from graphprune.archive.hdf5.file import (
-    SIGNATURE,
     OpenedFile,
     damage_named,
     open_hdf5,
@@ -42,13 +41,8 @@ WEIGHT_MARKS = (
 class Hdf5Model:
     """An `.h5` file."""
 
-    signatures: ClassVar = (SIGNATURE,)
+    layout: ClassVar[Layout] = "h5"
     path: str
-
-    @property
-    def format(self) -> Literal["h5"]:
-        """The name of the format."""
-        return "h5"
 
     @contextmanager
     def opened(self) -> Iterator[OpenedHdf5]:

@@ -17,12 +17,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
-from graphprune.archive.archive import GroupFacts, Header, StoredTensor
-from graphprune.archive.files import READABLE, parse_object, read_whole
+from graphprune.archive.archive import GroupFacts, Header, Layout, StoredTensor
+from graphprune.archive.files import parse_object, read_whole
+from graphprune.archive.formats import READABLE
 from graphprune.archive.keras2 import upgrade_config
 from graphprune.archive.saved_model.protobuf import messages_in, read_fields, texts_of
 from graphprune.archive.saved_model.tensor_bundle import (
@@ -60,12 +61,8 @@ NOT_OWN = re.compile(
 class SavedModelFolder:
     """A SavedModel folder."""
 
+    layout: ClassVar[Layout] = "savedmodel"
     path: str
-
-    @property
-    def format(self) -> Literal["savedmodel"]:
-        """The name of the format."""
-        return "savedmodel"
 
     @contextmanager
     def opened(self) -> Iterator[OpenedSavedModel]:

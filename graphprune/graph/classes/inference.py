@@ -49,19 +49,24 @@ _KERNEL_WORDS = frozenset(
         "linear",
         "logits",
         "mlp",
+        "patch",
         "proj",
         "projection",
         "projector",
     )
 )
 """Parts of names under which a matrix without a bias is a kernel."""
+_IN_A_LIST = re.compile(r"(^|/)layers/[^/]+$")
+"""The place of a layer in a list of layers, which is named by class."""
+_OWN_POSITIONS = re.compile(r"(^|/)token_and_position_embedding(_\d+)?/position_embedding$")
+"""Where KerasHub has a table of positions of a class of its own, and not an Embedding."""
 
 
 def infer_entry(path: str, name: str, shapes: Shapes, dtypes: Sequence[str]) -> Entry:
     """Return the entry of a layer as far as its place, name and weights tell its class.
 
     Args:
-        path: Where it is saved, below the layer around it (`blocks/dense_1`).
+        path: Where it is saved, from the layer around it on (`block/parts/dense_1`).
         name: Its own name; empty if the file has none.
         shapes, dtypes: Of its weights, in storage order.
 
@@ -75,8 +80,7 @@ def infer_entry(path: str, name: str, shapes: Shapes, dtypes: Sequence[str]) -> 
         >>> kind("scale", "", [(8,)], ["float32"])
         '?'
     """
-    last = path.rpartition("/")[2]
-    for kind in _kinds(last, name, shapes, dtypes):
+    for kind in _kinds(path, name, shapes, dtypes):
         for settings in _SETTINGS:
             entry = _entry(kind, name, {**_einsum_settings(kind, shapes), **settings})
             if _fits(entry, shapes, dtypes):
@@ -123,26 +127,29 @@ def _is_misfit(weights: Sequence[Weight], shapes: Shapes) -> bool:
     )
 
 
-def _kinds(last: str, name: str, shapes: Shapes, dtypes: Sequence[str]) -> Iterator[str]:
+def _kinds(path: str, name: str, shapes: Shapes, dtypes: Sequence[str]) -> Iterator[str]:
     """Yield the classes that a layer may have, the surest first."""
+    last = path.rpartition("/")[2]
     for text in (last, name):
         yield from _classes_by_name().get(re.sub(r"_\d+$", "", text), ())
+    if _IN_A_LIST.search(path):
+        return  # a class of the user's own
     if last.lstrip("_") in _ATTENTION_PARTS:
         yield "EinsumDense"
-    yield from _by_weights(last, name, shapes)
+    yield from _by_weights(path, name, shapes)
     if dtypes[0] in _INTEGERS:
         yield "Dense" if len(shapes[0]) == 2 else "EinsumDense"
 
 
-def _by_weights(last: str, name: str, shapes: Shapes) -> Iterator[str]:
+def _by_weights(path: str, name: str, shapes: Shapes) -> Iterator[str]:
     """Yield the classes that parts of names and the shapes of weights tell."""
-    words = {*re.split(r"[\W_]+", last), *re.split(r"[\W_]+", name)}
+    words = {*re.split(r"[\W\d_]+", path.rpartition("/")[2]), *re.split(r"[\W\d_]+", name)}
     matrix = shapes[0] if shapes else ()
     if len(shapes) == 2 and len(matrix) > 1:
         yield from _with_bias(matrix, shapes[1], words)
     elif len(shapes) == 3 and len(matrix) == 2 and len(shapes[1]) == 2:
         yield _CELLS.get(matrix[1] // max(1, shapes[1][0]), UNKNOWN)
-    elif len(shapes) == 1 and len(matrix) == 2 and _is_embedding(words):
+    elif len(shapes) == 1 and len(matrix) == 2 and _is_embedding(path, words):
         yield "Embedding"
     elif len(shapes) == 1 and len(matrix) > 1 and words & _KERNEL_WORDS:
         yield from _without_bias(len(matrix), words)
@@ -153,10 +160,10 @@ def _by_weights(last: str, name: str, shapes: Shapes) -> Iterator[str]:
             yield "LayerNormalization"
 
 
-def _is_embedding(words: set[str]) -> bool:
-    """Return whether a table of rows is meant, and not one of positions."""
+def _is_embedding(path: str, words: set[str]) -> bool:
+    """Return whether a table of rows is meant, and not one of positions of a class of its own."""
     starts = {word[:3] for word in words}
-    return "emb" in starts and "pos" not in starts
+    return "emb" in starts and ("pos" not in starts or _OWN_POSITIONS.search(path) is None)
 
 
 def _with_bias(matrix: tuple[int, ...], bias: tuple[int, ...], words: set[str]) -> Iterator[str]:
@@ -174,7 +181,7 @@ def _with_bias(matrix: tuple[int, ...], bias: tuple[int, ...], words: set[str]) 
 
 
 def _without_bias(rank: int, words: set[str]) -> Iterator[str]:
-    if "conv" in words and 3 <= rank <= 5:
+    if words & {"conv", "patch"} and 3 <= rank <= 5:
         yield f"Conv{rank - 2}D"
     else:
         yield "Dense" if rank == 2 else "EinsumDense"

@@ -77,20 +77,6 @@ def _check_loss(model: Any, spec: str, batch: Any) -> None:
         raise TrainingError(f"{model.name}: has no loss; give one with --loss")
 
 
-def check_gradients(model: Any, data: Data, place: str) -> None:
-    """Refuse a compiled model without trainable weights.
-
-    Raises:
-        TrainingError: no weight is trainable.
-    """
-    if not model.trainable_variables:
-        raise TrainingError(
-            "no weight is trainable, so nothing can be trained; set trainable = True on"
-            " layers and save the model again",
-            place=place,
-        )
-
-
 def find_label_rules(model: Any) -> list[LabelRule | None]:
     """Return the label rule of each output's loss; None if it is unknown."""
     outputs = [

@@ -1,7 +1,9 @@
 """Random numbers of layers (dropout, noise, augmentation) whose state is saved and restored.
 
 Layers of Keras 3 draw from seed generators, whose state is a variable. On PyTorch, dropout without
-a seed draws from the global generator of the process.
+a seed draws from the global generator of the process. So does each new iterator of a `DataLoader`,
+and a resumed run has others than an uninterrupted one: training steps have a state of their own,
+which is set when a step begins.
 """
 
 from __future__ import annotations
@@ -29,19 +31,18 @@ class Randomness:
 
     def __init__(self, model: Any) -> None:
         self._model, self._generators = model, seed_generators(model)
-        self._global = read_generator()
+        self._in_steps = read_generator()
 
     def to_arrays(self) -> dict[str, Any]:
-        """Return the state of every generator by number, and that of the process."""
+        """Return the state of every generator by number, and that of the process in steps."""
         sync(self._model)
         found: dict[str, Any] = {
             str(index): copy_of(generator.state) for index, generator in enumerate(self._generators)
         }
-        state = read_generator()
-        return found if state is None else {**found, _GLOBAL: np.array(state)}
+        return found if self._in_steps is None else {**found, _GLOBAL: self._in_steps}
 
     def restore(self, arrays: Mapping[str, Any]) -> None:
-        """Restore what `to_arrays` returned; that of the process is restored by `begin`.
+        """Restore what `to_arrays` returned; that of the process is set by `begin_step`.
 
         Raises:
             CheckpointError: the model has other generators.
@@ -58,12 +59,16 @@ class Randomness:
             )
         for name, array in states.items():
             self._generators[int(name)].state.assign(array)
-        self._global = arrays.get(_GLOBAL, self._global)
+        self._in_steps = arrays.get(_GLOBAL, self._in_steps)
 
-    def begin(self) -> None:
-        """Set the generator of the process: `fit` may have drawn from it while it began."""
-        if self._global is not None:
-            write_generator(self._global)
+    def begin_step(self) -> None:
+        """Set the generator of the process to its state at the end of the step before."""
+        if self._in_steps is not None:
+            write_generator(self._in_steps)
+
+    def end_step(self) -> None:
+        """Keep the state of the generator of the process."""
+        self._in_steps = read_generator()
 
 
 @contextmanager
@@ -75,8 +80,9 @@ def saved_randomness(model: Any, seed: int) -> Iterator[Randomness]:
     """
     before = read_generator()
     for index, generator in enumerate(seed_generators(model)):
-        start = np.random.SeedSequence([seed, index]).generate_state(1)[0]
-        generator.state.assign(np.array([start, 0], generator.state.dtype))
+        start = int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
+        dtype = generator.state.dtype  # int64 on TensorFlow, uint32 on JAX, int32 on PyTorch
+        generator.state.assign(np.array([start & np.iinfo(dtype).max, 0], dtype))
     seed_generator(seed)
     try:
         yield Randomness(model)

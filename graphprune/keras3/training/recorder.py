@@ -31,10 +31,14 @@ class Recorder(RunRecorder, keras.callbacks.Callback):
         """Take the model."""
         self._model = model  # on JAX, `self.model` writes back all state, in every step
 
-    def on_train_begin(self, logs: Any = None) -> None:
-        """Write the first checkpoint, from which a run interrupted at once is resumed."""
-        self._randomness.begin()
-        super().on_train_begin(logs)
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Let the step draw the random numbers that follow those of the step before."""
+        self._randomness.begin_step()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Keep the state of random numbers; see `RunRecorder`."""
+        self._randomness.end_step()
+        super().on_train_batch_end(batch, logs)
 
     def read_lasting(self) -> dict[str, Arrays]:
         """Return, by kind, state that validation does not change and model files do not hold."""
@@ -57,6 +61,7 @@ class Recorder(RunRecorder, keras.callbacks.Callback):
     def save_model(self, path: Path) -> None:
         """Save the model at `path`."""
         sync(self._model)
+        self._randomness.begin_step()  # the file holds the state, too
         save_model(self._model, path)
 
     def check_weights(self, place: str, remedy: str) -> None:
@@ -85,10 +90,16 @@ def restore_state(model: Any, randomness: Randomness, state: Mapping[str, Arrays
     _assign(_hidden_variables(model), state.get("optimizer", {}), "optimizer variables")
 
 
+def stateful_layers(model: Any) -> list[Any]:
+    """Return the recurrent layers that keep their states from batch to batch."""
+    return [layer for layer in model._flatten_layers() if getattr(layer, "stateful", False)]
+
+
 def recurrent_variables(model: Any) -> list[Any]:
     """Return the states of stateful recurrent layers."""
-    layers = [layer for layer in model._flatten_layers() if getattr(layer, "stateful", False)]
-    states = (keras.tree.flatten(getattr(layer, "states", None)) for layer in layers)
+    states = (
+        keras.tree.flatten(getattr(layer, "states", None)) for layer in stateful_layers(model)
+    )
     return [state for found in states for state in found if isinstance(state, keras.Variable)]
 
 

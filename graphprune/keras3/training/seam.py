@@ -18,6 +18,7 @@ import graphprune
 from graphprune.engine import own_objects as own
 from graphprune.engine.data_kinds import is_of_dataset
 from graphprune.errors import TrainingError
+from graphprune.keras3.backend import read
 from graphprune.keras3.callbacks import PruningSummaries, UpdatePruningStep
 from graphprune.keras3.given import REGISTRY
 from graphprune.keras3.layers import check_finite, check_model
@@ -25,14 +26,14 @@ from graphprune.keras3.live import read_live
 from graphprune.keras3.loading import load_archive
 from graphprune.keras3.model import held_layers as pruned_layers
 from graphprune.keras3.optimizers import innermost
-from graphprune.keras3.optimizers import read_updates as updates_of
 from graphprune.keras3.pruner import Pruner
 from graphprune.keras3.saving import check_reads_back, save_model
 from graphprune.keras3.surgery import apply_plan
 from graphprune.keras3.training.compiling import compile_model
 from graphprune.keras3.training.data import ReadingFault, given_data, read_data
-from graphprune.keras3.training.evaluation import check_data_fits, check_gradients
+from graphprune.keras3.training.evaluation import check_data_fits
 from graphprune.keras3.training.fitting import fit
+from graphprune.keras3.training.gradients import check_gradients
 from graphprune.keras3.training.randomness import saved_randomness
 from graphprune.keras3.training.recorder import Recorder, restore_state
 from graphprune.plan.make import LoadedModel
@@ -151,8 +152,8 @@ def live_graph(model: Any, asked: Mapping[str, Sequence[str]]) -> LoadedModel:
 
 
 def read_updates(model: Any) -> int:
-    """Return the step count of the model's optimizer."""
-    return updates_of(model, model.optimizer)
+    """Return the step count of the model's optimizer, without updates that it skipped."""
+    return int(read(model.optimizer.iterations))
 
 
 def reset_metrics(model: Any) -> None:

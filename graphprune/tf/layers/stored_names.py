@@ -71,14 +71,14 @@ def copy_names(source: Layer, target: Layer) -> None:
         setattr(target, _ATTRIBUTE, found)
 
 
-def names_in_format(layer: Layer, kind: str, stored: Sequence[str]) -> tuple[str, ...]:
-    """Return the names that a file of this format has for a layer's weights.
+def names_in_layout(layer: Layer, kind: str, stored: Sequence[str]) -> tuple[str, ...]:
+    """Return the names that a file of this layout has for a layer's weights.
 
-    The order is that of `layer.weights`; the formats are `keras`, `h5` and `savedmodel`.
+    The order is that of `layer.weights`.
 
     Args:
         layer: The layer, loaded from the file.
-        kind: The format.
+        kind: The layout, see `Archive.layout`.
         stored: The names in the file; an `.h5` file has them in the order of the layer.
 
     Returns:

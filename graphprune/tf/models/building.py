@@ -37,7 +37,7 @@ from graphprune.graph.keras_weights import layers_group
 from graphprune.graph.weights import ModelWeights, locate_weights
 from graphprune.tf.layers.layer_clone import finalize
 from graphprune.tf.layers.live_tensors import weight_names
-from graphprune.tf.layers.stored_names import kept_names, names_in_format
+from graphprune.tf.layers.stored_names import kept_names, names_in_layout
 from graphprune.tf.models.hdf5_dialect import readable_as_written, restore_settings
 from graphprune.tf.models.keras_file import keras_format
 from graphprune.tf.models.saved_optimizer import restore_optimizer
@@ -218,20 +218,12 @@ def build_saved_model(archive: Archive, *, compiled: bool) -> tf_keras.Model:
     Raises:
         ArchiveError: weights are missing, do not fit, or have an unsupported form.
     """
-    model = _build(archive.config)
-    _check_vocabularies(
-        model,
-        archive,
+    place = (
         "in the SavedModel's graph, which graphprune does not run; load it with tf_keras and save"
-        " it as .keras",
+        " it as .keras"
     )
-    stored = _assign_weights(model, archive)
-    finalize(model)
+    model, stored = _build_with_weights(archive, place, compiled=compiled)
     if compiled and archive.training_config:
-        model.compile(
-            **saving_utils.compile_args_from_training_config(dict(archive.training_config)),
-            from_serialized=True,
-        )
         restore_optimizer(model, archive.path, stored)
         warnings.warn(
             f"{archive.path}: a SavedModel does not hold steps_per_execution, jit_compile and"
@@ -239,6 +231,37 @@ def build_saved_model(archive: Archive, *, compiled: bool) -> tf_keras.Model:
             stacklevel=user_level(),
         )
     return model
+
+
+def build_model(archive: Archive, *, compiled: bool) -> tf_keras.Model:
+    """Return the model of a file that Keras itself cannot read, from its config and tensors.
+
+    The optimizer begins anew.
+
+    Raises:
+        ArchiveError: weights are missing, do not fit, or have an unsupported form.
+    """
+    place = "not in its config; save the model as .keras"
+    return _build_with_weights(archive, place, compiled=compiled)[0]
+
+
+def _build_with_weights(
+    archive: Archive, vocabularies: str, *, compiled: bool
+) -> tuple[tf_keras.Model, dict[str, tf.Variable]]:
+    """Build a model; return it with its variables by the paths of their tensors.
+
+    `vocabularies` says where learned vocabularies are, and what to do.
+    """
+    model = _build(archive.config)
+    _check_vocabularies(model, archive, vocabularies)
+    stored = _assign_weights(model, archive)
+    finalize(model)
+    if compiled and archive.training_config:
+        model.compile(
+            **saving_utils.compile_args_from_training_config(dict(archive.training_config)),
+            from_serialized=True,
+        )
+    return model, stored
 
 
 def _check_vocabularies(model: tf_keras.Model, archive: Archive, place: str) -> None:
@@ -304,7 +327,7 @@ def _named_in_file(
             f" checkpoint {len(names)}; save the model as .keras",
             place=weights.archive.path,
         )
-    ordered = _names_in_custom_layer(layer, weights.archive.format, names)
+    ordered = _names_in_custom_layer(layer, weights.archive.layout, names)
     if ordered:
         return list(zip(variables, ordered, strict=True))
     by_name = {name.rsplit(".", 1)[-1]: name for name in names}
@@ -323,7 +346,7 @@ def _names_in_custom_layer(layer: Layer, kind: str, stored: Sequence[str]) -> tu
     kept = kept_names(layer)
     if kept is not None and set(kept.names) == set(stored):
         return kept.names
-    return names_in_format(layer, kind, stored) if weight_names(layer) else ()
+    return names_in_layout(layer, kind, stored) if weight_names(layer) else ()
 
 
 def _last(variable: Any) -> str:

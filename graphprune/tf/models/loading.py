@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from os import PathLike
 from typing import Any
@@ -17,6 +17,9 @@ from graphprune.archive import Archive, read_archive
 from graphprune.archive.allowed import Given
 from graphprune.archive.allowed.guard import names_guarded
 from graphprune.archive.allowed.refusals import check_loadable, refuse_settings
+from graphprune.archive.hdf5.model import Hdf5Model
+from graphprune.archive.keras_zip import KerasZip
+from graphprune.archive.saved_model.folder import SavedModelFolder
 from graphprune.arguments import check_mapping, check_path
 from graphprune.engine.loading import load_settled
 from graphprune.errors import ArchiveError
@@ -25,9 +28,9 @@ from graphprune.graph.read import ModelFile, read_graph
 from graphprune.tf.layers.building import spectral_layers_buildable
 from graphprune.tf.layers.growing_vocabularies import check_config
 from graphprune.tf.layers.live_tensors import weight_names
-from graphprune.tf.layers.stored_names import keep_names, kept_names, names_in_format
+from graphprune.tf.layers.stored_names import keep_names, kept_names, names_in_layout
 from graphprune.tf.models.bounds import growth_bounded
-from graphprune.tf.models.building import build_saved_model, load_hdf5, load_zip
+from graphprune.tf.models.building import build_model, build_saved_model, load_hdf5, load_zip
 from graphprune.tf.models.given import given_objects, kinds_of, named_as_given
 from graphprune.tf.models.stuck_calls import stuck_calls_refused
 from graphprune.tf.pruning.addresses import addressed_layers, inner_layer, is_layered_model
@@ -51,7 +54,7 @@ def keep_file_names(archive: Archive, model: tf_keras.Model) -> None:
     for address, layer in custom.items():
         if kept_names(layer) is None and address in graph.layers:
             stored = [tensor.name for tensor in graph.layers[address].tensors]
-            keep_names(layer, names_in_format(layer, archive.format, stored), stored)
+            keep_names(layer, names_in_layout(layer, archive.layout, stored), stored)
 
 
 def load_model(
@@ -122,11 +125,16 @@ def _load_guarded(archive: Archive, given: Given, *, unsafe_lambda: bool) -> tf_
 def _load(archive: Archive, compiled: bool) -> tf_keras.Model:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*compiled metrics have yet to be built.*")
-        if archive.format == "savedmodel":
-            return build_saved_model(archive, compiled=compiled)
-        if archive.format == "h5":
-            return load_hdf5(archive, compiled=compiled)
-        return load_zip(archive, compiled=compiled)
+        load = _OWN_LOADERS.get(type(archive.source), build_model)
+        return load(archive, compiled=compiled)
+
+
+_OWN_LOADERS: Mapping[type, Callable[..., tf_keras.Model]] = {
+    KerasZip: load_zip,
+    Hdf5Model: load_hdf5,
+    SavedModelFolder: build_saved_model,
+}
+"""How the formats of Keras are loaded; of any other, Keras gets the config and each tensor."""
 
 
 def _check_buildable(archive: Archive) -> None:

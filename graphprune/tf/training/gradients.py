@@ -16,6 +16,7 @@ import tf_keras
 from tf_keras.src.engine.training_utils import RespectCompiledTrainableState
 
 from graphprune.engine.faults import explain_fault
+from graphprune.engine.gradients import nothing_gets_a_gradient, nothing_trainable
 from graphprune.errors import GraphpruneError, TrainingError
 from graphprune.tf.pruning.pruner import Pruner
 from graphprune.tf.training.data import Data
@@ -60,11 +61,7 @@ def check_gradients(model: tf_keras.Model, data: Data, place: str) -> None:
 
 def _check_gradients(model: tf_keras.Model, data: Data, place: str) -> None:
     if not model.trainable_variables:
-        raise TrainingError(
-            "no weight is trainable, so nothing can be trained; set trainable = True on"
-            " layers and save the model again",
-            place=place,
-        )
+        raise nothing_trainable(place)
     watched = _watched(model)
     trained = {id(variable) for variable in model.trainable_variables}
     blocked = {
@@ -78,11 +75,7 @@ def _check_gradients(model: tf_keras.Model, data: Data, place: str) -> None:
     }
     if all(id(variable) in blocked for variable in model.trainable_variables):
         reasons = dict.fromkeys(blocked[id(variable)] for variable in model.trainable_variables)
-        raise TrainingError(
-            f"no weight gets a gradient from the loss, so nothing can be trained"
-            f" ({'; '.join(reasons)}); change the model or the loss",
-            place=place,
-        )
+        raise nothing_gets_a_gradient(place, reasons)
     missed = [
         f"{address} ({blocked[id(weight)]})" for address, weight in watched if id(weight) in blocked
     ]
