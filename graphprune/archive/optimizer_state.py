@@ -11,6 +11,7 @@ from graphprune.archive.archive import Archive
 from graphprune.archive.hdf5.file import damage_named
 from graphprune.archive.hdf5.model import Hdf5Model
 from graphprune.archive.keras_zip import KerasZip
+from graphprune.archive.saved_model.folder import SavedModelFolder
 from graphprune.archive.saved_model.optimizer import read_optimizer
 
 _IN_ZIP = ("optimizer", "_optimizer")
@@ -31,13 +32,14 @@ def has_optimizer_state(archive: Archive) -> bool:
 
 def _counts(archive: Archive) -> Iterator[int]:
     """Yield the whole numbers in the state of the optimizer, its count of updates among them."""
-    if archive.format == "keras":
-        with KerasZip(archive.path).opened() as zipped:
+    source = archive.source
+    if isinstance(source, KerasZip):
+        with source.opened() as zipped:
             yield from _in_groups(zipped.weights, _IN_ZIP, archive.path)
-    elif archive.format == "h5":
-        with Hdf5Model(archive.path).opened() as opened:
+    elif isinstance(source, Hdf5Model):
+        with source.opened() as opened:
             yield from _in_groups(opened.file, _IN_HDF5, archive.path)
-    else:
+    elif isinstance(source, SavedModelFolder):
         saved = read_optimizer(archive.path)
         if saved is not None:
             keys = saved.attributes.values()

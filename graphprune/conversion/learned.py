@@ -74,11 +74,11 @@ def bin_boundaries(summary: NDArray[Any], bins: int) -> list[float]:
 def _vocabularies(source: ModelFile) -> dict[str, dict[str, Any]]:
     """Return the vocabularies in a `.keras` file by address, with weights for TF-IDF."""
     archive = source.need_archive()
-    if archive.format != "keras":
+    if not isinstance(archive.source, KerasZip):
         return {}
     found: dict[str, dict[str, Any]] = {}
     places = layer_addresses(archive, source.graph)
-    with KerasZip(archive.path).opened() as zipped, source.opened():
+    with archive.source.opened() as zipped, source.opened():
         for group, address in places.items():
             texts = (zipped.member(f"{ASSETS}/{group}/{name}") for name in _FILES)
             text = next((text for text in texts if text is not None), None)
