@@ -2,6 +2,7 @@
 `--slow`. Holds output against golden files.
 """
 
+import gc
 import os
 from pathlib import Path
 
@@ -15,8 +16,8 @@ TF_TESTS, GOLDEN = TESTS / "tf", TESTS / "golden"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 LONGEST = (
-    "tests/keras3/test_jax.py",
     "tests/keras3/test_tensorflow.py",
+    "tests/keras3/test_jax.py",
     "tests/tf/test_layer_matrix.py",
     "tests/cli/test_story.py",
     "tests/conversion/test_convert.py",
@@ -104,6 +105,26 @@ def _no_sync():
         yield
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _no_functions_for_a_gpu(request):
+    """Build LSTM and GRU layers without the functions that TensorFlow would run on a GPU, unless
+    there is one, or `--slow` asks for everything.
+
+    Keras traces them, and their gradients, whenever such a layer is called on a symbolic tensor,
+    which takes most of the time that this takes. On a CPU nothing calls them.
+    """
+    if request.node.get_closest_marker("tf") is None or request.config.getoption("--slow"):
+        yield
+        return
+    import tensorflow as tf
+    from tf_keras.src.layers.rnn import gru_lstm_utils
+
+    with pytest.MonkeyPatch.context() as patch:
+        if not tf.config.list_physical_devices("GPU"):
+            patch.setattr(gru_lstm_utils, "function_register", lambda *args, **kwargs: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
     """Starts command lines that need TensorFlow as processes of their own."""
@@ -156,6 +177,15 @@ def pytest_xdist_make_scheduler(config, log):
             return TOGETHER.get(file, file)
 
     return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def pytest_collection_finish(session):
+    """Leave what was imported out of garbage collection, which looks through all of TensorFlow
+    again and again, and takes a tenth of the time of tests that trace models.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
 
 
 def _turn(item):

@@ -10,6 +10,7 @@ descriptors through a socket, and answers with the child's pid and then its exit
 from __future__ import annotations
 
 import fcntl
+import gc
 import importlib
 import json
 import os
@@ -231,6 +232,8 @@ def _serve(orders: socket.socket, modules: Sequence[str]) -> None:
         import_tensorflow()
     for module in modules:
         importlib.import_module(module)
+    gc.collect()
+    gc.freeze()  # so that no child looks through, and copies, what was imported
     while True:
         order, streams, _, _ = socket.recv_fds(orders, 1 << 20, 3)
         if not order:

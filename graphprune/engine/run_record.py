@@ -149,22 +149,7 @@ def _describe_data(data: RunData, given: str | GivenObjects) -> str:
 
 def first_state(options: RunOptions, versions: Mapping[str, str]) -> RunState:
     """Return the state of a run before its first step."""
-    return RunState(
-        step=0,
-        epoch=0,
-        batch=0,
-        epochs=options.epochs,
-        steps_per_epoch=options.steps_per_epoch,
-        batch_size=options.batch_size,
-        seed=options.seed,
-        schedule_units=options.schedule_units,
-        plan_sha256=options.plan_sha256,
-        rules=options.rules,
-        versions=versions,
-        run_id=options.run_id,
-        model_sha256=options.model_sha256,
-        data_sha256=options.data_sha256,
-    )
+    return RunState(step=0, epoch=0, batch=0, versions=versions, **options.facts())
 
 
 def checkpoint_steps(every: Position | str, run: Run) -> int:

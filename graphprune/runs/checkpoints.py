@@ -34,15 +34,13 @@ from graphprune.runs.records import (
     Damage,
     Hash,
     HashOrNone,
-    Length,
-    Many,
     Named,
-    RunId,
     hash_file,
     open_regular,
     read_record,
     write_record,
 )
+from graphprune.runs.run_facts import RunFacts
 from graphprune.runs.run_files import (
     MODELS,
     STEP_FILES,
@@ -52,48 +50,28 @@ from graphprune.runs.run_files import (
     settle_aside,
     step_of,
 )
-from graphprune.sparsity.positions import Unit
 from graphprune.write_faults import cannot_write, writing
 
 KEPT = 3
 STATE, ARRAYS = "state.json", "state.npz"
 
 
-@dataclass(frozen=True, slots=True)
-class RunState:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunState(RunFacts):
     """The position of a run, and what must be unchanged to resume it.
 
     Attributes:
         step: Optimizer updates since the run began.
         epoch: The epoch of the next batch, from 0.
         batch: The place of the next batch in its epoch, from 0; at its end before validation.
-        epochs, steps_per_epoch, batch_size, seed: The run's length and order. `batch_size` is None
-            if the datasets of a function are batched already.
-        schedule_units: The units in which schedules are written (`epoch`, `step`, `percent`).
-        plan_sha256: Of the plan that the model was wrapped by; empty where it was wrapped before
-            the run.
-        rules: (path, sha256) of each rule file.
         versions: Versions of graphprune, of Keras and of its backend.
-        run_id: Of the run that the checkpoint belongs to; empty in format 1.
-        model_sha256, data_sha256: Of the model and the data that the run began with; empty in
-            format 1, the data's also where it comes from a function.
         metrics_size, metrics_sha256: See `MetricsMark`; None and empty in format 1.
     """
 
     step: Count
     epoch: Count
     batch: Count
-    epochs: Length
-    steps_per_epoch: Length
-    batch_size: Length | None
-    seed: Count
-    schedule_units: Many[Unit]
-    plan_sha256: HashOrNone
-    rules: Many[tuple[str, str]]
     versions: Named[str]
-    run_id: RunId = ""
-    model_sha256: HashOrNone = ""
-    data_sha256: HashOrNone = ""
     metrics_size: Count | None = None
     metrics_sha256: HashOrNone = ""
 

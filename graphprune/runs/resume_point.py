@@ -18,8 +18,6 @@ from graphprune.runs.run_folder import MetricsMark, RunFolder
 from graphprune.runs.run_options import RunOptions, RunResult
 
 Tell = Callable[[str], None]
-_SAME = ("epochs", "steps_per_epoch", "batch_size", "seed", "plan_sha256", "rules")
-_SINCE_FORMAT_2 = ("model_sha256", "data_sha256")
 
 
 def find_finished(folder: RunFolder, options: RunOptions, tell: Tell) -> RunResult | None:
@@ -71,16 +69,18 @@ def check_same_run(checkpoint: Checkpoint, options: RunOptions) -> None:
         CheckpointError: something differs; the text says what.
     """
     state, folder = checkpoint.state, checkpoint.folder
-    known = [name for name in _SINCE_FORMAT_2 if getattr(state, name)]
-    found = {name: (getattr(state, name), getattr(options, name)) for name in (*_SAME, *known)}
-    found["model"] = (checkpoint.model.name, options.model_name)
-    for name, (got, wanted) in found.items():
-        if got != wanted:
-            raise CheckpointError(
-                f"is a checkpoint of another run, with {name} {got or 'none'}, but"
-                f" run.json says {wanted or 'none'}; move it away, then resume",
-                place=folder,
-            )
+    name = state.find_difference(options)
+    if name is not None:
+        got, wanted = getattr(state, name), getattr(options, name)
+    elif checkpoint.model.name != options.model_name:
+        name, got, wanted = "model", checkpoint.model.name, options.model_name
+    else:
+        return
+    raise CheckpointError(
+        f"is a checkpoint of another run, with {name} {got or 'none'}, but run.json says"
+        f" {wanted or 'none'}; move it away, then resume",
+        place=folder,
+    )
 
 
 def cut_metrics(folder: RunFolder, state: RunState, tell: Tell) -> None:

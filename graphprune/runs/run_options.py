@@ -20,7 +20,7 @@ from graphprune.runs.records import (
     PathText,
     RunId,
 )
-from graphprune.sparsity.positions import Unit
+from graphprune.runs.run_facts import RunFacts
 
 MAX_EPOCHS = 1_000_000
 ORIGINAL = "original.keras"
@@ -70,28 +70,23 @@ class Compiling:
     reset_optimizer: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RunOptions:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions(RunFacts):
     """What a run was asked to do: all that a new start needs, except the user's own objects.
 
     Attributes:
-        model, model_sha256: The saved model that it began with: an absolute path, or `ORIGINAL` in
-            the run's folder for a model that was live.
+        model: The saved model that it began with: an absolute path, or `ORIGINAL` in the run's
+            folder for a model that was live.
         model_name: The name of its model files, `model.keras` or `model.h5`.
-        data, data_sha256: What `read_data` was given, an absolute path or a function; or, begun by
-            `GIVEN`, the description of Python objects. The hash is empty for a function, datasets
-            and a Sequence.
-        batch_size: None if datasets or a Sequence are batched already.
-        epochs, steps_per_epoch, seed: Its length and order.
+        data: What `read_data` was given, an absolute path or a function; or, begun by `GIVEN`, the
+            description of Python objects.
         own_steps_per_epoch: Whether the length of an epoch was given by the user.
         checkpoint_every: Optimizer steps between checkpoints.
         compiling: Optimizer, loss, metrics and learning rate, as far as they were given.
-        plan_sha256, rules, schedule_units: As in `RunState`.
         version: Of graphprune.
         tensorboard: The folder of TensorBoard's events, a relative one in the run's folder; None
             for none.
         strategy: `none`, or `mirrored:N` with the number of replicas that share each batch.
-        run_id: Drawn at random when the run was made; empty in format 1.
         first_batch_sha256: Of the first training batch of datasets or a Sequence; empty for arrays
             and an `.npz`.
         files: The hash of each file that the run began with, by name.
@@ -104,20 +99,13 @@ class RunOptions:
     model_name: ModelName
     data: PathText
     data_sha256: HashOrNone
-    batch_size: Length | None
     epochs: Epochs
-    steps_per_epoch: Length
     own_steps_per_epoch: bool
-    seed: Count
     checkpoint_every: Length
     compiling: Compiling
-    plan_sha256: HashOrNone
-    rules: Many[tuple[str, str]]
-    schedule_units: Many[Unit]
     version: str
     tensorboard: PathText | None = None
     strategy: Strategy = "none"
-    run_id: RunId = ""
     first_batch_sha256: HashOrNone = ""
     files: Annotated[Mapping[FileName, Hash], FirstOnly()] = field(default_factory=dict)
     keras: Keras = 2

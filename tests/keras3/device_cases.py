@@ -94,7 +94,7 @@ def pruned(devices, *, inside=True):
     keras.utils.set_random_seed(3)
     with devices.scope():
         model, x = operations()
-        model.compile(keras.optimizers.Adam(0.01, use_ema=True), "mse")
+        model.compile(keras.optimizers.SGD(0.01, momentum=0.9, use_ema=True), "mse")
     with devices.scope() if inside else nullcontext():
         return graphprune.prune_low_magnitude(model, PolynomialDecay(0.2, 0.75, 0, 6, 3, 2)), x
 

@@ -1,5 +1,6 @@
 """Saving and resuming on one backend of Keras 3: bit for bit like the uninterrupted training."""
 
+import functools
 import json
 import tempfile
 import warnings
@@ -74,6 +75,18 @@ def fit(model, *callbacks, begin=0, end=EPOCHS):
     return model
 
 
+@functools.cache
+def whole_of(optimizer="Adam"):
+    """A model that was trained without a break; for cases that do not change it."""
+    return fit(pruned_net(optimizer))
+
+
+@functools.cache
+def half_of(optimizer="Adam"):
+    """A model after half of that training; for cases that do not change it."""
+    return fit(pruned_net(optimizer), end=HALF)
+
+
 def state(model):
     """All that a resumed training must have like the uninterrupted one."""
     pruned = graphprune.collect_prunable_layers(model)
@@ -105,9 +118,7 @@ def without_generators(model):
     fast=("Adam", "momentum and learning rate schedule"),
 )
 def saved_model_goes_on(name):
-    whole = fit(pruned_net(name))
-    keras.utils.set_random_seed(1)
-    half = fit(pruned_net(name), end=HALF)
+    whole, half = whole_of(name), half_of(name)
     half.save(FOLDER / "half.keras")
     keras.utils.set_random_seed(77)
     loaded = load(FOLDER / "half.keras")
@@ -155,8 +166,7 @@ def checkpoints_inside_of_an_epoch_hold_the_masks_of_their_step():
 
 @CASES
 def saved_weights_go_on():
-    whole = fit(pruned_net())
-    half = fit(pruned_net(), end=HALF)
+    whole, half = whole_of(), half_of()
     half.save_weights(FOLDER / "half.weights.h5")
     other = pruned_net()
     other.load_weights(FOLDER / "half.weights.h5")
@@ -174,7 +184,6 @@ class Stop(keras.callbacks.Callback):
 
 @CASES
 def backup_and_restore():
-    whole = fit(pruned_net())
     folder = str(FOLDER / "backup")
     try:
         fit(pruned_net(), keras.callbacks.BackupAndRestore(folder), Stop())
@@ -182,7 +191,8 @@ def backup_and_restore():
         pass
     else:
         raise AssertionError("training was not broken off")
-    assert_same(state(whole), state(fit(pruned_net(), keras.callbacks.BackupAndRestore(folder))))
+    again = fit(pruned_net(), keras.callbacks.BackupAndRestore(folder))
+    assert_same(state(whole_of()), state(again))
 
 
 @CASES
@@ -229,7 +239,7 @@ if keras.config.backend() == "torch":
 
 @CASES
 def plain_keras_loads_the_file():
-    half = fit(pruned_net(), end=HALF)
+    half = half_of()
     half.save(FOLDER / "plain.keras")
     with zipfile.ZipFile(FOLDER / "plain.keras") as archive:
         config = archive.read("config.json").decode()
@@ -247,7 +257,7 @@ def plain_keras_loads_the_file():
 
 @CASES
 def the_state_is_one_group_of_the_weights_file():
-    half = fit(pruned_net(), end=HALF)
+    half = half_of()
     half.save_weights(FOLDER / "group.weights.h5")
     with h5py.File(FOLDER / "group.weights.h5") as file:
         group = file["graphprune/vars"]
@@ -264,7 +274,7 @@ def the_state_is_one_group_of_the_weights_file():
 
 @CASES
 def stripped_models_load_in_plain_keras():
-    half = fit(pruned_net())
+    half = whole_of()
     stripped = graphprune.strip_pruning(half)
     stripped.save(FOLDER / "stripped.keras")
     with h5py.File(zipfile.ZipFile(FOLDER / "stripped.keras").open("model.weights.h5")) as file:
@@ -279,7 +289,7 @@ def stripped_models_load_in_plain_keras():
 
 @CASES
 def a_file_that_is_not_compiled_goes_on_with_a_new_optimizer():
-    half = fit(pruned_net(), end=HALF)
+    half = half_of()
     half.save(FOLDER / "half.keras")
     with prune_scope():
         loaded = keras.models.load_model(FOLDER / "half.keras", compile=False)
@@ -312,7 +322,7 @@ def custom_layers_and_subclassed_models():
 
 @CASES
 def the_old_format_is_refused():
-    half = fit(pruned_net(), end=1)
+    half = half_of()
     assert refusal(lambda: half.save(FOLDER / "half.h5"), OutputError) == (
         f"{FOLDER}/half.h5: an .h5 file cannot hold the masks of a pruned Keras 3 model; save it as"
         " .keras, or save what strip_pruning returns"
@@ -321,7 +331,7 @@ def the_old_format_is_refused():
 
 @CASES
 def masks_of_other_layers_are_refused():
-    half = fit(pruned_net(), end=1)
+    half = half_of()
     half.save_weights(FOLDER / "two.weights.h5")
     model = net()
     model.compile("adam", "mse")

@@ -22,6 +22,7 @@ def test_custom_loops(slow):
     check_cases("loop_cases.py", "tensorflow", slow=slow)
 
 
+@pytest.mark.slow  # JAX runs them in the suite
 def test_plans_on_live_models(slow):
     check_cases("surgery_cases.py", "tensorflow", slow=slow)
 

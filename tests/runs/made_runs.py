@@ -61,17 +61,8 @@ def state_at(step: int, options: RunOptions = OPTIONS) -> RunState:
         step=step,
         epoch=step // STEPS,
         batch=step % STEPS,
-        epochs=options.epochs,
-        steps_per_epoch=options.steps_per_epoch,
-        batch_size=options.batch_size,
-        seed=options.seed,
-        schedule_units=options.schedule_units,
-        plan_sha256=options.plan_sha256,
-        rules=options.rules,
         versions={"graphprune": "0.1.0"},
-        run_id=options.run_id,
-        model_sha256=options.model_sha256,
-        data_sha256=options.data_sha256,
+        **options.facts(),
     )
 
 

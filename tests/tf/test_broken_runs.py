@@ -5,7 +5,7 @@ import fcntl
 import numpy as np
 import pytest
 import tensorflow as tf
-from run_builders import build_model, build_setting
+from run_builders import build_model, build_setting, wrap
 
 from graphprune.errors import CheckpointError, DataError, TrainingError
 from graphprune.graph import read_graph
@@ -20,7 +20,9 @@ pytestmark = pytest.mark.tf
 
 @pytest.fixture(scope="module")
 def setting(tmp_path_factory):
-    return build_setting(tmp_path_factory.mktemp("broken"))
+    return build_setting(
+        tmp_path_factory.mktemp("broken"), model=wrap(build_model(run_eagerly=True))
+    )
 
 
 def test_a_model_with_weights_that_are_no_numbers_is_not_trained(setting, tmp_path):

@@ -11,7 +11,7 @@ import tensorflow as tf
 import tf_keras
 from commands import run_command
 from full_disk import fill, small_disk
-from run_builders import assert_same_bits, build_setting
+from run_builders import assert_same_bits, build_model, build_setting, wrap
 
 from graphprune.errors import WriteError
 from graphprune.tf.models.export import write_model
@@ -79,7 +79,7 @@ def test_a_report_and_the_demo_are_refused_in_the_same_words(tmp_path):
 
 
 def test_a_run_that_finds_the_disk_full_goes_on_once_there_is_room(tmp_path):
-    setting = build_setting(tmp_path)
+    setting = build_setting(tmp_path, model=wrap(build_model(run_eagerly=True)))
     whole = train(setting.model, None, setting.data, tmp_path / "whole", **setting.options)
     with small_disk(tmp_path / "disk", "1m") as disk:
 

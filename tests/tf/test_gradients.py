@@ -291,7 +291,8 @@ def test_layers_that_are_all_frozen_follow_the_optimizer(data):
 
 
 @pytest.mark.parametrize(
-    "make", [frozen_before, scaled, lambda: wrap(build_dense_model("adam"), fc=ramp())]
+    "make",
+    [frozen_before, scaled, lambda: wrap(build_dense_model("adam", run_eagerly=False), fc=ramp())],
 )
 def test_fit_does_not_warn_of_layers_that_follow_their_schedules(data, make):
     assert fit(make(), data) == []

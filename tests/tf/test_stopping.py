@@ -6,7 +6,15 @@ import json
 import threading
 
 import pytest
-from run_builders import STEPS, TOTAL, assert_same_bits, build_setting
+from run_builders import (
+    STEPS,
+    TOTAL,
+    assert_same_bits,
+    build_dense_model,
+    build_setting,
+    ramp,
+    wrap,
+)
 from tf_keras import layers
 
 from graphprune.runs.checkpoints import find_checkpoint
@@ -20,7 +28,8 @@ pytestmark = pytest.mark.tf
 
 @pytest.fixture(scope="module")
 def setting(tmp_path_factory):
-    return build_setting(tmp_path_factory.mktemp("stopping"))
+    folder = tmp_path_factory.mktemp("stopping")
+    return build_setting(folder, model=wrap(build_dense_model("adam"), fc=ramp()))
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +99,7 @@ def ask_in_validation(monkeypatch, stop, epoch):
     monkeypatch.setattr(Recorder, "on_test_batch_end", ask_first)
 
 
-def test_a_run_of_an_h5_model_stops_and_goes_on_as_well(tmp_path, monkeypatch):
+def test_a_traced_run_of_an_h5_model_stops_and_goes_on_as_well(tmp_path):
     setting = build_setting(tmp_path, ".h5")
     one = train(setting.model, None, setting.data, tmp_path / "one", **setting.options)
     stop = StopRequest()
@@ -176,7 +185,6 @@ def test_a_validation_changes_nothing_that_a_stateful_model_goes_on_with(tmp_pat
     """
     import numpy as np
     import tf_keras
-    from run_builders import ramp, wrap
 
     tf_keras.utils.set_random_seed(7)
     inputs = layers.Input(batch_shape=(6, 5, 2), name="x")
@@ -184,7 +192,8 @@ def test_a_validation_changes_nothing_that_a_stateful_model_goes_on_with(tmp_pat
     model = tf_keras.Model(
         inputs, layers.Dense(3, activation="softmax", name="fc")(hidden), name="net"
     )
-    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    loss = "sparse_categorical_crossentropy"
+    model.compile("adam", loss, metrics=["accuracy"], run_eagerly=True)
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(36, 5, 2)).astype("float32"), rng.integers(0, 3, 36)
     np.savez(tmp_path / "own.npz", x_train=x[:24], y_train=y[:24], x_test=x[24:], y_test=y[24:])
