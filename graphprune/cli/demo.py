@@ -64,7 +64,7 @@ def command(folder: str, keras: str, force: bool) -> None:
     train_and_resume(home, keras)
     original, sparse = home / "original.keras", home / "sparse.keras"
     tell("5. Strip: the original architecture, sparse, ready to serve.")
-    outputs: list[str | Path] = ["-o", sparse, "-o", home / "sparse.tflite"]
+    outputs = [part for name in stripped_files(keras) for part in ("-o", home / name)]
     data: list[str | Path] = ["--data", home / "digits.npz"]
     call("strip", home / RUN_FOLDER, "--original", original, *outputs, *data)
     tell("6. What changed, from the original to the result.")
@@ -107,6 +107,12 @@ def train_and_resume(home: Path, keras: str) -> None:
         " continue exactly where they were."
     )
     call_in_new_process("resume", run_folder)
+
+
+def stripped_files(keras: str) -> list[str]:
+    """Return the names of the files to write; PyTorch writes no TensorFlow Lite files."""
+    is_on_pytorch = keras == "3" and sys.modules["keras"].config.backend() == "torch"
+    return ["sparse.keras", *([] if is_on_pytorch else ["sparse.tflite"])]
 
 
 def prepare_folder(home: Path, model: str, *, force: bool) -> Path:
@@ -198,14 +204,18 @@ def check_code(code: int, arguments: Sequence[str]) -> None:
 
 def closing_words(home: Path, seconds: float) -> str:
     """Return the list of files, and what to try next."""
+    lite = (
+        "  sparse.tflite             the result, for TensorFlow Lite\n"
+        if (home / "sparse.tflite").exists()
+        else ""
+    )
     return f"""Done in {seconds:.0f} s. Everything is in {home}/:
   original.keras            the model as it was
   plan.json                 the plan, also the input of apply and train
   wrapped.keras             the clone that is pruned, before training
   run/                      the training run: checkpoints/, metrics.jsonl, model.keras
   sparse.keras              the result, for Keras
-  sparse.tflite             the result, for TensorFlow Lite
-  digits.npz                1,797 handwritten digits
+{lite}  digits.npz                1,797 handwritten digits
 
 Next, with a model of your own:
   graphprune layers MODEL                    what can be pruned

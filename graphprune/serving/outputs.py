@@ -82,8 +82,10 @@ def run_saved_model(folder: Path, inputs: Arrays) -> dict[str, NDArray[Any]]:
     import tensorflow as tf
 
     with quiet_output():
-        served = tf.saved_model.load(str(folder)).signatures[SIGNATURE]
-        found = served(**{name: tf.constant(values) for name, values in inputs.items()})
+        loaded = tf.saved_model.load(str(folder))  # its signatures do not keep its variables alive
+        found = loaded.signatures[SIGNATURE](
+            **{name: tf.constant(values) for name, values in inputs.items()}
+        )
     return {name: tensor.numpy() for name, tensor in found.items()}
 
 

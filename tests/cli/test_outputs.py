@@ -1,11 +1,13 @@
 """What may be overwritten, and what never is."""
 
 import os
+import sys
+from types import SimpleNamespace
 
 import pytest
 from commands import run_command
 
-from graphprune.cli.demo import prepare_folder
+from graphprune.cli.demo import prepare_folder, stripped_files
 from graphprune.errors import OutputError
 from graphprune.shipped import shipped_file
 
@@ -89,6 +91,14 @@ def test_a_place_that_cannot_be_written_is_named_as_the_user_wrote_it(own):
 
 def test_an_empty_name_is_wrong_usage():
     assert run_command("layers", "").code == 64
+
+
+def test_the_demo_writes_what_the_backend_can_write(monkeypatch):
+    for backend, names in (("torch", ["sparse.keras"]), ("jax", ["sparse.keras", "sparse.tflite"])):
+        config = SimpleNamespace(backend=lambda backend=backend: backend)
+        monkeypatch.setitem(sys.modules, "keras", SimpleNamespace(config=config))
+        assert stripped_files("3") == names
+        assert stripped_files("2") == ["sparse.keras", "sparse.tflite"]
 
 
 def test_the_demo_removes_only_its_own_files(tmp_path):

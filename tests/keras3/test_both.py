@@ -1,6 +1,9 @@
 """Objects of Keras 3 and of tf_keras in one program: each call says which it takes."""
 
+from importlib import import_module
+
 import pytest
+from keras3.versions import CORE
 
 import graphprune
 from graphprune import ConstantSparsity, PruneLowMagnitude, Pruner, Run, UpdatePruningStep
@@ -74,3 +77,8 @@ def test_one_callback_serves_models_of_both_in_turn(models):
         fit(model, callback)
         held = graphprune.collect_prunable_layers(model)
         assert [layer.pruning.sparsity for layer in held] == [0.5]
+
+
+def test_the_cases_that_versions_run_exist():
+    for script, names in CORE.items():
+        assert set(names) <= set(import_module(f"keras3.{script}").CASES), script

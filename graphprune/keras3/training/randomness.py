@@ -81,7 +81,7 @@ def saved_randomness(model: Any, seed: int) -> Iterator[Randomness]:
     before = read_generator()
     for index, generator in enumerate(seed_generators(model)):
         start = int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
-        dtype = generator.state.dtype  # int32 on PyTorch, and uint32
+        dtype = generator.state.dtype  # int64 on TensorFlow, uint32 on JAX, int32 on PyTorch
         generator.state.assign(np.array([start & np.iinfo(dtype).max, 0], dtype))
     seed_generator(seed)
     try:
