@@ -228,8 +228,10 @@ def convert(model: Path, output: Path, *, keras: int) -> None:
 
     Layers, names and weights stay the same.
 
-    Only classes of Keras itself are built; nothing in the file runs. The optimizer keeps its
-    settings and loses its state.
+    Pruned layers, also those of tfmot, keep masks, steps and schedules: wrappers in tf_keras, and
+    masks of the layers in Keras 3. Vocabularies and bins that layers learned are settings of the
+    result. Only classes of Keras itself are built; nothing in the file runs. The optimizer keeps
+    its settings and loses its state.
 
     Args:
         model: The path of a saved model (`.keras`, `.h5`, SavedModel folder).

@@ -19,6 +19,7 @@ import tf_keras
 from commands import run_command
 
 from graphprune.conversion.weights import write_converted
+from graphprune.graph.architecture import hash_architecture
 from graphprune.graph.read import open_model_file
 
 
@@ -122,6 +123,8 @@ class Pair:
         """
         done = run_command("diff", self.two, self.three)
         assert (done.out, done.err) == ("No differences.\n", "")
+        graphs = [open_model_file(path).graph for path in (self.two, self.three)]
+        assert len({hash_architecture(graph) for graph in graphs}) == 1
         tables = [_table(run_command("layers", path).out) for path in (self.two, self.three)]
         assert sorted(tables[0]) == sorted(tables[1])
 

@@ -16,8 +16,8 @@ TF_TESTS, GOLDEN = TESTS / "tf", TESTS / "golden"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 LONGEST = (
-    "tests/keras3/test_jax.py",
     "tests/keras3/test_tensorflow.py",
+    "tests/keras3/test_jax.py",
     "tests/tf/test_layer_matrix.py",
     "tests/cli/test_story.py",
     "tests/conversion/test_convert.py",

@@ -40,7 +40,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("engine", frozenset({"numpy"})),
     ("serving", frozenset({"numpy", "onnxruntime", "tensorflow", "tf2onnx"})),
     ("tf", frozenset({"tensorflow", "tf_keras", "absl", "h5py", "numpy"})),
-    ("conversion", frozenset({"h5py"})),
+    ("conversion", frozenset({"h5py", "numpy"})),
     ("keras3", frozenset({"keras", "numpy", "h5py"})),
     ("dispatch", frozenset()),
     ("training", frozenset()),

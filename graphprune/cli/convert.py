@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
 from graphprune.archive.files import check_model_suffix
+from graphprune.archive.optimizer_state import has_optimizer_state
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import force_option, format_option
 from graphprune.cli.outputs import check_output_free
 from graphprune.cli.progress import live_display
 from graphprune.conversion.convert import check_convertible
+from graphprune.conversion.pruned import is_pruned
 from graphprune.diagnostics.terminal_text import escape_controls
 from graphprune.documents import to_json
+from graphprune.graph import ModelFile
 from graphprune.report.numbers import format_count
 
 
@@ -42,35 +46,47 @@ def command(model: str, output: str, keras: str, format_: str | None, force: boo
         graphprune convert new.keras -o old.h5 --keras 2
 
     Layers, settings and operations without a counterpart are refused by name. Nothing in MODEL
-    runs. Compile settings are kept; the optimizer's state is not.
+    runs. Pruned layers (also those of tfmot) keep masks, steps and schedules. Compile settings are
+    kept; the optimizer's state is not.
     """  # noqa: D301 - click wants the real character
     check_model_suffix(output)
     check_output_free(output, force=force, inputs=[model])
     source = open_model(model)
-    check_convertible(source, int(keras))
+    check_convertible(source, Path(output), int(keras))
     with live_display() as display:
         display.say("converting")
         from graphprune.conversion.convert import convert
 
         converted = convert(source, Path(output), int(keras))
-    renamed = dict(converted.renamed)
-    count = sum(1 for layer in source.graph.layers.values() if layer.kind != "model")
-    if format_ == "json":
+    _print(source, output, keras, dict(converted.renamed), as_json=format_ == "json")
+
+
+def _print(
+    source: ModelFile, output: str, keras: str, renamed: Mapping[str, str], *, as_json: bool
+) -> None:
+    layers = source.graph.layers.values()
+    count = sum(1 for layer in layers if layer.kind != "model")
+    pruned = sum(map(is_pruned, layers))
+    lost = has_optimizer_state(source.need_archive())
+    if as_json:
         document = {
             "output": output,
             "keras": int(keras),
             "layers": count,
             "parameters": source.graph.parameters,
+            "pruned_layers": pruned,
             "renamed": renamed,
-            "optimizer_state": False,
+            "optimizer_state_dropped": lost,
         }
         click.echo(to_json(document))
         return
     for before, after in renamed.items():
         click.echo(f"renamed  {escape_controls(before)} -> {escape_controls(after)}")
     name = {"2": "tf_keras", "3": "Keras 3"}[keras]
+    kept = f", {format_count(pruned)} of them pruned, with masks and steps" if pruned else ""
     click.echo(
-        f"{output}: written for {name}, {format_count(count)} layers, "
-        f"{format_count(source.graph.parameters)} parameters"
+        f"{output}: written for {name}, {format_count(count)} layers{kept},"
+        f" {format_count(source.graph.parameters)} parameters"
     )
-    click.echo("the optimizer's state is not carried over; training starts with a new one")
+    if lost:
+        click.echo("the optimizer's state is not carried over; training starts with a new one")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from graphprune.archive import Archive
+from graphprune.archive.allowed.keras_names import KERAS, OPTIMIZER
 from graphprune.archive.entries import is_builtin
 from graphprune.conversion.settings import Parameters
+from graphprune.nested import rebuild
 
 _PARTS = {
     "optimizer": "optimizers",
@@ -23,6 +26,21 @@ _SCALED = ("LossScaleOptimizer", "LossScaleOptimizerV3")
 
 class UnknownSettingError(Exception):
     """A part of the compile settings has no counterpart; the text names it."""
+
+
+def with_plain_names(archive: Archive) -> Archive:
+    """Return the saved model with the optimizers in its compile settings under their own names.
+
+    tf_keras registers its optimizers like a user's classes, and `.h5` files and SavedModels have
+    them as `Custom>Adam` (tf_keras/src/optimizers/adam.py).
+    """
+    return replace(archive, training_config=rebuild(archive.training_config, _plain_name))
+
+
+def _plain_name(entry: dict[str, Any]) -> dict[str, Any]:
+    package, _, name = str(entry.get("class_name")).rpartition(">")
+    is_own = package == "Custom" and "module" not in entry and name in KERAS[OPTIMIZER].classes
+    return entry | {"class_name": name} if is_own else entry
 
 
 def converted_compile_settings(archive: Archive, parameters: Parameters) -> dict[str, Any] | None:
@@ -61,16 +79,25 @@ def _converted(module: str, value: Any, parameters: Parameters) -> Any:
     if found is None:
         raise UnknownSettingError(f"{kind} of {value.get('module') or 'the file'}")
     where, accepted = found
+    if "fn" in accepted and isinstance(config.get("fn"), str):
+        config = config | {"fn": _function(where, config["fn"])}
+        accepted |= config.keys()  # what the wrapper passes on to the function
     return {
         "module": f"keras.{where}",
         "class_name": kind,
         "config": {
-            key: _converted("optimizers.schedules", item, parameters)
+            key: item if key == "fn" else _converted("optimizers.schedules", item, parameters)
             for key, item in config.items()
             if key in accepted and (key, item) not in _DEFAULTS
         },
         "registered_name": None,
     }
+
+
+def _function(module: str, name: str) -> dict[str, Any]:
+    """Return the entry of a function, which `.h5` files of tf_keras hold by its name alone."""
+    named = {"class_name": "function", "config": name, "registered_name": name}
+    return {"module": f"keras.{module}", **named}
 
 
 def _class_of(module: str, kind: str, parameters: Parameters) -> tuple[str, frozenset[str]] | None:

@@ -18,23 +18,36 @@ from graphprune.archive import Archive, read_archive
 from graphprune.archive.allowed import find_refused
 from graphprune.archive.allowed.refusals import explain_refusal, refuse_settings
 from graphprune.archive.archive import as_written, keras_of
+from graphprune.archive.files import check_holds_masks
 from graphprune.arguments import user_level
-from graphprune.conversion.compile_settings import UnknownSettingError, converted_compile_settings
+from graphprune.conversion.compile_settings import (
+    UnknownSettingError,
+    converted_compile_settings,
+    with_plain_names,
+)
+from graphprune.conversion.learned import learned_settings
 from graphprune.conversion.libraries import Library
 from graphprune.conversion.models import Converted, convert_config
+from graphprune.conversion.pruned import (
+    check_all_pruned,
+    check_schedules,
+    is_pruned,
+    unwrapped_config,
+)
 from graphprune.conversion.settings import NAMES
 from graphprune.conversion.weights import write_converted
+from graphprune.engine.saved_pruning import read_saved_pruning
 from graphprune.errors import ArchiveError, GraphError
-from graphprune.files import whole_file, write_whole
+from graphprune.files import whole_file
 from graphprune.graph.from_config import check_models
 from graphprune.graph.read import ModelFile, model_file_of, open_model_file
-from graphprune.wrapper_names import REGISTERED
 
 
 def convert(source: ModelFile, output: Path, keras: int) -> Converted:
     """Write a model as a file of Keras `keras` (2 or 3), and return its config.
 
-    The optimizer keeps its settings but not its state, which is not converted.
+    Pruned layers keep their masks, steps and schedules. The optimizer keeps its settings but not
+    its state, which is not converted.
 
     Args:
         source: The saved model.
@@ -43,37 +56,41 @@ def convert(source: ModelFile, output: Path, keras: int) -> Converted:
 
     Raises:
         ArchiveError: the file is damaged, or holds no weights.
-        GraphError: the model is already of that Keras, is wrapped, or has a layer, a setting or an
-            operation without a counterpart; the text names it.
-        OutputError: the file cannot be written.
+        GraphError: the model is already of that Keras, or has a layer, a setting, an operation or a
+            schedule without a counterpart; the text names it.
+        OutputError: the file cannot be written, or cannot hold masks.
     """
     archive = source.need_archive()
-    check_convertible(source, keras)
+    check_convertible(source, output, keras)
+    saved = read_saved_pruning(source)
     library = Library(keras)
-    converted = convert_config(archive.config, library.parameters, keras=keras, place=archive.path)
+    config = unwrapped_config(source.graph, learned_settings(source))
+    converted = convert_config(config, library.parameters, keras=keras, place=archive.path)
     model = library.build(converted.config, archive.path)
     _compile(library, model, archive)
-    with tempfile.TemporaryDirectory() as folder:
-        built, whole = Path(folder, "built.keras"), Path(folder, "whole.keras")
+    with tempfile.TemporaryDirectory(prefix="graphprune-") as folder:
+        built, made = Path(folder, "built.keras"), Path(folder, "whole.keras")
         library.save(model, built)
-        with whole.open("wb") as stream:
+        with made.open("wb") as stream:
             write_converted(source, open_model_file(built), converted.renamed, stream)
-        if output.suffix == ".h5":
-            hdf5 = Path(folder, "whole.h5")
-            library.save(library.load(whole), hdf5)
-            write_whole(output, hdf5.read_bytes())
-        else:
-            with whole_file(output, needed=whole.stat().st_size) as target:
-                target.write(whole.read_bytes())
+        if saved or output.suffix != ".keras":
+            pruned = {converted.renamed.get(name, name): each for name, each in saved.items()}
+            loaded = library.load(made)
+            made = Path(folder, f"finished{output.suffix}")
+            library.save(library.prune(loaded, pruned) if pruned else loaded, made)
+            check_all_pruned(source, open_model_file(made), converted.renamed)
+        with whole_file(output, needed=made.stat().st_size) as target:
+            target.write(made.read_bytes())
     return converted
 
 
-def check_convertible(source: ModelFile, keras: int) -> None:
+def check_convertible(source: ModelFile, output: Path, keras: int) -> None:
     """Do the checks that need no Keras to be imported.
 
     Raises:
         ArchiveError: the file holds no weights, or names something that is not allowed.
-        GraphError: the model already is one of that Keras, or is wrapped.
+        GraphError: the model already is one of that Keras, or a schedule is of a user's own class.
+        OutputError: the file cannot hold masks.
     """
     archive = source.need_archive()
     if keras_of(archive) == keras:
@@ -82,16 +99,15 @@ def check_convertible(source: ModelFile, keras: int) -> None:
             "convert/refused",
             place=archive.path,
         )
-    wrapped = next((layer for layer in source.graph.layers.values() if layer.wrap), None)
-    if wrapped is not None:
-        raise GraphError(
-            f"layer {wrapped.address!r} has a pruning wrapper ({REGISTERED}); strip"
-            " the model first, and convert the result",
-            "convert/refused",
-            place=archive.path,
-        )
+    check_schedules(source)
+    if keras == 3 and any(map(is_pruned, source.graph.layers.values())):
+        check_holds_masks(output)
     check_models(archive.config, archive.path)
-    written = as_written(archive).config
+    written = (
+        as_written(archive).config
+        if archive.dialect == "keras3"
+        else unwrapped_config(source.graph)
+    )
     model = {key: value for key, value in written.items() if key != "compile_config"}
     refusal = find_refused(model, {})
     if refusal is not None:
@@ -113,6 +129,7 @@ def readable_by(archive: Archive, keras: int) -> Iterator[Archive]:
 
 def _compile(library: Library, model: Any, archive: Archive) -> None:
     """Compile the model as the file says, or warn that it is not compiled."""
+    archive = with_plain_names(archive)
     refused = refuse_settings(archive, {}, unsafe_lambda=False)
     if refused is not None:
         _warn_uncompiled(archive, refused)

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from graphprune.engine.saved_pruning import SavedPruning
 from graphprune.errors import GraphError
 
 MODULES = {2: "tf_keras", 3: "keras"}
@@ -132,12 +133,15 @@ class Library:
         with self._format():
             model.compile_from_config(dict(settings))
 
+    def prune(self, model: Any, saved: Mapping[str, SavedPruning]) -> Any:
+        """Return a clone of a model that is pruned as a file says, by address."""
+        surgery = {2: "tf.pruning.surgery", 3: "keras3.surgery"}[self.version]
+        return importlib.import_module(f"graphprune.{surgery}").prune_as_saved(model, saved)
+
     def save(self, model: Any, path: Path) -> None:
-        """Write a model to a `.keras` or `.h5` file."""
-        if self.version == 2:
-            importlib.import_module("graphprune.tf.models.saving").save_model(model, path)
-        else:
-            model.save(path)
+        """Write a model, with its masks, to a `.keras` or `.h5` file."""
+        saving = {2: "tf.models.saving", 3: "keras3.saving"}[self.version]
+        importlib.import_module(f"graphprune.{saving}").save_model(model, path)
 
     def load(self, path: Path) -> Any:
         """Return the model in a file that this Keras wrote, of built-in layers only."""

@@ -53,6 +53,24 @@ _PARTS = ("layer", "backward_layer", "cell", "cells")
 """Settings that hold layers."""
 
 
+_ACTIVATIONS = frozenset(
+    {
+        *("celu", "glu", "hard_shrink", "hard_silu", "hard_swish", "hard_tanh", "log_sigmoid"),
+        *("log_softmax", "soft_shrink", "sparse_plus", "sparse_sigmoid", "sparsemax"),
+        *("squareplus", "tanh_shrink", "threshold"),
+    }
+)
+_LACKING: Mapping[int, Mapping[tuple[str, str], frozenset[str]]] = {
+    2: {("", key): _ACTIVATIONS for key in ("activation", "recurrent_activation")},
+    3: {
+        ("", "interpolation"): frozenset({"gaussian", "mitchellcubic"}),
+        ("SeparableConv1D", "padding"): frozenset({"causal"}),
+    },
+}
+"""Names that a Keras does not know, by class (empty for all classes) and setting.
+
+Keras 3 builds a layer with such an interpolation, and fails when it is called.
+"""
 _ONE_AXIS = frozenset({"BatchNormalization", "SyncBatchNormalization"})
 
 
@@ -110,16 +128,20 @@ class LayerConverter:
             )
         learned = layer_class(type_of(entry)).learned
         if learned and entry["config"].get(learned) is None:
-            raise self.no_counterpart(
-                entry, f"would get no {learned}: it was learned from data and is not in the config"
+            raise self._refused(
+                entry,
+                f"would get no {learned}: it was learned from data, and only .keras files hold it;"
+                " save the model as .keras, and convert that file",
             )
 
     def no_counterpart(self, entry: Mapping[str, Any], what: str) -> GraphError:
         """Return the error for a layer that the other Keras has no counterpart of."""
+        return self._refused(entry, f"{what}; replace the layer before the model is converted")
+
+    def _refused(self, entry: Mapping[str, Any], why: str) -> GraphError:
         name = entry["config"].get("name") or entry.get("name")
         return GraphError(
-            f"layer {name!r} ({type_of(entry)}): {NAMES[self.keras]} {what}; replace"
-            " the layer before the model is converted",
+            f"layer {name!r} ({type_of(entry)}): {NAMES[self.keras]} {why}",
             "convert/refused",
             place=self.place,
         )
@@ -136,6 +158,7 @@ class LayerConverter:
         found: dict[str, Any] = {}
         for key, value in entry["config"].items():
             other = renamed.get(key, key)
+            self._check_known(entry, kind, key, value)
             if other in taken:
                 found[other] = self._setting(entry, key, value)
             elif key not in dropped and not _is_neutral(kind, key, value):
@@ -146,9 +169,18 @@ class LayerConverter:
             found["axis"] = self._one_axis(entry)
         if layer_class(kind).learned and self.keras == 2:
             found.pop("dtype", None)  # Keras 3 stores float32 beside integer outputs
+        if found.get("bin_boundaries") is not None:
+            found.pop("num_bins", None)  # a constructor takes only one of them
         if kind == "Bidirectional" and self.keras == 2:
             return without_derived_direction(found)
         return found
+
+    def _check_known(self, entry: Mapping[str, Any], kind: str, key: str, value: Any) -> None:
+        """Refuse the name of an activation, padding or the like that the other Keras lacks."""
+        name = value.get("config") if isinstance(value, Mapping) else value
+        for place in (("", key), (kind, key)):
+            if isinstance(name, str) and name in _LACKING[self.keras].get(place, ()):
+                raise self.no_counterpart(entry, f"has no {key} {name!r}")
 
     def _names(self, kind: str) -> Mapping[str, str]:
         """Return the names of settings in the other Keras."""
@@ -178,9 +210,9 @@ class LayerConverter:
             return dict(value)
         if kind == "function" and isinstance(config, str):
             return config
-        if is_builtin(value) and self.parameters("layers", kind) is not None:
-            return self.layer(value)
         module = _MODULES.get(key.rpartition("_")[2], "")
+        if not module and is_builtin(value) and self.parameters("layers", kind) is not None:
+            return self.layer(value)
         accepted = self.parameters(module, kind) if module and is_builtin(value) else None
         if accepted is None:
             raise self.no_counterpart(entry, f"has no {kind} for the setting {key!r}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from graphprune.archive.calls import CONSTANT
@@ -17,10 +18,13 @@ from graphprune.archive.operations import Operation
 from graphprune.graph.classes.builtin_layers import known_class
 from graphprune.graph.classes.completion import complete_config, is_inherited
 from graphprune.graph.classes.python_code import CODE
-from graphprune.graph.frames import Frame
-from graphprune.graph.layer_arguments import name_argument
+from graphprune.graph.flow import call_order
+from graphprune.graph.frames import Frame, Member
+from graphprune.graph.layer_arguments import given_name, name_argument
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
+from graphprune.graph.shapes.axis_lengths import Shape
+from graphprune.graph.tensor_shapes import TensorUse, find_tensor_shapes
 from graphprune.nested import rebuild
 
 _CONNECTIONS = frozenset({"input_layers", "output_layers", "inbound_nodes"})
@@ -41,57 +45,137 @@ _NOTHING: tuple[Any, ...] = (None, {}, [])
 
 
 def hash_architecture(graph: LayerGraph) -> str:
-    """Return a hash (hex), the same for files of one model whichever Keras version wrote them.
+    """Return a hash (hex), the same for files of one model whichever Keras wrote them.
 
     Wrappers are included.
 
     The code of a Lambda is left out, because another Python version writes other bytecode, and so
-    are the inputs of a Sequential model, which Keras once did not write.
+    are the inputs of a Sequential model, which Keras once did not write. Inputs and operations that
+    the program gave no name are known by their place in the model, since each Keras names them in
+    its own way.
     """
-    document = {
+    facts = _Facts(graph)
+    document: dict[str, Any] = {
         "name": graph.name,
-        "frames": [_frame_facts(graph, frame) for frame in graph.frames.values()],
-        "layers": {
-            address: _layer_facts(layer)
-            for address, layer in graph.layers.items()
-            if not _is_implied(graph, layer) and layer.holder is None
-        },
-        "constants": collect_call_constants(graph),
+        "frames": [facts.frame(frame) for frame in graph.frames.values()],
+        "layers": sorted(
+            (
+                [facts.names.get(address, address), *facts.layer(layer)]
+                for address, layer in graph.layers.items()
+                if not _is_implied(graph, layer) and layer.holder is None
+            ),
+            key=_digest,
+        ),
     }
     if not graph.is_connected:
         document["shapes"] = graph.shapes_inside
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    return _digest(document)
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _frame_facts(graph: LayerGraph, frame: Frame) -> list[Any]:
-    """Return what a model is apart from its layers: its class and settings, and its connections."""
-    facts = [
-        frame.address,
-        type_of(frame.entry),
-        _without_code(_settings(frame.entry, names=True, is_model=True)),
-    ]
-    if _is_sequential(frame):
-        addresses = map(frame.address_of, (member.name for member in frame.members))
-        return [*facts, [name for name in addresses if graph.layers[name].kind != "input"]]
-    uses = [
-        [
-            member.name,
-            call,
-            use.source,
-            use.source_call,
-            use.source_tensor,
-            name_argument(graph.layers[frame.address_of(member.name)], use),
+class _Facts:
+    """What tells the parts of a model apart.
+
+    Attributes:
+        names: By address, what stands for the names that Keras gave to inputs and operations.
+    """
+
+    def __init__(self, graph: LayerGraph) -> None:
+        self._graph = graph
+        self._constants = collect_call_constants(graph)
+        self.names: dict[str, str] = {}
+        for frame in graph.frames.values():
+            self._name_members(frame)
+
+    def _name_members(self, frame: Frame) -> None:
+        """Name the inputs by their positions, and operations by what they do to which tensors."""
+        for index, use in enumerate(frame.inputs):
+            address = frame.address_of(use.source)
+            if given_name(self._graph.layers[address]):
+                self.names[address] = f"input {index}"
+        for position, call in call_order(frame, self._graph.name):
+            address = frame.address_of(frame.members[position].name)
+            layer = self._graph.layers[address]
+            if call == 0 and layer.kind == "layer" and given_name(layer):
+                uses = self._uses(frame, frame.members[position])
+                self.names[address] = _digest([*self.layer(layer), uses])
+
+    def frame(self, frame: Frame) -> list[Any]:
+        """Return what a model is apart from its layers: class, settings, and connections."""
+        facts = [
+            frame.address,
+            type_of(frame.entry),
+            _comparable(_settings(frame.entry, names=True, is_model=True)),
         ]
-        for member in frame.members
-        for call, taken in enumerate(member.calls)
-        for use in taken
-    ]
-    ends = [
-        [[use.source, use.source_call, use.source_tensor] for use in end]
-        for end in (frame.inputs, frame.outputs)
-    ]
-    return [*facts, sorted(uses), ends]
+        if _is_sequential(frame):
+            addresses = map(frame.address_of, (member.name for member in frame.members))
+            kept = [name for name in addresses if self._graph.layers[name].kind != "input"]
+            return [*facts, [self.names.get(name, name) for name in kept]]
+        uses = [
+            [self._name(frame, member.name), *use]
+            for member in frame.members
+            for use in self._uses(frame, member)
+        ]
+        ends = [
+            [[self._name(frame, use.source), use.source_call, use.source_tensor] for use in end]
+            for end in (frame.inputs, frame.outputs)
+        ]
+        return [*facts, sorted(uses), ends]
+
+    def _name(self, frame: Frame, name: str) -> str:
+        return self.names.get(frame.address_of(name), name)
+
+    def _uses(self, frame: Frame, member: Member) -> list[list[Any]]:
+        """Return the tensors that the calls of a layer take."""
+        layer = self._graph.layers[frame.address_of(member.name)]
+        return [
+            [
+                call,
+                self._name(frame, use.source),
+                use.source_call,
+                use.source_tensor,
+                name_argument(layer, use),
+            ]
+            for call, taken in enumerate(member.calls)
+            for use in taken
+        ]
+
+    def layer(self, layer: Layer) -> list[Any]:
+        """Return class, settings and constants of a layer, and how it is pruned."""
+        wrap = layer.wrap
+        settings = (
+            plain_config(layer.entry, names=True)
+            if layer.kind == "input"
+            else _settings(layer.entry, names=True, is_model=layer.kind == "model")
+        )
+        return [
+            layer.type,
+            layer.kind,
+            _comparable(self._with_whole_axes(layer, settings)),
+            None if wrap is None else [wrap.type, wrap.pruning and wrap.pruning.to_config()],
+            self._constants.get(layer.address, {}),
+        ]
+
+    def _with_whole_axes(self, layer: Layer, settings: dict[str, Any]) -> dict[str, Any]:
+        """Return the settings with axes counted from the first, where the rank is known.
+
+        tf_keras writes `axis` so once a layer is built, Keras 3 as the program gave it.
+        """
+        axes: Any = settings.get("axis")
+        if not isinstance(axes, list) or not all(type(axis) is int for axis in axes):
+            return settings
+        if all(axis >= 0 for axis in axes):
+            return settings
+        shape = self._shapes.get((layer.address, 0, 0))
+        return settings | {"axis": [axis % len(shape) for axis in axes]} if shape else settings
+
+    @cached_property
+    def _shapes(self) -> Mapping[TensorUse, Shape]:
+        return find_tensor_shapes(self._graph)
 
 
 def _is_sequential(frame: Frame) -> bool:
@@ -103,23 +187,13 @@ def _is_implied(graph: LayerGraph, layer: Layer) -> bool:
     return layer.kind == "input" and _is_sequential(graph.frames[layer.container or ""])
 
 
-def _layer_facts(layer: Layer) -> list[Any]:
-    wrap = layer.wrap
-    return [
-        layer.type,
-        layer.kind,
-        _without_code(
-            plain_config(layer.entry, names=True)
-            if layer.kind == "input"
-            else _settings(layer.entry, names=True, is_model=layer.kind == "model")
-        ),
-        None if wrap is None else [wrap.type, wrap.pruning and wrap.pruning.to_config()],
-    ]
-
-
-def _without_code(value: Any) -> Any:
+def _comparable(value: Any) -> Any:
+    """Return settings without stored code, and without nulls: a missing key is null."""
     return rebuild(
-        value, lambda mapping: {key: item for key, item in mapping.items() if key != CODE}
+        value,
+        lambda mapping: {
+            key: item for key, item in mapping.items() if key != CODE and item is not None
+        },
     )
 
 

@@ -43,12 +43,15 @@ def is_renamed(left: Layer, right: Layer) -> bool:
     """
     if left.address == right.address:
         return False
-    one, other = _given_name(left), _given_name(right)
+    one, other = given_name(left), given_name(right)
     return left.container != right.container or not one or not other or one == other
 
 
-def _given_name(layer: Layer) -> str:
-    """Return the name that Keras gave to a layer, without its number; empty if it gave none."""
+def given_name(layer: Layer) -> str:
+    """Return the name that Keras gave to an input or operation, without its number.
+
+    Empty for other layers, and if the program gave a name.
+    """
     name = _NUMBER.sub("", layer.name)
     if layer.kind == "input":
         return name if name in _INPUTS else ""

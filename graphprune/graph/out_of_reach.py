@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from graphprune.archive import StoredTensor
 from graphprune.archive.entries import Entry, is_model
 from graphprune.errors import GraphError
-from graphprune.graph.classes.builtin_layers import weights_of
+from graphprune.graph.classes.builtin_layers import known_class, weights_of
 from graphprune.graph.from_config import graph_from_config
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import SEPARATOR, Layer
@@ -84,6 +84,10 @@ NEVER_BUILT = f"the model was never built, so its weights are unknown; {_WAY_OUT
 QUANTIZED = (
     "holds integers with scales in place of its matrix, which cannot be pruned; prune the model"
     " before it is quantized"
+)
+BY_NAME = (
+    "holds weights of layers inside it, which an .h5 file tells by the names of these layers and"
+    " not by their paths; save the model as .keras, where rules name each of them"
 )
 _SHAPES = ("batch_input_shape", "batch_shape", "input_shape", "input_dim", "build_config")
 """Keys of a Sequential model's first layer that give the shape of its input, in any dialect."""
@@ -179,7 +183,7 @@ def find_out_of_reach(graph: LayerGraph) -> tuple[OutOfReach, ...]:
     return tuple(
         found
         for layer in graph.layers.values()
-        if (found := _judge(layer, unbuilt=unbuilt)) is not None
+        if (found := _judge(graph, layer, unbuilt=unbuilt)) is not None
     )
 
 
@@ -194,20 +198,34 @@ def explain_out_of_reach(graph: LayerGraph, address: str) -> str:
         (
             judged
             for layer in around
-            if layer is not None and (judged := _judge(layer, unbuilt=unbuilt)) is not None
+            if layer is not None and (judged := _judge(graph, layer, unbuilt=unbuilt)) is not None
         ),
         None,
     )
     return "" if found is None else describe_out_of_reach((found,))[0].removesuffix(".")
 
 
-def _judge(layer: Layer, *, unbuilt: bool) -> OutOfReach | None:
+def _judge(graph: LayerGraph, layer: Layer, *, unbuilt: bool) -> OutOfReach | None:
     held = find_held_model(layer)
     if held is not None:
         return OutOfReach(layer.address, layer.type, held.reason)
     if unbuilt and _awaits_weights(layer):
         return OutOfReach(layer.address, layer.type, NEVER_BUILT)
-    return OutOfReach(layer.address, layer.type, QUANTIZED) if is_quantized(layer) else None
+    if is_quantized(layer):
+        return OutOfReach(layer.address, layer.type, QUANTIZED)
+    if graph.keras == 3 and _holds_layers(layer):
+        return OutOfReach(layer.address, layer.type, BY_NAME)
+    return None
+
+
+def _holds_layers(layer: Layer) -> bool:
+    """Return whether a custom layer has the weights of layers inside it among its own.
+
+    Of a `.keras` file of Keras 3 these layers are layers of the graph.
+    """
+    is_custom = layer.kind == "layer" and known_class(layer.entry) is None
+    is_of_hdf5 = "module" not in layer.entry
+    return is_custom and is_of_hdf5 and any("." in tensor.name for tensor in layer.tensors)
 
 
 def is_quantized(layer: Layer) -> bool:

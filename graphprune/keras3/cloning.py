@@ -45,6 +45,7 @@ def _clone(model: Any, *, compiled: bool) -> Any:
         clone = cloning.of(model)
     if not is_unbuilt(model) and not clone.built:
         clone.build_from_config(model.get_build_config() or {})
+        clone.built = True  # as Keras does where it loads a file
     variables = _copy_variables(model, clone)
     for old, new in zip(_all_layers(model), _all_layers(clone), strict=True):
         _copy_rest(old, new)

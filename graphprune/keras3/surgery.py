@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from graphprune.engine.masks import prune_at_once
+from graphprune.engine.saved_pruning import SavedPruning
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.read import ModelFile
 from graphprune.keras3.cloning import clone_model
@@ -95,6 +96,24 @@ def strip_model(model: Any, *, compiled: bool = True) -> Any:
         GraphError: the model, or a layer in it, cannot be copied.
     """
     return pruned_clone(model, lambda address, layer, before: None, compiled=compiled)
+
+
+def prune_as_saved(model: Any, saved: Mapping[str, SavedPruning]) -> Any:
+    """Return a clone of a model, pruned as a file says, by address, with its masks and steps.
+
+    Raises:
+        GraphError: the model, or a layer in it, cannot be copied.
+    """
+
+    def hold(address: str, layer: Any, before: HeldLayer | None) -> HeldLayer | None:
+        found = saved.get(address)
+        if found is None:
+            return None if before is None else hold_like(before, layer)
+        held = HeldLayer(layer, found.pruning, provenance=found.provenance)
+        found.restore(held)
+        return held
+
+    return pruned_clone(model, hold)
 
 
 def apply_plan(model: Any, plan: Any) -> Any:

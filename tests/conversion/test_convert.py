@@ -292,7 +292,8 @@ def test_weights_and_layers_are_the_same_graph(tmp_path):
     assert run_command("diff", files.two, files.back).out == "No differences.\n"
 
 
-def test_compile_settings_are_kept(tmp_path):
+@pytest.mark.parametrize("suffix", [".keras", ".h5", ""])
+def test_compile_settings_are_kept(tmp_path, suffix):
     model = tf_keras.Sequential([layers.Dense(3, input_shape=(4,))])
     model.compile(
         tf_keras.optimizers.Adam(tf_keras.optimizers.schedules.ExponentialDecay(0.5, 7, 0.9)),
@@ -300,11 +301,12 @@ def test_compile_settings_are_kept(tmp_path):
         metrics=["accuracy"],
     )
     model.fit(np.ones((8, 4)), np.ones(8), verbose=0)
-    files = both(tmp_path, model)
+    files = both(tmp_path, model, suffix)
     files.convert()
     three = keras.models.load_model(files.three)
     assert three.optimizer._learning_rate.get_config()["initial_learning_rate"] == 0.5
     assert three.loss.get_config()["from_logits"]
+    assert "accuracy" in three.evaluate(np.ones((8, 4)), np.ones(8), verbose=0, return_dict=True)
     three.fit(np.ones((8, 4)), np.ones(8), verbose=0)
 
 
@@ -342,8 +344,84 @@ def test_a_model_of_that_keras_already_is_refused_without_a_file(tmp_path):
     assert not files.back.exists()
 
 
-def test_a_wrapped_model_is_refused(tmp_path):
-    model = tf_keras.Sequential([layers.Dense(3, input_shape=(4,), name="d")])
-    files = both(tmp_path, graphprune.prune_low_magnitude(model))
-    with pytest.raises(GraphError, match="layer 'd' has a pruning wrapper"):
-        graphprune.convert(files.two, files.three, keras=3)
+def learned(version: int) -> Any:
+    """Return a model whose layers learned vocabularies, weights and bins from data."""
+    library = {2: tf_keras, 3: keras}[version]
+    names, types = ("words", "numbers", "rates", "text"), ("string", "int64", "float32", "string")
+    sizes = (1, 1, 2, 1)
+    taken = [
+        library.layers.Input((size,), dtype=kind, name=name)
+        for name, kind, size in zip(names, types, sizes, strict=True)
+    ]
+    words, numbers, rates, text = taken
+    made = [
+        (library.layers.StringLookup(output_mode="multi_hot"), words),
+        (library.layers.StringLookup(output_mode="tf_idf"), words),
+        (library.layers.IntegerLookup(), numbers),
+        (library.layers.TextVectorization(), text),
+        (library.layers.TextVectorization(output_mode="tf_idf"), text),
+        (library.layers.Discretization(num_bins=4), rates),
+        (library.layers.Normalization(), rates),
+    ]
+    for layer, tensor in made:
+        layer.adapt(LEARNED[tensor.name.partition(":")[0]])
+    return library.Model(taken, [layer(tensor) for layer, tensor in made])
+
+
+LEARNED = {
+    "words": np.array([["a"], ["b"], ["b"]]),
+    "numbers": np.array([[4], [5], [5]]),
+    "rates": np.random.default_rng(0).normal(size=(50, 2)).astype("float32"),
+    "text": np.array(["hi there", "hi you"]),
+}
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize("version", [2, 3])
+def test_what_layers_learned_is_converted(tmp_path, version, suffix):
+    import tensorflow as tf
+
+    before, after = tmp_path / "before.keras", tmp_path / f"after{suffix}"
+    learned(version).save(before)
+    graphprune.convert(before, after, keras=5 - version)
+    given = [
+        tf.constant([["a"], ["b"], ["other"]]),
+        tf.constant([[4], [5], [9]], tf.int64),
+        tf.constant(LEARNED["rates"][:3] * 1.1),
+        tf.constant([["hi you"], ["there"], ["other hi"]]),
+    ]
+    one, other = (graphprune.load_model(path)(given) for path in (before, after))
+    for left, right in zip(one, other, strict=True):
+        np.testing.assert_allclose(np.asarray(right), np.asarray(left), rtol=1e-6, atol=1e-6)
+
+
+def test_a_vocabulary_that_the_file_does_not_hold_is_refused_by_name(tmp_path):
+    tf_keras.backend.clear_session()  # the names of layers begin anew
+    learned(2).save(tmp_path / "two")
+    with pytest.raises(GraphError) as raised:
+        graphprune.convert(tmp_path / "two", tmp_path / "three.keras", keras=3)
+    assert str(raised.value) == (
+        f"{tmp_path / 'two'}: layer 'string_lookup' (StringLookup): Keras 3 would get no"
+        " vocabulary: it was learned from data, and only .keras files hold it; save the model as"
+        " .keras, and convert that file"
+    )
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_folders_without_layers_are_explained(tmp_path, version):
+    import tensorflow as tf
+
+    library = {2: tf_keras, 3: keras}[version]
+    model = library.Sequential([library.layers.Input((3,)), library.layers.Dense(2)])
+    model.export(str(tmp_path / "exported"))
+    tf.saved_model.save(model, str(tmp_path / "plain"))
+    for arguments in (("layers",), ("convert", "-o", tmp_path / "m.keras", "--keras", "3")):
+        command, *rest = arguments
+        exported = run_command(command, tmp_path / "exported", *rest)
+        assert exported.code == 1
+        assert "is what model.export() writes to serve a model, and holds no layers; give the" in (
+            exported.err
+        )
+    plain = run_command("layers", tmp_path / "plain")
+    assert plain.code == 1
+    assert "is a SavedModel without Keras metadata (tf.saved_model.save writes such)" in plain.err

@@ -82,3 +82,25 @@ def test_the_code_of_a_lambda_does_not_count_and_its_closure_does():
 
     assert model("YQ==", 2.0) == model("Yg==", 2.0)
     assert model("YQ==", 2.0) != model("YQ==", 3.0)
+
+
+def of_kerases(name, *, own=False):
+    """Return a model with an operation and an input, which a Keras or the program has named."""
+    taken = {"class_name": "InputLayer", "config": {"name": "x", "batch_input_shape": [None, 4]}}
+    dense = {"class_name": "Dense", "config": {"name": "fc", "units": 4}}
+    config = {"name": name, "function": "math.add"}
+    layers = [
+        taken | {"name": "x", "inbound_nodes": []},
+        dense | {"name": "fc", "inbound_nodes": [[["x", 0, 0, {}]]]},
+        {"class_name": "TFOpLambda", "config": config, "name": name}
+        | {"inbound_nodes": [["fc", 0, 0, {"y": 2.0 if own else 1.0}]]},
+    ]
+    model = {"name": "m", "layers": layers, "input_layers": [["x", 0, 0]]}
+    model["output_layers"] = [[name, 0, 0]]
+    return hash_architecture(graph_from_config({"class_name": "Functional", "config": model}))
+
+
+def test_names_that_a_keras_gives_to_operations_do_not_count():
+    assert of_kerases("tf.math.add_3") == of_kerases("add")
+    assert of_kerases("tf.math.add_3") != of_kerases("mine")
+    assert of_kerases("tf.math.add", own=True) != of_kerases("tf.math.add")

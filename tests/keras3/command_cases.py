@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from commands import run_command
 from keras3.child import Cases
-from keras3.models import array, operations
+from keras3.models import Called, array, operations
 
 import graphprune
 from graphprune.archive.archive import keras_of
@@ -26,6 +26,15 @@ CASES = Cases()
 FOLDER = Path(tempfile.mkdtemp())
 MODEL, PLAN = FOLDER / "model.keras", FOLDER / "plan.json"
 RULES = "builtin:all-90"
+HIDDEN = """
+version: 1
+schedules:
+  ramp: {curve: polynomial, from: 0, begin: 0%, end: 100%, every: 1 steps}
+rules:
+  - id: hidden
+    match: {name: {glob: "hidden.*"}}
+    prune: {sparsity: 0.75, schedule: ramp}
+"""
 
 
 def command(*arguments, code=0):
@@ -181,6 +190,32 @@ def models_are_written_for_the_other_keras():
     graph = graphprune.read_graph(FOLDER / "two.keras")
     assert [address for address in graph.layers if address in "abc"] == ["a", "b", "c"]
     assert config_of(FOLDER / "two.keras")["module"].startswith(("keras.src.engine", "tf_keras"))
+
+
+@CASES
+def a_subclassed_model_goes_the_whole_way():
+    with np.load(shipped_file("fixtures/digits.npz")) as data:
+        x, y = data["x_train"][:64].astype("float32"), data["y_train"][:64]
+    np.savez(FOLDER / "few.npz", x_train=x, y_train=y)
+    model = Called(name="called")
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(x, y, verbose=0)
+    model.save(FOLDER / "called.keras")
+    rules = FOLDER / "hidden.yaml"
+    rules.write_text(HIDDEN)
+    own = ("--custom-objects", "keras3.models:Called")
+    done = command("plan", FOLDER / "called.keras", "-r", rules)
+    assert "Plan: 2 to wrap" in done.out
+    assert "they come from the weights and are not connected" in done.out
+    pruned, run = FOLDER / "called-pruned.keras", FOLDER / "called"
+    command("apply", FOLDER / "called.keras", "-r", rules, "-o", pruned, *own)
+    data = ("--data", FOLDER / "few.npz", "--epochs", 2, "--batch-size", 32)
+    done = command("train", pruned, *data, "--run", run, *own)
+    assert done.out.count("target met") == 2
+    command("strip", run, "-o", FOLDER / "called-sparse.keras", *own)
+    command("plan", FOLDER / "called.keras", "-r", rules, "-o", FOLDER / "called.json")
+    checked = command("verify", FOLDER / "called-sparse.keras", "--plan", FOLDER / "called.json")
+    assert "hidden.dense" in checked.out
 
 
 @CASES

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from commands import run_command
 from keras3.child import Cases
 
 import graphprune
@@ -69,6 +70,21 @@ def trained(model):
 def the_variables_are_not_set():
     assert not {"KERAS_BACKEND", "TF_USE_LEGACY_KERAS"} & os.environ.keys()
     assert tf.keras.version().startswith("3.")
+
+
+@CASES
+def a_stripped_file_of_tf_keras_loads_after_conversion():
+    import tf_keras
+
+    folder = Path(tempfile.mkdtemp())
+    inside = tf_keras.layers.Dense(20, input_shape=(20,))
+    pruned = prune_low_magnitude(tf_keras.Sequential([inside]), ConstantSparsity(0.5, 0))
+    graphprune.save_model(pruned, folder / "pruned.h5")
+    done = run_command("strip", folder / "pruned.h5", "-o", folder / "sparse.keras", "--keras", "3")
+    assert done.code == 0, done.err
+    model = tf.keras.models.load_model(folder / "sparse.keras")
+    assert isinstance(model, tf.keras.Model)
+    np.testing.assert_allclose(model(X), strip_pruning(pruned)(X), atol=1e-6)
 
 
 @CASES

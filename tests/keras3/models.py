@@ -163,6 +163,26 @@ class Net(keras.Model):
         return {"name": self.name, "units": self.units}
 
 
+class Called(keras.Model):
+    """A subclassed model without `build`: Keras builds it by its first call."""
+
+    def __init__(self, units=8, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.flat = layers.Flatten()
+        self.hidden = [layers.Dense(units, activation="relu") for _ in range(2)]
+        self.head = layers.Dense(10)
+
+    def call(self, x):
+        x = self.flat(x)
+        for layer in self.hidden:
+            x = layer(x)
+        return self.head(x)
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
 def subclassed():
     model = Net()
     model.build((None, 8))

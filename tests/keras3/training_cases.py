@@ -74,7 +74,7 @@ def assert_exact(model, share=SHARE):
 
 
 def momentum():
-    """An optimizer with slots that takes half as long to trace as Adam."""
+    """An optimizer with slots that takes less time to trace than Adam."""
     return keras.optimizers.SGD(0.05, momentum=0.9)
 
 

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import tf_keras
 from commands import run_command
+from pruned_files import masks_of, state_of, train_on
 
+import graphprune
 from graphprune.errors import ArchiveError, GraphError
 from graphprune.graph.read import read_graph
 from graphprune.sparsity.counts import kept_count
@@ -226,3 +228,52 @@ def test_a_saved_model_that_does_not_hold_all_masks_is_refused(files):
         " toolkit, whose SavedModels do not hold such a layer whole; load it there, and save it"
         " as .keras or strip it"
     )
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+def test_they_are_converted_and_trained_on_in_keras_3(files, suffix, tmp_path):
+    source, three = files / f"m{suffix}", tmp_path / "three.keras"
+    done = run_command("convert", source, "-o", three, "--keras", "3")
+    assert (done.code, done.err) == (0, "")
+    assert f"{three}: written for Keras 3, 3 layers, 2 of them pruned" in done.out
+    assert state_of(three) == state_of(source)
+    one, other = graphprune.load_model(source), graphprune.load_model(three)
+    np.testing.assert_allclose(np.asarray(other(X)), np.load(files / "x.npy"), atol=1e-6)
+    assert {pruned.pruning_step for pruned in graphprune.collect_prunable_layers(other)} == {4}
+    for model in (one, other):
+        train_on(model, X[16:32], Y[16:32])
+    assert masks_of(one) == masks_of(other)
+    assert [np.sum(mask) for mask in masks_of(other).values()] == [
+        kept_count(30, 0.8),
+        kept_count(10, 0.8),
+    ]
+    stripped = graphprune.strip_pruning(other)
+    np.testing.assert_allclose(np.asarray(stripped(X)), np.asarray(other(X)), atol=1e-6)
+
+
+def test_patterns_and_layers_with_nothing_to_prune_are_converted(files, tmp_path):
+    source, three = files / "block.keras", tmp_path / "three.keras"
+    graphprune.convert(source, three, keras=3)
+    assert state_of(three) == state_of(source)
+    assert state_of(three).keys() == {"lstm", "nested::in"}
+    graphprune.convert(three, tmp_path / "back.keras", keras=2)
+    assert state_of(tmp_path / "back.keras") == state_of(source)
+    x = np.random.default_rng(2).normal(size=(4, 8, 6)).astype("float32")
+    expected = np.asarray(load_model(source)(x))
+    np.testing.assert_allclose(
+        np.asarray(graphprune.load_model(three)(x)), expected, rtol=1e-6, atol=1e-6
+    )
+
+
+def test_the_command_line_trains_them_in_keras_3(files, tmp_path):
+    data, three = tmp_path / "d.npz", tmp_path / "three.keras"
+    np.savez(data, x_train=X, y_train=Y)
+    options = ("--epochs", 1, "--batch-size", 8, "--loss", "mse", "--run", tmp_path / "run")
+    for arguments in (
+        ("convert", files / "m.keras", "-o", three, "--keras", 3),
+        ("train", three, "--data", data, *options),
+        ("strip", tmp_path / "run", "-o", tmp_path / "s.keras"),
+    ):
+        done = run_command(*arguments)
+        assert done.code == 0, done.err
+    assert read_graph(tmp_path / "s.keras").keras == 3

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from graphprune.archive.entries import Entry, is_entry
+from graphprune.archive.entries import Entry, is_entry, type_of
 from graphprune.graph.classes.builtin_layers import known_class
+from graphprune.graph.classes.completion import default_of
 from graphprune.graph.classes.layer_class import Difference
 from graphprune.nested import mappings_in
 
@@ -33,6 +34,6 @@ def find_differences(entry: Entry) -> Iterator[tuple[str, Difference]]:
         if known is not None and known.difference is not None:
             yield "", known.difference
         for key in _ACTIVATIONS if known is not None else ():
-            value = inner["config"].get(key)
+            value = inner["config"].get(key, default_of(type_of(inner), key))
             if (value.get("config") if isinstance(value, Mapping) else value) == "hard_sigmoid":
                 yield key, HARD_SIGMOID

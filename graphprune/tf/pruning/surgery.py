@@ -12,6 +12,7 @@ from tf_keras.src.engine.base_layer import Layer
 
 from graphprune.archive.tfmot import PREFIX
 from graphprune.engine.masks import prune_at_once
+from graphprune.engine.saved_pruning import SavedPruning
 from graphprune.engine.schedules import PruningSchedule
 from graphprune.errors import PlanError
 from graphprune.graph.from_config import TensorFacts
@@ -206,6 +207,26 @@ def wrap_layers(
         )
 
     return clone_unbuilt(model, make) if is_unbuilt(model) else clone_with_state(model, make, set())
+
+
+def prune_as_saved(model: tf_keras.Model, saved: Mapping[str, SavedPruning]) -> tf_keras.Model:
+    """Return a clone of a model, wrapped as a file says, by address, with its masks and steps.
+
+    Raises:
+        GraphError: the model, or a layer in it, cannot be copied.
+    """
+
+    def make(address: str, layer: Layer) -> Layer:
+        if address not in saved:
+            return clone_wrapped(address, layer)
+        found = saved[address]
+        return PruneLowMagnitude(clone_layer(layer, address), found.pruning, found.provenance)
+
+    clone = clone_with_state(model, make, set())
+    for address, held in held_layers(find_wrappers(clone)).items():
+        if address in saved:
+            saved[address].restore(held)
+    return clone
 
 
 def strip_model(model: tf_keras.Model, *, compiled: bool = True) -> tf_keras.Model:
