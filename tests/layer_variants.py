@@ -179,6 +179,7 @@ NORMS: Mapping[str, Variant] = {
     "group axis": _with("GroupNormalization", IMAGE, 4, 1, 0.01),
     "group each": _with("GroupNormalization", IMAGE, -1, scale=False, center=False),
     "unit": _with("UnitNormalization", IMAGE),
+    "spectral": Variant(lambda layers: layers.SpectralNormalization(layers.Conv2D(4, 3)), IMAGE),
     "unit axes": _with("UnitNormalization", IMAGE, (1, 2)),
     "given": _with("Normalization", FLAT, mean=1.5, variance=2.0),
     "given each": _with("Normalization", FLAT, mean=[1.0, 2, 3, 4, 5, 6], variance=[1.0] * 6),

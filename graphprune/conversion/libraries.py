@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -145,13 +145,25 @@ class Library:
 
     def load(self, path: Path) -> Any:
         """Return the model in a file that this Keras wrote, of built-in layers only."""
-        return self.keras.saving.load_model(str(path), safe_mode=True)
+        with self._format():
+            return self.keras.saving.load_model(str(path), safe_mode=True)
 
-    def _format(self) -> Any:
-        """Read configs as those of `.keras` files."""
-        if self.version == 2:
-            return importlib.import_module("graphprune.tf.models.keras_file").keras_format()
-        return ExitStack()
+    @contextmanager
+    def _format(self) -> Iterator[None]:
+        """Read configs as those of `.keras` files.
+
+        tf_keras itself neither finds SpectralNormalization by its name, nor builds it where
+        `tf.keras` is Keras 3.
+        """
+        with ExitStack() as stack:
+            if self.version == 2:
+                from graphprune.tf.layers.building import spectral_layers_buildable
+                from graphprune.tf.models.keras_file import keras_format
+                from graphprune.tf.pruning.keras_api import prune_scope
+
+                for scope in (keras_format, prune_scope, spectral_layers_buildable):
+                    stack.enter_context(scope())
+            yield
 
 
 def _arguments(found: type) -> frozenset[str]:

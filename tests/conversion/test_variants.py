@@ -17,6 +17,7 @@ from layer_variants import GROUPS, ONLY_KERAS_3, ONLY_TF_KERAS, VARIANTS, WORDS,
 
 import graphprune
 from graphprune.errors import GraphError
+from graphprune.tf.layers.building import spectral_layers_buildable
 
 pytestmark = pytest.mark.tf
 
@@ -24,7 +25,7 @@ KERASES = {2: tf_keras, 3: keras}
 SHORT = (
     *("dense gelu", "leaky relu slope", "initializer Identity", "constraint MaxNorm", "mixed"),
     *("conv2 up more", "depthwise2", "AveragePooling2 same 2", "up lanczos3", "resize crop area"),
-    *("batch axis", "group axis", "gru before", "lstm gates", "both ave", "cells"),
+    *("batch axis", "group axis", "spectral", "gru before", "lstm gates", "both ave", "cells"),
     *("dot normalized", "heads axes", "hash words", "bins", "words weighted", "text counts"),
 )
 
@@ -41,9 +42,9 @@ def build(version: int, variants: Iterable[Variant]) -> Any:
         ]
         layer = variant.make(library.layers)
         inputs += given
-        outputs.append(
-            layer(*given) if variant.by_name else layer(given if given[1:] else given[0])
-        )
+        called = given if variant.by_name else [given if given[1:] else given[0]]
+        with spectral_layers_buildable():
+            outputs.append(layer(*called))
     model = library.Model(inputs, outputs)
     rng = np.random.default_rng(2)
     for weight in model.weights:
@@ -157,6 +158,5 @@ def shared_classes() -> set[str]:
 LEFT_OUT = {
     *("GRUCell", "LSTMCell", "SimpleRNNCell", "StackedRNNCells"),  # stand in an RNN
     *("InputLayer", "InputSpec", "Layer", "Wrapper"),
-    "SpectralNormalization",  # tf_keras alone cannot build it by a call outside of graphprune
     *("Lambda", "RandomCrop"),  # refused: `NO_COUNTERPART` of test_convert.py
 }
