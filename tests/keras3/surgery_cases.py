@@ -33,7 +33,7 @@ def saved(model, name="model.keras"):
 
 
 @CASES.each(
-    [name for name in MODELS if name not in ("unbuilt", "subclassed")],
+    [name for name in MODELS if name not in ("unbuilt", "subclassed", "custom layers")],
     fast=("operations", "nested called twice"),
 )
 def the_graph_of_a_live_model_is_that_of_its_file(name):
@@ -43,6 +43,18 @@ def the_graph_of_a_live_model_is_that_of_its_file(name):
     assert live == stored
     assert list(live.layers) == list(stored.layers)
     assert graphprune.diff_models(model, path).is_empty
+
+
+@CASES
+def layers_inside_custom_layers_are_those_of_the_file():
+    model, _ = MODELS["custom layers"]()
+    live, stored = graphprune.read_graph(model), graphprune.read_graph(saved(model))
+    assert list(live.layers) == list(stored.layers)
+    for address, layer in live.layers.items():
+        found = stored.layers[address]  # the file names no class, and no attribute of a weight
+        assert (layer.type, layer.name) == (found.type, found.name)
+        if address != "scaled":
+            assert layer.tensors == found.tensors
 
 
 @CASES
