@@ -90,8 +90,9 @@ def function_to_onnx(call: Callable[..., Any], specs: Mapping[str, Any], name: s
     signature = [tf.TensorSpec(spec.shape, spec.dtype, key) for key, spec in specs.items()]
     try:
         with quiet_output():
+            traced = tf.function(lambda *tensors: call(**dict(zip(specs, tensors, strict=True))))
             model, _ = tf2onnx.convert.from_function(
-                tf.function(lambda *tensors: call(**dict(zip(specs, tensors, strict=True)))),
+                tf.function(_frozen(traced.get_concrete_function(*signature))),
                 input_signature=signature,
             )
             return bytes(model.SerializeToString())
@@ -100,6 +101,24 @@ def function_to_onnx(call: Callable[..., Any], specs: Mapping[str, Any], name: s
             f"{name}: cannot be written as ONNX: {first_line(fault)}; save it as .keras or as a"
             " SavedModel folder"
         ) from fault
+
+
+def _frozen(concrete: Any) -> Callable[..., Any]:
+    """Return a traced function with its variables and constants as numbers.
+
+    tf2onnx would take a constant that the function has from outside for an input.
+    """
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    frozen = convert_variables_to_constants_v2(
+        concrete, lower_control_flow=False, aggressive_inlining=True
+    )
+
+    def call(*tensors: Any) -> Any:
+        return tf.nest.pack_sequence_as(concrete.structured_outputs, frozen(*tensors))
+
+    return call
 
 
 _ERROR = "error: "

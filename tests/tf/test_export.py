@@ -191,6 +191,17 @@ def test_onnx_predicts_what_keras_predicts(tmp_path, capfd):
 
 
 @pytest.mark.skipif(find_spec("tf2onnx") is None, reason="the extra onnx is not installed")
+def test_onnx_has_the_constants_of_operations(tmp_path):
+    x = tf_keras.Input((4,), name="x")
+    scaled = tf.concat([x * tf.constant([1.0, 2.0, 3.0, 4.0]) + 0.5, x], -1)
+    model = tf_keras.Model(x, layers.Dense(2)(scaled), name="net")
+    write_model(model, tmp_path / "net.onnx")
+    given = sample(3, 4)
+    found = run_onnx((tmp_path / "net.onnx").read_bytes(), {"x": given})
+    np.testing.assert_allclose(found["output_0"], model(given), atol=1e-5, rtol=0)
+
+
+@pytest.mark.skipif(find_spec("tf2onnx") is None, reason="the extra onnx is not installed")
 def test_an_onnx_file_that_computes_something_else_is_not_written(tmp_path, monkeypatch):
     right = export.run_onnx
     monkeypatch.setattr(
