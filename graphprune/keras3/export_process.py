@@ -23,7 +23,8 @@ def export_in_process(
     """Export a `.keras` file with TensorFlow in a process of its own.
 
     Args:
-        file: The model's file, written by this program: bytecode in it runs in the process.
+        file: The model's file, alone in a temporary folder and written by this program: bytecode in
+            it runs in the process.
         folder: The SavedModel folder to write.
         name: The model's name, for errors.
         batch: The batch size, None to leave it open.
@@ -32,19 +33,15 @@ def export_in_process(
     Raises:
         OutputError: TensorFlow cannot load or export it.
     """
-    words = [str(file), str(folder), json.dumps([batch, list(inputs)])]
-    packages = os.pathsep.join(path for path in sys.path if path)
+    words = [str(file), str(folder.absolute()), json.dumps([batch, list(inputs)])]
+    packages = os.pathsep.join(os.path.abspath(path) for path in sys.path if path)
     done = subprocess.run(
         [sys.executable, "-m", "graphprune.keras3.export_process", *words],
         capture_output=True,
         text=True,
         check=False,
-        env={
-            **os.environ,
-            "KERAS_BACKEND": "tensorflow",
-            "PYTHONPATH": packages,
-            "PYTHONSAFEPATH": "1",
-        },
+        cwd=file.parent,  # `-m` imports from it first
+        env={**os.environ, "KERAS_BACKEND": "tensorflow", "PYTHONPATH": packages},
     )
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]

@@ -1,6 +1,7 @@
 """Exports of Keras 3 models for serving: each form is written, run and compared."""
 
 import functools
+import os
 import tempfile
 import warnings
 from importlib.util import find_spec
@@ -203,6 +204,19 @@ def another_backend_refuses_own_classes_where_it_needs_tensorflow():
         "net has its own classes or functions, so it cannot be exported this way with the backend"
         f" {BACKEND}; save it as .keras, and export that file with KERAS_BACKEND=tensorflow"
     )
+
+
+@CASES.slowly
+def the_process_with_tensorflow_imports_nothing_from_the_current_folder():
+    model, _ = sequential()
+    here, folder = Path.cwd(), new_folder()
+    (folder / "json.py").write_text("open('it-ran', 'w').close()\nraise SystemExit(1)\n")
+    os.chdir(folder)
+    try:
+        export.export_folder(model, Path("net"), needs_tensorflow=True)
+    finally:
+        os.chdir(here)
+    assert sorted(found.name for found in folder.iterdir()) == ["json.py", "net"]
 
 
 @CASES
