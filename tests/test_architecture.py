@@ -46,6 +46,8 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("training", frozenset()),
     ("interface", frozenset()),
     ("cli", frozenset({"click", "rich"})),
+    ("keras_runtime", frozenset({"numpy"})),
+    ("runner_process", frozenset()),
 )
 ORDER = [part for part, _ in LAYERS]
 ALLOWED = dict(LAYERS)
