@@ -132,10 +132,10 @@ class RunFault:
 
 
 class RunnerError(OutputError):
-    """A file does not run; `fault` says why."""
+    """A file does not run; `fault` says why, and `path` names it."""
 
     slug = "output/does-not-run"
 
     def __init__(self, fault: RunFault, path: Path) -> None:
         super().__init__(fault.reason, place=path)
-        self.fault = fault
+        self.fault, self.path = fault, path
