@@ -71,13 +71,11 @@ def masked_in_place(variable: Any, mask: Any) -> Any:
 
 def _is_storage(value: Any, variable: Any) -> bool:
     """Return whether `value` is the tensor of PyTorch that the variable holds, to be written."""
-    return (
-        keras.config.backend() == "torch"
-        and value is getattr(variable, "_value", None)
-        and value.device.type != "meta"
-        and value.is_floating_point()
-        and not sys.modules["torch"].compiler.is_compiling()
-    )
+    is_held = bool(value is getattr(variable, "_value", None))
+    if keras.config.backend() != "torch" or not is_held:
+        return False
+    is_real = bool(value.device.type != "meta" and value.is_floating_point())
+    return is_real and not sys.modules["torch"].compiler.is_compiling()
 
 
 def scope_of(model: Any) -> AbstractContextManager[Any]:
