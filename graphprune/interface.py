@@ -24,8 +24,8 @@ from graphprune.graph.read import ModelFile, open_model_file
 from graphprune.graph.read import read_graph as read_graph_of_data
 from graphprune.plan.changes import Plan
 from graphprune.plan.from_document import plan_of
-from graphprune.plan.measured import measure_planned
 from graphprune.plan.make import plan_graph, plan_saved_model
+from graphprune.plan.measured import measure_planned
 from graphprune.plan.tflite import verify_tflite
 from graphprune.plan.verify import Verification, verify_plan
 from graphprune.rules.building.read import rule_set_of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -298,6 +299,8 @@ def read_tflite(path: str | PathLike[str]) -> TfliteFile:
 
 def is_tflite(path: str | PathLike[str]) -> bool:
     """Return whether the file at `path` begins as a TensorFlow Lite file does."""
+    if os.path.isdir(path):
+        return False
     try:
         with open_file(fspath(path)) as file:
             return file.read(8)[4:] == SIGNATURE
