@@ -33,7 +33,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("archive", frozenset({"google_crc32c", "h5py", "numpy"})),
     ("graph", frozenset({"networkx", "numpy"})),
     ("rules", frozenset({"pydantic", "ruamel", "networkx", "re2"})),
-    ("plan", frozenset({"typing_extensions"})),
+    ("plan", frozenset({"numpy", "typing_extensions"})),
     ("diff", frozenset({"networkx", "numpy", "typing_extensions"})),
     ("runs", frozenset({"numpy", "pydantic"})),
     ("report", frozenset({"rich", "jinja2", "networkx"})),

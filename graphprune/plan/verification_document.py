@@ -118,7 +118,7 @@ class VerificationJson(TypedDict):
     tensors: list[TensorCheckJson]
     """Every tensor that the plan prunes, in its order."""
     architecture: ArchitectureCheckJson
-    """Layers and connections against the plan's original model."""
+    """Whether the model is the plan's original one, apart from how it is pruned."""
     not_finite: list[NotFiniteJson]
     """Other tensors with weights that are NaN or infinite."""
     summary: VerificationSummaryJson

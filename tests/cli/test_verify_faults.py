@@ -220,8 +220,8 @@ def test_the_faults_in_words(tmp_path, planned):
     done = verify("h5", tmp_path, planned, weights=weights)
     assert [line.split("zeros  ", 1)[1] for line in done.out.splitlines()[2:6]] == [
         "target 50.0%, measured 58.3%; 2 of 4 channels have the zeros of the pattern",
-        "target 50.0%, measured 50.0%; 9 of 32 groups of 4 have the zeros of the pattern",
-        "target 50.0%, measured 50.0%; 7 of 32 blocks have the zeros of the pattern",
+        "target 50.0%, measured 50.0%; 21 of 32 groups of 4 have the zeros of the pattern",
+        "target 50.0%, measured 50.0%; 15 of 32 blocks have the zeros of the pattern",
         "target 50.0%, measured 50.0%; 1 weight that is NaN or infinite",
     ]
 
