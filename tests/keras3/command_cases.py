@@ -133,11 +133,8 @@ def models_are_exported_by_the_commands():
     names = ("out.tflite", "folder")
     outputs = [part for name in names for part in ("-o", FOLDER / name)]
     asked = ("prune", MODEL, "-r", RULES, "-o", FOLDER / "same.keras", *outputs)
-    if keras.config.backend() == "torch":
-        exported_with_tensorflow(asked)
-    else:
-        done = command(*asked)
-        assert done.out.splitlines()[0].split() == ["before", "same.keras", *names]
+    done = command(*asked)
+    assert done.out.splitlines()[0].split() == ["before", "same.keras", *names]
     wanted = array(graphprune.load_model(FOLDER / "same.keras")(x))
     inputs = sample_inputs(FOLDER / "folder")
     served = {name: x[:1].astype(value.dtype) for name, value in inputs.items()}
@@ -151,20 +148,6 @@ def models_are_exported_by_the_commands():
     checked = command("verify", FOLDER / "out.tflite", "--plan", PLAN).out
     assert "No drift found" in checked
     assert "not checked: a TensorFlow Lite file does not have the layers" in checked
-
-
-def exported_with_tensorflow(asked):
-    """Hold that the words for forms that PyTorch cannot write say what helps."""
-    assert command(*asked, code=1).err == (
-        "graphprune: a TensorFlow Lite file cannot be written with the backend torch; save the"
-        " model as .keras, and export that file with KERAS_BACKEND=tensorflow\n"
-    )
-    subprocess.run(
-        [sys.executable, "-m", "graphprune", *map(str, asked), "--force"],
-        check=True,
-        env=os.environ | {"KERAS_BACKEND": "tensorflow"},
-        stdout=subprocess.DEVNULL,
-    )
 
 
 @CASES
