@@ -69,7 +69,8 @@ class LayerChange:
             where it is not.
         after_unknown: Dotted fields of the result that only training, or the length of the run,
             will tell.
-        tensors: The prunable tensors, and those that follow channels. A plan read from JSON has them only where `after` is set.
+        tensors: The prunable tensors, and those that follow channels. A plan read from JSON has
+            them only where `after` is set.
         known_steps: (field of `after`'s schedule, optimizer step) of places that are not given in
             steps, where the length of the run is known.
         skipped: (tensor name, reason) of the tensors that stay dense because the pattern does not

@@ -131,11 +131,27 @@ class _Coupling:
         ]
         own = [self.axes.axes[place] for place in places if place in self.axes.axes]
         if not own:
-            return
-        if self.fitted[address].action.group == "auto":
+            self._by_table(address, name)
+        elif self.fitted[address].action.group == "auto":
             self._together(address, name, own)
         else:
             self._by_itself(address, name, own)
+
+    def _by_table(self, address: str, name: str) -> None:
+        """Add the channels of one weight, and the bias along its axis, where no more is known."""
+        tensors = self.fitted[address].tensors
+        if len(tensors) != 1:
+            return
+        lead = tensors[0]
+        count = lead.shape[lead.axes.index(name)]
+        places = {index: [index] for index in range(count)}
+        for tensor in self.graph.layers[address].tensors:
+            is_along = tensor is lead or not tensor.prunable
+            axis = tensor.axes.index(name) if is_along and name in tensor.axes else -1
+            if axis >= 0 and tensor.shape[axis] == count:
+                score: Score = "mean" if tensor is lead else "none"
+                place = (address, tensor.name, axis)
+                self._put(f"{address}/{name}", place, count, score, places)
 
     def _by_itself(self, address: str, name: str, own: Sequence[Axis]) -> None:
         """Add the channels of one layer: its tensors, and batch normalization behind it alone."""
@@ -240,8 +256,8 @@ class _Coupling:
         if others:
             decided = ", ".join(dict.fromkeys(rule.id for rule in others.values()))
             message = (
-                f"layer {address!r} and {list_layers(list(others))} can only lose channels together,"
-                f" and rule {decided} decides otherwise"
+                f"layer {address!r} and {list_layers(list(others))} can only lose channels"
+                f" together, and rule {decided} decides otherwise"
             )
             help = (
                 f"let rule {self.rules[address].id} match all of them or none, or write 'group:"

@@ -145,7 +145,7 @@ class SkippedJson(TypedDict):
 
 
 class LayerChangeJson(TypedDict):
-    """What happens to one layer with prunable weights, or one that follows the channels of others."""
+    """What happens to a layer with prunable weights, or to one that follows channels of others."""
 
     address: Text
     """The layer."""

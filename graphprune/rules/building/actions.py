@@ -339,8 +339,8 @@ def _check_group(pattern: Pattern, fields: Fields) -> None:
         return
     fields["group"].fault(
         "value/range",
-        f"group: {fields['group'].value} couples channels, so it needs the pattern {{channel: out}},"
-        f" got '{pattern}'",
+        f"group: {fields['group'].value} couples channels, so it needs the pattern {{channel:"
+        f" out}}, got '{pattern}'",
         "delete it, or write 'pattern: {channel: out}'",
     )
 
