@@ -79,8 +79,14 @@ def _share_of_all(tensors: Sequence[Tensor], share_of: Mapping[str, float]) -> f
 
 
 def changed_fields(before: Pruning, after: Pruning) -> tuple[str, ...]:
-    """Return the fields in which two prunings differ, those that rebuild the mask first."""
-    return tuple(field for field in _FIELDS if getattr(before, field) != getattr(after, field))
+    """Return the fields in which two prunings differ, those that rebuild the mask first.
+
+    Another pattern than that of channels changes the tensors that lose them too, which is not told.
+    """
+    fields = [field for field in _FIELDS if getattr(before, field) != getattr(after, field)]
+    if "pattern" in fields and (before.couplings or after.couplings):
+        fields = [field for field in fields if field not in ("group", "couplings", "weights")]
+    return tuple(fields)
 
 
 def rebuilds_mask(fields: tuple[str, ...]) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from graphprune.graph.classes.channels import Role
 from graphprune.shrink.channels import ChannelGroup
-from graphprune.shrink.groups import components, grouped
+from graphprune.shrink.groups import components, find_groups, grouped
 from graphprune.shrink.walk import Place, walk_channels
 from numpy.typing import NDArray
 
@@ -63,6 +63,36 @@ class ChannelAxes:
         channels = {int(channel) for axis in axes for channel in np.unique(axis.channels)}
         found = {place for channel in channels for place in self.by_channel.get(channel, ())}
         return tuple(axis for place, axis in self.axes.items() if place in found)
+
+
+@dataclass(frozen=True, slots=True)
+class CoupledLayers:
+    """Layers that can lose channels only together.
+
+    Attributes:
+        channels: How many channels there are.
+        layers: The addresses of the layers with weights that must be zero at a dead channel.
+        stays: Why none of the channels can be removed; empty if they can.
+    """
+
+    channels: int
+    layers: tuple[str, ...]
+    stays: str = ""
+
+    def __str__(self) -> str:
+        stays = f"; they stay: {self.stays}" if self.stays else ""
+        return f"{self.channels:,} channels go together in {', '.join(self.layers)}{stays}"
+
+
+def find_coupled_layers(graph: LayerGraph, address: str) -> tuple[CoupledLayers, ...]:
+    """Return the groups of channels that a layer can lose only together with other layers."""
+    found = []
+    for group in find_groups(graph):
+        layers = tuple(dict.fromkeys(member.address for member in group.zeroed))
+        if address in layers and len(layers) > 1:
+            reasons = (*group.kept, *group.filled)
+            found.append(CoupledLayers(group.size, layers, str(reasons[0]) if reasons else ""))
+    return tuple(found)
 
 
 def find_channel_axes(graph: LayerGraph) -> ChannelAxes:

@@ -76,7 +76,7 @@ class Coupling:
         """The places of the channels along the axis, one row a channel.
 
         Example:
-            >>> Coupling("lstm/out", "kernel", 1, 2, repeat=4, stride=2).places.tolist()
+            >>> Coupling("lstm_1/out", "kernel", 1, 2, repeat=4, stride=2).places.tolist()
             [[0, 2, 4, 6], [1, 3, 5, 7]]
         """
         first = self.start + self.step * np.arange(self.count)
@@ -162,7 +162,7 @@ def couplings_at(lead: Coupling, places: Mapping[int, Sequence[int]]) -> tuple[C
         places: The places along the axis of each channel that the tensor has.
 
     Example:
-        >>> lead = Coupling("a/out", "gamma", 0, 4)
+        >>> lead = Coupling("conv_1/out", "gamma", 0, 4)
         >>> [
         ...     (one.first, one.count, one.start)
         ...     for one in couplings_at(lead, {0: [6], 1: [7], 3: [0]})
@@ -257,7 +257,9 @@ def choose_channels(
     max(1, round_half_even(channels * (1 - share))) channels stay; of equal scores the first.
 
     Example:
-        >>> kernel, gamma = (Coupling("c/out", name, 0, 3, "norm") for name in ("kernel", "gamma"))
+        >>> kernel, gamma = (
+        ...     Coupling("conv_1/out", name, 0, 3, "norm") for name in ("kernel", "gamma")
+        ... )
         >>> kept, smallest = choose_channels(
         ...     [(kernel, np.array([1.0, 2.0, 2.0])), (gamma, np.array([3.0, 0.0, 1.0]))], 3, 0.4
         ... )
