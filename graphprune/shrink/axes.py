@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+
 from graphprune.graph.classes.channels import Role
+from graphprune.graph.layer_graph import LayerGraph
+from graphprune.graph.tensor_shapes import find_tensor_shapes
 from graphprune.shrink.channels import ChannelGroup
 from graphprune.shrink.groups import components, find_groups, grouped
 from graphprune.shrink.walk import Place, walk_channels
-from numpy.typing import NDArray
-
-from graphprune.graph.layer_graph import LayerGraph
-from graphprune.graph.tensor_shapes import find_tensor_shapes
 
 
 @dataclass(frozen=True, slots=True, eq=False)

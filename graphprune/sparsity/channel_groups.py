@@ -106,9 +106,9 @@ class Coupling:
             if self.score == "norm":
                 line = np.square(line, dtype=np.float64)
             sums: NDArray[np.float64] = line.sum(axis=others, dtype=np.float64)[self.places].sum(1)
-        if self.score == "norm":
-            return sums
-        return sums / (self.repeat * (values.size // values.shape[self.axis]))
+        size = 1 if self.score == "norm" else self.repeat * values.size // values.shape[self.axis]
+        means: NDArray[np.float64] = sums / size
+        return means
 
     def with_channels(self, mask: NDArray[np.bool_], kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Return the mask of the tensor with the places of its channels as `kept` says."""

@@ -49,7 +49,7 @@ def masked(plan):
 def groups_of(plan):
     """The names of the groups of each layer."""
     return {
-        change.address: sorted({coupling.group for coupling in change.after.couplings})
+        change.address: " ".join(sorted({coupling.group for coupling in change.after.couplings}))
         for change in plan.changes
         if change.after is not None
     }
@@ -92,7 +92,7 @@ def test_by_themselves_coupled_layers_are_told_with_their_names():
     found = groups_of(plan)
     # a batch normalization behind a sum, or behind the depthwise, is nobody's own
     assert {name: found.get(name) for name in ("bn_1", "bn_2", "bn_3", "bn_4", "depthwise")} == {
-        "bn_1": ["conv_1/out"], "bn_2": ["conv_2/out"], "bn_3": ["conv_3/out"], "bn_4": None,
+        "bn_1": "conv_1/out", "bn_2": "conv_2/out", "bn_3": "conv_3/out", "bn_4": None,
         "depthwise": None,
     }  # fmt: skip
 
@@ -101,8 +101,8 @@ def test_together_all_members_of_a_group_share_one_mask():
     plan = make_plan(build_graph(RESIDUAL), rules("auto", "{name: [conv_1, conv_2]}"))
     assert plan.diagnostics == ()
     assert groups_of(plan) == {
-        **dict.fromkeys(["conv_1", "bn_1", "conv_3", "bn_3", "bn_4"], ["conv_1/out"]),
-        **dict.fromkeys(["conv_2", "bn_2", "depthwise"], ["conv_2/out"]),
+        **dict.fromkeys(["conv_1", "bn_1", "conv_3", "bn_3", "bn_4"], "conv_1/out"),
+        **dict.fromkeys(["conv_2", "bn_2", "depthwise"], "conv_2/out"),
     }
     assert {change.address: change.action_reason for change in plan.changes if change.after} == {
         **dict.fromkeys(["conv_1", "conv_2"], "claimed_by_rule"),
@@ -112,7 +112,8 @@ def test_together_all_members_of_a_group_share_one_mask():
     }
     text = " ".join(render_plan_text(plan).split())
     assert "channel out with conv_1, group auto" in text
-    assert {score.score for change in plan.changes if change.after for score in change.after.couplings} == {"norm"}  # fmt: skip # noqa: E501
+    couplings = [one for change in plan.changes if change.after for one in change.after.couplings]
+    assert {coupling.score for coupling in couplings} == {"norm"}
 
 
 def test_a_member_that_another_rule_decides_is_refused():
@@ -172,7 +173,8 @@ def test_a_group_needs_channels_and_a_sparsity(pattern, target, text):
             "rules:\n"
             f"- {{id: a, match: '*', prune: {{pattern: {pattern}, {target}, group: auto,"
             " schedule: {curve: step, begin: 0 steps}}}\n"
-            "- {id: b, match: '*', prune: {budget: all, schedule: {curve: step, begin: 0 steps}}}\n",
+            "- {id: b, match: '*', prune: {budget: all, schedule: {curve: step, begin: 0"
+            " steps}}}\n",
             "p.yaml",
         )
     assert "rule 'a': group: auto" in str(caught.value)

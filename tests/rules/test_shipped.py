@@ -105,8 +105,11 @@ SHIPPED = {
     "channels-50": (
         RESIDUAL,
         dict.fromkeys(
-            ["conv_stem", "bn_stem", "conv_expand", "bn_expand", "depthwise", "bn_depthwise"]
-            + ["conv_project", "bn_project"],
+            [
+                name
+                for name in build_graph(RESIDUAL).layers
+                if name.startswith(("conv", "bn", "dep"))
+            ],
             "half-of-the-channels",
         ),
     ),
