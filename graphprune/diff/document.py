@@ -68,6 +68,8 @@ class PruningStateJson(TypedDict):
     """The rule that asked for it; empty where that is not known."""
     pattern: PatternJson | None
     """Which weights are zeroed together; null for a wrapper that graphprune did not write."""
+    group: NotRequired[Literal["none", "auto"]]
+    """How channels are grouped; `none` by default."""
     step: Count | None
     """Optimizer steps so far; null where weights were not read."""
     finished: Flag | None
@@ -291,7 +293,15 @@ def _state_to_config(state: PruningState | None) -> PruningStateJson | None:
         return None
     pruning = state.pruning
     pattern = None if pruning is None else cast(PatternJson, pattern_to_config(pruning.pattern))
-    return {"rule": state.rule, "pattern": pattern, "step": state.step, "finished": state.finished}
+    document: PruningStateJson = {
+        "rule": state.rule,
+        "pattern": pattern,
+        "step": state.step,
+        "finished": state.finished,
+    }
+    if pruning is not None and pruning.group != "none":
+        document["group"] = pruning.group
+    return document
 
 
 def _tensor_to_config(tensor: TensorDiff) -> TensorDiffJson:

@@ -158,9 +158,9 @@ def _quiet_text(layer: LayerDiff) -> str:
 def state_text(state: PruningState) -> str:
     """Return the rule and settings of a wrapper, to follow the word `wrapped`."""
     by = f" by {state.rule}" if state.rule else ""
-    return (
-        by if state.pruning is None else f"{by}: {state.pruning.pattern}, {_schedule_text(state)}"
-    )
+    if state.pruning is None:
+        return by
+    return f"{by}: {state.pruning.describe_pattern()}, {_schedule_text(state)}"
 
 
 def _schedule_text(state: PruningState) -> str:
@@ -184,7 +184,8 @@ def _progress_text(before: PruningState, after: PruningState) -> str:
     if before.pruning is None or after.pruning is None:
         return f"wrapped{rules}"
     return (
-        f"wrapped{rules}: {arrow(str(before.pruning.pattern), str(after.pruning.pattern))},"
+        f"wrapped{rules}:"
+        f" {arrow(before.pruning.describe_pattern(), after.pruning.describe_pattern())},"
         f" {arrow(_schedule_text(before), _schedule_text(after))}"
     )
 

@@ -30,19 +30,10 @@ def pattern_text(change: LayerChange) -> str:
     if change.after is None:
         return ""
     fields = () if change.before is None else changed_fields(change.before, change.after)
-    text = str(change.after.pattern) + _group_text(change)
+    text = change.after.describe_pattern(change.address)
     if "weights" in fields and not change.after.couplings:
         text += f", only {', '.join(change.after.weights)}"
     return text + (_REBUILT if kind_of(change) == "rewrap" else "")
-
-
-def _group_text(change: LayerChange) -> str:
-    """Return which channels a layer loses, if others decide, and how they are grouped."""
-    if change.after is None:
-        return ""
-    others = [leader for leader in change.after.leaders if leader != change.address]
-    follows = f" with {', '.join(others)}" if others else ""
-    return follows + ("" if change.after.group == "none" else f", group {change.after.group}")
 
 
 def schedule_text(change: LayerChange) -> str:

@@ -136,6 +136,16 @@ class Pruning:
         """The addresses of the layers whose channels decide which of its channels are zeroed."""
         return tuple(dict.fromkeys(coupling.leader for coupling in self.couplings))
 
+    def describe_pattern(self, address: str | None = None) -> str:
+        """Return the pattern in words, and how channels are grouped.
+
+        For the layer at `address`, the other layers whose channels it loses are named too.
+        """
+        others = [leader for leader in self.leaders if address not in (None, leader)]
+        follows = f" with {', '.join(others)}" if others else ""
+        group = "" if self.group == "none" else f", group {self.group}"
+        return f"{self.pattern}{follows}{group}"
+
     def target_zeros(self, weight: str, shape: Sequence[int]) -> int:
         """Return how many weights of the tensor `weight` are zero when its schedule is finished.
 

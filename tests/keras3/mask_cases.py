@@ -42,7 +42,7 @@ def model_of(library):
     x = layers.Add()([layers.BatchNormalization(name="norm")(left), right])
     x = layers.DepthwiseConv2D(3, padding="same", name="deep")(x)
     x = layers.BatchNormalization(scale=False, name="unscaled")(x)
-    x = layers.Reshape((4, 8))(x)
+    x = layers.Dense(8, name="mixer")(layers.Reshape((4, 8))(x))
     x = layers.MultiHeadAttention(4, 2, name="attention")(x, x)
     x = layers.Flatten()(x)
     for name in ("blocks", "largest", "groups", "equal"):
