@@ -2,6 +2,8 @@
 channels a rule prunes in groups; and the same net without its dead channels, made by hand.
 """
 
+import warnings
+
 import numpy as np
 
 import graphprune
@@ -148,10 +150,10 @@ def check_same_training(library):
     x, _ = samples()
     fit(net, pruned=False)
     fit(pruned)
-    for layer in net.layers:
-        stripped = graphprune.strip_pruning(pruned).get_layer(layer.name)
-        for a, b in zip(layer.get_weights(), stripped.get_weights(), strict=True):
-            np.testing.assert_array_equal(a, b, layer.name)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="net: stripped, and its masks were never updated")
+        stripped = graphprune.strip_pruning(pruned)
+    check_equal_weights(net, stripped)
     np.testing.assert_array_equal(net.predict(x, verbose=0), pruned.predict(x, verbose=0))
 
 
