@@ -14,7 +14,9 @@ from graphprune.graph.classes.channels import (
     ChannelCall,
     ChannelRule,
     Channels,
+    Weights,
     channel_axis,
+    from_axis,
     linear,
 )
 from graphprune.graph.classes.layer_class import (
@@ -68,6 +70,7 @@ def _convolution(rank: int) -> LayerClass:
         output_weight="kernel",
         is_pure=True,
         channels=_channels(rank),
+        resized=_resized,
     )
 
 
@@ -84,6 +87,7 @@ def _transposed(rank: int) -> LayerClass:
         _convolved(rank, transposed_length),
         is_pure=True,
         channels=_channels(rank, is_transposed=True),
+        resized=from_axis("filters", "kernel", -2),
     )
 
 
@@ -133,6 +137,7 @@ def _separable(rank: int) -> LayerClass:
         tfmot_prunes=("pointwise_kernel",),
         unused=_UNUSED_KERNEL,
         channels=_separable_channels(rank),
+        resized=from_axis("filters", "pointwise_kernel", -1),
     )
 
 
@@ -149,6 +154,13 @@ def _channels(rank: int, *, is_transposed: bool = False) -> ChannelRule:
         return [call.activated(linear(call, read, "kernel", axes, filters, axis))]
 
     return rule
+
+
+def _resized(config: Config, weights: Weights, _made: Shape | None) -> Mapping[str, Any]:
+    filters = weights["kernel"][-1]
+    if config.get("groups", 1) == 1:
+        return {"filters": filters}
+    return {"filters": filters, "groups": filters * config["groups"] // config["filters"]}
 
 
 def _grouped(call: ChannelCall, read: Channels | None, rank: int, axis: int) -> Channels:

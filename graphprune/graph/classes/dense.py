@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from graphprune.graph.classes.channels import ChannelCall, Channels, linear
+from graphprune.graph.classes.channels import ChannelCall, Channels, Weights, from_axis, linear
 from graphprune.graph.classes.layer_class import Axes, Expected, LayerCall, LayerClass, Weight, one
 from graphprune.graph.classes.lengths import Config, Open, SettingError, parse_lengths, read_setting
 from graphprune.graph.shapes.axis_lengths import Shape
@@ -190,6 +190,17 @@ def _einsum_channels(call: ChannelCall) -> Sequence[Channels | None]:
     return [call.activated(Channels(at, labels, zero))]
 
 
+def _einsum_resized(config: Config, _weights: Weights, made: Shape | None) -> Mapping[str, Any]:
+    told = config["output_shape"]
+    lengths = list(told) if isinstance(told, list | tuple) else [told]
+    shape = (made or ())[-len(lengths) :]
+    return {
+        "output_shape": [
+            length if length is None else new for length, new in zip(lengths, shape, strict=True)
+        ]
+    }
+
+
 def _embedding_channels(call: ChannelCall) -> Sequence[Channels | None]:
     call.keep_all("takes them as indices")
     count = call.config["output_dim"]
@@ -210,6 +221,7 @@ CLASSES: Mapping[str, LayerClass] = {
         output_weight="kernel",
         is_pure=True,
         channels=_dense_channels,
+        resized=from_axis("units", "kernel", 1),
     ),
     "EinsumDense": LayerClass(
         "dense",
@@ -219,6 +231,7 @@ CLASSES: Mapping[str, LayerClass] = {
         one(_einsum_output),
         is_pure=True,
         channels=_einsum_channels,
+        resized=_einsum_resized,
     ),
     "Embedding": LayerClass(
         "embedding",
@@ -230,6 +243,7 @@ CLASSES: Mapping[str, LayerClass] = {
         has_sparse_gradients=True,
         unused=frozenset({"input_length"}),
         channels=_embedding_channels,
+        resized=from_axis("output_dim", "embeddings", 1),
     ),
     "ReversibleEmbedding": LayerClass(
         "embedding",

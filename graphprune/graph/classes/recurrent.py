@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from graphprune.archive.entries import is_entry, to_snake_case
+from graphprune.graph.classes.channels import from_axis
 from graphprune.graph.classes.layer_class import (
     MAX_INSIDE,
     SPATIAL,
@@ -82,6 +83,7 @@ def _layer(
         calls=("cell",),
         unused=IMPLEMENTATION,
         channels=recurrent(gates, candidate, states),
+        resized=from_axis("units", "recurrent_kernel", 0),
     )
 
 
@@ -95,6 +97,7 @@ def _cell(
         shapes,
         unused=IMPLEMENTATION,
         channels=recurrent(gates, candidate, states, is_cell=True),
+        resized=from_axis("units", "recurrent_kernel", 0),
     )
 
 
@@ -110,6 +113,7 @@ def _conv_lstm(rank: int) -> LayerClass:
         calls=("cell",),
         unused=IMPLEMENTATION,
         channels=recurrent(4, 2, 2, rank=rank),
+        resized=from_axis("filters", "recurrent_kernel", rank),
     )
 
 
@@ -181,7 +185,7 @@ CLASSES: Mapping[str, LayerClass] = {
     "RNN": LayerClass(
         "sequence",
         output_shapes=several(_rnn_output),
-        parts=lambda config: [Part("", config.get("cell"), "cell")],
+        parts=lambda config: [Part("", config.get("cell"), "cell", setting="cell")],
         rest="initial_state",
         calls=("cell",),
         channels=cell_inside,
