@@ -128,7 +128,6 @@ def resized(entry: Entry, weights: Weights, made: Shape | None) -> dict[str, Any
         return config
     if known.resized is not None:
         return {**config, **known.resized(config, weights, made)}
-    forward: Any = None
     for part in (known.parts(config) or ()) if known.parts is not None else ():
         if not part.setting or not is_entry(part.entry):
             continue
@@ -140,19 +139,6 @@ def resized(entry: Entry, weights: Weights, made: Shape | None) -> dict[str, Any
         }
         inner = {**part.entry, "config": resized(part.entry, own, None)}
         inner.pop("build_config", None)
-        if part.setting in config and config[part.setting] is not None:
+        if config.get(part.setting) is not None:
             config[part.setting] = inner
-        elif inner != forward:
-            config[part.setting] = _backward(inner)
-        forward = inner
     return config
-
-
-def _backward(entry: dict[str, Any]) -> dict[str, Any]:
-    """Return the backward layer that a Bidirectional makes of its forward layer's entry."""
-    config = entry["config"]
-    own = {
-        "name": f"backward_{config.get('name', '')}",
-        "go_backwards": not config.get("go_backwards", False),
-    }
-    return {**entry, "config": config | own}

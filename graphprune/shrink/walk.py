@@ -170,10 +170,10 @@ class _Walk:
 
     def _tie(self, address: str, left: Channels | None, right: Channels | None) -> None:
         """Couple the channels of two calls, or keep them where they are not alike."""
-        if left is not None and right is not None:
-            if (left.count, left.axis) == (right.count, right.axis):
-                self.findings.pairs.append((left.labels, right.labels))
-                return
+        alike = [(each.count, each.axis) for each in (left, right) if each is not None]
+        if left is not None and right is not None and alike[0] == alike[1]:
+            self.findings.pairs.append((left.labels, right.labels))
+            return
         for channels in (left, right):
             if channels is not None:
                 self._stay(address, channels)
