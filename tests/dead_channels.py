@@ -1,4 +1,4 @@
-"""Saved models in which some channels are dead, and the check that removing them changes nothing."""
+"""Saved models with dead channels, and the check that removing them changes no output."""
 
 from __future__ import annotations
 

@@ -75,9 +75,9 @@ def find_dead(weights: ReadableWeights) -> Removal:
         if dead[channels[tensor.labels]].any()
     }
     removed = {
-        address: int((~stays).sum())
-        for (address, _, axis), stays in kept.items()
-        if findings.places[address, _, axis][1] == "produces"
+        place[0]: len(np.unique(channels[findings.places[place][0][~stays]]))
+        for place, stays in kept.items()
+        if findings.places[place][1] == "produces"
     }
     return Removal(kept, lengths, removed, tuple(staying))
 

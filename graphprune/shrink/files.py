@@ -80,7 +80,8 @@ def _write_zip(archive: Archive, config: Mapping[str, Any], kept: Kept, stream: 
                 content = _weights(members.read(info), kept)
             else:
                 content = members.read(info)
-            whole.writestr(info.filename, content, zipfile.ZIP_DEFLATED)
+            named = zipfile.ZipInfo(info.filename, info.date_time)
+            whole.writestr(named, content, zipfile.ZIP_DEFLATED)
 
 
 def _weights(content: bytes, kept: Kept) -> bytes:

@@ -318,8 +318,9 @@ class LayerBook:
         """Note that values of channels are read; `harmless` where they change nothing."""
         alive = ~(channels.zero if self._walk.is_asked_of_zeros else harmless)
         if alive.any():
-            maker = channels.filled_by or self.address
-            reason = Reason(maker, "is not zero where its input is")
+            reason = Reason(self.address, "reads values of them that are not zero")
+            if channels.filled_by:
+                reason = Reason(channels.filled_by, "is not zero where its input is")
             self._walk.findings.used.append((channels.labels[alive], reason))
 
     def zeros(self, weight: str, axis: int, without: tuple[int, Mask] | None, count: int) -> Mask:

@@ -99,8 +99,24 @@ def transformer(keras: Any) -> Any:
     x = layers.LayerNormalization()(layers.Add()([x, y]))
     x = layers.MultiHeadAttention(2, 4, output_shape=6)(x, x)
     x = layers.TimeDistributed(layers.Dense(5, activation="relu"))(x)
-    x = layers.Attention()([x, layers.Dense(5)(x)])
     return keras.Model(words, layers.Dense(2)(layers.GlobalAveragePooling1D()(x)))
+
+
+def attention(keras: Any) -> Any:
+    layers = keras.layers
+    steps = layers.Input((4, 3))
+    query, value = layers.Dense(5)(steps), layers.Dense(5, activation="relu")(steps)
+    x = layers.Attention()([query, value])
+    x = layers.Dot(axes=(2, 2))([layers.Dense(4)(x), layers.Dense(4)(value)])
+    return keras.Model(steps, layers.Dense(2)(layers.Flatten()(x)))
+
+
+def gated(keras: Any) -> Any:
+    layers = keras.layers
+    start = layers.Input((6,))
+    x = layers.Dense(8, activation="relu")(start)
+    x = layers.Concatenate()([x, layers.Dense(5, activation="sigmoid")(x)])
+    return keras.Model(start, layers.Dense(2)(layers.Dense(4)(x)))
 
 
 def recurrent(keras: Any) -> Any:
@@ -155,9 +171,63 @@ NETS: Mapping[str, Callable[[Any], Any]] = {
         grouped,
         generator,
         transformer,
+        attention,
+        gated,
         recurrent,
         states,
         nested,
         images_in_time,
     )
 }
+
+
+def random_net(choices: list[int], keras: Any) -> Any:
+    """Return a net of images whose blocks and sizes are chosen by numbers."""
+    layers = keras.layers
+    image = layers.Input((8, 8, 3))
+    known = [layers.Conv2D(4, 3, padding="same", activation="relu")(image)]
+    for choice in choices:
+        block, size = _BLOCKS[choice % len(_BLOCKS)], 2 + choice // 7 % 5
+        taken = known[-1 - choice // 11 % min(3, len(known))]
+        known.append(block(layers, taken, size, known))
+    ends = [layers.GlobalAveragePooling2D()(known[-1]), layers.Flatten()(known[-2])]
+    return keras.Model(image, layers.Dense(2)(layers.Concatenate()(ends)))
+
+
+def _convolved(layers: Any, x: Any, size: int, _known: list[Any]) -> Any:
+    return layers.Conv2D(size, 3, padding="same", activation=("relu", "swish")[size % 2])(x)
+
+
+def _filled(layers: Any, x: Any, size: int, _known: list[Any]) -> Any:
+    return layers.Conv2D(size, 1, activation=("sigmoid", "softmax", "softplus")[size % 3])(x)
+
+
+def _normalized(layers: Any, x: Any, size: int, _known: list[Any]) -> Any:
+    return layers.Activation("tanh")(layers.BatchNormalization(scale=size % 2 == 0)(x))
+
+
+def _depthwise(layers: Any, x: Any, size: int, _known: list[Any]) -> Any:
+    return layers.DepthwiseConv2D(3, padding="same", depth_multiplier=1 + size % 2)(x)
+
+
+def _added(layers: Any, x: Any, size: int, _known: list[Any]) -> Any:
+    own = layers.Conv2D(x.shape[-1], 1)(layers.ZeroPadding2D(1)(layers.Cropping2D(1)(x)))
+    return (layers.Add, layers.Average, layers.Maximum, layers.Subtract)[size % 4]()([x, own])
+
+
+def _joined(layers: Any, x: Any, size: int, known: list[Any]) -> Any:
+    return layers.Concatenate()([x, known[size % len(known)]])
+
+
+def _gated(layers: Any, x: Any, size: int, _known: list[Any]) -> Any:
+    gate = layers.Dense(size, activation="gelu")(layers.GlobalMaxPooling2D()(x))
+    gate = layers.Dense(x.shape[-1], activation="sigmoid")(gate)
+    return layers.Multiply()([x, layers.Reshape((1, 1, x.shape[-1]))(gate)])
+
+
+def _scaled(layers: Any, x: Any, size: int, _known: list[Any]) -> Any:
+    x = layers.UpSampling2D(2)(layers.MaxPooling2D(2)(x))
+    return layers.LayerNormalization()(x) if size == 2 else layers.LeakyReLU()(x)
+
+
+_BLOCKS = (_convolved, _filled, _normalized, _depthwise, _added, _joined, _gated, _scaled)

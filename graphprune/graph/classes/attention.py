@@ -9,6 +9,8 @@ from graphprune.graph.classes.channels import Weights
 from graphprune.graph.classes.dense import MAX_EQUATION, numbered
 from graphprune.graph.classes.layer_class import Expected, LayerClass, Weight, merged
 from graphprune.graph.classes.lengths import Config, Lengths, Open, parse_lengths, read_setting
+from graphprune.graph.classes.multiply_adds import attention
+from graphprune.graph.classes.multiply_adds import dot_product as multiplied
 from graphprune.graph.classes.recurrent_channels import dot_product, grouped_query, multi_head
 from graphprune.graph.shapes.axis_lengths import Shape
 
@@ -143,6 +145,7 @@ CLASSES: Mapping[str, LayerClass] = {
         arguments=("query", "value", "key"),
         channels=multi_head,
         resized=_multi_head_resized,
+        multiply_adds=attention,
         attributes=MULTI_HEAD_LAYERS,
         attribute_class="EinsumDense",
         is_built_by_call=True,
@@ -156,6 +159,7 @@ CLASSES: Mapping[str, LayerClass] = {
         arguments=("query", "value", "key"),
         channels=grouped_query,
         resized=_grouped_query_resized,
+        multiply_adds=attention,
         attributes=GROUPED_QUERY_LAYERS,
         attribute_class="EinsumDense",
         file_class="GroupedQueryAttention",
@@ -169,6 +173,7 @@ CLASSES: Mapping[str, LayerClass] = {
         merged(_attention_output),
         arguments=("query", "value", "key"),
         channels=dot_product,
+        multiply_adds=multiplied,
     ),
     "AdditiveAttention": LayerClass(
         "sequence",

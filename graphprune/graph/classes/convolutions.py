@@ -36,6 +36,7 @@ from graphprune.graph.classes.lengths import (
     read_setting,
     read_window,
 )
+from graphprune.graph.classes.multiply_adds import at_each_place
 from graphprune.graph.classes.spatial import (
     LengthOf,
     channels_of,
@@ -71,6 +72,7 @@ def _convolution(rank: int) -> LayerClass:
         is_pure=True,
         channels=_channels(rank),
         resized=_resized,
+        multiply_adds=at_each_place("kernel"),
     )
 
 
@@ -88,6 +90,7 @@ def _transposed(rank: int) -> LayerClass:
         is_pure=True,
         channels=_channels(rank, is_transposed=True),
         resized=from_axis("filters", "kernel", -2),
+        multiply_adds=at_each_place("kernel", of_input=True),
     )
 
 
@@ -117,6 +120,7 @@ def _depthwise(rank: int) -> LayerClass:
         tfmot_prunes=() if rank == 2 else None,
         unused=_UNUSED_KERNEL | {"filters"},
         channels=_depthwise_channels(rank),
+        multiply_adds=at_each_place("depthwise_kernel"),
     )
 
 
@@ -138,6 +142,7 @@ def _separable(rank: int) -> LayerClass:
         unused=_UNUSED_KERNEL,
         channels=_separable_channels(rank),
         resized=from_axis("filters", "pointwise_kernel", -1),
+        multiply_adds=at_each_place("depthwise_kernel", "pointwise_kernel"),
     )
 
 

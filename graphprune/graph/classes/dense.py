@@ -12,6 +12,7 @@ from typing import Any
 from graphprune.graph.classes.channels import ChannelCall, Channels, Weights, from_axis, linear
 from graphprune.graph.classes.layer_class import Axes, Expected, LayerCall, LayerClass, Weight, one
 from graphprune.graph.classes.lengths import Config, Open, SettingError, parse_lengths, read_setting
+from graphprune.graph.classes.multiply_adds import at_each_place, einsum
 from graphprune.graph.shapes.axis_lengths import Shape
 
 IN = Open("in")
@@ -222,6 +223,7 @@ CLASSES: Mapping[str, LayerClass] = {
         is_pure=True,
         channels=_dense_channels,
         resized=from_axis("units", "kernel", 1),
+        multiply_adds=at_each_place("kernel"),
     ),
     "EinsumDense": LayerClass(
         "dense",
@@ -232,6 +234,7 @@ CLASSES: Mapping[str, LayerClass] = {
         is_pure=True,
         channels=_einsum_channels,
         resized=_einsum_resized,
+        multiply_adds=einsum,
     ),
     "Embedding": LayerClass(
         "embedding",
@@ -244,6 +247,7 @@ CLASSES: Mapping[str, LayerClass] = {
         unused=frozenset({"input_length"}),
         channels=_embedding_channels,
         resized=from_axis("output_dim", "embeddings", 1),
+        multiply_adds=lambda *_facts: 0,
     ),
     "ReversibleEmbedding": LayerClass(
         "embedding",

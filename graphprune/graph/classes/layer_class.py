@@ -10,6 +10,7 @@ from typing import Any
 from graphprune.archive.entries import Entry
 from graphprune.graph.classes.channels import ChannelRule, ResizeRule
 from graphprune.graph.classes.lengths import Config, Lengths
+from graphprune.graph.classes.multiply_adds import MultiplyAddsRule
 from graphprune.graph.shapes.axis_lengths import Shape
 from graphprune.graph.shapes.operation_calls import OperationCall
 
@@ -175,6 +176,8 @@ class LayerClass:
         difference: What the two Kerases compute differently with the same settings.
         channels: The rule that says what a call does with channels; None keeps those that it takes.
         resized: Returns the settings that change where channels are removed.
+        multiply_adds: Returns how often a call multiplies and adds; None for a class that has no
+            matrix, or whose parts have it.
     """
 
     category: str = "operation"
@@ -208,6 +211,7 @@ class LayerClass:
     difference: Difference | None = None
     channels: ChannelRule | None = None
     resized: ResizeRule | None = None
+    multiply_adds: MultiplyAddsRule | None = None
 
     @property
     def has_no_weights(self) -> bool:

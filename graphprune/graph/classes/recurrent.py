@@ -19,6 +19,7 @@ from graphprune.graph.classes.layer_class import (
     several,
 )
 from graphprune.graph.classes.lengths import Config, Open, read_setting, read_window
+from graphprune.graph.classes.multiply_adds import for_each_step
 from graphprune.graph.classes.recurrent_channels import cell_inside, recurrent
 from graphprune.graph.classes.spatial import convolved_length, per_axis
 from graphprune.graph.shapes.axis_lengths import Shape
@@ -84,6 +85,7 @@ def _layer(
         unused=IMPLEMENTATION,
         channels=recurrent(gates, candidate, states),
         resized=from_axis("units", "recurrent_kernel", 0),
+        multiply_adds=for_each_step,
     )
 
 
@@ -98,6 +100,7 @@ def _cell(
         unused=IMPLEMENTATION,
         channels=recurrent(gates, candidate, states, is_cell=True),
         resized=from_axis("units", "recurrent_kernel", 0),
+        multiply_adds=for_each_step,
     )
 
 
@@ -114,6 +117,7 @@ def _conv_lstm(rank: int) -> LayerClass:
         unused=IMPLEMENTATION,
         channels=recurrent(4, 2, 2, rank=rank),
         resized=from_axis("filters", "recurrent_kernel", rank),
+        multiply_adds=for_each_step,
     )
 
 
