@@ -88,7 +88,8 @@ def command(
         graphprune bench model.keras runs/a --runtime litert --data digits.npz
 
     The report says which layers ran sparse on this processor, and why others did not. Bench runs
-    the models: give only files that you trust. The exit code is 1 if one of them does not run.
+    the models: give only files that you trust. The exit code is 1 if one of them does not run; if
+    none does, there is no report.
     """  # noqa: D301 - click wants the real character
     inputs = [*models, *([data] if data else [])]
     check_report_free(output, force=force, inputs=inputs, format_=format_)

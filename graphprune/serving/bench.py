@@ -66,11 +66,12 @@ class _Measured:
     candidate: Candidate
     model: BenchModel
     runner: Runner | None = None
+    error: RunnerError | None = None
     notes: list[str] = field(default_factory=list)
 
     def fail(self, error: RunnerError) -> None:
         """Keep why it does not run."""
-        self.runner = None
+        self.runner, self.error = None, error
         self.model = replace(
             self.model, fault=error.fault.reason, latency=None, memory=None, accuracy=None
         )
@@ -94,6 +95,7 @@ def bench_models(
     Raises:
         ArchiveError: there is no such file.
         DataError: a model does not take the data.
+        RunnerError: none of the models runs; it is the error of the first.
     """
     processor = read_processor()
     sizes = side_by_side(measure_sizes, *(each.measured or each.spec.path for each in candidates))
@@ -104,6 +106,9 @@ def bench_models(
         ]
         _prepare(all_measured, data, seed)
         _time(all_measured, turns)
+        first = all_measured[0].error
+        if first is not None and all(each.error is not None for each in all_measured):
+            raise RunnerError(first.fault, all_measured[0].candidate.path)
         for each in all_measured:
             _measure_rest(each, data, processor)
     threads = candidates[0].spec.threads

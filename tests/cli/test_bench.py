@@ -58,6 +58,13 @@ def test_a_model_that_crashes_is_a_row_with_the_reason_and_the_exit_code_is_1(fo
     assert "1.00x" in row
 
 
+def test_without_a_model_that_runs_there_is_an_error_and_no_report(folder):
+    done = run_command("bench", "crash.onnx", *QUICK, "-o", "report.json")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("graphprune: crash.onnx: running it crashes the process (SIGSEGV")
+    assert not (folder / "report.json").exists()
+
+
 def test_the_report_is_written_to_a_file_that_is_free(folder):
     done = run_command("bench", "double.onnx", *QUICK, "-o", "report.json")
     assert (done.code, done.out, done.err) == (0, "", "wrote report.json\n")
