@@ -47,6 +47,7 @@ COMMANDS = [
     "convert",
     "diff",
     "verify",
+    "bench",
     "schema",
     "rules",
     "demo",
