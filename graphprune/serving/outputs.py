@@ -48,7 +48,10 @@ def sample_specs(specs: Mapping[str, Any], batch: int = 2) -> dict[str, NDArray[
 
 
 def sample_shapes(
-    shapes: Mapping[str, tuple[Sequence[int | None], Any]], batch: int, length: int = OPEN_LENGTH
+    shapes: Mapping[str, tuple[Sequence[int | None], Any]],
+    batch: int,
+    length: int = OPEN_LENGTH,
+    seed: int = 0,
 ) -> dict[str, NDArray[Any]]:
     """Return random inputs as `sample_inputs` does, for the shape and dtype of each.
 
@@ -56,8 +59,9 @@ def sample_shapes(
         shapes: The shape and dtype of each input; None is an open length.
         batch: The batch size, where it is open.
         length: The length of other open axes.
+        seed: The seed of the random numbers.
     """
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(seed)
     return {
         name: _sample(random, _closed(shape, [batch, *[length] * len(shape)]), dtype)
         for name, (shape, dtype) in shapes.items()
