@@ -1,10 +1,11 @@
 """A small residual net with a depthwise convolution and batch normalization, in either Keras, whose
-channels a rule prunes in groups; and the same net without its dead channels, made by hand.
+channels a rule prunes in groups.
 """
 
 import warnings
 
 import numpy as np
+from commands import run_command
 
 import graphprune
 
@@ -99,35 +100,8 @@ def check_one_mask_a_group(masks):
             assert (lines[name] == first).all(), name
 
 
-def by_hand(library, stripped, masks):
-    """Return the net of the channels that are left."""
-    wide, inner = masks["stem/bias"], masks["expand_bn/gamma"]
-    every = slice(None)
-    taken = {
-        "stem": [(every, every, every, wide), (wide,)],
-        "stem_bn": [(wide,)] * 4,
-        "expand": [(every, every, wide)],
-        "expand_bn": [(inner,)] * 4,
-        "deep": [(every, every, inner), (inner,)],
-        "deep_bn": [(inner,)] * 3,
-        "project": [(every, every, inner), (wide,)],
-        "project_bn": [(wide,)] * 4,
-        "fc": [(wide,), (every,)],
-    }
-    small = residual_net(library, int(wide.sum()), int(inner.sum()))
-    for name, places in taken.items():
-        values = stripped.get_layer(name).get_weights()
-        left = [value[place] for value, place in zip(values, places, strict=True)]
-        if name == "expand":
-            left = [left[0][..., inner]]
-        if name == "project":
-            left[0] = left[0][..., wide]
-        small.get_layer(name).set_weights(left)
-    return small
-
-
-def check_dead_channels(library):
-    """Train, strip, take the dead channels out by hand, and compare."""
+def check_dead_channels(library, folder):
+    """Train, strip, shrink, and compare."""
     net, pruned = made(library)
     fit(pruned)
     masks = masks_of(pruned)
@@ -136,7 +110,14 @@ def check_dead_channels(library):
     assert [layer.name for layer in stripped.layers] == [layer.name for layer in net.layers]
     assert stripped.count_params() == net.count_params() == 1893
     assert all(np.isfinite(value).all() for value in stripped.get_weights())
-    small = by_hand(library, stripped, masks)
+    stripped.save(folder / "stripped.keras")
+    done = run_command("shrink", folder / "stripped.keras", "-o", folder / "small.keras")
+    assert (done.code, done.err) == (0, "")
+    small = library.models.load_model(folder / "small.keras")
+    half = residual_net(library, 4, 8)
+    assert [value.shape for value in small.get_weights()] == [
+        value.shape for value in half.get_weights()
+    ]
     assert small.count_params() == 629
     x, _ = samples()
     expected = pruned.predict(x, verbose=0)

@@ -11,8 +11,9 @@ CASES = Cases()
 
 
 @CASES
-def channels_are_dead_and_can_be_taken_out():
-    residual_net.check_dead_channels(keras)
+def channels_are_dead_and_shrink_takes_them_out():
+    with tempfile.TemporaryDirectory() as folder:
+        residual_net.check_dead_channels(keras, Path(folder))
 
 
 @CASES

@@ -7,8 +7,8 @@ import tf_keras
 pytestmark = [pytest.mark.tf, pytest.mark.filterwarnings("ignore:schedule/never-reached")]
 
 
-def test_channels_are_dead_and_can_be_taken_out():
-    residual_net.check_dead_channels(tf_keras)
+def test_channels_are_dead_and_shrink_takes_them_out(tmp_path):
+    residual_net.check_dead_channels(tf_keras, tmp_path)
 
 
 def test_batch_normalization_trains_as_unwrapped_until_masks_are_made():
