@@ -325,6 +325,41 @@ class LayerWeightsJson(TypedDict):
     """The hash."""
 
 
+class CostJson(TypedDict):
+    """A cost before `shrink` and after it."""
+
+    before: Count | None
+    """As the model is; null where it is not known."""
+    after: Count | None
+    """Without the dead channels."""
+
+
+class SmallerLayerJson(TypedDict):
+    """A layer that `shrink` makes smaller."""
+
+    address: Text
+    """The layer."""
+    type: Text
+    """Its class name."""
+    removed_channels: Count
+    """How many channels it makes less; 0 for one that only reads less."""
+    parameters: CostJson
+    """Its weights."""
+    multiply_adds: CostJson
+    """Its multiply-adds for one sample."""
+
+
+class ShrinkJson(TypedDict):
+    """What `shrink` will bring after training."""
+
+    parameters: CostJson
+    """All weights."""
+    multiply_adds: CostJson
+    """Multiply-adds for one sample."""
+    layers: Items[SmallerLayerJson]
+    """The layers that get smaller."""
+
+
 class PlanJson(TypedDict):
     """What rules would change in a model. Readers ignore keys that they do not know."""
 
@@ -356,6 +391,8 @@ class PlanJson(TypedDict):
     """Warnings and notes."""
     summary: SummaryJson
     """Layers by action, and zeros."""
+    shrink: NotRequired[ShrinkJson | None]
+    """What `shrink` will bring after training; absent where no layer loses whole channels."""
     out_of_reach: NotRequired[Items[OutOfReachJson]]
     """Layers with weights that no rule can reach; absent where there are none."""
     architecture: NotRequired[ArchitectureJson | None]

@@ -92,11 +92,12 @@ def test_a_wrong_rule_is_noticed(damage, name, tmp_path, monkeypatch):
         check(NETS[name], "keras", ".keras", len(name), tmp_path)
 
 
-APPLICATIONS = sorted(
+APPLICATIONS = {
     name
-    for name, build in vars(keras.applications).items()
+    for module in KERASES.values()
+    for name, build in vars(module.applications).items()
     if callable(build) and name[0].isupper()
-)
+}
 SMALL = {
     ("keras", "MobileNet"): {"alpha": 0.25, "input_shape": (32, 32, 3)},
     ("tf_keras", "MobileNetV3Small"): {"alpha": 0.75, "input_shape": (32, 32, 3)},
@@ -105,7 +106,7 @@ SMALL = {
 
 def application_cases():
     for package, module in KERASES.items():
-        for name in APPLICATIONS:
+        for name in sorted(APPLICATIONS):
             if hasattr(module.applications, name):
                 is_quick = (package, name) in SMALL
                 yield pytest.param(package, name, marks=() if is_quick else pytest.mark.slow)
