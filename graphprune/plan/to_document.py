@@ -26,11 +26,11 @@ from graphprune.plan.document import (
     LayerChangeJson,
     LossJson,
     PlanJson,
-    ShrinkJson,
     SummaryJson,
     TensorJson,
 )
 from graphprune.plan.pruning_document import PruningJson
+from graphprune.plan.shrink_document import ShrinkJson
 from graphprune.rules.values.rule_set import Loss
 from graphprune.sparsity.pruning import Pruning
 

@@ -1,6 +1,7 @@
 """A model without its dead channels computes what the model with zeros does, in both Kerases."""
 
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -115,7 +116,10 @@ def application_cases():
 @pytest.mark.parametrize(("package", "name"), list(application_cases()))
 def test_an_application_without_its_dead_channels_computes_the_same(package, name, tmp_path):
     def build(package_):
+        make = getattr(package_.applications, name)
         given = SMALL.get((package, name), {})
-        return getattr(package_.applications, name)(weights=None, **given)
+        if "classifier_activation" in signature(make).parameters:
+            given = given | {"classifier_activation": None}  # softmax hides small differences
+        return make(weights=None, **given)
 
     assert check(build, package, ".keras", 3, tmp_path) > 0
