@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,7 +85,37 @@ def walk_channels(
         if channels is not None:
             reason = Reason(frame.address_of(use.source), "is an output of the model")
             walk.findings.kept.append((channels.labels, reason))
+    walk.findings.pairs += same_places(walk.findings, _shared_ids(graph))
     return walk.findings
+
+
+def same_places(
+    findings: Findings, names: Mapping[tuple[str, str], Hashable]
+) -> Iterator[tuple[Labels, Labels]]:
+    """Yield the channels of weights that are one and stand at two addresses.
+
+    Args:
+        findings: What a walk found.
+        names: What names a weight, by the address of its layer and its own name.
+    """
+    first: dict[tuple[Hashable, int], Labels] = {}
+    for (address, tensor, axis), (labels, _) in findings.places.items():
+        name = names.get((address, tensor))
+        if name is not None:
+            known = first.setdefault((name, axis), labels)
+            if known is not labels and known.shape == labels.shape:
+                yield known, labels
+
+
+def _shared_ids(graph: LayerGraph) -> dict[tuple[str, str], Hashable]:
+    """Return the weights of layers that stand in several models, with what names them."""
+    found: dict[tuple[str, str], Hashable] = {}
+    for address, layer in graph.layers.items():
+        shared = layer.entry.get("shared_object_id")
+        if isinstance(shared, int):
+            key = (layer.type, layer.name, shared)
+            found |= {(address, tensor.name): (*key, tensor.name) for tensor in layer.tensors}
+    return found
 
 
 class _Walk:
@@ -262,6 +292,9 @@ class LayerBook:
         rule = find_channel_rule(entry)
         if rule is None:
             return call.keep_all(f"is a {self._layer.type}, whose effect on channels is not known")
+        known = {weight.name for weight in weights_of(self._layer.entry) or ()}
+        if any(tensor.name not in known for tensor in self._layer.tensors):
+            return call.keep_all("has weights that its class does not make, such as scales")
         try:
             return rule(call)
         except DAMAGED:
