@@ -6,6 +6,7 @@ import pytest
 from builders import build_graph
 
 from graphprune.errors import RuleError
+from graphprune.graph.layers import Tensor
 from graphprune.plan import make_plan, plan_from_config, plan_to_config, wrap_graph
 from graphprune.report import render_plan_text
 from graphprune.rules import parse_rules
@@ -238,3 +239,47 @@ def test_where_channels_are_not_known_a_layer_loses_kernel_and_bias():
     graph = replace(graph, is_connected=False)
     plan = make_plan(graph, rules(match="{name: conv_1}"))
     assert masked(plan) == {"conv_1/kernel": 108, "conv_1/bias": 4}
+
+
+def test_both_directions_lose_units_of_their_own():
+    graph = build_graph(
+        "in(batch_input_shape=[None, 5, 6]) > both:Bidirectional(merge_mode='concat',"
+        "layer={'module': 'keras.layers', 'class_name': 'LSTM', 'config': {'units': 4,"
+        " 'activation': 'tanh', 'recurrent_activation': 'sigmoid'}}) > fc[8,3]"
+    )
+    sides = [
+        Tensor(f"{side}_layer.{name}", shape, axes=axes, prunable=name != "bias")
+        for side in ("forward", "backward")
+        for name, shape, axes in (
+            ("kernel", (6, 16), ("in", "out")),
+            ("recurrent_kernel", (4, 16), ("in", "out")),
+            ("bias", (16,), ()),
+        )
+    ]
+    graph = graph.replace({"both": replace(graph.layers["both"], tensors=tuple(sides))})
+    plan = make_plan(graph, rules(match="{name: both}"))
+    assert groups_of(plan)["both"] == "both/out both/out.2"
+    assert masked(plan) == {
+        f"both/{side}_layer.{name}": zeros
+        for side in ("forward", "backward")
+        for name, zeros in (("kernel", 48), ("recurrent_kernel", 32), ("bias", 8))
+    }
+
+
+def test_a_budget_gives_followers_the_share_of_their_layer():
+    graph = build_graph(
+        f"{IN} > conv_1[3,3,3,8] > bn_1[8] > conv_2[3,3,8,40] > bn_2[40] > conv_3[1,1,40,4]"
+    )
+    text = (
+        "version: 1\n"
+        "budgets: {net: {sparsity: 60%, allocate: erk}}\n"
+        "rules:\n"
+        "- {id: a, match: {name: [conv_1, conv_2]}, prune: {pattern: {channel: out}, budget: net,"
+        " schedule: {curve: step, begin: 0 steps}}}\n"
+    )
+    plan = make_plan(graph, parse_rules(text, "p.yaml"))
+    found = masked(plan)
+    assert 0 < found["bn_2/gamma"] == found["conv_2/bias"] == found["conv_2/kernel"] / 72 < 40
+    # the first one is so small that ERK leaves it dense, and so are its followers
+    assert not any("_1/" in name for name in found)
+    assert make_plan(wrap_graph(graph, plan), parse_rules(text, "p.yaml")).is_empty
