@@ -137,7 +137,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     "tf": ("layers", "pruning", "models", "training"),
     "graph": ("shapes", "classes"),
     "report": ("drawing",),
-    "archive": ("hdf5", "saved_model", "allowed"),
+    "archive": ("hdf5", "saved_model", "tflite", "allowed"),
     "keras3": ("training",),
 }
 

@@ -1,0 +1,340 @@
+"""TensorFlow Lite files as data: constant tensors one by one, and the operators that use them."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from os import PathLike, fspath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphprune.archive.archive import widen_bfloat16
+from graphprune.archive.files import read_whole
+from graphprune.archive.tflite.schema import load_schema, names_of
+from graphprune.archive.tflite.sparse import Encoding, Level, to_dense
+from graphprune.errors import ArchiveError
+
+SIGNATURE = b"TFL3"
+"""Bytes 4 to 8 of every TensorFlow Lite file."""
+MAX_BYTES = 1 << 32
+"""Of a file, and of a tensor whose zeros are not stored."""
+MAX_PARTS = 1_000_000
+"""Tensors and operators of one file."""
+_SMALL = {"INT4": 4, "INT2": 2}
+"""Bits of the types of which a byte holds several; the first is in the lowest bits."""
+_NOT_NUMBERS = frozenset({"STRING", "RESOURCE", "VARIANT"})
+
+
+@dataclass(frozen=True, slots=True)
+class Quantization:
+    """How stored integers stand for real numbers: (stored - zero point) * scale.
+
+    Attributes:
+        scales, zero_points: One of each, or one for each place of `axis`.
+        axis: The axis that has its own scales.
+    """
+
+    scales: NDArray[np.float32]
+    zero_points: NDArray[np.int64]
+    axis: int
+
+
+@dataclass(frozen=True, slots=True)
+class TfliteTensor:
+    """One tensor; `TfliteFile.read` gives its values if they are in the file.
+
+    Attributes:
+        subgraph, index: Which tensor it is: operators name it so.
+        name: Its name, often that of an operation of TensorFlow; it need not be unique.
+        shape: Axis lengths, in the layout of TensorFlow Lite.
+        dtype: The type of its stored values as NumPy names it; `int4` and `int2` have no NumPy
+            type and are read as `int8`. Empty for texts and other values that are not numbers.
+        stored: Bytes of its values in the file; 0 if it is computed or an input.
+        is_sparse: Whether its zeros are not stored.
+        quantization: Of a quantized tensor.
+    """
+
+    subgraph: int
+    index: int
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    stored: int
+    is_sparse: bool = False
+    quantization: Quantization | None = field(default=None, compare=False)
+
+    @property
+    def size(self) -> int:
+        """The number of its values."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class TfliteOperator:
+    """One operation.
+
+    Attributes:
+        subgraph: The subgraph that it is in.
+        kind: Its name in the schema (`FULLY_CONNECTED`); that of a custom operation.
+        inputs, outputs: Indices of tensors in the subgraph; -1 is an input that is left out.
+    """
+
+    subgraph: int
+    kind: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+class TfliteFile:
+    """A TensorFlow Lite file; nothing in it is run.
+
+    Attributes:
+        path: What to call it in errors.
+    """
+
+    def __init__(self, content: bytes, path: str = "") -> None:
+        self.path = path
+        self._content = content
+        if content[4:8] != SIGNATURE:
+            raise ArchiveError("is not a TensorFlow Lite file", place=path)
+        with self._reading():
+            self._model: Any = load_schema().Model.GetRootAs(content, 0)
+
+    @cached_property
+    def tensors(self) -> tuple[TfliteTensor, ...]:
+        """All tensors, by subgraph and index.
+
+        Raises:
+            ArchiveError: the file is damaged.
+        """
+        with self._reading():
+            return tuple(
+                self._tensor(place, index, graph.Tensors(index))
+                for place, graph in enumerate(self._subgraphs())
+                for index in self._within(graph.TensorsLength())
+            )
+
+    @cached_property
+    def operators(self) -> tuple[TfliteOperator, ...]:
+        """All operators, in the order in which each subgraph runs them.
+
+        Raises:
+            ArchiveError: the file is damaged.
+        """
+        with self._reading():
+            kinds = [
+                self._kind(self._model.OperatorCodes(index))
+                for index in self._within(self._model.OperatorCodesLength())
+            ]
+            return tuple(
+                self._operator(place, graph.Operators(index), kinds)
+                for place, graph in enumerate(self._subgraphs())
+                for index in self._within(graph.OperatorsLength())
+            )
+
+    @property
+    def constants(self) -> tuple[TfliteTensor, ...]:
+        """The tensors whose values are in the file, and are numbers."""
+        return tuple(tensor for tensor in self.tensors if tensor.stored and tensor.dtype)
+
+    def read(self, tensor: TfliteTensor) -> NDArray[Any]:
+        """Return the values of a constant tensor, dense and as real numbers.
+
+        A quantized value that stands for zero is exactly zero.
+
+        Raises:
+            ArchiveError: the file is damaged.
+        """
+        values = self.read_stored(tensor)
+        given = tensor.quantization
+        if given is None:
+            return values
+        with self._reading():
+            shape = [1] * len(tensor.shape)
+            if len(given.scales) > 1:
+                shape[given.axis] = len(given.scales)
+            points = given.zero_points.astype(np.float32).reshape(
+                shape if len(given.zero_points) > 1 else [1] * len(shape)
+            )
+            real: NDArray[Any] = (values.astype(np.float32) - points) * given.scales.reshape(shape)
+            return real.reshape(tensor.shape)
+
+    def read_stored(self, tensor: TfliteTensor) -> NDArray[Any]:
+        """Return the values of a constant tensor, dense, as integers where it is quantized.
+
+        Zeros that are not stored are those of its quantization.
+
+        Raises:
+            ArchiveError: the file is damaged.
+        """
+        with self._reading():
+            raw = self._model.Subgraphs(tensor.subgraph).Tensors(tensor.index)
+            kind = names_of("TensorType")[raw.Type()]
+            if kind in _NOT_NUMBERS or not tensor.stored:
+                raise ValueError(f"the tensor {tensor.name!r} has no numbers")
+            if tensor.size > MAX_BYTES:
+                raise ValueError(f"the tensor {tensor.name!r} has {tensor.size:,} values")
+            encoding = self._encoding(raw.Sparsity()) if tensor.is_sparse else None
+            values = _to_numbers(self._bytes(raw.Buffer()), kind, tensor, encoding is not None)
+            if encoding is None:
+                return values.reshape(tensor.shape)
+            return to_dense(values, encoding, tensor.shape)
+
+    def find_sparsity(self, tensor: TfliteTensor) -> Encoding | None:
+        """Return how the values of a sparse tensor are stored; None for a dense one.
+
+        Raises:
+            ArchiveError: the file is damaged.
+        """
+        with self._reading():
+            raw = self._model.Subgraphs(tensor.subgraph).Tensors(tensor.index)
+            return self._encoding(raw.Sparsity()) if tensor.is_sparse else None
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Turn what reading a damaged flatbuffer raises into an ArchiveError."""
+        try:
+            yield
+        except (
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            TypeError,
+            ValueError,
+            struct.error,
+        ) as fault:
+            raise ArchiveError(
+                f"damaged TensorFlow Lite file ({fault}); convert the model again", place=self.path
+            ) from fault
+
+    def _within(self, count: int) -> range:
+        if count > MAX_PARTS or count * 4 > len(self._content):
+            raise ValueError(f"it claims to have {count:,} parts")
+        return range(count)
+
+    def _subgraphs(self) -> list[Any]:
+        graphs = [
+            self._model.Subgraphs(index) for index in self._within(self._model.SubgraphsLength())
+        ]
+        self._within(sum(graph.TensorsLength() + graph.OperatorsLength() for graph in graphs))
+        return graphs
+
+    def _tensor(self, subgraph: int, index: int, raw: Any) -> TfliteTensor:
+        shape = _ints(raw, "Shape")
+        if any(length < 0 for length in shape):
+            raise ValueError(f"a tensor has the shape {list(shape)}")
+        return TfliteTensor(
+            subgraph,
+            index,
+            (raw.Name() or b"").decode("utf-8", "replace"),
+            shape,
+            _dtype_name(names_of("TensorType").get(raw.Type(), "VARIANT")),
+            len(self._bytes(raw.Buffer())),
+            raw.Sparsity() is not None,
+            _quantization(raw.Quantization(), len(shape)),
+        )
+
+    def _bytes(self, buffer: int) -> memoryview:
+        """Return the bytes of a buffer; those of large files lie behind the flatbuffer."""
+        content = memoryview(self._content)
+        if buffer >= self._model.BuffersLength():
+            raise ValueError(f"it has no buffer {buffer}")
+        raw = self._model.Buffers(buffer)
+        if raw.Offset() > 1:
+            if raw.Offset() + raw.Size() > len(content):
+                raise ValueError("a buffer lies beyond its end")
+            return content[raw.Offset() : raw.Offset() + raw.Size()]
+        return memoryview(raw.DataAsNumpy()) if raw.DataLength() else content[:0]
+
+    def _kind(self, raw: Any) -> str:
+        code = max(raw.DeprecatedBuiltinCode(), raw.BuiltinCode())
+        name = names_of("BuiltinOperator").get(code, f"operator {code}")
+        return (raw.CustomCode() or b"").decode("utf-8", "replace") if name == "CUSTOM" else name
+
+    def _operator(self, subgraph: int, raw: Any, kinds: list[str]) -> TfliteOperator:
+        return TfliteOperator(
+            subgraph, kinds[raw.OpcodeIndex()], _ints(raw, "Inputs"), _ints(raw, "Outputs")
+        )
+
+    def _encoding(self, raw: Any) -> Encoding:
+        levels = [
+            self._level(raw.DimMetadata(index)) for index in self._within(raw.DimMetadataLength())
+        ]
+        return Encoding(_ints(raw, "TraversalOrder"), _ints(raw, "BlockMap"), tuple(levels))
+
+    def _level(self, raw: Any) -> Level:
+        if names_of("DimensionType")[raw.Format()] == "DENSE":
+            return Level(raw.DenseSize())
+        segments, indices = (
+            self._vector(getattr(raw, f"{part}Type")(), getattr(raw, part)())
+            for part in ("ArraySegments", "ArrayIndices")
+        )
+        return Level(0, segments, indices)
+
+    def _vector(self, kind: int, table: Any) -> NDArray[np.int64]:
+        name = names_of("SparseIndexVector")[kind]
+        if name == "NONE":
+            raise ValueError("a compressed axis has no places")
+        vector = getattr(load_schema(), name)()
+        vector.Init(table.Bytes, table.Pos)
+        return np.array(_ints(vector, "Values"), np.int64)
+
+
+def read_tflite(path: str | PathLike[str]) -> TfliteFile:
+    """Return the TensorFlow Lite file at `path`.
+
+    Raises:
+        ArchiveError: there is no such file, or it is not a TensorFlow Lite file.
+    """
+    place = fspath(path)
+    return TfliteFile(read_whole(place, MAX_BYTES), place)
+
+
+def _ints(raw: Any, vector: str) -> tuple[int, ...]:
+    """Return a vector of integers; an empty one where it is missing."""
+    if not getattr(raw, f"{vector}Length")():
+        return ()
+    return tuple(getattr(raw, f"{vector}AsNumpy")().tolist())
+
+
+def _dtype_name(kind: str) -> str:
+    return "" if kind in _NOT_NUMBERS else kind.lower()
+
+
+def _quantization(raw: Any, rank: int) -> Quantization | None:
+    if raw is None or not raw.ScaleLength():
+        return None
+    axis, scales = raw.QuantizedDimension(), raw.ScaleAsNumpy()
+    if len(scales) > 1 and not 0 <= axis < rank:
+        raise ValueError(f"a tensor of {rank} axes is quantized along axis {axis}")
+    points = raw.ZeroPointAsNumpy() if raw.ZeroPointLength() else np.zeros(1, np.int64)
+    return Quantization(scales, points, axis)
+
+
+def _to_numbers(data: memoryview, kind: str, tensor: TfliteTensor, is_sparse: bool) -> NDArray[Any]:
+    """Return the stored values of a tensor in their order in the file."""
+    if kind in _SMALL:
+        values = _unpack(data, _SMALL[kind])
+        return values if is_sparse else values[: tensor.size]
+    if kind == "BFLOAT16":
+        return widen_bfloat16(np.frombuffer(data, "<u2"))
+    return np.frombuffer(data, np.dtype(kind.lower()).newbyteorder("<"))
+
+
+def _unpack(data: memoryview, bits: int) -> NDArray[np.int8]:
+    """Return signed integers of fewer than 8 bits, the first of a byte in its lowest bits.
+
+    Example:
+        >>> _unpack(memoryview(bytes([0xF1])), 4).tolist()
+        [1, -1]
+    """
+    packed = np.frombuffer(data, np.uint8)
+    shifts = np.arange(0, 8, bits, dtype=np.uint8)
+    parts = (packed[:, None] >> shifts).astype(np.uint8) << np.uint8(8 - bits)
+    return (parts.reshape(-1).view(np.int8) >> np.int8(8 - bits)).astype(np.int8)
