@@ -1,4 +1,4 @@
-"""Conversion of exported SavedModels to TensorFlow Lite and ONNX.
+"""Conversion of exported SavedModels to ONNX, and what all conversions share.
 
 The folder is one that `model.export` of Keras 3 or tf_keras wrote, with the signature
 `serving_default`. TensorFlow and the ONNX packages are imported when they are needed.
@@ -34,31 +34,6 @@ def check_onnx(packages: Sequence[str] | None = None) -> None:
             f"an .onnx file needs the package {missing[0]}, which is not installed; pip install"
             " 'graphprune[onnx]'"
         )
-
-
-def saved_model_to_tflite(folder: Path, name: str) -> bytes:
-    """Return an exported model as the bytes of a TensorFlow Lite file, with float32 weights.
-
-    Args:
-        folder: The exported SavedModel.
-        name: The model's name, for errors.
-
-    Raises:
-        OutputError: TensorFlow Lite has no operation for a layer.
-    """
-    import tensorflow as tf
-
-    try:
-        with quiet_output():
-            converter = tf.lite.TFLiteConverter.from_saved_model(
-                str(folder), signature_keys=[SIGNATURE]
-            )
-            return bytes(converter.convert())
-    except Exception as fault:  # the converter raises its own, MLIR's and TensorFlow's errors
-        raise OutputError(
-            f"{name}: cannot be written for TensorFlow Lite: {first_line(fault)}; save it as"
-            " .keras or as a SavedModel folder"
-        ) from fault
 
 
 def saved_model_to_onnx(folder: Path, name: str) -> bytes:
