@@ -32,6 +32,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("sparsity", frozenset({"numpy"})),
     ("archive", frozenset({"google_crc32c", "h5py", "numpy"})),
     ("graph", frozenset({"networkx", "numpy"})),
+    ("shrink", frozenset({"numpy"})),
     ("rules", frozenset({"pydantic", "ruamel", "networkx", "re2"})),
     ("plan", frozenset({"typing_extensions"})),
     ("diff", frozenset({"networkx", "numpy", "typing_extensions"})),
@@ -46,6 +47,8 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("training", frozenset()),
     ("interface", frozenset()),
     ("cli", frozenset({"click", "rich"})),
+    ("keras_runtime", frozenset({"numpy"})),
+    ("runner_process", frozenset()),
 )
 ORDER = [part for part, _ in LAYERS]
 ALLOWED = dict(LAYERS)

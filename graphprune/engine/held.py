@@ -126,6 +126,13 @@ class HeldModel(Protocol):
         """Return the optimizer's step count; 0 if there is no optimizer."""
         ...
 
+    def read_steps(self) -> dict[str, int]:
+        """Return `read_step` of each layer, by address; a variable that several share is read once.
+
+        It is called after each step of the training.
+        """
+        ...
+
     @property
     def skips_updates(self) -> bool:
         """Whether the optimizer counts updates that layers never see: loss scaling skips some."""

@@ -82,7 +82,8 @@ class StepCounting:
         counted = (
             self._held.read_updates() if self._held.skips_updates or self._all_frozen else None
         )
-        return counted, {address: layer.read_step() for address, layer in self._layers.items()}
+        steps = self._held.read_steps()
+        return counted, {address: steps[address] for address in self._layers}
 
     @property
     def _all_frozen(self) -> bool:

@@ -18,7 +18,14 @@ from graphprune.graph.layers import Layer
 from graphprune.graph.shapes.axis_lengths import MAX_RANK, Shape, format_shape
 from graphprune.graph.shapes.operation_calls import OperationCall
 
-__all__ = ["Shape", "TensorUse", "find_tensor_shapes", "format_shape"]
+__all__ = [
+    "Shape",
+    "TensorUse",
+    "calls_in_order",
+    "find_tensor_shapes",
+    "format_shape",
+    "operation_call",
+]
 
 TensorUse = tuple[str, int, int]
 """Address of the layer that makes the tensor, its call, and the tensor's index."""
@@ -88,7 +95,7 @@ class _Walk:
                 for use, shape in zip(frame.inputs, given, strict=False)
                 if shape is not None
             }
-        for member, call in _in_order(frame):
+        for member, call in calls_in_order(frame):
             for index, shape in enumerate(self._member_shapes(frame, member, call, given, found)):
                 if shape is not None:
                     found.setdefault((frame.address_of(member.name), call, index), shape)
@@ -114,7 +121,7 @@ class _Walk:
         made = (
             self._nested_shapes(address, tuple(taken))
             if layer.kind == "model"
-            else self._layer_shapes(layer.entry, tuple(taken), _operation_call(member, call, taken))
+            else self._layer_shapes(layer.entry, tuple(taken), operation_call(member, call, taken))
         )
         return (
             made
@@ -157,7 +164,7 @@ def _key(frame: Frame, use: Use) -> TensorUse:
     return frame.address_of(use.source), use.source_call, use.source_tensor
 
 
-def _in_order(frame: Frame) -> Iterator[tuple[Member, int]]:
+def calls_in_order(frame: Frame) -> Iterator[tuple[Member, int]]:
     """Yield each call of the frame after those whose tensors it takes.
 
     Calls in a circle, which only a damaged file has, are left out.
@@ -180,7 +187,7 @@ def _in_order(frame: Frame) -> Iterator[tuple[Member, int]]:
                 ready.append(taker)
 
 
-def _operation_call(
+def operation_call(
     member: Member, call: int, taken: Sequence[Shape | None]
 ) -> OperationCall | None:
     """Return what an operation is called with; None where the shape of a tensor is not known.

@@ -48,6 +48,36 @@ def read(variable: Any) -> NDArray[Any]:
     return np.asarray(value)
 
 
+def masked(value: Any, mask: Any) -> Any:
+    """Return a tensor with zeros where `mask` is False."""
+    return keras.ops.where(mask, value, keras.ops.cast(0, value.dtype))
+
+
+def masked_in_place(variable: Any, mask: Any) -> Any:
+    """Return the value of a variable with zeros where `mask` is False, to be assigned to it.
+
+    PyTorch changes the variable at once, by an AND of its bits, and assigning the result to it
+    costs nothing: selecting by a boolean is not vectorized there and takes ten times as long.
+    """
+    value = keras.ops.convert_to_tensor(variable)
+    if not _is_storage(value, variable):
+        return masked(value, mask)
+    torch = sys.modules["torch"]
+    signed = {2: torch.int16, 4: torch.int32, 8: torch.int64}[value.element_size()]
+    kept = torch.as_tensor(mask, device=value.device).view(torch.int8)
+    value.data.view(signed).bitwise_and_(kept.neg().to(signed))  # -1 has all bits
+    return value
+
+
+def _is_storage(value: Any, variable: Any) -> bool:
+    """Return whether `value` is the tensor of PyTorch that the variable holds, to be written."""
+    is_held = bool(value is getattr(variable, "_value", None))
+    if keras.config.backend() != "torch" or not is_held:
+        return False
+    is_real = bool(value.device.type != "meta" and value.is_floating_point())
+    return is_real and not sys.modules["torch"].compiler.is_compiling()
+
+
 def scope_of(model: Any) -> AbstractContextManager[Any]:
     """Return the scope of `tf.distribute` in which the variables of `model` were created."""
     strategy = getattr(model, "_distribute_strategy", None)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from graphprune.engine.pruner import no_pruner
 from graphprune.engine.schedules import PruningSchedule
 from graphprune.errors import TrainingError
-from graphprune.keras3.backend import is_constant, read
+from graphprune.keras3.backend import is_constant, masked, masked_in_place, read
 from graphprune.keras3.guards import guard_layer
 from graphprune.keras3.layers import find_holder, find_weight, names_its_weights, prunable_names
 from graphprune.keras3.optimizers import add_mask, average_of, tracks
@@ -42,12 +42,9 @@ class Projection(keras.constraints.Constraint):
         """
         mask = self.tensor.mask_in_step()
         self.tensor.project_average(mask)
-        value = keras.ops.convert_to_tensor(weight if self.own is None else self.own(weight))
-        return _masked(value, mask)
-
-
-def _masked(value: Any, mask: Any) -> Any:
-    return keras.ops.where(mask, value, keras.ops.cast(0, value.dtype))
+        if self.own is None:
+            return masked_in_place(weight, mask)
+        return masked(keras.ops.convert_to_tensor(self.own(weight)), mask)
 
 
 class HeldTensor:
@@ -109,7 +106,7 @@ class HeldTensor:
         average to the weight when training ends, and `SwapEMAWeights` exchanges the two.
         """
         if self.average is not None:
-            self.average.assign(_masked(keras.ops.convert_to_tensor(self.average), mask))
+            self.average.assign(masked_in_place(self.average, mask))
 
     def project(self) -> None:
         """Zero the masked weights after a step of an optimizer that applies no constraints.
@@ -118,7 +115,7 @@ class HeldTensor:
             TrainingError: no pruner follows the layer.
         """
         mask = self.mask_in_step()
-        self.weight.assign(_masked(keras.ops.convert_to_tensor(self.weight), mask))
+        self.weight.assign(masked_in_place(self.weight, mask))
 
     def attach(self, optimizer: Any, name: str) -> None:
         """Add the mask, with its current value, to the variables of `optimizer`."""

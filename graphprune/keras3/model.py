@@ -98,6 +98,12 @@ class KerasModel:
         optimizer = self.optimizer
         return 0 if optimizer is None else read_updates(self.model, optimizer)
 
+    def read_steps(self) -> dict[str, int]:
+        """Return the optimizer updates of each layer; most layers share a counter."""
+        counters = {id(held.counter): held.counter for held in self.layers.values()}
+        steps = {key: counter.read() for key, counter in counters.items()}
+        return {address: steps[id(held.counter)] for address, held in self.layers.items()}
+
     def attach(self) -> None:
         """Add the masks to the optimizer, unless it holds them already.
 

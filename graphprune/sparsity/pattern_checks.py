@@ -95,7 +95,7 @@ def _(pattern: Block, zeros: Zeros, axes: Sequence[str], sparsity: float) -> Uni
 def _(pattern: Channel, zeros: Zeros, axes: Sequence[str], sparsity: float) -> UnitCount:
     kept = axes.index(pattern.axis)
     others = tuple(index for index in range(zeros.ndim) if index != kept)
-    return _whole("channels", zeros.all(axis=others), sparsity)
+    return _whole("channels", np.asarray(zeros.all(axis=others)), sparsity)
 
 
 def _whole(unit: str, whole: Zeros, sparsity: float) -> UnitCount:

@@ -73,6 +73,9 @@ class NumpyModel:
     def read_updates(self):
         return self.updates
 
+    def read_steps(self):
+        return {address: layer.read_step() for address, layer in self.layers.items()}
+
     def check(self):
         pass
 

@@ -17,6 +17,7 @@ import graphprune
 from graphprune import ConstantSparsity, PolynomialDecay, PruningSummaries, Run, UpdatePruningStep
 from graphprune.errors import GraphError, TrainingError
 from graphprune.keras3 import check_version
+from graphprune.keras3.backend import masked_in_place
 from graphprune.sparsity.counts import kept_count
 from graphprune.sparsity.patterns import UNSTRUCTURED, select_pattern_mask
 
@@ -221,6 +222,23 @@ def frozen_layers_follow_the_model():
     model.get_layer("a").trainable = False
     model.compile("adam", "mse")
     trained(graphprune.prune_low_magnitude(model, schedule()), x)
+
+
+@CASES
+def masked_values_are_positive_zeros_in_every_precision():
+    numbers = np.array([1.5, -1.5, -0.0, np.nan, np.inf, -np.inf, 3.0, -2.0])
+    mask = np.array([True, False, False, False, False, False, True, False])
+    for dtype in (
+        "float32",
+        "float16",
+        "bfloat16",
+        *(["float64"] * (keras.config.backend() != "jax")),
+    ):
+        variable = keras.Variable(numbers, dtype=dtype)
+        variable.assign(masked_in_place(variable, keras.ops.convert_to_tensor(mask)))
+        found = array(variable).astype("float64")
+        np.testing.assert_array_equal(found, [1.5, 0, 0, 0, 0, 0, 3, 0], dtype)
+        assert not np.signbit(found).any(), dtype
 
 
 @CASES

@@ -7,12 +7,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from graphprune.graph.classes.channel_rules import activation, elementwise, passing, slopes, softmax
+from graphprune.graph.classes.channels import SLOPED as KEEP_ZERO
 from graphprune.graph.classes.layer_class import SAME, LayerClass, Weight
 
 RANDOM = ("BaseRandomLayer",)
 ACTIVATION = LayerClass("activation", output_shapes=SAME, is_pure=True)
-DROPOUT = LayerClass("regularization", RANDOM, output_shapes=SAME)
-SPATIAL_DROPOUT = LayerClass("regularization", ("Dropout", *RANDOM), output_shapes=SAME)
+DROPOUT = LayerClass("regularization", RANDOM, output_shapes=SAME, channels=passing)
+SPATIAL_DROPOUT = LayerClass(
+    "regularization", ("Dropout", *RANDOM), output_shapes=SAME, channels=passing
+)
 
 
 def to_float32(value: Any) -> Any:
@@ -34,13 +38,24 @@ def _with_float32(config: dict[str, Any]) -> dict[str, Any]:
 
 SLOPED = replace(ACTIVATION, normalize=_with_float32)
 CLASSES: Mapping[str, LayerClass] = {
-    **dict.fromkeys(("Activation", "Softmax"), ACTIVATION),
-    **dict.fromkeys(("ELU", "ReLU"), SLOPED),
-    "LeakyReLU": replace(SLOPED, keras3_names={"alpha": "negative_slope"}),
-    "ThresholdedReLU": replace(ACTIVATION, versions=(2,)),
-    "PReLU": LayerClass("activation", (), (Weight("alpha"),), output_shapes=SAME, is_pure=True),
+    "Activation": replace(ACTIVATION, channels=activation),
+    "Softmax": replace(ACTIVATION, channels=softmax),
+    "ELU": replace(SLOPED, channels=elementwise(KEEP_ZERO["ELU"])),
+    "ReLU": replace(SLOPED, channels=elementwise(KEEP_ZERO["ReLU"])),
+    "LeakyReLU": replace(
+        SLOPED,
+        keras3_names={"alpha": "negative_slope"},
+        channels=elementwise(KEEP_ZERO["LeakyReLU"]),
+    ),
+    "ThresholdedReLU": replace(
+        ACTIVATION, versions=(2,), channels=elementwise(KEEP_ZERO["ThresholdedReLU"])
+    ),
+    "PReLU": LayerClass(
+        "activation", (), (Weight("alpha"),), output_shapes=SAME, is_pure=True, channels=slopes
+    ),
     **dict.fromkeys(("AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise"), DROPOUT),
     **{f"SpatialDropout{rank}D": SPATIAL_DROPOUT for rank in (1, 2, 3)},
-    "ActivityRegularization": LayerClass("regularization", output_shapes=SAME),
-    **dict.fromkeys(("Identity", "Masking"), LayerClass(output_shapes=SAME)),
+    "ActivityRegularization": LayerClass("regularization", output_shapes=SAME, channels=passing),
+    "Identity": LayerClass(output_shapes=SAME, channels=passing),
+    "Masking": LayerClass(output_shapes=SAME),
 }

@@ -8,6 +8,7 @@ from typing import Any
 from graphprune.graph.classes.dense import MAX_EQUATION, numbered
 from graphprune.graph.classes.layer_class import Expected, LayerClass, Weight, merged
 from graphprune.graph.classes.lengths import Config, Lengths, Open, parse_lengths, read_setting
+from graphprune.graph.classes.recurrent_channels import dot_product, grouped_query, multi_head
 from graphprune.graph.shapes.axis_lengths import Shape
 
 MULTI_HEAD_LAYERS = {
@@ -124,6 +125,7 @@ CLASSES: Mapping[str, LayerClass] = {
         _multi_head_shapes,
         merged(_multi_head_output),
         arguments=("query", "value", "key"),
+        channels=multi_head,
         attributes=MULTI_HEAD_LAYERS,
         attribute_class="EinsumDense",
         is_built_by_call=True,
@@ -135,6 +137,7 @@ CLASSES: Mapping[str, LayerClass] = {
         _grouped_query_shapes,
         merged(lambda _config, taken: taken[0]),
         arguments=("query", "value", "key"),
+        channels=grouped_query,
         attributes=GROUPED_QUERY_LAYERS,
         attribute_class="EinsumDense",
         file_class="GroupedQueryAttention",
@@ -147,6 +150,7 @@ CLASSES: Mapping[str, LayerClass] = {
         lambda _config: {"scale": (), "concat_score_weight": ()},
         merged(_attention_output),
         arguments=("query", "value", "key"),
+        channels=dot_product,
     ),
     "AdditiveAttention": LayerClass(
         "sequence",

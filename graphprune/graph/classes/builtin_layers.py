@@ -28,6 +28,7 @@ from graphprune.graph.classes import (
     reshaping,
     wrappers,
 )
+from graphprune.graph.classes.channels import ChannelRule
 from graphprune.graph.classes.layer_class import (
     MAX_INSIDE,
     Expected,
@@ -62,9 +63,9 @@ NO_CLASS = LayerClass()
 
 ShapesInside = Callable[[Entry, Sequence[Shape | None]], Sequence[Shape | None]]
 
-_DAMAGED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-"""What rules of output shapes raise for settings that Keras would not have written, and for what
-they do not know.
+DAMAGED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What rules of output shapes and channels raise for settings that Keras would not write, and
+for what they do not know.
 """
 
 
@@ -101,6 +102,19 @@ def same_class(entry: Entry) -> str:
         return operation.name
     known = known_class(entry)
     return type_of(entry) if known is None or not known.keras3_class else known.keras3_class
+
+
+def find_channel_rule(entry: Entry) -> ChannelRule | None:
+    """Return what is known of the channels of a layer; None where nothing is.
+
+    Example:
+        >>> [find_channel_rule({"class_name": name, "config": {}}) is None for name in ("Add", "X")]
+        [False, True]
+    """
+    if not is_builtin(entry) or is_model(entry):
+        return None
+    known = known_class(entry) or operations.OPERATIONS.get(type_of(entry))
+    return None if known is None else known.channels
 
 
 def is_custom(entry: Entry) -> bool:
@@ -246,7 +260,7 @@ def find_output_shapes(
     call = LayerCall(entry["config"], taken, operation, shapes_inside or find_output_shapes)
     try:
         found = known.output_shapes(call)
-    except _DAMAGED:
+    except DAMAGED:
         return ()
     return tuple(shape if shape is not None and _is_shape(shape) else None for shape in found)
 

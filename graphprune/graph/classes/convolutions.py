@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
+
+from graphprune.graph.classes.channels import (
+    ChannelCall,
+    ChannelRule,
+    Channels,
+    channel_axis,
+    linear,
+)
 from graphprune.graph.classes.layer_class import (
     SPATIAL,
     Axes,
@@ -57,6 +67,7 @@ def _convolution(rank: int) -> LayerClass:
         _convolved(rank),
         output_weight="kernel",
         is_pure=True,
+        channels=_channels(rank),
     )
 
 
@@ -72,6 +83,7 @@ def _transposed(rank: int) -> LayerClass:
         shapes,
         _convolved(rank, transposed_length),
         is_pure=True,
+        channels=_channels(rank, is_transposed=True),
     )
 
 
@@ -100,6 +112,7 @@ def _depthwise(rank: int) -> LayerClass:
         is_pure=True,
         tfmot_prunes=() if rank == 2 else None,
         unused=_UNUSED_KERNEL | {"filters"},
+        channels=_depthwise_channels(rank),
     )
 
 
@@ -119,7 +132,80 @@ def _separable(rank: int) -> LayerClass:
         is_pure=True,
         tfmot_prunes=("pointwise_kernel",),
         unused=_UNUSED_KERNEL,
+        channels=_separable_channels(rank),
     )
+
+
+def _channels(rank: int, *, is_transposed: bool = False) -> ChannelRule:
+    """Return the channel rule of a convolution."""
+    axes = (rank + 1, rank) if is_transposed else (rank, rank + 1)
+
+    def rule(call: ChannelCall) -> Sequence[Channels | None]:
+        axis, filters = channel_axis(call.config, rank), call.config["filters"]
+        read = call.along(0, axis)
+        groups = call.config.get("groups", 1)
+        if groups > 1:
+            return [call.activated(_grouped(call, read, rank, axis))]
+        return [call.activated(linear(call, read, "kernel", axes, filters, axis))]
+
+    return rule
+
+
+def _grouped(call: ChannelCall, read: Channels | None, rank: int, axis: int) -> Channels:
+    """Return what a grouped convolution makes; each group is removed as a whole."""
+    filters, groups = call.config["filters"], call.config["groups"]
+    made = call.book.own("kernel", rank + 1, filters, "produces")
+    rows = made.reshape(groups, -1)
+    first = rows[:, :1]
+    call.book.couple(np.broadcast_to(first, rows.shape).ravel(), rows.ravel())
+    zero = call.zeros("kernel", rank + 1, filters)
+    if read is None or read.count % groups:
+        call.book.keep(made, "reads tensors in groups of channels that stay")
+        call.keep(read, "has another number of channels than its groups need")
+    else:
+        inner = read.labels.reshape(groups, -1)
+        call.book.couple(np.broadcast_to(first, inner.shape).ravel(), inner.ravel())
+        call.book.use(read, read.zero)
+        zero = zero | np.repeat(read.zero.reshape(groups, -1).all(1), filters // groups)
+    call.bind("bias", 0, made, "scales")
+    return Channels(axis, made, zero & call.zeros("bias", 0, filters))
+
+
+def _depthwise_channels(rank: int) -> ChannelRule:
+    """Return the channel rule of a depthwise convolution: each channel goes to its own ones."""
+
+    def rule(call: ChannelCall) -> Sequence[Channels | None]:
+        axis, times = channel_axis(call.config, rank), call.config.get("depth_multiplier", 1)
+        read = call.along(0, axis)
+        if read is None:
+            return [None]
+        call.bind("depthwise_kernel", rank, read.labels, "scales")
+        empty = call.zeros("depthwise_kernel", rank, read.count)
+        labels = np.repeat(read.labels, times)
+        call.bind("bias", 0, labels, "scales")
+        zero = np.repeat(read.zero | empty, times) & call.zeros("bias", 0, len(labels))
+        return [call.activated(Channels(axis, labels, zero, read.filled_by))]
+
+    return rule
+
+
+def _separable_channels(rank: int) -> ChannelRule:
+    def rule(call: ChannelCall) -> Sequence[Channels | None]:
+        axis, times = channel_axis(call.config, rank), call.config.get("depth_multiplier", 1)
+        read = call.along(0, axis)
+        if read is not None:
+            call.bind("depthwise_kernel", rank, read.labels, "consumes")
+            empty = call.zeros("depthwise_kernel", rank, read.count)
+            read = replace(read, zero=read.zero | empty)
+        zero_in = call.read(read, "pointwise_kernel", rank, times=times)
+        count = call.config["filters"]
+        labels = call.book.own("pointwise_kernel", rank + 1, count, "produces")
+        call.bind("bias", 0, labels, "scales")
+        zero = call.zeros("pointwise_kernel", rank + 1, count, zero_in)
+        made = Channels(axis, labels, zero & call.zeros("bias", 0, count))
+        return [call.activated(made)]
+
+    return rule
 
 
 def _locally_connected(rank: int) -> LayerClass:

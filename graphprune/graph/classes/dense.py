@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from graphprune.graph.classes.channels import ChannelCall, Channels, linear
 from graphprune.graph.classes.layer_class import Axes, Expected, LayerCall, LayerClass, Weight, one
 from graphprune.graph.classes.lengths import Config, Open, SettingError, parse_lengths, read_setting
 from graphprune.graph.shapes.axis_lengths import Shape
@@ -155,6 +156,47 @@ def _fourier_shapes(config: Config) -> Expected:
     return {"kernel_scale": (1,), "unscaled_kernel": (IN, length), "bias": (length,)}
 
 
+def _dense_channels(call: ChannelCall) -> Sequence[Channels | None]:
+    read = call.along(0, -1)
+    return [call.activated(linear(call, read, "kernel", (0, 1), call.config["units"], -1))]
+
+
+def _einsum_channels(call: ChannelCall) -> Sequence[Channels | None]:
+    """Apply the rule of an EinsumDense: its last own axis, and one axis that it sums over."""
+    equation, shape = call.config["equation"].replace(" ", ""), call.made
+    parts = re.fullmatch(r"(?:\.{3})?([A-Za-z]+),([A-Za-z]+)->(?:\.{3})?([A-Za-z]+)", equation)
+    if parts is None or shape is None:
+        return call.keep_all("has an equation that is not known")
+    source, kernel, result = parts.groups()
+    read = call.first
+    letter = "" if read is None or -read.axis > len(source) else source[read.axis]
+    if read is not None and (letter not in kernel or letter in result):
+        call.keep(read, "does not sum over them")
+        read = None
+    own = [axis for axis in kernel if axis in result and axis not in source]
+    zero_in = None if read is None else call.read(read, "kernel", kernel.index(letter))
+    if not own:
+        return [None]
+    at = result.index(own[-1]) - len(result)
+    count, axis = shape[at] or 0, kernel.index(own[-1])
+    labels = call.book.own("kernel", axis, count, "produces")
+    zero = call.zeros("kernel", axis, count, zero_in)
+    bias = str(call.config.get("bias_axes") or "")
+    if own[-1] in bias:
+        call.bind("bias", bias.index(own[-1]), labels, "scales")
+        zero = zero & call.zeros("bias", bias.index(own[-1]), count)
+    elif bias:
+        zero = zero & call.zeros("bias", 0, 1).all()
+    return [call.activated(Channels(at, labels, zero))]
+
+
+def _embedding_channels(call: ChannelCall) -> Sequence[Channels | None]:
+    call.keep_all("takes them as indices")
+    count = call.config["output_dim"]
+    labels = call.book.own("embeddings", 1, count, "produces")
+    return [Channels(-1, labels, call.zeros("embeddings", 1, count))]
+
+
 CLASSES: Mapping[str, LayerClass] = {
     "Dense": LayerClass(
         "dense",
@@ -167,9 +209,16 @@ CLASSES: Mapping[str, LayerClass] = {
         one(lambda config, shape: (*shape[:-1], config["units"])),
         output_weight="kernel",
         is_pure=True,
+        channels=_dense_channels,
     ),
     "EinsumDense": LayerClass(
-        "dense", (), _einsum_weights, _einsum_weight_shapes, one(_einsum_output), is_pure=True
+        "dense",
+        (),
+        _einsum_weights,
+        _einsum_weight_shapes,
+        one(_einsum_output),
+        is_pure=True,
+        channels=_einsum_channels,
     ),
     "Embedding": LayerClass(
         "embedding",
@@ -180,6 +229,7 @@ CLASSES: Mapping[str, LayerClass] = {
         output_weight="embeddings",
         has_sparse_gradients=True,
         unused=frozenset({"input_length"}),
+        channels=_embedding_channels,
     ),
     "ReversibleEmbedding": LayerClass(
         "embedding",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from graphprune.archive.entries import Entry
+from graphprune.graph.classes.channels import ChannelRule
 from graphprune.graph.classes.lengths import Config, Lengths
 from graphprune.graph.shapes.axis_lengths import Shape
 from graphprune.graph.shapes.operation_calls import OperationCall
@@ -170,6 +171,7 @@ class LayerClass:
         unused: Settings that only tf_keras writes, and that change nothing of what is computed.
         learned: The setting that `adapt` learns from data if the program does not give it.
         difference: What the two Kerases compute differently with the same settings.
+        channels: The rule that says what a call does with channels; None keeps those that it takes.
     """
 
     category: str = "operation"
@@ -201,6 +203,7 @@ class LayerClass:
     unused: frozenset[str] = frozenset()
     learned: str = ""
     difference: Difference | None = None
+    channels: ChannelRule | None = None
 
     @property
     def has_no_weights(self) -> bool:

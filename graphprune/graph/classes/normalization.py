@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from graphprune.graph.classes.channel_rules import normalizing
+from graphprune.graph.classes.channels import ChannelCall, Channels, along_last
 from graphprune.graph.classes.layer_class import SAME, Expected, LayerClass, Weight
 from graphprune.graph.classes.lengths import Config, Lengths, Open, parse_length
 
@@ -56,6 +58,31 @@ def _with_listed_axes(config: dict[str, Any]) -> dict[str, Any]:
     return config | {"axis": [config["axis"]]} if isinstance(config["axis"], int) else config
 
 
+def _batch_channels(call: ChannelCall) -> Sequence[Channels | None]:
+    """Apply the rule of a BatchNormalization: each channel is scaled and shifted alone.
+
+    It is zero where gamma and beta are, and where its input, the moving mean and beta are.
+    """
+    channels = call.first
+    if channels is None:
+        return [None]
+    if along_last(call.config.get("axis", -1), call.shapes[0]) != channels.axis:
+        call.keep(channels, "normalizes along another axis than that of their channels")
+        return [call.filled(channels)]
+    labels, count = channels.labels, channels.count
+    has_scale = call.book.has("gamma")
+    call.bind("gamma", 0, labels, "scales")
+    call.bind("beta", 0, labels, "scales")
+    call.bind("moving_mean", 0, labels, "statistics" if has_scale else "scales")
+    for name in ("moving_variance", *RENORM):
+        call.bind(name, 0, labels, "statistics")
+    unscaled = call.zeros("gamma", 0, count, absent=False)
+    zero = unscaled | (channels.zero & call.zeros("moving_mean", 0, count))
+    return [
+        Channels(channels.axis, labels, zero & call.zeros("beta", 0, count), channels.filled_by)
+    ]
+
+
 BATCH_NORMALIZATION = LayerClass(
     "normalization",
     ("BatchNormalizationBase",),
@@ -64,6 +91,7 @@ BATCH_NORMALIZATION = LayerClass(
     SAME,
     is_pure=True,
     normalize=_with_listed_axes,
+    channels=_batch_channels,
 )
 
 CLASSES: Mapping[str, LayerClass] = {
@@ -83,10 +111,19 @@ CLASSES: Mapping[str, LayerClass] = {
         SAME,
         is_pure=True,
         normalize=_with_listed_axes,
+        channels=normalizing,
     ),
-    "GroupNormalization": LayerClass("normalization", (), SCALE_AND_CENTER, _group_shapes, SAME),
+    "GroupNormalization": LayerClass(
+        "normalization", (), SCALE_AND_CENTER, _group_shapes, SAME, channels=normalizing
+    ),
     "RMSNormalization": LayerClass(
-        "normalization", (), (Weight("scale"),), along_axes("scale"), SAME, versions=(3,)
+        "normalization",
+        (),
+        (Weight("scale"),),
+        along_axes("scale"),
+        SAME,
+        versions=(3,),
+        channels=normalizing,
     ),
-    "UnitNormalization": LayerClass("normalization", output_shapes=SAME),
+    "UnitNormalization": LayerClass("normalization", output_shapes=SAME, channels=normalizing),
 }

@@ -8,6 +8,7 @@ from typing import Any
 from graphprune.archive.allowed.keras_names import OPERATION_LAYERS
 from graphprune.graph.classes.layer_class import Expected, LayerCall, LayerClass
 from graphprune.graph.classes.lengths import MAX_AXES, Config, SettingError, is_length
+from graphprune.graph.classes.operation_channels import operation_channels
 from graphprune.graph.classes.python_code import comparable_function
 from graphprune.graph.shapes.axis_lengths import Shape
 from graphprune.graph.shapes.graph_operation_shapes import graph_operation_shapes
@@ -67,7 +68,10 @@ CLASSES: Mapping[str, LayerClass] = {
 
 OPERATIONS: Mapping[str, LayerClass] = {
     **dict.fromkeys(OPERATION_LAYERS, LayerClass()),
-    **dict.fromkeys(("TFOpLambda", "SlicingOpLambda"), LayerClass(output_shapes=_operation_output)),
+    **dict.fromkeys(
+        ("TFOpLambda", "SlicingOpLambda"),
+        LayerClass(output_shapes=_operation_output, channels=operation_channels),
+    ),
     "TensorFlowOpLayer": LayerClass(output_shapes=_graph_operation_output),
 }
 """Classes without weights that Keras makes of calls of TensorFlow, as in `x + y`."""

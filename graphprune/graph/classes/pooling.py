@@ -6,6 +6,8 @@ import operator
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from graphprune.graph.classes.channel_rules import globally
+from graphprune.graph.classes.channel_rules import over_space as each_channel
 from graphprune.graph.classes.layer_class import LayerClass, one
 from graphprune.graph.classes.lengths import Config
 from graphprune.graph.classes.spatial import (
@@ -67,15 +69,22 @@ def _upsampled(rank: int) -> Rule:
 
 def _classes(rank: int) -> Mapping[str, LayerClass]:
     pooling = LayerClass(
-        "pooling", (f"Pooling{rank}D",), output_shapes=one(_pooled(rank)), is_pure=True
+        "pooling",
+        (f"Pooling{rank}D",),
+        output_shapes=one(_pooled(rank)),
+        is_pure=True,
+        channels=each_channel(rank),
     )
     over_all = LayerClass(
         "pooling",
         (f"GlobalPooling{rank}D",),
         output_shapes=one(_globally_pooled(rank)),
         is_pure=True,
+        channels=globally(rank),
     )
-    adaptive = LayerClass("pooling", output_shapes=one(_adapted(rank)), versions=(3,))
+    adaptive = LayerClass(
+        "pooling", output_shapes=one(_adapted(rank)), versions=(3,), channels=each_channel(rank)
+    )
     rules = {
         "ZeroPadding": _bordered(rank, 1, "padding"),
         "Cropping": _bordered(rank, -1, "cropping"),
@@ -91,7 +100,9 @@ def _classes(rank: int) -> Mapping[str, LayerClass]:
         },
         **{f"Global{kind}Pooling{rank}D": over_all for kind in ("Average", "Max")},
         **{
-            f"{kind}{rank}D": LayerClass("shape", output_shapes=one(rule), is_pure=True)
+            f"{kind}{rank}D": LayerClass(
+                "shape", output_shapes=one(rule), is_pure=True, channels=each_channel(rank)
+            )
             for kind, rule in rules.items()
         },
     }

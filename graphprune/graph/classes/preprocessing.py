@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from graphprune.graph.classes.channel_rules import over_space
+from graphprune.graph.classes.channels import ChannelCall, Channels
 from graphprune.graph.classes.layer_class import SAME, Difference, Expected, LayerClass, Weight, one
 from graphprune.graph.classes.lengths import Config
 from graphprune.graph.classes.normalization import along_axes
@@ -170,6 +172,13 @@ _CROPS = Difference(
 )
 
 
+def _rescaled(call: ChannelCall) -> Sequence[Channels | None]:
+    scale, offset = call.config.get("scale"), call.config.get("offset", 0)
+    if isinstance(scale, list | tuple) or isinstance(offset, list | tuple):
+        return call.keep_all("has a number for each of them in its config")
+    return [call.first if call.first is None or offset == 0 else call.filled(call.first)]
+
+
 CLASSES: Mapping[str, LayerClass] = {
     "Normalization": LayerClass(
         "normalization", BASES, _normalization_weights, _normalization_shapes, SAME
@@ -199,8 +208,11 @@ CLASSES: Mapping[str, LayerClass] = {
     "CategoryEncoding": LayerClass("embedding", output_shapes=one(_encoded)),
     "Hashing": LayerClass("embedding", output_shapes=one(_looked_up)),
     "HashedCrossing": LayerClass(),
-    "Rescaling": LayerClass("shape", output_shapes=SAME, is_pure=True),
-    **dict.fromkeys(("CenterCrop", "Resizing"), LayerClass("shape", output_shapes=one(_resized))),
+    "Rescaling": LayerClass("shape", output_shapes=SAME, is_pure=True, channels=_rescaled),
+    **dict.fromkeys(
+        ("CenterCrop", "Resizing"),
+        LayerClass("shape", output_shapes=one(_resized), channels=over_space(2)),
+    ),
     "RandomCrop": LayerClass("operation", RANDOM, output_shapes=one(_resized), difference=_CROPS),
     **{
         f"Random{change}": LayerClass("operation", RANDOM, output_shapes=SAME)

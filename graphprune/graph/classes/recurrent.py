@@ -18,6 +18,7 @@ from graphprune.graph.classes.layer_class import (
     several,
 )
 from graphprune.graph.classes.lengths import Config, Open, read_setting, read_window
+from graphprune.graph.classes.recurrent_channels import cell_inside, recurrent
 from graphprune.graph.classes.spatial import convolved_length, per_axis
 from graphprune.graph.shapes.axis_lengths import Shape
 
@@ -59,7 +60,13 @@ def _output(states: int, config: Config, shape: Shape) -> Sequence[Shape]:
     return output, *(state,) * (states if config.get("return_state") else 0)
 
 
-def _layer(bases: tuple[str, ...], shapes: Callable[[Config], Expected], states: int) -> LayerClass:
+def _layer(
+    bases: tuple[str, ...],
+    shapes: Callable[[Config], Expected],
+    states: int,
+    gates: int,
+    candidate: int,
+) -> LayerClass:
     """Return the record of a recurrent layer.
 
     Keras puts the `initial_state` behind the sequence, as further inputs (`_process_inputs`,
@@ -74,11 +81,21 @@ def _layer(bases: tuple[str, ...], shapes: Callable[[Config], Expected], states:
         rest="initial_state",
         calls=("cell",),
         unused=IMPLEMENTATION,
+        channels=recurrent(gates, candidate, states),
     )
 
 
-def _cell(shapes: Callable[[Config], Expected]) -> LayerClass:
-    return LayerClass("sequence", RANDOM, _weights(path=""), shapes, unused=IMPLEMENTATION)
+def _cell(
+    shapes: Callable[[Config], Expected], states: int, gates: int, candidate: int
+) -> LayerClass:
+    return LayerClass(
+        "sequence",
+        RANDOM,
+        _weights(path=""),
+        shapes,
+        unused=IMPLEMENTATION,
+        channels=recurrent(gates, candidate, states, is_cell=True),
+    )
 
 
 def _conv_lstm(rank: int) -> LayerClass:
@@ -92,6 +109,7 @@ def _conv_lstm(rank: int) -> LayerClass:
         rest="initial_state",
         calls=("cell",),
         unused=IMPLEMENTATION,
+        channels=recurrent(4, 2, 2, rank=rank),
     )
 
 
@@ -153,12 +171,12 @@ def listed_parts(config: Config, key: str) -> Sequence[Part] | None:
 
 
 CLASSES: Mapping[str, LayerClass] = {
-    "SimpleRNN": _layer(("RNN",), partial(_gated, 1), 1),
-    "LSTM": _layer(("RNN", *RANDOM), partial(_gated, 4), 2),
-    "GRU": _layer(("RNN", *RANDOM), _gru_shapes, 1),
-    "SimpleRNNCell": _cell(partial(_gated, 1)),
-    "LSTMCell": _cell(partial(_gated, 4)),
-    "GRUCell": _cell(_gru_shapes),
+    "SimpleRNN": _layer(("RNN",), partial(_gated, 1), states=1, gates=1, candidate=0),
+    "LSTM": _layer(("RNN", *RANDOM), partial(_gated, 4), states=2, gates=4, candidate=2),
+    "GRU": _layer(("RNN", *RANDOM), _gru_shapes, states=1, gates=3, candidate=2),
+    "SimpleRNNCell": _cell(partial(_gated, 1), states=1, gates=1, candidate=0),
+    "LSTMCell": _cell(partial(_gated, 4), states=2, gates=4, candidate=2),
+    "GRUCell": _cell(_gru_shapes, states=1, gates=3, candidate=2),
     **{f"ConvLSTM{rank}D": _conv_lstm(rank) for rank in (1, 2, 3)},
     "RNN": LayerClass(
         "sequence",
@@ -166,6 +184,7 @@ CLASSES: Mapping[str, LayerClass] = {
         parts=lambda config: [Part("", config.get("cell"), "cell")],
         rest="initial_state",
         calls=("cell",),
+        channels=cell_inside,
     ),
     "StackedRNNCells": LayerClass("sequence", parts=_stacked, calls=("cells",)),
     "AbstractRNNCell": LayerClass("sequence", versions=(2,)),

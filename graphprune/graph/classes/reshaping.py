@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from graphprune.graph.classes.channel_rules import (
+    flattening,
+    joining,
+    merging,
+    passing,
+    permuting,
+    reshaping,
+)
+from graphprune.graph.classes.channels import ChannelCall, Channels, along_last
 from graphprune.graph.classes.layer_class import LayerClass, merged, one
 from graphprune.graph.classes.lengths import Config
 from graphprune.graph.shapes.axis_lengths import Shape, broadcast, concatenate, size_of
@@ -56,19 +65,45 @@ def _dotted(config: Config, shapes: Sequence[Shape]) -> Shape:
     return made if len(made) > 1 else (*made, 1)
 
 
-def _merge(*, is_symmetric: bool = True, is_pure: bool = True) -> LayerClass:
+def _merge(
+    *, is_symmetric: bool = True, is_pure: bool = True, absorbs_zero: bool = False
+) -> LayerClass:
     return LayerClass(
-        "merge", MERGE, output_shapes=merged(_added), is_symmetric=is_symmetric, is_pure=is_pure
+        "merge",
+        MERGE,
+        output_shapes=merged(_added),
+        is_symmetric=is_symmetric,
+        is_pure=is_pure,
+        channels=merging(absorbs_zero=absorbs_zero),
     )
 
 
+def _dot_channels(call: ChannelCall) -> Sequence[Channels | None]:
+    """Apply the rule of a Dot layer: it sums products of two channels, of which one may be zero."""
+    axes, (left, right) = call.config["axes"], call.taken
+    pair = axes if isinstance(axes, list | tuple) else (axes, axes)
+    summed = [along_last(axis, shape) for axis, shape in zip(pair, call.shapes, strict=True)]
+    if left is None or right is None or call.config.get("normalize"):
+        return call.keep_all("multiplies them with those of another tensor")
+    if [left.axis, right.axis] != summed:
+        return call.keep_all("does not sum over them")
+    call.book.couple(left.labels, right.labels)
+    call.book.use(left, left.zero | right.zero)
+    return [None]
+
+
 CLASSES: Mapping[str, LayerClass] = {
-    "Flatten": LayerClass("shape", output_shapes=one(_flattened), is_pure=True),
-    "Reshape": LayerClass("shape", output_shapes=one(_reshaped), is_pure=True),
-    "Permute": LayerClass("shape", output_shapes=one(_permuted), is_pure=True),
-    "RepeatVector": LayerClass("shape", output_shapes=one(_repeated)),
-    **dict.fromkeys(("Add", "Average", "Maximum", "Minimum", "Multiply"), _merge()),
+    "Flatten": LayerClass(
+        "shape", output_shapes=one(_flattened), is_pure=True, channels=flattening
+    ),
+    "Reshape": LayerClass("shape", output_shapes=one(_reshaped), is_pure=True, channels=reshaping),
+    "Permute": LayerClass("shape", output_shapes=one(_permuted), is_pure=True, channels=permuting),
+    "RepeatVector": LayerClass("shape", output_shapes=one(_repeated), channels=passing),
+    **dict.fromkeys(("Add", "Average", "Maximum", "Minimum"), _merge()),
+    "Multiply": _merge(absorbs_zero=True),
     "Subtract": _merge(is_symmetric=False),
-    "Concatenate": LayerClass("merge", MERGE, output_shapes=merged(_concatenated), is_pure=True),
-    "Dot": LayerClass("merge", MERGE, output_shapes=merged(_dotted)),
+    "Concatenate": LayerClass(
+        "merge", MERGE, output_shapes=merged(_concatenated), is_pure=True, channels=joining
+    ),
+    "Dot": LayerClass("merge", MERGE, output_shapes=merged(_dotted), channels=_dot_channels),
 }

@@ -7,8 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from graphprune.archive.entries import is_entry
+from graphprune.graph.classes.channel_rules import stepwise
 from graphprune.graph.classes.layer_class import Expected, LayerCall, LayerClass, Part, Weight
 from graphprune.graph.classes.lengths import Config
+from graphprune.graph.classes.recurrent_channels import both_ways
 from graphprune.graph.shapes.axis_lengths import Shape
 
 WRAPPER = ("Wrapper",)
@@ -115,13 +117,19 @@ _ZERO_OUTPUT = "zero_output_for_mask"
 CLASSES: Mapping[str, LayerClass] = {
     "Wrapper": LayerClass(parts=_held, calls=("layer",)),
     "TimeDistributed": LayerClass(
-        "sequence", WRAPPER, output_shapes=_step_output, parts=_held, calls=("layer",)
+        "sequence",
+        WRAPPER,
+        output_shapes=_step_output,
+        parts=_held,
+        calls=("layer",),
+        channels=stepwise,
     ),
     "Bidirectional": LayerClass(
         "sequence",
         WRAPPER,
         output_shapes=_both_output,
         normalize=_both_ways_alike,
+        channels=both_ways,
         parts=_both_ways,
         rest="initial_state",
         calls=("forward_layer", "backward_layer"),

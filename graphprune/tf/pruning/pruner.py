@@ -139,6 +139,10 @@ class HeldKerasModel:
         """The wrapped layers by address; also those that have nothing to prune."""
         return self._layers
 
+    def read_steps(self) -> dict[str, int]:
+        """Return the optimizer updates of each layer."""
+        return {address: layer.read_step() for address, layer in self.layers.items()}
+
     def read_updates(self) -> int:
         """Return the optimizer's step count; 0 if there is no optimizer."""
         iterations = getattr(self._optimizer, "iterations", None)

@@ -1,0 +1,305 @@
+"""How channels go through a layer: what a rule of a layer class says of one call.
+
+Channels are numbered over the whole model. Two that get one number can only be removed together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphprune.archive.entries import Entry
+from graphprune.graph.classes.lengths import Config
+from graphprune.graph.shapes.axis_lengths import Shape
+from graphprune.graph.shapes.operation_calls import OperationCall
+
+Labels = NDArray[np.int64]
+"""The numbers of channels along an axis."""
+Mask = NDArray[np.bool_]
+Role = Literal["produces", "scales", "statistics", "consumes"]
+"""What a weight does with a channel: makes it, scales or shifts it, keeps statistics of it (which a
+dead channel may have), or reads it.
+"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Channels:
+    """The channels of a tensor.
+
+    Attributes:
+        axis: The axis that they are along, counted from the last one, -1.
+        labels: Their numbers.
+        zero: Whether the values of each are exactly zero, whatever the model is given.
+        filled_by: The address of the layer whose output is not zero where its input is, if any.
+    """
+
+    axis: int
+    labels: Labels
+    zero: Mask
+    filled_by: str = ""
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.labels)
+
+
+class Book(Protocol):
+    """Where an analysis keeps what the rules say; weights are those of the layer that is called."""
+
+    address: str
+
+    def has(self, weight: str) -> bool:
+        """Return whether the layer has the weight."""
+
+    def own(self, weight: str, axis: int, count: int, role: Role) -> Labels:
+        """Return the labels along an axis of a weight, new ones at the first call of the layer."""
+
+    def bind(self, weight: str, axis: int, labels: Labels, role: Role) -> None:
+        """Note that these channels are along the axis of the weight."""
+
+    def fresh(self, count: int) -> Labels:
+        """Return labels for channels that no weight has."""
+
+    def couple(self, left: Labels, right: Labels) -> None:
+        """Note that channels can be removed only together, in pairs."""
+
+    def keep(self, labels: Labels, why: str) -> None:
+        """Note that channels stay, and why; the text goes on after the layer's name."""
+
+    def use(self, channels: Channels, harmless: Mask) -> None:
+        """Note that values of channels are read; `harmless` where they change nothing."""
+
+    def zeros(self, weight: str, axis: int, without: tuple[int, Mask] | None, count: int) -> Mask:
+        """Return for each index along an axis whether the weight is zero there.
+
+        Indices of another axis, which are masked by `without`, do not count.
+        """
+
+    def inside(
+        self, entry: Entry, prefix: str, taken: Sequence[Channels | None], shapes: Sequence[Any]
+    ) -> Sequence[Channels | None]:
+        """Return what a layer inside gives, whose weights' names begin with `prefix`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelCall:
+    """One call of a layer, for the rule of its class.
+
+    Attributes:
+        config: The layer's config.
+        taken: The channels of each tensor that it takes; None for a tensor without known ones.
+        arguments: The argument that each tensor is for.
+        shapes: The shapes of these tensors, as far as they are known.
+        made: The shape of its first output.
+        operation: The call with all its arguments, of a layer that calls an operation.
+        book: What is known of weights, and where the rule's findings go.
+    """
+
+    config: Config
+    taken: Sequence[Channels | None]
+    arguments: Sequence[str]
+    shapes: Sequence[Shape | None]
+    made: Shape | None
+    operation: OperationCall | None
+    book: Book
+
+    @property
+    def first(self) -> Channels | None:
+        """The channels of the first tensor."""
+        return self.taken[0] if self.taken else None
+
+    def keep_all(self, why: str) -> tuple[None, ...]:
+        """Keep the channels of all tensors; return that nothing is known of the outputs."""
+        for channels in self.taken:
+            self.keep(channels, why)
+        return ()
+
+    def keep(self, channels: Channels | None, why: str) -> None:
+        """Keep the channels of one tensor."""
+        if channels is not None:
+            self.book.keep(channels.labels, why)
+
+    def along(self, index: int, axis: int) -> Channels | None:
+        """Return the channels of a tensor if they are along `axis`; others are kept."""
+        found = self.taken[index] if index < len(self.taken) else None
+        if found is None or found.axis == axis:
+            return found
+        self.keep(found, "reads them along another axis than that of its channels")
+        return None
+
+    def given(self, argument: str) -> Channels | None:
+        """Return the channels of the tensor for an argument if they are along the last axis."""
+        return (
+            self.along(self.arguments.index(argument), -1) if argument in self.arguments else None
+        )
+
+    def read(
+        self, channels: Channels | None, weight: str, axis: int, *, times: int = 1
+    ) -> tuple[int, Mask] | None:
+        """Note that an axis of a weight reads the channels; return which are zero, and the axis.
+
+        Args:
+            channels: The channels.
+            weight: The weight that multiplies them.
+            axis: Its axis.
+            times: How many places in a row along the axis belong to each channel.
+        """
+        if channels is None:
+            return None
+        labels = np.repeat(channels.labels, times)
+        self.book.bind(weight, axis, labels, "consumes")
+        unread = self.book.zeros(weight, axis, None, len(labels)).reshape(-1, times).all(1)
+        self.book.use(channels, channels.zero | unread)
+        return axis, np.repeat(channels.zero, times)
+
+    def zeros(
+        self,
+        weight: str,
+        axis: int,
+        count: int,
+        without: tuple[int, Mask] | None = None,
+        *,
+        absent: bool = True,
+    ) -> Mask:
+        """Return for each index along an axis of a weight whether it is zero there.
+
+        `absent` is the answer for a weight that the layer does not have.
+        """
+        if not self.book.has(weight):
+            return np.full(count, absent)
+        return self.book.zeros(weight, axis, without, count)
+
+    def bind(self, weight: str, axis: int, labels: Labels, role: Role) -> None:
+        """Note that channels are along an axis of a weight, if the layer has it."""
+        if self.book.has(weight):
+            self.book.bind(weight, axis, labels, role)
+
+    def activated(self, channels: Channels, key: str = "activation") -> Channels:
+        """Return the channels behind the activation in the config."""
+        effect = effect_of(self.config.get(key))
+        if effect == "mixes":
+            self.keep(channels, "has an activation that is not known to treat each value alone")
+        return channels if effect == "keeps zero" else self.filled(channels)
+
+    def filled(self, channels: Channels) -> Channels:
+        """Return the channels as they are behind a function that is not zero at zero."""
+        return replace(
+            channels,
+            zero=np.zeros(channels.count, bool),
+            filled_by=channels.filled_by or self.book.address,
+        )
+
+
+ChannelRule = Callable[[ChannelCall], Sequence[Channels | None]]
+"""Says what a call does with channels; returns those of its outputs, None where none are known."""
+
+Effect = Literal["keeps zero", "fills", "mixes"]
+
+_KEEP_ZERO = (
+    "linear relu relu6 tanh swish silu gelu elu selu celu leaky_relu softsign hard_swish hard_silu"
+    " hard_tanh tanh_shrink soft_shrink hard_shrink mish"
+)
+_FILL = (
+    "sigmoid hard_sigmoid softplus exponential exp log_sigmoid squareplus sparse_plus"
+    " sparse_sigmoid"
+)
+_EFFECTS: Mapping[Any, Effect] = {
+    **dict.fromkeys(_KEEP_ZERO.split(), "keeps zero"),
+    **dict.fromkeys(_FILL.split(), "fills"),
+}
+
+
+def effect_of(activation: Any) -> Effect:
+    """Return what an activation in a config does with channels.
+
+    It keeps zeros, gives something else for zeros, or may mix channels; an unknown one may.
+
+    Example:
+        >>> [effect_of(name) for name in (None, "swish", "sigmoid", "softmax", "mine")]
+        ['keeps zero', 'keeps zero', 'fills', 'mixes', 'mixes']
+    """
+    if activation is None:
+        return "keeps zero"
+    if isinstance(activation, Mapping):
+        if str(activation.get("module") or "builtins").split(".")[0] not in (
+            "builtins",
+            "keras",
+            "tf_keras",
+        ):
+            return "mixes"
+        kind, config = activation.get("class_name"), activation.get("config")
+        if kind == "function":
+            activation = config
+        elif isinstance(config, Mapping) and kind in SLOPED:
+            return "keeps zero" if SLOPED[kind](config) else "fills"
+    return _EFFECTS.get(activation, "mixes") if isinstance(activation, str) else "mixes"
+
+
+def _cut_keeps_zero(config: Config) -> bool:
+    """Return whether a ReLU with bounds is zero at zero."""
+    most, threshold = config.get("max_value"), config.get("threshold") or 0.0
+    return threshold == 0 and (most is None or most >= 0)
+
+
+SLOPED: Mapping[Any, Callable[[Config], bool]] = {
+    "ReLU": _cut_keeps_zero,
+    "LeakyReLU": lambda _config: True,
+    "ELU": lambda _config: True,
+    "PReLU": lambda _config: True,
+    "ThresholdedReLU": lambda _config: True,
+}
+"""Layers that are activations: whether they are zero at zero."""
+
+
+def channel_axis(config: Config, rank: int) -> int:
+    """Return the axis of channels beside `rank` spatial axes, counted from the end."""
+    return -rank - 1 if config.get("data_format") == "channels_first" else -1
+
+
+def along_last(axis: Any, shape: Shape | None) -> int | None:
+    """Return an axis of a config counted from the end; None where that is not known.
+
+    Example:
+        >>> along_last(-1, None), along_last([3], (None, 8, 8, 4)), along_last(1, None)
+        (-1, -1, None)
+    """
+    if isinstance(axis, list | tuple):
+        if len(axis) != 1:
+            return None
+        axis = axis[0]
+    if type(axis) is not int:
+        return None
+    if axis < 0:
+        return axis
+    return None if shape is None or axis >= len(shape) else axis - len(shape)
+
+
+def linear(
+    call: ChannelCall,
+    channels: Channels | None,
+    kernel: str,
+    axes: tuple[int, int],
+    count: int,
+    axis: int,
+) -> Channels:
+    """Return the channels that a kernel makes by sums of those that it reads, with its bias.
+
+    Args:
+        call: The call.
+        channels: What is read.
+        kernel: The kernel; its bias is `bias` beside it.
+        axes: Its axes of read and of made channels.
+        count: How many it makes.
+        axis: Their axis in the output.
+    """
+    zero_in = call.read(channels, kernel, axes[0])
+    labels = call.book.own(kernel, axes[1], count, "produces")
+    bias = f"{kernel.rpartition('.')[0]}.bias".lstrip(".")
+    call.bind(bias, -1, labels, "scales")
+    zero = call.zeros(kernel, axes[1], count, zero_in) & call.zeros(bias, -1, count)
+    return Channels(axis, labels, zero)
