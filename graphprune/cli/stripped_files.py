@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -106,17 +106,17 @@ class _Writing:
             DataError: the data does not fit.
         """
         self._display.say("measuring accuracy")
-        evaluation = seam(self._stripped, "evaluation").Evaluation(self._stripped, data)
-        self._request = TfliteRequest(
-            self._request.precision, self._request.batch, evaluation.samples()
-        )
         version = 3 if is_keras_3(self._stripped) else 2
         original = load_model(origin, **loading_arguments(self._loading), keras=version)
-        accuracy: float | None = evaluation.of_original(original)
-        if evaluation.of_original(self._stripped) is None:
+        is_compiled = getattr(self._stripped, "optimizer", None) is not None
+        judge = self._stripped if is_compiled else original
+        evaluation = seam(judge, "evaluation").Evaluation(judge, data)
+        self._request = replace(self._request, samples=evaluation.samples())
+        if evaluation.of_original(judge) is None:
             _warn(f"{origin}: was compiled without a metric of accuracy, so none is shown")
         else:
             self._evaluation = evaluation
+        accuracy: float | None = evaluation.of_original(original)
         return accuracy
 
     def write(self, output: str) -> Measured:

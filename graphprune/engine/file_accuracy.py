@@ -27,23 +27,30 @@ def find_accuracy(metrics: Mapping[str, Any]) -> float | None:
     return next((float(value) for name, value in metrics.items() if "acc" in name), None)
 
 
-def name_inputs(x: Any, flat: Sequence[Any], names: Sequence[str]) -> dict[str, NDArray[Any]]:
+def name_inputs(x: Any, flat: Sequence[Any], types: Mapping[str, str]) -> dict[str, NDArray[Any]]:
     """Return a batch's inputs by the names of the model's, without special characters.
 
     Args:
         x: The batch's inputs in the structure of the data.
-        flat: The arrays in it.
-        names: The names of the model's inputs, in the order of `flat`.
+        flat: The arrays in it; those of a mapping in the order of its sorted keys.
+        types: The dtypes of the model's inputs by their names, in the order of `flat`.
 
     Example:
-        >>> name_inputs([1], [np.ones(1)], ["my-image"])
-        {'my_image': array([1.])}
+        >>> name_inputs([1], [np.ones(1, "uint8")], {"my-image": "float32"})
+        {'my_image': array([1.], dtype=float32)}
     """
-    found = list(x) if isinstance(x, Mapping) else list(names)
+    names = sorted(x) if isinstance(x, Mapping) else list(types)
     return {
-        re.sub(r"\W", "_", str(name)): np.asarray(values)
-        for name, values in zip(found, flat, strict=True)
+        re.sub(r"\W", "_", str(name)): _as_type(np.asarray(values), types.get(name))
+        for name, values in zip(names, flat, strict=True)
     }
+
+
+def _as_type(values: NDArray[Any], dtype: str | None) -> NDArray[Any]:
+    """Return numbers in the type that a model takes, as Keras gives them to it."""
+    if dtype is None or dtype == "string" or values.dtype.kind not in "biuf":
+        return values
+    return values.astype(dtype)
 
 
 def order_outputs(found: Arrays, names: Sequence[str]) -> list[NDArray[Any]]:

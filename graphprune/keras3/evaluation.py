@@ -87,7 +87,8 @@ class Evaluation:
 
     def _name(self, x: Any) -> Arrays:
         inputs = keras.tree.flatten(getattr(self._model, "inputs", None) or ())
-        return name_inputs(x, [x], [str(tensor.name) for tensor in inputs] or ["input"])
+        types = {str(tensor.name): str(tensor.dtype) for tensor in inputs}
+        return name_inputs(x, [x], types or {"input": self._model.input_dtype})
 
     def _measure(self, predict: Callable[[Any], Any]) -> float | None:
         if not self._model.compiled:

@@ -29,7 +29,12 @@ from graphprune.keras3.model import held_layers
 from graphprune.keras3.saving import has_custom_objects, save_model
 from graphprune.keras3.torch_onnx import torch_to_onnx
 from graphprune.quiet import quiet_output
-from graphprune.serving.convert import check_onnx, first_line, saved_model_to_onnx
+from graphprune.serving.convert import (
+    check_onnx,
+    first_line,
+    saved_model_to_onnx,
+    variables_stored_once,
+)
 from graphprune.serving.exported import Exported
 from graphprune.serving.outputs import (
     EXACT,
@@ -257,7 +262,8 @@ def _export_here(model: Any, folder: Path, batch: int | None, names: Sequence[st
     try:
         with quiet_output(), redirect_stdout(StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model.export(str(folder), format="tf_saved_model", **options)
+            with variables_stored_once():
+                model.export(str(folder), format="tf_saved_model", **options)
     except Exception as fault:  # Keras, TensorFlow and JAX raise errors of all kinds
         raise OutputError(
             f"{model.name}: Keras cannot export it: {first_line(fault)}; save it as .keras"

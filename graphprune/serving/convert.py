@@ -7,7 +7,8 @@ The folder is one that `model.export` of Keras 3 or tf_keras wrote, with the sig
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,33 @@ def check_onnx(packages: Sequence[str] | None = None) -> None:
             f"an .onnx file needs the package {missing[0]}, which is not installed; pip install"
             " 'graphprune[onnx]'"
         )
+
+
+@contextmanager
+def variables_stored_once() -> Iterator[None]:
+    """Let an export of Keras 3 store each variable once.
+
+    Its archive names the variables of Keras and those of TensorFlow inside them, and TensorFlow
+    stores both (keras/src/export/saved_model.py).
+    """
+    import tensorflow as tf
+    from tensorflow.python.saved_model import save as saving
+
+    theirs = saving.save_and_return_nodes
+
+    def save(archive: Any, *args: Any, **options: Any) -> Any:
+        for name in ("variables", "trainable_variables", "non_trainable_variables"):
+            held = getattr(archive, name, None) or []
+            if any(not isinstance(variable, tf.Variable) for variable in held):
+                inside = [each if isinstance(each, tf.Variable) else each.value for each in held]
+                setattr(archive, name, inside)
+        return theirs(archive, *args, **options)
+
+    saving.save_and_return_nodes = save
+    try:
+        yield
+    finally:
+        saving.save_and_return_nodes = theirs
 
 
 def saved_model_to_onnx(folder: Path, name: str) -> bytes:

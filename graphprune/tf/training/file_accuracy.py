@@ -51,7 +51,7 @@ class Evaluation:
 
     def of_outputs(self, compute: Compute) -> float | None:
         """Return the accuracy of a file that computes outputs from inputs, both by name."""
-        outputs = getattr(self._model, "_nested_outputs", None) or self._model.outputs
+        outputs = getattr(self._model, "_nested_outputs", self._model.outputs)
         names = sorted(outputs) if isinstance(outputs, dict) else self._model.output_names
 
         def predict(x: Any) -> Any:
@@ -70,7 +70,9 @@ class Evaluation:
         return {name: tf.concat([part[name] for part in parts], 0).numpy() for name in parts[0]}
 
     def _name(self, x: Any) -> Arrays:
-        return name_inputs(x, tf.nest.flatten(x), self._model.input_names)
+        named = zip(self._model.input_names, self._model.inputs, strict=True)
+        types = {name: tensor.dtype.name for name, tensor in named}
+        return name_inputs(x, tf.nest.flatten(x), types)
 
     def _measure(self, predict: Callable[[Any], Any]) -> float | None:
         if not self._model._is_compiled:
