@@ -124,7 +124,6 @@ class _Writing:
         self._display.say(f"writing {output}")
         target = Path(output)
         made = self._write(target)
-        self._display.say(f"measuring {output}")
         counted = count_written(target)
         return Measured(
             target.name,
