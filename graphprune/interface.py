@@ -14,6 +14,7 @@ from typing import Any
 from graphprune.archive import read_archive
 from graphprune.archive.archive import keras_of
 from graphprune.archive.files import check_model_suffix
+from graphprune.archive.tflite.file import is_tflite, read_tflite
 from graphprune.arguments import check_mapping, check_path, wrong_type
 from graphprune.diff.changes import GraphDiff
 from graphprune.diff.graph_diff import diff_models as diff_model_files
@@ -24,6 +25,8 @@ from graphprune.graph.read import read_graph as read_graph_of_data
 from graphprune.plan.changes import Plan
 from graphprune.plan.from_document import plan_of
 from graphprune.plan.make import plan_graph, plan_saved_model
+from graphprune.plan.measured import measure_planned
+from graphprune.plan.tflite import verify_tflite
 from graphprune.plan.verify import Verification, verify_plan
 from graphprune.rules.building.read import rule_set_of
 from graphprune.rules.values.rule_set import RuleSet
@@ -286,12 +289,15 @@ def diff_models(before: Any, after: Any, *, measure_gzip: bool = False) -> Graph
 
 
 def verify(model: Any, plan: Plan | Path) -> Verification:
-    """Return the measured zeros of every tensor that `plan` prunes.
+    """Return what a model has of what `plan` says: every pruned tensor, and the architecture.
 
-    `found.drift` has the tensors that are not as planned.
+    `found.is_as_planned` tells the outcome, and `found.drift` has the tensors that are not as
+    planned: too few zeros, zeros that do not lie as the pattern wants, weights that are NaN or
+    infinite, or all zero.
 
     Args:
-        model: The path of a saved model, or a Keras model; wrapped or stripped.
+        model: The path of a saved model or TensorFlow Lite file, or a Keras model; wrapped or
+            stripped.
         plan: The plan, or the path of its JSON file.
 
     Raises:
@@ -301,16 +307,18 @@ def verify(model: Any, plan: Plan | Path) -> Verification:
         TypeError: the model, or `plan`, is something else.
     """
     plan_path = "" if isinstance(plan, Plan | Mapping) else str(plan)
-    found = _opened(model)
+    if isinstance(model, str | PathLike) and is_tflite(model):
+        return verify_tflite(plan_of(plan), read_tflite(model), plan_path=plan_path)
+    found, plan = _opened(model), plan_of(plan)
     with found.opened() as weights:
         if weights is None:
             raise wrong_type(
                 "model", "the path of a saved model, or a Keras model", model, "it needs weights"
             )
         return verify_plan(
-            plan_of(plan),
+            plan,
             found.graph,
-            found.zeros or {},
+            measure_planned(plan, weights),
             found.mask_faults or {},
             model_path=found.path,
             plan_path=plan_path,

@@ -34,7 +34,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("graph", frozenset({"networkx", "numpy"})),
     ("shrink", frozenset({"numpy"})),
     ("rules", frozenset({"pydantic", "ruamel", "networkx", "re2"})),
-    ("plan", frozenset({"typing_extensions"})),
+    ("plan", frozenset({"numpy", "typing_extensions"})),
     ("diff", frozenset({"networkx", "numpy", "typing_extensions"})),
     ("runs", frozenset({"numpy", "pydantic"})),
     ("report", frozenset({"rich", "jinja2", "networkx"})),

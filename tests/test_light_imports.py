@@ -46,6 +46,7 @@ COMMANDS = [
     "convert",
     "diff",
     "verify",
+    "bench",
     "schema",
     "rules",
     "demo",

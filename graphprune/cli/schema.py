@@ -11,7 +11,7 @@ from graphprune.cli.outputs import check_report_free, print_report
 from graphprune.diff.document import DiffJson
 from graphprune.documents import make_schema, to_json
 from graphprune.plan.document import PlanJson
-from graphprune.plan.verify import VerificationJson
+from graphprune.plan.verification_document import VerificationJson
 from graphprune.rules.building.schema import KINDS, Kind, build_schema
 
 DOCUMENTS: dict[str, tuple[type, str]] = {

@@ -77,7 +77,8 @@ class TensorDiff:
         zeros_before, zeros_after: Exact zeros.
         target: The sparsity that its wrapper aims at: the right side's, else the left side's.
         target_met: Whether the right side holds at least the exact number of zeros of `target`.
-        values: Whether the two sides hold the same bits; None where they were not compared.
+        zeros_missing: How many zeros the right side lacks for that.
+        values: Whether the two sides hold the same values; None where they were not compared.
         mask: What the masks have in common, where both sides are wrapped.
     """
 
@@ -90,6 +91,7 @@ class TensorDiff:
     zeros_after: int | None = None
     target: float | None = None
     target_met: bool | None = None
+    zeros_missing: int = 0
     values: Literal["same", "changed"] | None = None
     mask: MaskOverlap | None = None
 
@@ -244,6 +246,8 @@ class GraphDiff(Shown):
         model: Changes of the model's own name and class.
         layers: Every layer: those of the right side in its order, then the removed ones in theirs.
         added, removed: Connections that only one side has, in the right side's names.
+        rewired: The layers of both sides that take other tensors, in the right side's names; the
+            model itself, an empty text, is among them if it gives other tensors.
         weights_gzip: Bytes of all weights, left and right, after gzip; None where they are the
             same, or were not measured.
         graphs: The models themselves, to draw them.
@@ -255,6 +259,7 @@ class GraphDiff(Shown):
     layers: tuple[LayerDiff, ...] = ()
     added: tuple[Connection, ...] = ()
     removed: tuple[Connection, ...] = ()
+    rewired: tuple[str, ...] = ()
     weights_gzip: tuple[int, int] | None = None
     graphs: tuple[LayerGraph, LayerGraph] | None = field(default=None, compare=False, repr=False)
 

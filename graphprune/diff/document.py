@@ -47,7 +47,7 @@ class EqualJson(TypedDict):
     pruning: Flag
     """Wrappers, their settings, steps and masks."""
     weights: Flag | None
-    """All weights, bit for bit; null where they were not compared."""
+    """All weights, where -0.0 is 0.0 and NaN is NaN; null where they were not compared."""
 
 
 class ConfigChangeJson(TypedDict):
@@ -67,7 +67,9 @@ class PruningStateJson(TypedDict):
     rule: Text
     """The rule that asked for it; empty where that is not known."""
     pattern: PatternJson | None
-    """Which weights are zeroed together; null for a wrapper that graphprune did not write."""
+    """Which weights are zeroed together; null for a wrapper that prunes nothing, and one whose
+    settings are not known.
+    """
     step: Count | None
     """Optimizer steps so far; null where weights were not read."""
     finished: Flag | None
@@ -116,7 +118,7 @@ class TensorDiffJson(TypedDict):
     target_met: Flag | None
     """Whether the right side holds at least the zeros of `target`."""
     values: Literal["same", "changed"] | None
-    """Whether both sides hold the same bits."""
+    """Whether both sides hold the same values; -0.0 is 0.0, and NaN is NaN."""
     mask: MaskJson | None
     """What the masks have in common, where both sides are wrapped."""
 
@@ -183,6 +185,8 @@ class DiffSummaryJson(TypedDict):
     """Layers pruned on the right only."""
     unwrapped: Count
     """Layers pruned on the left only."""
+    rewired: Count
+    """Layers of both sides that take other tensors, and the model where it gives others."""
     sparsity_changed: Count
     """Tensors with another share of zeros."""
 
@@ -246,7 +250,12 @@ def graph_diff_to_config(diff: GraphDiff, *, show_all: bool = False) -> dict[str
             "removed": [_connection_to_config(edge) for edge in diff.removed],
         },
         "summary": cast(
-            DiffSummaryJson, {**diff.count_statuses(), "sparsity_changed": diff.sparsity_changed}
+            DiffSummaryJson,
+            {
+                **diff.count_statuses(),
+                "rewired": len(diff.rewired),
+                "sparsity_changed": diff.sparsity_changed,
+            },
         ),
     }
     return dict(document)
@@ -290,7 +299,11 @@ def _state_to_config(state: PruningState | None) -> PruningStateJson | None:
     if state is None:
         return None
     pruning = state.pruning
-    pattern = None if pruning is None else cast(PatternJson, pattern_to_config(pruning.pattern))
+    pattern = (
+        cast(PatternJson, pattern_to_config(pruning.pattern))
+        if pruning is not None and pruning.weights
+        else None
+    )
     return {"rule": state.rule, "pattern": pattern, "step": state.step, "finished": state.finished}
 
 

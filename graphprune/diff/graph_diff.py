@@ -58,7 +58,7 @@ def diff_graphs(
     pairs = pair_layers(left, right, left_weights=left_weights, right_weights=right_weights)
     comparison = LayerComparison(left, right, left_weights, right_weights, run or Run())
     layers = tuple(_compare_layers(left, right, pairs, comparison))
-    added, removed = compare_connections(left, right, {pair.left: pair.right for pair in pairs})
+    connections = compare_connections(left, right, {pair.left: pair.right for pair in pairs})
     tensors = [tensor for layer in layers for tensor in layer.tensors]
     before = [tensor.zeros_before for tensor in tensors if tensor.shape_before is not None]
     after = [tensor.zeros_after for tensor in tensors if tensor.shape_after is not None]
@@ -67,8 +67,9 @@ def diff_graphs(
         right=_describe(right, right_path, after),
         model=tuple(_compare_models(left, right)),
         layers=layers,
-        added=added,
-        removed=removed,
+        added=connections.added,
+        removed=connections.removed,
+        rewired=connections.rewired,
         weights_gzip=weights_gzip,
         graphs=(left, right),
     )

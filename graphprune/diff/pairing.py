@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+from graphprune.diff.alignment import Places, align, fill_gaps, is_default_name
 from graphprune.diff.changes import Evidence
 from graphprune.diff.structure import (
     Neighbours,
@@ -17,6 +18,7 @@ from graphprune.diff.structure import (
 )
 from graphprune.diff.weights import Weights, hash_weights
 from graphprune.graph.layer_graph import LayerGraph
+from graphprune.graph.layers import Layer
 
 _Member = TypeVar("_Member")
 
@@ -42,7 +44,9 @@ def pair_layers(
 ) -> tuple[Pair, ...]:
     """Return which layers of two models correspond, in the order of `right`; each is in one pair.
 
-    First by address, where the type is the same too. What is left over is paired where type,
+    First by address, where the type is the same too. Default names (`dense_7`) are numbered, so one
+    layer more shifts those behind it: where they do not name the same layers on both sides, they
+    are paired by their order. What is left over is paired where type,
     settings, shapes and weights are equal and no other layer is like it; then where type, settings
     and shapes are equal and the neighbourhood is, in topological order where several are alike.
 
@@ -57,6 +61,7 @@ def pair_layers(
         found = {pair.left: Pair(pair.right, pair.left, pair.paired_by) for pair in swapped}
         return tuple(found[address] for address in right.layers if address in found)
     matching = _Matching(left, right)
+    matching.pair_default_names(left_weights, right_weights)
     matching.pair_addresses()
     if left_weights is not None and right_weights is not None:
         matching.pair_weights(left_weights, right_weights)
@@ -85,12 +90,47 @@ class _Matching:
             self._found[address] for address in self._right.layers if address in self._found
         )
 
+    def pair_default_names(
+        self, left_weights: Weights | None, right_weights: Weights | None
+    ) -> None:
+        """Pair layers with default names by their order, where one side has other numbers.
+
+        Equal weights tell the same layer; without them, or where they were trained, equal settings
+        and shapes do.
+        """
+        if self._alike or not self._has_other_numbers():
+            return
+        left, right = list(self._left.layers.values()), list(self._right.layers.values())
+        one, other = _order_keys(left, self._left_kinds), _order_keys(right, self._right_kinds)
+        exact: Places = {}
+        if left_weights is not None and right_weights is not None:
+            exact = align(
+                _exact_keys(left, one, left_weights), _exact_keys(right, other, right_weights)
+            )
+        places = fill_gaps(exact, _named_keys(left, one), _named_keys(right, other))
+        places = fill_gaps(fill_gaps(places, one, other), _type_keys(left), _type_keys(right))
+        for at, to in places.items():
+            if is_default_name(left[at]):
+                self._add(
+                    left[at].address, right[to].address, _evidence(left[at], right[to], at in exact)
+                )
+
+    def _has_other_numbers(self) -> bool:
+        """Return whether the sides share some default names, and one has more of them."""
+        left, right = (
+            {address for address, layer in graph.layers.items() if is_default_name(layer)}
+            for graph in (self._left, self._right)
+        )
+        return left != right and bool(left & right)
+
     def pair_addresses(self) -> None:
         """Pair what has the same address and type on both sides."""
         for address, layer in self._left.layers.items():
             other = self._right.layers.get(address)
             if (
-                other is not None
+                address not in self._taken
+                and address not in self._found
+                and other is not None
                 and other.type == layer.type
                 and not (self._alike and self._left_places[address] != self._right_places[address])
             ):
@@ -205,6 +245,35 @@ class _Matching:
         near: Iterable[tuple[str, str]], paired: Mapping[str, object]
     ) -> Iterator[tuple[str, str]]:
         return ((role, address) for role, address in near if address not in paired)
+
+
+def _order_keys(layers: Iterable[Layer], kinds: Mapping[str, str]) -> list[str]:
+    """Return what layers have in common if they are the same: kind, and a name of their own."""
+    return [
+        kinds[layer.address] + ("" if is_default_name(layer) else f" {layer.address}")
+        for layer in layers
+    ]
+
+
+def _exact_keys(layers: Iterable[Layer], keys: Iterable[str], weights: Weights) -> list[str]:
+    return [
+        key + (hash_weights(layer, weights) if layer.tensors else "")
+        for layer, key in zip(layers, keys, strict=True)
+    ]
+
+
+def _named_keys(layers: Iterable[Layer], keys: Iterable[str]) -> list[str]:
+    return [f"{key} {layer.address}" for layer, key in zip(layers, keys, strict=True)]
+
+
+def _type_keys(layers: Iterable[Layer]) -> list[str]:
+    return [layer.type if is_default_name(layer) else f" {layer.address}" for layer in layers]
+
+
+def _evidence(left: Layer, right: Layer, is_exact: bool) -> Evidence:
+    if left.address == right.address:
+        return "address"
+    return "weights" if is_exact and left.tensors else "structure"
 
 
 def _classes(

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import networkx as nx
@@ -161,28 +162,56 @@ def count_connections(graph: LayerGraph) -> int:
     )
 
 
+_Fields = tuple[str | None, int, int, str | None, int, str]
+"""Those of a `Connection`; tuples are counted in a tenth of the time."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionChanges:
+    """The connections that differ, in the right side's names; see `GraphDiff`."""
+
+    added: tuple[Connection, ...]
+    removed: tuple[Connection, ...]
+    rewired: tuple[str, ...]
+
+
+_GONE = "\0"
+"""Stands behind the name of a layer that only the left side has, if the right has another of it."""
+
+
 def compare_connections(
     left: LayerGraph, right: LayerGraph, renames: Mapping[str, str]
-) -> tuple[tuple[Connection, ...], tuple[Connection, ...]]:
-    """Return the connections that only `right` has, and those that only `left` has.
-
-    The latter use the names that the layers have in `right`.
+) -> ConnectionChanges:
+    """Return the connections that only one side has, and the layers that take other tensors.
 
     Args:
         left: The model before.
         right: The model after.
         renames: Address in `right` by address in `left`, of all layers that both have.
     """
-    before, after = Counter(_connections(left, renames)), Counter(_connections(right, {}))
-    added, removed = (after - before).elements(), (before - after).elements()
-    return (
+    gone = {
+        address: address + _GONE
+        for address in left.layers
+        if address not in renames and address in right.layers
+    }
+    before, after = (
+        Counter(_connections(left, {**renames, **gone})),
+        Counter(_connections(right, {})),
+    )
+    added, removed = list((after - before).elements()), list((before - after).elements())
+    paired = {*renames.values(), ""}
+    targets = (target or "" for *_, target, _, _ in (*added, *removed))
+    return ConnectionChanges(
         tuple(Connection(*fields) for fields in added),
-        tuple(Connection(*fields) for fields in removed),
+        tuple(_without_mark(fields) for fields in removed),
+        tuple(dict.fromkeys(target for target in targets if target in paired)),
     )
 
 
-_Fields = tuple[str | None, int, int, str | None, int, str]
-"""Those of a `Connection`; tuples are counted in a tenth of the time."""
+def _without_mark(fields: _Fields) -> Connection:
+    source, source_call, source_tensor, target, target_call, argument = fields
+    names = [None if name is None else name.removesuffix(_GONE) for name in (source, target)]
+    return Connection(names[0], source_call, source_tensor, names[1], target_call, argument)
 
 
 def _connections(graph: LayerGraph, renames: Mapping[str, str]) -> Iterator[_Fields]:

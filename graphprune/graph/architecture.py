@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -54,15 +55,18 @@ def hash_architecture(graph: LayerGraph) -> str:
     the program gave no name are known by their place in the model, since each Keras names them in
     its own way.
     """
-    facts = _Facts(graph)
+    return _hash(_Facts(graph))
+
+
+def _hash(facts: _Facts) -> str:
+    graph = facts.graph
     document: dict[str, Any] = {
         "name": graph.name,
         "frames": [facts.frame(frame) for frame in graph.frames.values()],
         "layers": sorted(
             (
-                [facts.names.get(address, address), *facts.layer(layer)]
-                for address, layer in graph.layers.items()
-                if not _is_implied(graph, layer) and layer.holder is None
+                [facts.names.get(layer.address, layer.address), *facts.layer(layer)]
+                for layer in facts.own_layers()
             ),
             key=_digest,
         ),
@@ -70,6 +74,70 @@ def hash_architecture(graph: LayerGraph) -> str:
     if not graph.is_connected:
         document["shapes"] = graph.shapes_inside
     return _digest(document)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerFacts:
+    """What tells a layer from others, whether it is pruned or not.
+
+    Attributes:
+        address: Of the layer.
+        settings: A digest of its class, settings and constant arguments.
+        inputs: A digest of the tensors that its calls take.
+    """
+
+    address: str
+    settings: str
+    inputs: str
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """What a model is, apart from how it is pruned; the same for all files of one model.
+
+    Attributes:
+        model: A digest of the classes, settings and ends of the model and of those inside it.
+        layers: By name, where inputs and operations without a name of their own have a digest of
+            what they do.
+    """
+
+    model: str
+    layers: Mapping[str, LayerFacts]
+
+
+def describe_architecture(graph: LayerGraph) -> Architecture:
+    """Return what a model is, layer by layer, so that two can be told apart and compared.
+
+    The code of a Lambda and the inputs of a Sequential model are left out, as by
+    `hash_architecture`.
+    """
+    wrapped = {
+        address: replace(layer, wrap=None)
+        for address, layer in graph.layers.items()
+        if layer.wrap is not None
+    }
+    facts = _Facts(replace(graph, layers={**graph.layers, **wrapped}) if wrapped else graph)
+    ends = [facts.frame_ends(frame) for frame in graph.frames.values()]
+    shapes = [] if graph.is_connected else [graph.shapes_inside]
+    inputs = facts.inputs()
+    return Architecture(
+        _short(_digest([*ends, *shapes])),
+        {
+            _short(facts.names[layer.address]) if layer.address in facts.names else layer.address: (
+                LayerFacts(
+                    layer.address,
+                    _short(_digest(facts.layer(layer))),
+                    _short(_digest(inputs.get(layer.address, []))),
+                )
+            )
+            for layer in facts.own_layers()
+        },
+    )
+
+
+def _short(digest: str) -> str:
+    """Return the beginning of a digest, long enough to tell the layers of one model apart."""
+    return digest[:16]
 
 
 def _digest(value: Any) -> str:
@@ -81,57 +149,84 @@ class _Facts:
     """What tells the parts of a model apart.
 
     Attributes:
+        graph: The model.
         names: By address, what stands for the names that Keras gave to inputs and operations.
     """
 
     def __init__(self, graph: LayerGraph) -> None:
-        self._graph = graph
+        self.graph = graph
         self._constants = collect_call_constants(graph)
         self.names: dict[str, str] = {}
         for frame in graph.frames.values():
             self._name_members(frame)
 
+    def own_layers(self) -> Iterator[Layer]:
+        """Yield the layers that the config has, without the inputs of Sequential models."""
+        for layer in self.graph.layers.values():
+            if not _is_implied(self.graph, layer) and layer.holder is None:
+                yield layer
+
+    def inputs(self) -> dict[str, list[Any]]:
+        """Return the tensors that each layer takes, by address."""
+        found: dict[str, list[Any]] = {}
+        for frame in self.graph.frames.values():
+            before: list[Any] = []
+            for member in frame.members:
+                address = frame.address_of(member.name)
+                if not _is_sequential(frame):
+                    found[address] = self._uses(frame, member)
+                elif self.graph.layers[address].kind != "input":
+                    found[address], before = before, [self._name(frame, member.name)]
+        return found
+
     def _name_members(self, frame: Frame) -> None:
         """Name the inputs by their positions, and operations by what they do to which tensors."""
         for index, use in enumerate(frame.inputs):
             address = frame.address_of(use.source)
-            if given_name(self._graph.layers[address]):
+            if given_name(self.graph.layers[address]):
                 self.names[address] = f"input {index}"
-        for position, call in call_order(frame, self._graph.name):
+        for position, call in call_order(frame, self.graph.name):
             address = frame.address_of(frame.members[position].name)
-            layer = self._graph.layers[address]
+            layer = self.graph.layers[address]
             if call == 0 and layer.kind == "layer" and given_name(layer):
                 uses = self._uses(frame, frame.members[position])
                 self.names[address] = _digest([*self.layer(layer), uses])
 
     def frame(self, frame: Frame) -> list[Any]:
         """Return what a model is apart from its layers: class, settings, and connections."""
-        facts = [
-            frame.address,
-            type_of(frame.entry),
-            _comparable(_settings(frame.entry, names=True, is_model=True)),
-        ]
+        facts = self._frame_facts(frame)
         if _is_sequential(frame):
             addresses = map(frame.address_of, (member.name for member in frame.members))
-            kept = [name for name in addresses if self._graph.layers[name].kind != "input"]
+            kept = [name for name in addresses if self.graph.layers[name].kind != "input"]
             return [*facts, [self.names.get(name, name) for name in kept]]
         uses = [
             [self._name(frame, member.name), *use]
             for member in frame.members
             for use in self._uses(frame, member)
         ]
-        ends = [
+        return [*facts, sorted(uses), self._ends(frame)]
+
+    def frame_ends(self, frame: Frame) -> list[Any]:
+        """Return what a model is apart from its layers: class, settings, inputs and outputs."""
+        ends = [] if _is_sequential(frame) else self._ends(frame)
+        return [*self._frame_facts(frame), ends]
+
+    def _frame_facts(self, frame: Frame) -> list[Any]:
+        settings = _comparable(_settings(frame.entry, names=True, is_model=True))
+        return [frame.address, type_of(frame.entry), settings]
+
+    def _ends(self, frame: Frame) -> list[list[list[Any]]]:
+        return [
             [[self._name(frame, use.source), use.source_call, use.source_tensor] for use in end]
             for end in (frame.inputs, frame.outputs)
         ]
-        return [*facts, sorted(uses), ends]
 
     def _name(self, frame: Frame, name: str) -> str:
         return self.names.get(frame.address_of(name), name)
 
     def _uses(self, frame: Frame, member: Member) -> list[list[Any]]:
         """Return the tensors that the calls of a layer take."""
-        layer = self._graph.layers[frame.address_of(member.name)]
+        layer = self.graph.layers[frame.address_of(member.name)]
         return [
             [
                 call,
@@ -175,7 +270,7 @@ class _Facts:
 
     @cached_property
     def _shapes(self) -> Mapping[TensorUse, Shape]:
-        return find_tensor_shapes(self._graph)
+        return find_tensor_shapes(self.graph)
 
 
 def _is_sequential(frame: Frame) -> bool:

@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from graphprune.plan.changes import LayerChange, Plan
     from graphprune.plan.from_document import plan_from_config, read_plan
     from graphprune.plan.make import make_plan
+    from graphprune.plan.measured import measure_planned
     from graphprune.plan.rewrite import wrap_graph
     from graphprune.plan.staleness import check_plan_fits, check_weights_fit, other_model
     from graphprune.plan.timing import check_reached
     from graphprune.plan.to_document import plan_sha256, plan_to_config
-    from graphprune.plan.verify import Verification, verification_to_config, verify_plan
+    from graphprune.plan.verification_document import verification_to_config
+    from graphprune.plan.verify import Verification, verify_plan
 
 __all__ = [
     "LayerChange",
@@ -28,6 +30,7 @@ __all__ = [
     "check_reached",
     "check_weights_fit",
     "make_plan",
+    "measure_planned",
     "other_model",
     "plan_from_config",
     "plan_sha256",
@@ -49,6 +52,8 @@ if not TYPE_CHECKING:  # so that type checkers know every name, and no other
             "rewrite": ["wrap_graph"],
             "staleness": ["check_plan_fits", "check_weights_fit", "other_model"],
             "timing": ["check_reached"],
-            "verify": ["Verification", "verification_to_config", "verify_plan"],
+            "measured": ["measure_planned"],
+            "verification_document": ["verification_to_config"],
+            "verify": ["Verification", "verify_plan"],
         },
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from graphprune.diagnostics.diagnostic import Diagnostic, Where
-from graphprune.graph.architecture import hash_architecture
+from graphprune.graph.architecture import Architecture, describe_architecture, hash_architecture
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.out_of_reach import OutOfReach
 from graphprune.rules.values.checks import CheckStatus
@@ -99,7 +99,7 @@ class ModelFacts:
     """The model that a plan was made for.
 
     A plan read from JSON does not know `prunable_tensors`, and only such a plan has an
-    `architecture_sha256` (see `Plan`).
+    `architecture_sha256` and an `architecture` (see `Plan`).
 
     `graph_sha256` is the hash of the config as it is in the file, `architecture_sha256` that of
     `hash_architecture`, which all files of one model share.
@@ -114,6 +114,7 @@ class ModelFacts:
     hidden_layers: int
     weights_sha256: str | None = None
     architecture_sha256: str | None = None
+    architecture: Architecture | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +243,13 @@ class Plan(Shown):
         if self.model.architecture_sha256 is None and self.graph is not None:
             return hash_architecture(self.graph)
         return self.model.architecture_sha256
+
+    @property
+    def architecture(self) -> Architecture | None:
+        """The model layer by layer; None in a plan that an earlier version wrote."""
+        if self.model.architecture is None and self.graph is not None:
+            return describe_architecture(self.graph)
+        return self.model.architecture
 
     @property
     def is_empty(self) -> bool:

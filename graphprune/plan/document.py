@@ -47,6 +47,18 @@ class ModelJson(TypedDict):
     """The number of all weights."""
 
 
+class ArchitectureJson(TypedDict):
+    """What the model is apart from how it is pruned; `verify` compares it."""
+
+    model: Text
+    """A digest of the classes, settings and ends of the model and of those inside it."""
+    layers: Table[Text]
+    """Of each layer, a digest of its class and settings, and of the tensors that it takes, with a
+    space between. The key is its address; inputs and operations without a name of their own have a
+    digest of what they do, and their address follows the digests.
+    """
+
+
 class RuleFileJson(TypedDict):
     """A rule file."""
 
@@ -346,5 +358,7 @@ class PlanJson(TypedDict):
     """Layers by action, and zeros."""
     out_of_reach: NotRequired[Items[OutOfReachJson]]
     """Layers with weights that no rule can reach; absent where there are none."""
+    architecture: NotRequired[ArchitectureJson | None]
+    """The model layer by layer; plans of earlier versions do not have it."""
     layer_weights: NotRequired[Items[LayerWeightsJson] | None]
     """Hashes of the layers whose weights the plan depends on; absent where it depends on none."""

@@ -13,6 +13,7 @@ from graphprune.arguments import check_path, wrong_type
 from graphprune.diagnostics.diagnostic import Diagnostic, Where
 from graphprune.documents import Unexpected, check_document, within
 from graphprune.errors import PlanError
+from graphprune.graph.architecture import Architecture, LayerFacts
 from graphprune.plan.changes import (
     Action,
     BudgetChange,
@@ -27,6 +28,7 @@ from graphprune.plan.changes import (
 from graphprune.plan.document import (
     FORMAT_VERSION,
     KIND,
+    ArchitectureJson,
     BudgetJson,
     DiagnosticJson,
     LayerChangeJson,
@@ -168,6 +170,7 @@ def _plan(document: PlanJson) -> Plan:
             path=model["path"],
             graph_sha256=model["graph_sha256"],
             architecture_sha256=model.get("architecture_sha256"),
+            architecture=_architecture(document.get("architecture")),
             layers=layers,
             prunable_weights=model["prunable_weights"],
             parameters=model["parameters"],
@@ -189,6 +192,19 @@ def _plan(document: PlanJson) -> Plan:
         checks=tuple((check["id"], check["status"]) for check in document["checks"]),
         depends_on_weights=document["depends_on_weights"],
     )
+
+
+def _architecture(document: ArchitectureJson | None) -> Architecture | None:
+    if document is None:
+        return None
+    layers = {}
+    for name, text in document["layers"].items():
+        settings, _, rest = text.partition(" ")
+        inputs, _, address = rest.partition(" ")
+        if not inputs:
+            raise Unexpected(("architecture", "layers", name), "two digests", text)
+        layers[name] = LayerFacts(address or name, settings, inputs)
+    return Architecture(document["model"], layers)
 
 
 def _changes(documents: list[LayerChangeJson]) -> tuple[LayerChange, ...]:

@@ -18,9 +18,9 @@ from graphprune.graph.read import ModelFile, open_model_file
 from graphprune.plan.budgets import Allocated, ReadWeight, allocate_budgets, hash_layers
 from graphprune.plan.changes import HiddenLayer, LayerChange, ModelFacts, Plan
 from graphprune.plan.decision import change_layer, check_finished
+from graphprune.plan.drift import find_drift
 from graphprune.plan.fitting import Fitted, fit_claims
 from graphprune.plan.timing import find_timing_fault
-from graphprune.plan.verify import find_drift
 from graphprune.rules.building.read import rule_set_of
 from graphprune.rules.resolving.resolve import resolve_rules
 from graphprune.rules.values.checks import Check, CheckOutcome, CheckStatus

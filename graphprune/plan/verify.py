@@ -1,78 +1,23 @@
-"""Compare the zeros of a model with its plan, or with its wrappers' schedules (drift)."""
+"""Compare a model with its plan: the zeros and values of its weights, and its architecture."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Literal
-
-from typing_extensions import TypedDict
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from graphprune.diagnostics.diagnostic import Where
-from graphprune.documents import Count, Flag, Text
+from graphprune.graph.architecture import Architecture, describe_architecture, hash_architecture
 from graphprune.graph.layer_graph import LayerGraph
-from graphprune.graph.layers import Layer, Tensor
-from graphprune.plan.changes import Drift, Plan
+from graphprune.graph.weights import TensorKey
+from graphprune.plan.changes import Plan
+from graphprune.plan.measured import TensorFacts
 from graphprune.plan.staleness import check_layers_fit
 from graphprune.shown import Shown
-from graphprune.sparsity.positions import Run
-from graphprune.sparsity.pruning import Pruning
+from graphprune.sparsity.pattern_checks import UnitCount
 
-FORMAT_VERSION = "1.0"
-KIND: Final = "graphprune.verification"
-
-
-class TensorCheckJson(TypedDict):
-    """One tensor that the plan prunes."""
-
-    address: Text
-    """The layer."""
-    tensor: Text
-    """The weight tensor."""
-    rule: Text
-    """The id of the rule that the plan prunes it by."""
-    size: Count
-    """The number of weights."""
-    zeros_planned: Count
-    """Zeros when the plan is finished."""
-    zeros_measured: Count
-    """Zeros in the model."""
-    under_mask: Count
-    """Non-zero weights where the mask says zero."""
-    as_planned: Flag
-    """Whether at least the planned zeros are there, and none is missing under the mask."""
-
-
-class VerificationSummaryJson(TypedDict):
-    """How many tensors are as planned."""
-
-    tensors: Count
-    """Tensors that the plan prunes."""
-    drift: Count
-    """Those that are not as planned."""
-    zeros_planned: Count
-    """Zeros when the plan is finished."""
-    zeros_measured: Count
-    """Zeros in the model."""
-
-
-class VerificationJson(TypedDict):
-    """The zeros of a model against a plan."""
-
-    format_version: Text
-    """Readers refuse another major version."""
-    kind: Literal["graphprune.verification"]
-    """What this document is."""
-    model: Text
-    """The model, as the command named it."""
-    plan: Text
-    """The plan's file."""
-    as_planned: Flag
-    """Whether every tensor is as planned."""
-    tensors: list[TensorCheckJson]
-    """Every tensor that the plan prunes, in its order."""
-    summary: VerificationSummaryJson
-    """The figures over all tensors."""
+Fault = Literal["zeros", "mask", "pattern", "not-finite", "all-zero"]
+Difference = Literal["added", "missing", "settings", "inputs", "model"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +28,14 @@ class TensorCheck:
         address, tensor, size: Which tensor, and its number of weights.
         rule: The id of the rule that the plan prunes it by.
         planned: Zeros when the plan is finished.
-        measured: Zeros in the model.
+        measured: Zeros in the model; 0 if it was not checked.
         under_mask: Non-zero weights where the wrapper's mask says zero; 0 in a model without
             wrappers.
+        non_finite: Weights that are NaN or infinite.
+        units: How many groups, blocks or channels are as zero as the pattern wants; None where
+            every weight is by itself.
+        was_zero: Whether all its weights were zero when the plan was made.
+        unchecked: Why its weights could not be checked; empty if they were.
     """
 
     address: str
@@ -95,45 +45,121 @@ class TensorCheck:
     planned: int
     measured: int
     under_mask: int = 0
+    non_finite: int = 0
+    units: UnitCount | None = None
+    was_zero: bool = False
+    unchecked: str = ""
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """What is not as planned, in the order of `Fault`; nothing of an unchecked tensor."""
+        found: dict[Fault, bool] = {
+            "zeros": self.measured < self.planned,
+            "mask": self.under_mask > 0,
+            "pattern": self.units is not None and not self.units.is_kept,
+            "not-finite": self.non_finite > 0,
+            "all-zero": self.measured == self.size and not self.was_zero,
+        }
+        return () if self.unchecked else tuple(fault for fault, there in found.items() if there)
 
     @property
     def is_as_planned(self) -> bool:
-        """Whether at least the planned zeros are there, and none is missing under the mask."""
-        return self.measured >= self.planned and self.under_mask == 0
+        """Whether it was checked and has no faults."""
+        return not self.faults and not self.unchecked
+
+
+@dataclass(frozen=True, slots=True)
+class LayerDifference:
+    """A layer that differs from the one in the plan's original model.
+
+    Attributes:
+        address: The layer; empty for the model itself.
+        what: Whether it was added, is missing, has other settings, or takes other tensors.
+    """
+
+    address: str
+    what: Difference
+
+
+@dataclass(frozen=True, slots=True)
+class ArchitectureCheck:
+    """A model against the plan's original model, apart from how they are pruned.
+
+    Attributes:
+        differences: The layers that differ, in the model's order; those missing come last.
+        unchecked: Why it could not be compared; empty if it was.
+    """
+
+    differences: tuple[LayerDifference, ...] = ()
+    unchecked: str = ""
+
+    @property
+    def status(self) -> Literal["same", "differs", "unchecked"]:
+        """The outcome in one word."""
+        if self.unchecked:
+            return "unchecked"
+        return "differs" if self.differences else "same"
+
+
+@dataclass(frozen=True, slots=True)
+class NotFinite:
+    """A tensor that the plan does not prune, with weights that are NaN or infinite."""
+
+    address: str
+    tensor: str
+    non_finite: int
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Verification(Shown):
     """The measurements of the model at `model` against the plan at `plan`.
 
-    There is one check for each pruned tensor, in the plan's order.
+    Attributes:
+        model, plan: What reports call the two.
+        checks: One for each pruned tensor, in the plan's order.
+        architecture: The model's layers and connections against those of the plan's original.
+        not_finite: Other tensors with weights that are no numbers.
     """
 
     model: str
     plan: str
     checks: tuple[TensorCheck, ...]
+    architecture: ArchitectureCheck = ArchitectureCheck()
+    not_finite: tuple[NotFinite, ...] = ()
 
     @property
     def drift(self) -> tuple[TensorCheck, ...]:
         """The tensors that are not as planned."""
-        return tuple(check for check in self.checks if not check.is_as_planned)
+        return tuple(check for check in self.checks if check.faults)
+
+    @property
+    def unchecked(self) -> tuple[TensorCheck, ...]:
+        """The tensors that could not be checked."""
+        return tuple(check for check in self.checks if check.unchecked)
+
+    @property
+    def is_as_planned(self) -> bool | None:
+        """Whether all is as planned; None if nothing differs, but not all could be checked."""
+        if self.drift or self.not_finite or self.architecture.differences:
+            return False
+        return None if self.unchecked or self.architecture.unchecked else True
 
 
 def verify_plan(
     plan: Plan,
     graph: LayerGraph,
-    zeros: Mapping[tuple[str, str], int],
-    mask_faults: Mapping[tuple[str, str], int] | None = None,
+    measured: Mapping[TensorKey, TensorFacts],
+    mask_faults: Mapping[TensorKey, int] | None = None,
     *,
     model_path: str = "",
     plan_path: str = "",
 ) -> Verification:
-    """Return the measured zeros of every tensor that `plan` prunes.
+    """Return what a model has of what `plan` says: its architecture, and every pruned tensor.
 
     Args:
         plan: The plan, carried out or not.
         graph: The model, wrapped or stripped.
-        zeros: Its measured zeros by (address, tensor name).
+        measured: What its weights say, see `measure_planned`.
         mask_faults: Non-zero weights under the masks of a wrapped model, by (address, tensor name).
         model_path, plan_path: The names of the two in reports.
 
@@ -141,134 +167,95 @@ def verify_plan(
         StalePlanError: the plan was made for a model with other layers.
     """
     check_layers_fit(graph, plan, Where(plan_path) if plan_path else None)
-    return Verification(model_path, plan_path, tuple(_checks(plan, zeros, mask_faults or {})))
+    checks = tuple(_checks(plan, measured, mask_faults or {}))
+    pruned = {(check.address, check.tensor) for check in checks}
+    return Verification(
+        model_path,
+        plan_path,
+        checks,
+        check_architecture(plan, graph),
+        tuple(
+            NotFinite(*key, facts.non_finite)
+            for key, facts in measured.items()
+            if facts.non_finite and key not in pruned
+        ),
+    )
 
 
-def _checks(
-    plan: Plan, zeros: Mapping[tuple[str, str], int], mask_faults: Mapping[tuple[str, str], int]
-) -> Iterator[TensorCheck]:
+def list_checks(plan: Plan, unchecked: str = "") -> Iterator[TensorCheck]:
+    """Yield every tensor that `plan` prunes as not measured yet; `unchecked` says why."""
     for change in plan.changes:
         rule = "" if change.rule is None else change.rule.id
         for tensor in change.tensors:
             if change.after is not None and tensor.zeros_after is not None:
-                key = (change.address, tensor.name)
                 yield TensorCheck(
                     change.address,
                     tensor.name,
                     tensor.size,
                     rule,
                     tensor.zeros_after,
-                    zeros[key],
-                    mask_faults.get(key, 0),
+                    0,
+                    was_zero=tensor.zeros_before == tensor.size,
+                    unchecked=unchecked,
                 )
 
 
-def verification_to_config(found: Verification) -> dict[str, Any]:
-    """Return the verification as JSON data, keys and tensors in fixed order."""
-    document: VerificationJson = {
-        "format_version": FORMAT_VERSION,
-        "kind": KIND,
-        "model": found.model,
-        "plan": found.plan,
-        "as_planned": not found.drift,
-        "tensors": [
-            {
-                "address": check.address,
-                "tensor": check.tensor,
-                "rule": check.rule,
-                "size": check.size,
-                "zeros_planned": check.planned,
-                "zeros_measured": check.measured,
-                "under_mask": check.under_mask,
-                "as_planned": check.is_as_planned,
-            }
-            for check in found.checks
-        ],
-        "summary": {
-            "tensors": len(found.checks),
-            "drift": len(found.drift),
-            "zeros_planned": sum(check.planned for check in found.checks),
-            "zeros_measured": sum(check.measured for check in found.checks),
-        },
-    }
-    return dict(document)
+def add_facts(check: TensorCheck, facts: TensorFacts, under_mask: int = 0) -> TensorCheck:
+    """Return the check of a tensor with what was measured."""
+    return replace(
+        check,
+        measured=facts.zeros,
+        under_mask=under_mask,
+        non_finite=facts.non_finite,
+        units=facts.units,
+    )
 
 
-_TensorKey = tuple[str, str]
+def _checks(
+    plan: Plan, measured: Mapping[TensorKey, TensorFacts], mask_faults: Mapping[TensorKey, int]
+) -> Iterator[TensorCheck]:
+    for check in list_checks(plan):
+        key = (check.address, check.tensor)
+        yield add_facts(check, measured[key], mask_faults.get(key, 0))
 
 
-def find_drift(
-    graph: LayerGraph,
-    zeros: Mapping[_TensorKey, int],
-    steps: Mapping[str, int],
-    mask_faults: Mapping[_TensorKey, int],
-    run: Run,
-) -> tuple[Drift, ...]:
-    """Return the pruned tensors that have too few zeros for their step, or weights under the mask.
+_OLD = "an earlier graphprune wrote the plan; make it again to compare the architecture"
 
-    They are in graph order.
 
-    Args:
-        graph: The wrapped model.
-        zeros: Measured zeros by (address, tensor name).
-        steps: The step of each wrapper by address. At step 0 no mask was made yet, so nothing can
-            have moved.
-        mask_faults: Non-zero weights where the mask says zero, by (address, tensor name).
-        run: The length of the run, for schedules that are not in steps; where it is needed and
-            unknown, only masks are looked at.
+def check_architecture(plan: Plan, graph: LayerGraph) -> ArchitectureCheck:
+    """Return the layers and connections that differ from the plan's original model.
+
+    How the two are pruned does not count, nor does the code of a Lambda.
     """
-    wrapped = (
-        layer
-        for layer in graph.layers.values()
-        if layer.wrap is not None and steps.get(layer.address, 0) > 0
+    if plan.architecture is not None:
+        found = describe_architecture(graph)
+        return ArchitectureCheck(tuple(_differences(plan.architecture, found)))
+    known = plan.architecture_sha256
+    if known is None or any(change.before is not None for change in plan.changes):
+        return ArchitectureCheck(unchecked=_OLD)
+    stripped = graph.replace(
+        {
+            address: replace(layer, wrap=None)
+            for address, layer in graph.layers.items()
+            if layer.wrap is not None
+        }
     )
-    return tuple(
-        drift
-        for layer in wrapped
-        for drift in _layer_drift(layer, zeros, steps[layer.address], mask_faults, run)
-    )
+    is_same = hash_architecture(stripped) == known
+    return ArchitectureCheck(() if is_same else (LayerDifference("", "model"),))
 
 
-def _layer_drift(
-    layer: Layer,
-    zeros: Mapping[_TensorKey, int],
-    step: int,
-    mask_faults: Mapping[_TensorKey, int],
-    run: Run,
-) -> Iterator[Drift]:
-    if layer.wrap is None or layer.wrap.pruning is None:
-        return
-    pruning, rule = layer.wrap.pruning, layer.wrap.provenance.rule
-    for tensor in layer.tensors:
-        key = (layer.address, tensor.name)
-        if tensor.name not in pruning.weights:
+def _differences(planned: Architecture, found: Architecture) -> Iterator[LayerDifference]:
+    if planned.model != found.model:
+        yield LayerDifference("", "model")
+    for name, layer in found.layers.items():
+        before = planned.layers.get(name)
+        if before is None:
+            yield LayerDifference(layer.address, "added")
             continue
-        target = _target_at(pruning, tensor, step, run)
-        if (
-            target is not None
-            and key in zeros
-            and zeros[key] < pruning.zeros_at(tensor.name, tensor.shape, target)
-        ):
-            yield Drift(
-                layer.address,
-                tensor.name,
-                rule,
-                step,
-                target=target,
-                measured=zeros[key] / tensor.size,
-            )
-        if mask_faults.get(key, 0) > 0:
-            yield Drift(layer.address, tensor.name, rule, step, under_mask=mask_faults[key])
-
-
-def _target_at(pruning: Pruning, tensor: Tensor, step: int, run: Run) -> float | None:
-    """Return the sparsity that the last mask update up to `step` gave a tensor.
-
-    Return None before the first update, or if the run's length is needed and unknown.
-    """
-    try:
-        timetable = pruning.schedule.to_timetable(run)
-    except ValueError:
-        return None
-    due = timetable.last_due(step)
-    return None if due is None else timetable.sparsity_at(due, pruning.share_of(tensor.name))
+        if before.settings != layer.settings:
+            yield LayerDifference(layer.address, "settings")
+        if before.inputs != layer.inputs:
+            yield LayerDifference(layer.address, "inputs")
+    for name, layer in planned.layers.items():
+        if name not in found.layers:
+            yield LayerDifference(layer.address, "missing")

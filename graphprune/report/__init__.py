@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from graphprune.report.github import render_diff_github, render_plan_github
     from graphprune.report.layer_figures import layers_to_config
     from graphprune.report.layers_report import render_layers_text
-    from graphprune.report.plan_text import render_plan_text, render_verification
+    from graphprune.report.plan_text import render_plan_text
     from graphprune.report.rules_text import cases_to_config, render_cases, render_explanation
     from graphprune.report.sizes import SizeColumn, SizeTable, render_sizes_text, sizes_to_config
+    from graphprune.report.verification_junit import render_verification_junit
+    from graphprune.report.verification_text import render_verification, render_verification_github
 
 __all__ = [
     "SizeColumn",
@@ -45,6 +47,8 @@ __all__ = [
     "render_plan_text",
     "render_sizes_text",
     "render_verification",
+    "render_verification_github",
+    "render_verification_junit",
     "sizes_to_config",
 ]
 
@@ -61,8 +65,10 @@ if not TYPE_CHECKING:  # so that type checkers know every name, and no other
             "github": ["render_diff_github", "render_plan_github"],
             "layer_figures": ["layers_to_config"],
             "layers_report": ["render_layers_text"],
-            "plan_text": ["render_plan_text", "render_verification"],
+            "plan_text": ["render_plan_text"],
             "rules_text": ["cases_to_config", "render_cases", "render_explanation"],
             "sizes": ["SizeColumn", "SizeTable", "render_sizes_text", "sizes_to_config"],
+            "verification_junit": ["render_verification_junit"],
+            "verification_text": ["render_verification", "render_verification_github"],
         },
     )

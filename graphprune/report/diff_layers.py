@@ -11,7 +11,7 @@ from graphprune.diagnostics.terminal_text import escape_controls, text_width
 from graphprune.diff.changes import ConfigChange, LayerDiff, PruningState, Status, TensorDiff
 from graphprune.graph.classes.python_code import CODE
 from graphprune.graph.layers import name_call
-from graphprune.report.numbers import format_count, format_share
+from graphprune.report.numbers import count_of, format_count, format_share
 from graphprune.report.tables import Line, align_rows, mark_rows, shorten, shorten_middle
 
 _VALUE_WIDTH = 60
@@ -158,9 +158,11 @@ def _quiet_text(layer: LayerDiff) -> str:
 def state_text(state: PruningState) -> str:
     """Return the rule and settings of a wrapper, to follow the word `wrapped`."""
     by = f" by {state.rule}" if state.rule else ""
-    return (
-        by if state.pruning is None else f"{by}: {state.pruning.pattern}, {_schedule_text(state)}"
-    )
+    if state.pruning is None:
+        return by
+    if not state.pruning.weights:
+        return f"{by}, without anything to prune"
+    return f"{by}: {state.pruning.pattern}, {_schedule_text(state)}"
 
 
 def _schedule_text(state: PruningState) -> str:
@@ -183,6 +185,8 @@ def _progress_text(before: PruningState, after: PruningState) -> str:
     )
     if before.pruning is None or after.pruning is None:
         return f"wrapped{rules}"
+    if not before.pruning.weights and not after.pruning.weights:
+        return f"wrapped{rules}, without anything to prune"
     return (
         f"wrapped{rules}: {arrow(str(before.pruning.pattern), str(after.pruning.pattern))},"
         f" {arrow(_schedule_text(before), _schedule_text(after))}"
@@ -256,7 +260,10 @@ def _target_text(tensor: TensorDiff, layer: LayerDiff) -> str:
     met = {None: "", True: " met", False: " not yet met" if unfinished else " missed"}[
         tensor.target_met
     ]
-    return f"target {format_share(tensor.target)}{met}"
+    target = format_share(tensor.target)
+    is_shown = tensor.sparsity_after is None or format_share(tensor.sparsity_after) != target
+    by = f" by {count_of(tensor.zeros_missing, 'zero')}" if tensor.zeros_missing else ""
+    return f"target {target}{met}" + ("" if is_shown else by)
 
 
 def _mask_text(tensor: TensorDiff) -> str:

@@ -129,8 +129,8 @@ def summary_lines(diff: GraphDiff) -> str:
         f"{format_count(count)} {status}" for status, count in diff.count_statuses().items()
     )
     return (
-        f"Diff: {statuses}; {count_of(diff.sparsity_changed, 'tensor')} changed"
-        f" sparsity.\n{_zeros_line(diff)}"
+        f"Diff: {statuses}, {format_count(len(diff.rewired))} rewired;"
+        f" {count_of(diff.sparsity_changed, 'tensor')} changed sparsity.\n{_zeros_line(diff)}"
     )
 
 

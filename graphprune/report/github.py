@@ -30,7 +30,7 @@ def render_plan_github(plan: Plan, *, show_all: bool = False, brief: bool = Fals
         shown = []
     hidden = plan.hidden if show_all else ()
     table = [_marked(line) for line in table_lines(plan, shown, hidden)]
-    return _document("Pruning plan", heads[:-ends], table, heads[-ends:], brief=brief)
+    return fenced_document("Pruning plan", heads[:-ends], table, heads[-ends:], brief=brief)
 
 
 def render_diff_github(diff: GraphDiff, *, show_all: bool = False, brief: bool = False) -> str:
@@ -44,7 +44,7 @@ def render_diff_github(diff: GraphDiff, *, show_all: bool = False, brief: bool =
         for line in layer_lines(diff.layers if show_all else diff.notable_layers, show_all=show_all)
     ]
     connections = [_marked(line) for line in graph_lines(diff)]
-    return _document(
+    return fenced_document(
         "Model diff",
         heads[:-_ENDS],
         [*lines, *([""] if lines and connections else []), *connections],
@@ -62,8 +62,13 @@ def _marked(line: Line) -> str:
     return f"{sign} {text}".rstrip()
 
 
-def _document(
-    title: str, heads: Sequence[str], lines: Sequence[str], ends: Sequence[str], *, brief: bool
+def fenced_document(
+    title: str,
+    heads: Sequence[str],
+    lines: Sequence[str],
+    ends: Sequence[str],
+    *,
+    brief: bool = False,
 ) -> str:
     """Return Markdown with a title, the summary, and the block unless `brief`.
 

@@ -30,6 +30,21 @@ def format_share(share: float) -> str:
     return text
 
 
+def format_different(one: float, other: float) -> tuple[str, str]:
+    """Return two shares, with as many decimals as it takes to tell them apart, at most six.
+
+    Example:
+        >>> format_different(0.8, 0.7999), format_different(0.8, 0.5), format_different(0.8, 0.8)
+        (('80.00%', '79.99%'), ('80.0%', '50.0%'), ('80.0%', '80.0%'))
+    """
+    texts = format_share(one), format_share(other)
+    for places in range(2, 7):
+        if one == other or texts[0] != texts[1]:
+            break
+        texts = f"{one:.{places}%}", f"{other:.{places}%}"
+    return texts
+
+
 def format_bytes(size: int) -> str:
     """Return a size in bytes with a decimal unit, as file managers print it.
 

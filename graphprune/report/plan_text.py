@@ -1,4 +1,4 @@
-"""A plan, and a model measured against a plan, as text.
+"""A plan as text.
 
 The last two lines of a plan are an interface; scripts should read the JSON.
 """
@@ -11,7 +11,6 @@ from graphprune.diagnostics.terminal_text import Paint, escape_controls, plain
 from graphprune.graph.inner_layers import describe_connections
 from graphprune.graph.out_of_reach import describe_out_of_reach
 from graphprune.plan.changes import BudgetChange, Drift, LayerChange, Plan, kind_of, summarize
-from graphprune.plan.verify import TensorCheck, Verification
 from graphprune.report.numbers import count_of, format_count, format_share
 from graphprune.report.plan_table import SYMBOLS, table_lines
 from graphprune.report.tables import (
@@ -217,62 +216,4 @@ def _drift_text(drift: Drift) -> str:
     return (
         f"target {format_share(drift.target)} at step {drift.step}, measured"
         f" {format_share(drift.measured)}"
-    )
-
-
-def render_verification(
-    found: Verification, *, brief: bool = False, width: int | None = None, paint: Paint = plain
-) -> str:
-    """Return one line a pruned tensor, marked with `!` if it is not as planned, and a summary.
-
-    Args:
-        found: What to show.
-        brief: Only the tensors that are not as planned.
-        width: Columns of the terminal; longer lines are broken. Nothing is broken without it.
-        paint: Adds colour.
-    """
-    shown = found.drift if brief else found.checks
-    head = f"verify  {escape_controls(found.model)}  against  {escape_controls(found.plan)}"
-    table = mark_rows([_row(check) for check in shown], right={3})
-    blocks = [[Line(head)], table, [Line(_summary(found))]]
-    return render_lines(join_blocks(blocks), width, paint)
-
-
-def _row(check: TensorCheck) -> tuple[str, ...]:
-    mark = " " if check.is_as_planned else "!"
-    target, measured = (
-        format_share(check.planned / check.size),
-        format_share(check.measured / check.size),
-    )
-    counted = f"{format_count(check.measured)} of {format_count(check.planned)} zeros"
-    return (
-        mark,
-        check.address,
-        check.tensor,
-        counted,
-        f"target {target}, measured {measured}{''.join(_under_mask(check))}",
-    )
-
-
-def _under_mask(check: TensorCheck) -> Iterator[str]:
-    if check.under_mask:
-        yield (
-            f"; {format_count(check.under_mask)} non-zero"
-            f" weight{'' if check.under_mask == 1 else 's'} under the mask"
-        )
-
-
-def _summary(found: Verification) -> str:
-    total, drift = len(found.checks), len(found.drift)
-    if not total:
-        return "As planned: the plan prunes nothing."
-    tensors = f"{format_count(total)} tensor{'' if total == 1 else 's'}"
-    zeros = (
-        f"{format_count(sum(check.measured for check in found.checks))} zeros of"
-        f" {format_count(sum(check.planned for check in found.checks))} planned"
-    )
-    return (
-        f"As planned: {tensors}, {zeros}."
-        if not drift
-        else f"Drift: {format_count(drift)} of {tensors}; {zeros}."
     )

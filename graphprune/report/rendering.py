@@ -67,7 +67,7 @@ Forms = Mapping[str, Callable[[Any, View], str]]
 
 
 def render(value: object, kind: str, view: View = WHOLE) -> str:
-    """Return a value as `text`, `json`, `html`, `svg`, `github` or `dot`.
+    """Return a value as `text`, `json`, `html`, `svg`, `github`, `junit` or `dot`.
 
     Args:
         value: A plan, a diff, a verification or a layer graph.
@@ -138,6 +138,8 @@ _DIFF: Forms = {
 _VERIFICATION: Forms = {
     "text": lambda found, view: report.render_verification(found, brief=view.brief, **view.place),
     "json": lambda found, view: to_json(plans.verification_to_config(found)),
+    "github": lambda found, view: report.render_verification_github(found, brief=view.brief),
+    "junit": lambda found, view: report.render_verification_junit(found),
 }
 _GRAPH: Forms = {
     "text": _graph_text,

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
-from graphprune.errors import OutputError
+from graphprune.errors import GraphpruneError, OutputError
 
 FaultKind = Literal["missing", "not-loaded", "failed", "crashed", "timed-out"]
 """Why a file gave no outputs.
@@ -131,11 +131,11 @@ class RunFault:
     signal: str | None = None
 
 
-class RunnerError(OutputError):
-    """A file does not run; `fault` says why."""
+class RunnerError(GraphpruneError):
+    """A file does not run; `fault` says why, and `path` names it."""
 
-    slug = "output/does-not-run"
+    slug = "model/does-not-run"
 
-    def __init__(self, fault: RunFault, path: Path) -> None:
+    def __init__(self, fault: RunFault, path: str | Path) -> None:
         super().__init__(fault.reason, place=path)
-        self.fault = fault
+        self.fault, self.path = fault, path

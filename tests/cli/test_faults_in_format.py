@@ -245,7 +245,7 @@ def test_a_model_that_cannot_be_read_has_a_slug_and_its_file(folder, command):
     text = run_command(*command, *(["--format", "svg"] if command[0] == "graph" else []))
     assert (text.out, text.err) == ("", f"graphprune: none.keras: {found['message']}\n")
     asked = run_command(*command, "--format", "github")
-    if command[0] in ("plan", "diff", "lint"):
+    if command[0] in ("plan", "diff", "lint", "verify"):
         assert (asked.code, asked.out, asked.err) == (
             1,
             f"::error file=none.keras,title=model/unreadable::{found['message']}\n",

@@ -122,7 +122,7 @@ REPORTS = {
     "layers": (["layers", MODEL], ".txt, .json"),
     "explain": (["explain", MODEL, "-r", RULES, "--layer", "hidden"], ".txt, .json"),
     "lint": (["lint", RULES], ".txt, .json"),
-    "verify": (["verify", MODEL, "--plan", "plan.json"], ".txt, .json"),
+    "verify": (["verify", MODEL, "--plan", "plan.json"], ".txt, .json, .md, .xml"),
     "test": (["test", "."], ".txt, .json"),
     "schema": (["schema"], ".json"),
 }

@@ -25,11 +25,12 @@ def made_plan(folder: Path) -> str:
 def test_a_dense_model_is_not_what_the_plan_wants(tmp_path):
     plan = made_plan(tmp_path)
     done = run_command("verify", MODEL, "--plan", plan)
-    assert (done.code, done.err) == (0, "")
+    assert (done.code, done.err) == (2, "")
     assert done.out.endswith("\nDrift: 1 of 1 tensor; 0 zeros of 29,491 planned.\n")
     assert run_command("verify", MODEL, "--plan", plan, "--detailed-exitcode").code == 2
+    assert run_command("verify", MODEL, "--plan", plan, "--allow-drift").code == 0
     report = tmp_path / "found.json"
-    assert run_command("verify", MODEL, "--plan", plan, "-o", report).code == 0
+    assert run_command("verify", MODEL, "--plan", plan, "-o", report).code == 2
     assert json.loads(report.read_text())["kind"] == "graphprune.verification"
 
 
@@ -56,7 +57,7 @@ def flipped(path: Path, at: int) -> Path:
 @pytest.mark.parametrize("name", ["config.json", "metadata.json", "model.weights.h5"])
 def test_a_bit_that_flipped_in_a_keras_file_is_found(tmp_path, name):
     plan, model = made_plan(tmp_path), shutil.copy(MODEL, tmp_path / "model.keras")
-    assert run_command("verify", model, "--plan", plan).code == 0
+    assert run_command("verify", model, "--plan", plan).code == 2
     with zipfile.ZipFile(model) as archive:
         info = archive.getinfo(name)
     flipped(model, info.header_offset + 30 + len(name) + info.compress_size * 2 // 3)
@@ -92,7 +93,7 @@ def test_a_bit_that_flipped_in_an_hdf5_file_is_found_where_the_file_has_checksum
             "kernel:0", data=values, chunks=values.shape, fletcher32=True
         )
         place = made.id.get_chunk_info(0).byte_offset
-    assert run_command("verify", model, "--plan", tmp_path / "plan.json").code == 0
+    assert run_command("verify", model, "--plan", tmp_path / "plan.json").code == 2
     done = run_command("verify", flipped(model, place + 1000), "--plan", tmp_path / "plan.json")
     assert (done.code, done.out) == (1, "")
     assert done.err.startswith(f"graphprune: {model}: damaged HDF5 data (")

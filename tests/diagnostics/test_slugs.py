@@ -16,6 +16,7 @@ from graphprune.errors import GraphpruneError, RuleError
 from graphprune.graph import graph_to_config
 from graphprune.plan import make_plan
 from graphprune.rules import parse_rules
+from graphprune.serving.runtimes import RunnerError
 from graphprune.shipped import shipped_file
 
 GRAPH = "in > conv_1[3,3,3,8] > bn > conv_2[3,3,8,8] > flatten > fc_1[512,64] > fc_2[64,10]"
@@ -25,7 +26,7 @@ EXPORTED = b"\x12\x0d\x3a\x0b\x0a\x09\x0a\x07\x12\x05serve"
 SOURCE = Path(graphprune.__file__).parent
 TOLD = sorted(read_slugs())
 COMMANDS = [help for help in read_slugs().values() if help.is_command]
-LOADS_TENSORFLOW = {"data/invalid", "training/refused", "strip/incomplete"}
+LOADS_TENSORFLOW = {"data/invalid", "model/does-not-run", "strip/incomplete", "training/refused"}
 
 
 def slugs_in_source():
@@ -171,7 +172,8 @@ def test_every_error_class_has_a_slug_of_its_own_in_the_table():
         if found is not RuleError
     ]
     slugs = [kind.slug for kind in classes]
-    assert len(classes) == 9
+    assert RunnerError in classes
+    assert len(classes) == 10
     assert len(set(slugs)) == len(slugs)
     assert set(slugs) <= set(read_slugs())
 

@@ -90,6 +90,7 @@ def test_the_document_is_the_one_of_the_specification():
             "reconfigured": 0,
             "wrapped": 2,
             "unwrapped": 0,
+            "rewired": 0,
             "sparsity_changed": 2,
         },
     }

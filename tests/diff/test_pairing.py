@@ -2,6 +2,7 @@ import pytest
 from builders import build_graph
 from memory_weights import MemoryWeights, make_weights
 
+from graphprune.diff.graph_diff import diff_graphs
 from graphprune.diff.pairing import pair_layers
 
 
@@ -186,3 +187,55 @@ def test_five_thousand_renamed_layers_among_two_more_are_paired():
 
     left, right = build("a", 2500), build("b", 2501)
     assert len(pair_layers(left, right)) == len(left.layers)
+
+
+def chain(length, inserted=None, kind="dense"):
+    """A chain with default names, perhaps with one more layer that shifts the numbers behind it."""
+    names = [f"{kind}_{index}" for index in range(1, length + (inserted is not None))]
+    return build_graph(" > ".join(["in", kind, *names]), name="chain")
+
+
+@pytest.mark.parametrize("at", [0, 1, 50, 99, 100])
+def test_a_layer_more_in_a_chain_with_default_names_is_the_only_one_without_a_counterpart(at):
+    left, right = chain(100), chain(100, at)
+    left_weights = make_weights(left)
+    names = [name for name in left.layers if name != "in"]
+    right_weights = make_weights(right, seed=9)
+    new_names = [name for name in right.layers if name != "in"]
+    kept = [*new_names[:at], *new_names[at + 1 :]]
+    for old, new in zip(names, kept, strict=True):
+        for tensor in ("kernel", "bias"):
+            right_weights.tensors[new, tensor] = left_weights.tensors[old, tensor]
+    pairs = pairs_of(left, right, left_weights=left_weights, right_weights=right_weights)
+    assert set(pairs) == {("in", "in"), *zip(names, kept, strict=True)}
+    found = diff_graphs(left, right, left_weights=left_weights, right_weights=right_weights)
+    statuses = found.count_statuses()
+    assert (statuses["added"], statuses["removed"], len(found.rewired)) == (1, 0, 1)
+    assert all(
+        layer.status == ("added",)
+        or not layer.tensors
+        or all(tensor.values == "same" for tensor in layer.tensors)
+        for layer in found.layers
+    )
+
+
+def test_another_width_in_a_chain_is_found_where_numbers_have_shifted():
+    left = build_graph("in > dense[4,4] > dense_1[4,8] > dense_2[8,4] > dense_3[4,2]")
+    right = build_graph(
+        "in > dense[4,4] > dense_1[4,6] > dense_2[6,8] > dense_3[8,4] > dense_4[4,2]"
+    )
+    pairs = pairs_of(left, right)
+    assert ("dense_2", "dense_3") in pairs
+    assert ("dense_3", "dense_4") in pairs
+    assert len(pairs) == 5
+
+
+def test_a_removed_layer_shifts_the_names_behind_it():
+    left = build_graph(
+        "in > dense > relu:ReLU > dense_1[4,4] > dense_2[4,4] > dense_3[4,3]", name="n"
+    )
+    right = build_graph("in > dense > relu:ReLU > dense_1[4,4] > dense_2[4,3]", name="n")
+    found = diff_graphs(left, right)
+    statuses = found.count_statuses()
+    assert (statuses["added"], statuses["removed"]) == (0, 1)
+    assert ("dense_3", "dense_2") in pairs_of(left, right)

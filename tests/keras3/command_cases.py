@@ -149,6 +149,10 @@ def models_are_exported_by_the_commands():
     ):
         (values,) = found.values()
         np.testing.assert_allclose(values, wanted[:1], atol=1e-6)
+    command("plan", MODEL, "-r", RULES, "-o", PLAN, "--force")
+    checked = command("verify", FOLDER / "out.tflite", "--plan", PLAN).out
+    assert "No drift found" in checked
+    assert "not checked: a TensorFlow Lite file does not have the layers" in checked
 
 
 def exported_with_tensorflow(asked):

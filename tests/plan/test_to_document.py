@@ -4,7 +4,7 @@ from lenet import RULES, lenet, lenet_zeros, rules
 from planned import plan_with
 
 import graphprune
-from graphprune.graph.architecture import hash_architecture
+from graphprune.graph.architecture import describe_architecture, hash_architecture
 from graphprune.plan import plan_from_config, plan_sha256, plan_to_config
 
 
@@ -69,7 +69,7 @@ def test_the_example_of_the_specification():
     assert {
         key: config[key]
         for key in config
-        if key not in ("layer_changes", "model", "rules", "summary")
+        if key not in ("architecture", "layer_changes", "model", "rules", "summary")
     } == {
         "format_version": "1.0",
         "kind": "graphprune.plan",
@@ -97,8 +97,17 @@ def test_keys_stand_in_the_order_of_the_specification():
     assert list(plan_to_config(plan())) == [
         "format_version", "kind", "tool", "model", "rules", "vars", "switches",
         "depends_on_weights", "drift", "layer_changes", "budgets", "checks", "diagnostics",
-        "summary",
+        "summary", "architecture",
     ]  # fmt: skip
+
+
+def test_the_architecture_is_told_layer_by_layer():
+    config, known = plan_to_config(plan()), describe_architecture(lenet())
+    assert list(config["architecture"]["layers"]) == list(known.layers)
+    assert config["architecture"]["layers"]["fc1"] == (
+        f"{known.layers['fc1'].settings} {known.layers['fc1'].inputs}"
+    )
+    assert plan_from_config(config).architecture == known
 
 
 def test_two_runs_give_the_same_bytes():

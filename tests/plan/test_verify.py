@@ -8,6 +8,7 @@ from planned import plan_with
 from graphprune.errors import PlanError
 from graphprune.plan import make_plan, verification_to_config, verify_plan, wrap_graph
 from graphprune.plan.changes import Drift
+from graphprune.plan.measured import TensorFacts
 from graphprune.report import render_verification
 from graphprune.sparsity.positions import Run
 
@@ -18,7 +19,7 @@ def verified(graph=None, zeros=DONE, **kwargs):
     return verify_plan(
         make_plan(lenet(), rules()),
         graph or lenet(),
-        zeros,
+        {key: TensorFacts(count) for key, count in zeros.items()},
         model_path="lenet.keras",
         plan_path="plan.json",
         **kwargs,
@@ -61,6 +62,7 @@ def test_the_document():
     assert config["summary"] == {
         "tensors": 2,
         "drift": 1,
+        "unchecked": 0,
         "zeros_planned": 238_680,
         "zeros_measured": 27_001,
     }
@@ -72,6 +74,9 @@ def test_the_document():
         "zeros_planned": 211_680,
         "zeros_measured": 1,
         "under_mask": 0,
+        "non_finite": 0,
+        "units": None,
+        "faults": ["zeros"],
         "as_planned": False,
     }
 

@@ -61,7 +61,7 @@ weights   6 tensors, 6 with new values
 
 3 layers without structural or sparsity changes hidden (--all).
 
-Diff: 0 added, 0 removed, 0 renamed, 0 reconfigured, 2 wrapped, 0 unwrapped; \
+Diff: 0 added, 0 removed, 0 renamed, 0 reconfigured, 2 wrapped, 0 unwrapped, 0 rewired; \
 2 tensors changed sparsity.
 Zeros: 0 -> 238,680 of 266,610 parameters (0.0% -> 89.5%).   Weights gzip: 988.0 kB -> 152.0 kB
 """
@@ -86,7 +86,7 @@ weights   6 tensors, 6 with new values
 
 3 layers without structural or sparsity changes hidden (--all).
 
-Diff: 0 added, 0 removed, 0 renamed, 0 reconfigured, 0 wrapped, 0 unwrapped; \
+Diff: 0 added, 0 removed, 0 renamed, 0 reconfigured, 0 wrapped, 0 unwrapped, 0 rewired; \
 2 tensors changed sparsity.
 Zeros: 0 -> 238,680 of 266,610 parameters (0.0% -> 89.5%).
 """
@@ -111,7 +111,7 @@ weights   same: 2 tensors
       bias    [4]      zeros 0    0.0%
     relu  ReLU         same
 
-Diff: 0 added, 0 removed, 0 renamed, 0 reconfigured, 0 wrapped, 0 unwrapped; \
+Diff: 0 added, 0 removed, 0 renamed, 0 reconfigured, 0 wrapped, 0 unwrapped, 0 rewired; \
 0 tensors changed sparsity.
 Zeros: 0 -> 0 of 20 parameters (0.0% -> 0.0%).
 """
@@ -161,7 +161,7 @@ weights   same: 6 tensors
 
 2 layers without structural or sparsity changes hidden (--all).
 
-Diff: 1 added, 1 removed, 1 renamed, 1 reconfigured, 0 wrapped, 0 unwrapped; \
+Diff: 1 added, 1 removed, 1 renamed, 1 reconfigured, 0 wrapped, 0 unwrapped, 2 rewired; \
 0 tensors changed sparsity.
 Zeros: 0 -> 0 of 188 parameters (0.0% -> 0.0%).
 """

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,7 @@ SHIPPED = {
     ),
     "two-of-four": (CNN, {"conv_2": "two-of-four", "fc_2": "two-of-four"}),
     "block-4x1": (CNN, {"fc_2": "block-4in-1out"}),
+    "dense-blocks-16x1": (CNN, {"fc_2": "block-16in-1out"}),
     "channels-50": (CNN, {"conv_2": "half-of-the-filters", "conv_3": "half-of-the-filters"}),
     "transformer-90": (
         ENCODER,
@@ -110,10 +112,6 @@ SHIPPED = {
     "recurrent-80": (SEQUENCE, {"lstm": "recurrent", "gru": "recurrent"}),
     "xnnpack-latency": (
         GRAPHS["padded-mobile"],
-        dict.fromkeys(["conv_a", "conv_b", "conv_c"], "pointwise-in-body"),
-    ),
-    "xnnpack-latency-mobilenet": (
-        GRAPHS["mobile"],
         dict.fromkeys(["conv_a", "conv_b", "conv_c"], "pointwise-in-body"),
     ),
 }
@@ -147,11 +145,12 @@ def test_two_of_four_and_blocks_and_channels_say_so():
         name: {
             str(rule.action.pattern) for rule in read_rules(find_rule_file(f"builtin:{name}")).rules
         }
-        for name in ("two-of-four", "block-4x1")
+        for name in ("two-of-four", "block-4x1", "dense-blocks-16x1")
     }
     assert patterns == {
         "two-of-four": {"keep 2 of 4 along in (2 zeros in each 4)"},
         "block-4x1": {"block in 4 x out 1, mean"},
+        "dense-blocks-16x1": {"block in 16 x out 1, mean"},
     }
 
 
@@ -210,11 +209,72 @@ def test_each_shipped_file_reaches_its_target_in_a_run_of_any_length(shipped, ep
             )
 
 
-def test_what_a_network_must_be_for_xnnpack_is_checked():
-    drawn, _ = SHIPPED["xnnpack-latency-mobilenet"]
-    with pytest.raises(RuleError) as caught:
-        make_plan(build_graph(drawn), read_rules(find_rule_file("builtin:xnnpack-latency")))
-    assert "check 'stem-on-every-input'" in str(caught.value)
+def xnnpack_faults(drawn, **options):
+    """The slugs and checks that stop builtin:xnnpack-latency for a graph; none where it plans."""
+    rules = read_rules(find_rule_file("builtin:xnnpack-latency"), **options)
+    try:
+        make_plan(build_graph(drawn), rules)
+    except RuleError as fault:
+        return re.findall(r"check '([a-z0-9-]+)'", str(fault))
+    return []
+
+
+PADDED = GRAPHS["padded-mobile"]
+AXIS = "axis=[3]"
+
+
+def padded_with(layer):
+    """The padded network with a layer in the middle of the region."""
+    return PADDED.replace("relu_2 >", f"relu_2 > {layer} >")
+
+
+def test_a_network_that_pads_its_stem_by_itself_is_refused():
+    assert "stem-on-every-input" in xnnpack_faults(GRAPHS["mobile"])
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        *(f"act:Activation(activation='{name}')" for name in ("swish", "silu", "gelu", "tanh")),
+        "act:Activation(activation='sigmoid')",
+        "scaled:TFOpLambda(function='math.multiply')",
+    ],
+)
+def test_layers_that_xnnpack_runs_sparse_are_accepted(layer):
+    assert xnnpack_faults(padded_with(layer)) == []
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        f"bn({AXIS})",  # behind a ReLU: XNNPACK computes something else
+        "plus_1:TFOpLambda(function='__operators__.add')",
+        "plus_1:Add",  # x + 1 in Keras 3
+        "minus:TFOpLambda(function='math.subtract')",
+        "act:Activation(activation='softmax')",
+    ],
+)
+def test_layers_that_xnnpack_computes_wrong_or_not_sparse_are_refused(layer):
+    assert xnnpack_faults(padded_with(layer)) == ["body-runs-sparse"]
+
+
+@pytest.mark.parametrize(("activation", "faults"), [("linear", []), ("relu", ["body-runs-sparse"])])
+def test_batch_normalization_is_accepted_behind_a_linear_convolution(activation, faults):
+    drawn = PADDED.replace("conv_b(", f"conv_b(activation='{activation}',").replace(
+        "relu_2 >", f"bn({AXIS}) > relu_2 >"
+    )
+    assert xnnpack_faults(drawn) == faults
+
+
+def test_two_tensors_may_be_added_by_an_operation():
+    drawn = PADDED.replace("> add >", "> sum:TFOpLambda(function='math.add') >")
+    assert xnnpack_faults(drawn) == []
+
+
+@pytest.mark.parametrize(("sparsity", "faults"), [("70%", []), ("66%", ["more-than-two-thirds"])])
+def test_xnnpack_needs_more_than_two_thirds_of_zeros(sparsity, faults):
+    settings = {"pointwise-in-body.prune.sparsity": sparsity}
+    assert xnnpack_faults(PADDED, settings=settings) == faults
 
 
 def test_the_rule_tests_of_the_shipped_files_pass_and_each_file_has_some():

@@ -1,10 +1,12 @@
 """Small models in the runtimes that are installed, in processes of their own."""
 
+import json
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import run_command
 
 from graphprune.serving.running import open_runner, sample_inputs_of, try_run
 from graphprune.serving.runtimes import RunFault, RunnerSpec
@@ -92,6 +94,19 @@ def test_a_model_of_keras_3_runs_in_keras_3():
         assert net.version.startswith("Keras 3.")
         (found,) = net.outputs(sample_inputs_of(net.inputs, 2)).values()
     assert found.shape == (2, 10)
+
+
+def test_bench_converts_a_keras_model_and_says_which_layers_run_sparse():
+    digits, data = shipped_file(DIGITS), shipped_file("fixtures/digits.npz")
+    options = ("--data", data, "--turns", "2", "--format", "json")
+    done = run_command("bench", digits, digits, "--runtime", "litert", *options)
+    assert (done.code, done.err) == (0, "")
+    first, same = json.loads(done.out)["models"]
+    assert 0.9 < first["accuracy"] == same["accuracy"] <= 1
+    assert same["latency"]["ratio"] > 0
+    assert (first["runtime"].split()[0], first["raw"]) != ("Keras", digits.stat().st_size)
+    assert first["layers"]
+    assert {layer["is_sparse"] for layer in first["layers"]} == {False}
 
 
 @pytest.mark.skipif(find_spec("onnxruntime") is None, reason="needs onnxruntime")

@@ -1,6 +1,6 @@
 """Served files run in processes that may refuse them, crash or hang: the parent goes on.
 
-`onnxruntime` is a package of the test, which does what the name of the file says.
+`onnxruntime` is that of `serving_files`, which does what the name of the file says.
 """
 
 import os
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from serving_files import install
 
 from graphprune.errors import OutputError
 from graphprune.serving.messages import Message
@@ -21,60 +22,11 @@ from graphprune.serving.runtimes import (
     runtime_of,
 )
 
-ONNXRUNTIME = """
-import os, signal, sys
-import numpy as np
-
-__version__ = "0.0"
-
-
-class SessionOptions:
-    pass
-
-
-class Tensor:
-    name, shape, type = "x", ["batch", 3], "tensor(float)"
-
-
-class InferenceSession:
-    def __init__(self, path, options, providers):
-        self.does = os.path.basename(path).removesuffix(".onnx")
-        self.threads = options.intra_op_num_threads
-        print("a note on stdout")
-        if self.does == "refuse":
-            raise ValueError("error: no such operator: Erfc")
-        if self.does == "hang":
-            signal.pause()
-        if self.does == "exit":
-            print("terminate called", file=sys.stderr, flush=True)
-            os._exit(7)
-
-    def get_inputs(self):
-        return [Tensor]
-
-    def get_outputs(self):
-        return [Tensor]
-
-    def run(self, names, given):
-        if self.does == "crash":
-            os.kill(os.getpid(), signal.SIGSEGV)
-        if self.does == "fail":
-            raise RuntimeError("wrong rank")
-        if self.does == "folder":
-            return [np.array([os.getcwd(), ",".join(os.listdir())], object)]
-        if self.does == "threads":
-            return [np.array([self.threads])]
-        if self.does == "grow":
-            self.held = np.ones(20_000_000)
-        return [given["x"] * 2]
-"""
-
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """Runs a file of a name in the runtime of this test."""
-    (tmp_path / "site" / "onnxruntime").mkdir(parents=True)
-    (tmp_path / "site" / "onnxruntime" / "__init__.py").write_text(ONNXRUNTIME)
+    install(tmp_path / "site")
     (tmp_path / "json.py").write_text("raise SystemExit('imported from beside the model')")
     monkeypatch.syspath_prepend(tmp_path / "site")
     monkeypatch.chdir(tmp_path)

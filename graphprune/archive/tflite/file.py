@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphprune.archive.archive import widen_bfloat16
-from graphprune.archive.files import read_whole
+from graphprune.archive.files import open_file, read_whole
 from graphprune.archive.tflite.schema import load_schema, names_of
 from graphprune.archive.tflite.sparse import Encoding, Level, to_dense
 from graphprune.errors import ArchiveError
@@ -294,6 +295,17 @@ def read_tflite(path: str | PathLike[str]) -> TfliteFile:
     """
     place = fspath(path)
     return TfliteFile(read_whole(place, MAX_BYTES), place)
+
+
+def is_tflite(path: str | PathLike[str]) -> bool:
+    """Return whether the file at `path` begins as a TensorFlow Lite file does."""
+    if os.path.isdir(path):
+        return False
+    try:
+        with open_file(fspath(path)) as file:
+            return file.read(8)[4:] == SIGNATURE
+    except ArchiveError:
+        return False
 
 
 def _ints(raw: Any, vector: str) -> tuple[int, ...]:

@@ -1,0 +1,321 @@
+"""A TensorFlow Lite file held against a plan.
+
+Such a file has neither layers nor settings, so its architecture is not checked. Its tensors are
+found by the names that the converter gave them, and by their shapes.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphprune.archive.tflite.file import TfliteFile, TfliteTensor
+from graphprune.graph.layers import SEPARATOR
+from graphprune.plan.changes import Plan, TensorChange
+from graphprune.plan.measured import measure_values, planned_tensors
+from graphprune.plan.verify import (
+    ArchitectureCheck,
+    NotFinite,
+    TensorCheck,
+    Verification,
+    add_facts,
+    list_checks,
+)
+
+NO_LAYERS = "a TensorFlow Lite file does not have the layers"
+_PASSED_ON = frozenset({"DEQUANTIZE", "DENSIFY", "TRANSPOSE", "RESHAPE", "CAST"})
+"""Operators that give a constant to another operator."""
+_CALLED = re.compile(r"(Stateful)?PartitionedCall(_\d+)?(:\d+)?")
+"""A name that the converter gives to the outputs of a function."""
+_NO_NAME = "no tensor of the file has the name of the layer"
+_NO_SHAPE = "no tensor of the layer has its shape"
+Path = tuple[str, ...]
+_Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Constant:
+    """A constant tensor, the operations that use it, and the paths in names that tell its layer."""
+
+    tensor: TfliteTensor
+    kinds: frozenset[str]
+    paths: frozenset[Path]
+
+
+def verify_tflite(plan: Plan, file: TfliteFile, *, plan_path: str = "") -> Verification:
+    """Return what a TensorFlow Lite file has of what `plan` says.
+
+    A tensor that cannot be told from others is not checked, and its check says why.
+
+    Raises:
+        ArchiveError: the file is damaged.
+    """
+    found = _find_tensors(plan, file)
+    planned = planned_tensors(plan)
+    checks = []
+    for check in list_checks(plan):
+        key = (check.address, check.tensor)
+        constant, (tensor, pruning) = found[key], planned[key]
+        if isinstance(constant, str):
+            checks.append(_not_checked(check, constant))
+            continue
+        values = _to_keras(file.read(constant.tensor), constant.kinds, tensor.shape)
+        assert values is not None
+        checks.append(add_facts(check, measure_values(values, pruning, check.tensor)))
+    used = {one.tensor for one in found.values() if isinstance(one, _Constant)}
+    return Verification(
+        file.path,
+        plan_path,
+        tuple(checks),
+        ArchitectureCheck(unchecked=NO_LAYERS),
+        tuple(_others(file, used)),
+    )
+
+
+def _not_checked(check: TensorCheck, why: str) -> TensorCheck:
+    return TensorCheck(
+        check.address, check.tensor, check.size, check.rule, check.planned, 0, unchecked=why
+    )
+
+
+def _others(file: TfliteFile, used: set[TfliteTensor]) -> Iterator[NotFinite]:
+    """Yield the other constants with weights that are no numbers, by their names in the file."""
+    for tensor in file.constants:
+        if tensor not in used and tensor.dtype.startswith(("float", "bfloat")):
+            facts = measure_values(file.read(tensor), None, tensor.name)
+            if facts.non_finite:
+                yield NotFinite(tensor.name, "values", facts.non_finite)
+
+
+def _find_tensors(plan: Plan, file: TfliteFile) -> dict[_Key, _Constant | str]:
+    """Return the constant of each tensor that the plan prunes, or why there is none."""
+    constants = _list_constants(file)
+    prefixes = _find_prefixes(_addresses(plan), [path for one in constants for path in one.paths])
+    found: dict[_Key, _Constant | str] = {}
+    for key, (tensor, _) in planned_tensors(plan).items():
+        prefix = prefixes.get(key[0])
+        if prefix is None:
+            found[key] = _NO_NAME
+            continue
+        fitting = [
+            one
+            for one in constants
+            if any(path[: len(prefix)] == prefix for path in one.paths)
+            and _to_keras(_blank(one.tensor), one.kinds, tensor.shape) is not None
+        ]
+        found[key] = _choose(fitting, tensor, len(prefix))
+    return found | _find_ends(plan, constants, found)
+
+
+def _find_ends(
+    plan: Plan, constants: Sequence[_Constant], found: Mapping[_Key, _Constant | str]
+) -> dict[_Key, _Constant | str]:
+    """Return the constants of layers that the file names after the model's outputs.
+
+    The converter does so where it has rewritten the last operation. Only the shape tells them.
+    """
+    missing = {
+        key: tensor
+        for key, (tensor, _) in planned_tensors(plan).items()
+        if found[key] in (_NO_NAME, _NO_SHAPE)
+    }
+    nameless = [one for one in constants if not one.paths]
+    pairs = [
+        (key, one)
+        for key, tensor in missing.items()
+        for one in nameless
+        if _to_keras(_blank(one.tensor), one.kinds, tensor.shape) is not None
+    ]
+    keys = Counter(key for key, _ in pairs)
+    ends = Counter(one for _, one in pairs)
+    return {key: one for key, one in pairs if keys[key] == ends[one] == 1}
+
+
+def _choose(fitting: Sequence[_Constant], tensor: TensorChange, depth: int) -> _Constant | str:
+    """Return the one constant of a layer that the names of parts of the layer do not rule out."""
+    if len(fitting) > 1:
+        *parts, last = tensor.name.split(".")
+        fitting = [
+            one
+            for one in fitting
+            if any(_has_parts(path[depth:], parts) for path in one.paths)
+            and any(_is_recurrent(path) for path in one.paths) == last.startswith("recurrent")
+        ]
+    if len(fitting) == 1:
+        return fitting[0]
+    if not fitting:
+        return _NO_SHAPE
+    return f"{len(fitting)} tensors of the layer fit, and their names do not tell which it is"
+
+
+def _has_parts(rest: Path, parts: Sequence[str]) -> bool:
+    """Return whether the names of layers inside a layer come in this order in the rest of a path.
+
+    The kind of a layer stands for the name of the layer inside `Bidirectional`.
+    """
+    at = 0
+    for part in parts:
+        stem = part.removesuffix("_layer")
+        while at < len(rest) and not (_means(rest[at], part) or rest[at].startswith(stem)):
+            at += 1
+        if at == len(rest):
+            return False
+        at += 1
+    return True
+
+
+def _is_recurrent(path: Path) -> bool:
+    """Return whether the second matrix product of a recurrent cell has this name."""
+    return any(segment.startswith("MatMul_1") for segment in path)
+
+
+def _addresses(plan: Plan) -> list[str]:
+    known = [change.address for change in plan.changes]
+    if plan.architecture is not None:
+        known += [facts.address for facts in plan.architecture.layers.values()]
+    return list(dict.fromkeys(known))
+
+
+def _list_constants(file: TfliteFile) -> list[_Constant]:
+    """Return the constants of the file with what uses them, through operators that pass them on."""
+    names = {(one.subgraph, one.index): one.name for one in file.tensors}
+    users = defaultdict(list)
+    for operator in file.operators:
+        for taken in operator.inputs:
+            users[operator.subgraph, taken].append(operator)
+    found = []
+    for tensor in file.constants:
+        kinds, told = set(), [tensor.name]
+        waiting, seen = [(tensor.subgraph, tensor.index)], set()
+        while waiting:
+            place = waiting.pop()
+            for operator in users[place] if place not in seen else ():
+                outputs = [(operator.subgraph, output) for output in operator.outputs]
+                told += [names[output] for output in outputs if output in names]
+                if operator.kind in _PASSED_ON:
+                    waiting += outputs
+                else:
+                    kinds.add(operator.kind)
+            seen.add(place)
+        found.append(_Constant(tensor, frozenset(kinds), frozenset(_paths(told))))
+    return found
+
+
+def _paths(names: Iterable[str]) -> Iterator[Path]:
+    """Yield the paths in the names of operations, which the converter joins with semicolons."""
+    for name in names:
+        for part in name.split(";"):
+            segments = part.split("/")
+            while segments and _CALLED.fullmatch(segments[0]):
+                segments = segments[1:]
+            if len(segments) > 1:
+                yield tuple(segments)
+
+
+def _find_prefixes(addresses: Sequence[str], paths: Iterable[Path]) -> dict[str, Path]:
+    """Return the beginning of the paths of each layer, where one is left.
+
+    TensorFlow numbers names, so `fc_1` may be the layer `fc` or `fc_1`. A layer that has one
+    beginning left takes it from the others.
+
+    Example:
+        >>> paths = [("net", "fc_1", "MatMul"), ("net", "fc_1_2", "MatMul")]
+        >>> _find_prefixes(["fc", "fc_1"], paths)
+        {'fc': ('net', 'fc_1'), 'fc_1': ('net', 'fc_1_2')}
+    """
+    starts = {path[:end] for path in paths for end in range(1, len(path))}
+    open_ = {address: {start for start in starts if _fits(address, start)} for address in addresses}
+    found: dict[str, Path] = {}
+    waiting = [address for address, left in open_.items() if len(left) == 1]
+    while waiting:
+        address = waiting.pop()
+        if len(open_[address]) != 1:
+            continue
+        (start,) = open_[address]
+        found[address] = start
+        for other, left in open_.items():
+            if other != address and start in left:
+                left.discard(start)
+                if len(left) == 1 and other not in found:
+                    waiting.append(other)
+    return dict(sorted(found.items()))
+
+
+def _fits(address: str, start: Path) -> bool:
+    """Return whether a path that begins so may be that of a layer; the model's name is first."""
+    parts = address.split(SEPARATOR)
+    return len(start) - len(parts) in (0, 1) and all(
+        _means(segment, part) for segment, part in zip(start[-len(parts) :], parts, strict=True)
+    )
+
+
+_NUMBER = re.compile(r"_\d+")
+
+
+def _means(segment: str, name: str) -> bool:
+    """Return whether a segment is a layer's name as TensorFlow writes it, perhaps numbered."""
+    written = re.sub(r"[^\w.-]", "_", name)
+    if not segment.startswith(written):
+        return False
+    rest = segment[len(written) :]
+    return not rest or _NUMBER.fullmatch(rest) is not None
+
+
+def _blank(tensor: TfliteTensor) -> NDArray[np.bool_]:
+    """Return an array of a tensor's shape that takes no memory."""
+    return np.broadcast_to(np.False_, tensor.shape)
+
+
+def _to_keras(
+    values: NDArray[np.generic], kinds: frozenset[str], shape: Sequence[int]
+) -> NDArray[np.generic] | None:
+    """Return a constant in the layout of a layer's weight; None if it cannot be that weight.
+
+    Args:
+        values: As the file has them.
+        kinds: The operators that use them.
+        shape: The shape of the weight.
+    """
+    if len(kinds) != 1 or values.size != math.prod(shape):
+        return None
+    (kind,) = kinds
+    turned = _TURN.get(kind)
+    if turned is None or values.ndim not in turned:
+        return None
+    values = np.transpose(values, turned[values.ndim])
+    if not _is_split(values.shape, shape):
+        return None
+    return values.reshape(shape)
+
+
+_TURN: Mapping[str, Mapping[int, tuple[int, ...]]] = {
+    "CONV_2D": {4: (1, 2, 3, 0)},
+    "CONV_3D": {5: (0, 1, 2, 3, 4)},
+    "DEPTHWISE_CONV_2D": {4: (0, 1, 2, 3)},
+    "EMBEDDING_LOOKUP": {2: (0, 1)},
+    "FULLY_CONNECTED": {2: (1, 0)},
+    "GATHER": {2: (0, 1)},
+    "TRANSPOSE_CONV": {4: (1, 2, 0, 3)},
+}
+"""The order of axes of a Keras weight, by the operator and the number of axes."""
+
+
+def _is_split(whole: Sequence[int], parts: Sequence[int]) -> bool:
+    """Return whether splitting axes of one shape gives the other; axes of length 1 do not count.
+
+    Example:
+        >>> _is_split((16, 24), (16, 3, 8)), _is_split((16, 24), (24, 16))
+        (True, False)
+    """
+    wanted, left = [length for length in whole if length > 1], 1
+    for length in parts:
+        left *= length
+        if wanted and left == wanted[0]:
+            wanted, left = wanted[1:], 1
+    return not wanted and left == 1
