@@ -121,7 +121,7 @@ def _copy_tensor(tensor: h5py.Dataset, target: h5py.Group, name: str) -> None:
         target.file.copy(tensor, target, name)
         return
     values = np.ascontiguousarray(tensor[...])
-    packed = zlib.compress(values.reshape(-1).view(np.uint8), _LEVEL)
+    packed = zlib.compress(values.reshape(-1).view(np.uint8).data, _LEVEL)
     is_larger = len(packed) + _CHUNK_COSTS >= values.nbytes
     if is_larger or shrinks_too_much(values.nbytes, len(packed)):
         _copy_attributes(tensor, target.create_dataset(name, data=values))

@@ -44,9 +44,11 @@ def sizes_to_config(table: SizeTable) -> list[dict[str, Any]]:
     """Return `table` as JSON data: one object a column, with null for unmeasured values.
 
     Example:
-        >>> for key, value in sizes_to_config(SizeTable((SizeColumn("a", 900, 300),)))[0].items():
-        ...     print(f"{key}={value}", end=" ")
-        title=a raw=900 gzip=300 zeros=None parameters=None accuracy=None form=None
+        >>> (column,) = sizes_to_config(SizeTable((SizeColumn("a", 900, 300),)))
+        >>> print(*column), print(*column.values())
+        title raw gzip zeros parameters accuracy form
+        a 900 300 None None None None
+        (None, None)
     """
     return [asdict(column) for column in table.columns]
 

@@ -46,7 +46,8 @@ def convert_in_process(
     given = json.dumps([str(folder.absolute()), precision, is_sparse, batch])
     packages = os.pathsep.join(os.path.abspath(path) for path in sys.path if path)
     with TemporaryDirectory(prefix="graphprune-") as parent:
-        np.savez(Path(parent, _SAMPLES), **{name: _plain(each) for name, each in samples.items()})
+        plain: dict[str, Any] = {name: _plain(each) for name, each in samples.items()}
+        np.savez(Path(parent, _SAMPLES), **plain)
         done = subprocess.run(
             [sys.executable, "-P", "-m", "graphprune.serving.tflite_process", given],
             capture_output=True,
