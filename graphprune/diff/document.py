@@ -70,6 +70,8 @@ class PruningStateJson(TypedDict):
     """Which weights are zeroed together; null for a wrapper that prunes nothing, and one whose
     settings are not known.
     """
+    group: NotRequired[Literal["none", "auto"]]
+    """How channels are grouped; `none` by default."""
     step: Count | None
     """Optimizer steps so far; null where weights were not read."""
     finished: Flag | None
@@ -204,6 +206,8 @@ class DiffJson(TypedDict):
     """The second model."""
     equal: EqualJson
     """What is the same in both."""
+    part: NotRequired[Text]
+    """The kinds of change and the layers that it was narrowed to; absent if it is whole."""
     model: NotRequired[list[ConfigChangeJson]]
     """Settings of the model itself that differ; absent where there are none."""
     layers: list[LayerDiffJson]
@@ -215,6 +219,7 @@ class DiffJson(TypedDict):
 
 
 class _Model(TypedDict, total=False):
+    part: str
     model: list[ConfigChangeJson]
 
 
@@ -230,6 +235,8 @@ def graph_diff_to_config(diff: GraphDiff, *, show_all: bool = False) -> dict[str
     the model's own name, class or settings differ.
     """
     model: _Model = {}
+    if diff.part:
+        model["part"] = diff.part
     if diff.model:
         model["model"] = [_change_to_config(change) for change in diff.model]
     layers = diff.layers if show_all else diff.notable_layers
@@ -304,7 +311,15 @@ def _state_to_config(state: PruningState | None) -> PruningStateJson | None:
         if pruning is not None and pruning.weights
         else None
     )
-    return {"rule": state.rule, "pattern": pattern, "step": state.step, "finished": state.finished}
+    document: PruningStateJson = {
+        "rule": state.rule,
+        "pattern": pattern,
+        "step": state.step,
+        "finished": state.finished,
+    }
+    if pruning is not None and pruning.group != "none":
+        document["group"] = pruning.group
+    return document
 
 
 def _tensor_to_config(tensor: TensorDiff) -> TensorDiffJson:

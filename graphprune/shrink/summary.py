@@ -1,0 +1,116 @@
+"""What a removal brings: parameters and multiply-adds of a model and of its layers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from graphprune.graph.layer_graph import LayerGraph
+from graphprune.graph.multiply_adds import count_multiply_adds, sum_multiply_adds
+from graphprune.graph.tensor_shapes import find_tensor_shapes
+from graphprune.shrink.config import new_shape, new_weights
+from graphprune.shrink.dead import Removal, ZerosThatStay
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a model or a layer costs.
+
+    Attributes:
+        parameters: Its weights.
+        multiply_adds: Multiply-adds for one sample; None where they are not known.
+    """
+
+    parameters: int
+    multiply_adds: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LayerChange:
+    """A layer that gets smaller.
+
+    Attributes:
+        address: The layer.
+        type: Its class.
+        removed: How many channels it makes less; 0 for one that only reads less.
+        before, after: What it costs.
+    """
+
+    address: str
+    type: str
+    removed: int
+    before: Cost
+    after: Cost
+
+
+@dataclass(frozen=True, slots=True)
+class ShrinkSummary:
+    """What was removed from a model.
+
+    Attributes:
+        before, after: What the model costs.
+        layers: The layers that get smaller, in order.
+        staying: The channels that are zero and stay.
+    """
+
+    before: Cost
+    after: Cost
+    layers: tuple[LayerChange, ...]
+    staying: tuple[ZerosThatStay, ...]
+
+    def to_config(self) -> dict[str, Any]:
+        """Return it as JSON data."""
+        return {
+            "parameters": {"before": self.before.parameters, "after": self.after.parameters},
+            "multiply_adds": {
+                "before": self.before.multiply_adds,
+                "after": self.after.multiply_adds,
+            },
+            "layers": [
+                {
+                    "address": layer.address,
+                    "type": layer.type,
+                    "removed_channels": layer.removed,
+                    "parameters": {
+                        "before": layer.before.parameters,
+                        "after": layer.after.parameters,
+                    },
+                    "multiply_adds": {
+                        "before": layer.before.multiply_adds,
+                        "after": layer.after.multiply_adds,
+                    },
+                }
+                for layer in self.layers
+            ],
+            "kept": [
+                {"address": zeros.address, "channels": zeros.count, "reason": str(zeros.reason)}
+                for zeros in self.staying
+            ],
+        }
+
+
+def summarize(graph: LayerGraph, removal: Removal) -> ShrinkSummary:
+    """Return what a removal brings for the model of `graph`."""
+    shapes = find_tensor_shapes(graph)
+    new_shapes = {
+        use: shape for use in shapes if (shape := new_shape(removal, shapes, use)) is not None
+    }
+    weights = {address: new_weights(layer, removal) for address, layer in graph.layers.items()}
+    before = count_multiply_adds(graph, shapes)
+    after = count_multiply_adds(graph, new_shapes, weights)
+    layers, parameters = [], 0
+    for address, layer in graph.layers.items():
+        size = sum(tensor.size for tensor in layer.tensors)
+        left = sum(math.prod(shape) for shape in weights[address].values())
+        costs = Cost(size, before.get(address)), Cost(left, after.get(address))
+        parameters += left
+        if costs[0] != costs[1]:
+            removed = removal.removed.get(address, 0)
+            layers.append(LayerChange(address, layer.type, removed, *costs))
+    return ShrinkSummary(
+        Cost(graph.parameters, sum_multiply_adds(before)),
+        Cost(parameters, sum_multiply_adds(after)),
+        tuple(layers),
+        removal.staying,
+    )
