@@ -109,7 +109,8 @@ def count_channels(couplings: Sequence[Coupling], zeros: Zeros, sparsity: float)
         parts = [coupling for coupling in couplings if coupling.group == group]
         is_there, is_zero = (np.zeros(parts[0].channels, np.bool_) for _ in range(2))
         for part in parts:
-            line = np.moveaxis(zeros, part.axis, 0).reshape(zeros.shape[part.axis], -1).all(1)
+            lines = np.moveaxis(zeros, part.axis, 0).reshape(zeros.shape[part.axis], -1)
+            line: Zeros = np.asarray(lines.all(axis=1))
             dead = line[part.places].all(1)
             is_zero[part.own] = dead & (is_zero[part.own] | ~is_there[part.own])
             is_there[part.own] = True
