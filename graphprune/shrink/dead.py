@@ -11,8 +11,9 @@ from graphprune.graph.classes.channels import Mask
 from graphprune.graph.tensor_shapes import TensorUse, find_tensor_shapes
 from graphprune.graph.weights import ReadableWeights
 from graphprune.shrink.channels import Reason
+from graphprune.shrink.findings import Findings, Place, same_places
 from graphprune.shrink.groups import Numbers, components
-from graphprune.shrink.walk import Findings, Place, same_places, walk_channels
+from graphprune.shrink.walk import walk_channels
 
 
 @dataclass(frozen=True, slots=True)

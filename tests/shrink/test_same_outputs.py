@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from shrink.nets import NETS, random_net
 
 from graphprune.graph.classes import channels
-from graphprune.shrink import walk
+from graphprune.shrink.book import LayerBook
 
 pytestmark = pytest.mark.tf
 KERASES = {"keras": keras, "tf_keras": tf_keras}
@@ -66,7 +66,7 @@ def test_random_nets_without_their_dead_channels_compute_the_same(package, reque
 
 
 def ignore_pairs(monkeypatch):
-    monkeypatch.setattr(walk.LayerBook, "couple", lambda *_arguments: None)
+    monkeypatch.setattr(LayerBook, "couple", lambda *_arguments: None)
 
 
 def forget_sigmoid(monkeypatch):
