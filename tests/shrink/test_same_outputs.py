@@ -103,7 +103,7 @@ APPLICATIONS = {
 }
 SMALL = {
     ("keras", "MobileNet"): {"alpha": 0.25, "input_shape": (32, 32, 3)},
-    ("tf_keras", "MobileNetV3Small"): {"alpha": 0.75, "input_shape": (32, 32, 3)},
+    ("tf_keras", "MobileNet"): {"alpha": 0.25, "input_shape": (32, 32, 3)},
 }
 
 
