@@ -47,6 +47,7 @@ COMMANDS = [
     "diff",
     "verify",
     "bench",
+    "targets",
     "schema",
     "rules",
     "demo",
@@ -69,6 +70,8 @@ LIGHT = [
     ("schema", "test"),
     ("schema", "plan"),
     ("rules",),
+    ("targets",),
+    ("targets", "gzip"),
     ("rules", "dense-90"),
     *((command, "--help") for command in COMMANDS),
 ]
