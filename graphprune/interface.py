@@ -271,7 +271,9 @@ def save_model(model: Any, path: Path) -> None:
     seam(model, "saving").save_model(model, path)
 
 
-def diff_models(before: Any, after: Any, *, measure_gzip: bool = False) -> GraphDiff:
+def diff_models(
+    before: Any, after: Any, *, measure_gzip: bool = False, values: bool = True
+) -> GraphDiff:
     """Return the differences between two models, including weights if they are known.
 
     `print(diff)` shows them; `diff.save("d.html")` writes them as a page.
@@ -279,13 +281,16 @@ def diff_models(before: Any, after: Any, *, measure_gzip: bool = False) -> Graph
     Args:
         before, after: Paths of saved models, Keras models, or layer graphs.
         measure_gzip: Also gzip all weights of both sides, about a second for 20 MB.
+        values: Compare weights; without it only configs and shapes are compared.
 
     Raises:
         ArchiveError: a file cannot be read, or the weights of one side are damaged.
         GraphError: a model cannot be read as a graph of layers.
         TypeError: one side is something else.
     """
-    return diff_model_files(_opened(before), _opened(after), measure_gzip=measure_gzip)
+    return diff_model_files(
+        _opened(before), _opened(after), measure_gzip=measure_gzip, values=values
+    )
 
 
 def verify(model: Any, plan: Plan | Path) -> Verification:

@@ -18,7 +18,7 @@ from graphprune.graph import ModelFile, open_model_file
 
 
 def open_model(path: str) -> ModelFile:
-    """Return the model at `path`: a saved model, graph JSON, or the model of a finished run.
+    """Return the model at `path`: a saved model, graph JSON, or that of a run or checkpoint.
 
     Raises:
         ArchiveError: there is no readable model.
@@ -31,17 +31,21 @@ def open_model(path: str) -> ModelFile:
 
 
 def find_model_file(path: str) -> str:
-    """Return `path`, or the trained model in it if it is the folder of a training run.
+    """Return `path`, or the model in it if it is the folder of a training run or a checkpoint.
 
     Raises:
-        CheckpointError: the run is damaged or not finished, or its model is not the one that it
-            wrote.
+        CheckpointError: the run is damaged or not finished, its model is not the one that it wrote,
+            or a file of the checkpoint has changed.
     """
     if not Path(path).is_dir():
         return path
-    # only now: it imports pydantic, which a model's file does not need
+    # only now: these import pydantic, which a model's file does not need
+    from graphprune.runs.checkpoints import is_checkpoint, read_checkpoint
     from graphprune.runs.run_folder import RunFolder
 
+    folder = Path(path).absolute()
+    if is_checkpoint(folder):
+        return str(read_checkpoint(folder).model)
     run = RunFolder(Path(path))
     return str(run.need_model()) if run.is_run else path
 

@@ -250,6 +250,8 @@ class GraphDiff(Shown):
             model itself, an empty text, is among them if it gives other tensors.
         weights_gzip: Bytes of all weights, left and right, after gzip; None where they are the
             same, or were not measured.
+        part: The kinds of change and the layers that it was narrowed to, in words; empty if it is
+            whole.
         graphs: The models themselves, to draw them.
     """
 
@@ -261,6 +263,7 @@ class GraphDiff(Shown):
     removed: tuple[Connection, ...] = ()
     rewired: tuple[str, ...] = ()
     weights_gzip: tuple[int, int] | None = None
+    part: str = ""
     graphs: tuple[LayerGraph, LayerGraph] | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -289,7 +292,12 @@ class GraphDiff(Shown):
     @property
     def is_empty(self) -> bool:
         """Whether nothing is known to differ."""
-        return self.is_graph_equal and self.is_pruning_equal and self.is_weights_equal is not False
+        return (
+            self.is_graph_equal
+            and self.is_pruning_equal
+            and self.is_weights_equal is not False
+            and not self.sparsity_changed
+        )
 
     @property
     def notable_layers(self) -> tuple[LayerDiff, ...]:

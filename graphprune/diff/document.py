@@ -204,6 +204,8 @@ class DiffJson(TypedDict):
     """The second model."""
     equal: EqualJson
     """What is the same in both."""
+    part: NotRequired[Text]
+    """The kinds of change and the layers that it was narrowed to; absent if it is whole."""
     model: NotRequired[list[ConfigChangeJson]]
     """Settings of the model itself that differ; absent where there are none."""
     layers: list[LayerDiffJson]
@@ -215,6 +217,7 @@ class DiffJson(TypedDict):
 
 
 class _Model(TypedDict, total=False):
+    part: str
     model: list[ConfigChangeJson]
 
 
@@ -230,6 +233,8 @@ def graph_diff_to_config(diff: GraphDiff, *, show_all: bool = False) -> dict[str
     the model's own name, class or settings differ.
     """
     model: _Model = {}
+    if diff.part:
+        model["part"] = diff.part
     if diff.model:
         model["model"] = [_change_to_config(change) for change in diff.model]
     layers = diff.layers if show_all else diff.notable_layers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -119,8 +120,17 @@ def _describe(graph: LayerGraph, path: str, zeros: Sequence[int | None]) -> Side
     )
 
 
+GZIP_LIMIT = 50_000_000
+"""Bytes of weights of one model up to which they are compressed unless asked otherwise."""
+
+
 def diff_models(
-    left: ModelFile, right: ModelFile, *, run: Run | None = None, measure_gzip: bool = True
+    left: ModelFile,
+    right: ModelFile,
+    *,
+    run: Run | None = None,
+    measure_gzip: bool | None = None,
+    values: bool = True,
 ) -> GraphDiff:
     """Return everything that differs between two models, including weights if available.
 
@@ -129,11 +139,19 @@ def diff_models(
         right: The model after.
         run: The length of the training run, if known (see `diff_graphs`).
         measure_gzip: Also gzip all weights of both sides, which reads them once more and takes
-            about a second for 20 MB, on one core per side. Skipped if all weights are the same.
+            about a second for 20 MB, on one core per side; None for models up to `GZIP_LIMIT`.
+            Skipped if all weights are the same.
+        values: Compare weights; without it only the config and the shapes are compared.
 
     Raises:
         ArchiveError: the weights of one side are damaged.
     """
+    if not values:
+        return diff_graphs(
+            left.graph, right.graph, left_path=left.path, right_path=right.path, run=run
+        )
+    if measure_gzip is None:
+        measure_gzip = max(_weight_bytes(left.graph), _weight_bytes(right.graph)) <= GZIP_LIMIT
     with left.opened() as left_weights, right.opened() as right_weights:
         difference = diff_graphs(
             left.graph,
@@ -157,3 +175,17 @@ def diff_models(
             (right.graph, right_weights),
         )
         return replace(difference, weights_gzip=(before, after))
+
+
+_WIDTH = re.compile(r"[0-9]+$")
+
+
+def _weight_bytes(graph: LayerGraph) -> int:
+    """Return the bytes of a model's weights; a dtype without a width has 32 bits."""
+    tensors = (tensor for layer in graph.layers.values() for tensor in layer.tensors)
+    return sum(
+        tensor.size * int(width[0]) // 8
+        if (width := _WIDTH.search(tensor.dtype))
+        else tensor.size * 4
+        for tensor in tensors
+    )

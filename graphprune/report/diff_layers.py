@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from graphprune.diagnostics.terminal_text import escape_controls, text_width
-from graphprune.diff.changes import ConfigChange, LayerDiff, PruningState, Status, TensorDiff
+from graphprune.diff.changes import (
+    PRUNING_PREFIX,
+    ConfigChange,
+    LayerDiff,
+    PruningState,
+    Status,
+    TensorDiff,
+)
 from graphprune.graph.classes.python_code import CODE
 from graphprune.graph.layers import name_call
 from graphprune.report.numbers import count_of, format_count, format_share
@@ -63,18 +71,30 @@ class _Head:
     def to_line(self, name: str, width: int) -> Line:
         """Return the line of a changed setting, its name padded to `width` columns."""
         assert self.change is not None
-        text = f"  {self.mark} {_pad(name, width)}  {change_text(self.change)}"
+        more = f"  {escape_controls(self.text)}" if self.text else ""
+        text = f"  {self.mark} {_pad(name, width)}  {change_text(self.change)}{more}"
         return Line(text, ((2, 4 + len(name), self.mark),))
 
 
 def layer_lines(
-    layers: Sequence[LayerDiff], *, show_all: bool, name_width: int | None = None
+    layers: Sequence[LayerDiff],
+    *,
+    show_all: bool,
+    name_width: int | None = None,
+    joined: bool = False,
 ) -> Iterator[Line]:
     """Yield the lines about the layers, with heads below heads and tensors below tensors.
 
-    Names of layers and tensors that are longer than `name_width` columns lose their middle.
+    Args:
+        layers: What to show.
+        show_all: Also show tensors in which nothing but trained values differs.
+        name_width: Names of layers and tensors that are longer lose their middle.
+        joined: Show the same change of a setting in several layers of a class once, as two Kerases
+            have other defaults.
     """
     heads = [list(_heads(layer)) for layer in layers]
+    if joined:
+        heads = _join_changes(layers, heads)
     tensors = [_shown_tensors(layer, show_all=show_all) for layer in layers]
     rows = [
         (head.mark, _fit_name(head.address, name_width), head.type, head.text)
@@ -102,6 +122,38 @@ def layer_lines(
                 yield head.to_line(_fit_name(head.address, name_width), width)
         for _ in shown:
             yield Line(next(tensor_lines))
+
+
+def _join_changes(
+    layers: Sequence[LayerDiff], heads: Sequence[Sequence[_Head]]
+) -> list[list[_Head]]:
+    """Return the heads with each change of a setting once; its line counts the other layers."""
+    keys = [
+        [_change_key(layer, head) for head in own] for layer, own in zip(layers, heads, strict=True)
+    ]
+    counts = Counter(key for own in keys for key in own if key)
+    told: set[str] = set()
+    joined = []
+    for layer, own, its_keys in zip(layers, heads, keys, strict=True):
+        kept = []
+        for head, key in zip(own, its_keys, strict=True):
+            if key in told:
+                continue
+            more = counts[key] - 1 if key else 0
+            if more:
+                told.add(key)
+                head = replace(head, text=f"(and {format_count(more)} more {layer.type})")
+            kept.append(head)
+        joined.append(kept)
+    return joined
+
+
+def _change_key(layer: LayerDiff, head: _Head) -> str:
+    """Return what two layers have in common if the same setting changes; empty for other lines."""
+    change = head.change
+    if change is None or change.path.startswith(PRUNING_PREFIX):
+        return ""
+    return json.dumps([layer.type, change.path, change.before, change.after], default=str)
 
 
 def _heads(layer: LayerDiff) -> Iterator[_Head]:

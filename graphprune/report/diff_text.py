@@ -27,7 +27,9 @@ def diff_header(diff: GraphDiff) -> str:
 
 
 def diff_facts(diff: GraphDiff) -> str:
-    """Return one line each about the graph, the pruning and the weights."""
+    """Return one line each about the graph, the pruning and the weights, or what was compared."""
+    if diff.part:
+        return f"compared  {escape_controls(diff.part)}"
     return (
         f"graph     {_graph_fact(diff)}\npruning   {_pruning_fact(diff)}\nweights  "
         f" {_weights_fact(diff)}" + _connections_fact(diff)
@@ -229,16 +231,14 @@ def render_diff_text(
         paint: Adds colour.
     """
     if diff.is_empty and not show_all and not brief:
-        compared = diff.is_weights_equal is not None
-        text = "No differences in graph and pruning; weights were not compared."
-        return render_lines([Line("No differences." if compared else text)], width, paint)
+        return render_lines([Line(_nothing(diff))], width, paint)
     blocks = [to_lines(summary_lines(diff))]
     if not brief:
         layers = diff.layers if show_all else diff.notable_layers
         blocks = [
             to_lines(diff_header(diff)),
             to_lines(diff_facts(diff)),
-            _fit_layers(layers, show_all=show_all, width=width),
+            _fit_layers(layers, show_all=show_all, width=width, joined=has_two_kerases(diff)),
             list(graph_lines(diff)),
             to_lines(hidden_line(diff, len(layers))),
             *blocks,
@@ -246,9 +246,26 @@ def render_diff_text(
     return render_lines(join_blocks(blocks), width, paint)
 
 
-def _fit_layers(layers: Sequence[LayerDiff], *, show_all: bool, width: int | None) -> list[Line]:
+def _nothing(diff: GraphDiff) -> str:
+    """Return the text of a diff without differences."""
+    if diff.part:
+        return f"No differences in {escape_controls(diff.part)}."
+    if diff.is_weights_equal is None:
+        return "No differences in graph and pruning; weights were not compared."
+    return "No differences."
+
+
+def has_two_kerases(diff: GraphDiff) -> bool:
+    """Return whether the two models are of different Kerases."""
+    return diff.graphs is not None and diff.graphs[0].keras != diff.graphs[1].keras
+
+
+def _fit_layers(
+    layers: Sequence[LayerDiff], *, show_all: bool, width: int | None, joined: bool
+) -> list[Line]:
     """Return the lines about layers, with names shortened where lines are longer than `width`."""
-    lines = list(layer_lines(layers, show_all=show_all))
+    lines = list(layer_lines(layers, show_all=show_all, joined=joined))
     if width is None or all(text_width(line.text) <= width for line in lines):
         return lines
-    return list(layer_lines(layers, show_all=show_all, name_width=max(_NARROWEST, width // 3)))
+    narrow = max(_NARROWEST, width // 3)
+    return list(layer_lines(layers, show_all=show_all, name_width=narrow, joined=joined))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from graphprune.diff.changes import GraphDiff
 from graphprune.plan.changes import Plan
 from graphprune.report.diff_layers import layer_lines
-from graphprune.report.diff_text import diff_heads, graph_lines
+from graphprune.report.diff_text import diff_heads, graph_lines, has_two_kerases
 from graphprune.report.plan_table import table_lines
 from graphprune.report.plan_text import plan_heads
 from graphprune.report.tables import Line
@@ -41,7 +41,11 @@ def render_diff_github(diff: GraphDiff, *, show_all: bool = False, brief: bool =
     heads = diff_heads(diff)
     lines = [
         _marked(line)
-        for line in layer_lines(diff.layers if show_all else diff.notable_layers, show_all=show_all)
+        for line in layer_lines(
+            diff.layers if show_all else diff.notable_layers,
+            show_all=show_all,
+            joined=has_two_kerases(diff),
+        )
     ]
     connections = [_marked(line) for line in graph_lines(diff)]
     return fenced_document(

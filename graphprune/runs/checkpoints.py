@@ -225,6 +225,11 @@ def _folders(root: Path) -> list[Path]:
     ]
 
 
+def is_checkpoint(folder: Path) -> bool:
+    """Return whether a folder has the name and the position file of a checkpoint."""
+    return step_of(folder.name) is not None and (folder / STATE).is_file()
+
+
 def read_checkpoint(folder: Path) -> Checkpoint:
     """Return the checkpoint in `folder` after verifying the hash of every file.
 
