@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 
 from graphprune.documents import Count, Flag, Items, Number, Share, Table, Text
 from graphprune.plan.pruning_document import PruningJson
+from graphprune.plan.shrink_document import ShrinkJson
 from graphprune.rules.values.checks import CheckStatus
 
 FORMAT_VERSION = "1.0"
@@ -143,6 +144,8 @@ class TensorJson(TypedDict):
     """The same as a share."""
     sparsity_after: Share | None
     """The same as a share."""
+    follows: NotRequired[Flag]
+    """True for a tensor that is not prunable and only loses the channels that others lose."""
 
 
 class SkippedJson(TypedDict):
@@ -155,7 +158,7 @@ class SkippedJson(TypedDict):
 
 
 class LayerChangeJson(TypedDict):
-    """What happens to one layer with prunable weights."""
+    """What happens to a layer with prunable weights, or to one that follows channels of others."""
 
     address: Text
     """The layer."""
@@ -178,7 +181,7 @@ class LayerChangeJson(TypedDict):
     after_unknown: Items[Text]
     """Dotted keys of `after` that are unknown before training, or without the run's length."""
     tensors: Items[TensorJson]
-    """Its prunable tensors; empty where `after` is null."""
+    """Its prunable tensors, and those that follow channels; empty where `after` is null."""
     skipped: NotRequired[Items[SkippedJson] | None]
     """The tensors that stay dense."""
     budget: NotRequired[Text | None]
@@ -356,6 +359,8 @@ class PlanJson(TypedDict):
     """Warnings and notes."""
     summary: SummaryJson
     """Layers by action, and zeros."""
+    shrink: NotRequired[ShrinkJson | None]
+    """What `shrink` will bring after training; absent where no layer loses whole channels."""
     out_of_reach: NotRequired[Items[OutOfReachJson]]
     """Layers with weights that no rule can reach; absent where there are none."""
     architecture: NotRequired[ArchitectureJson | None]

@@ -30,12 +30,19 @@ from graphprune.plan.document import (
     TensorJson,
 )
 from graphprune.plan.pruning_document import PruningJson
+from graphprune.plan.shrink_document import ShrinkJson
 from graphprune.rules.values.rule_set import Loss
 from graphprune.sparsity.pruning import Pruning
+
+_SHRINK_KEYS = ("parameters", "multiply_adds", "layers")
 
 
 class _Stored(TypedDict, total=False):
     stored_as: str | None
+
+
+class _Follows(TypedDict, total=False):
+    follows: bool
 
 
 def plan_to_config(plan: Plan) -> dict[str, Any]:
@@ -80,6 +87,10 @@ def to_document(plan: Plan) -> PlanJson:
         ],
         "summary": cast(SummaryJson, summarize(plan).to_config()),
     }
+    outlook = plan.outlook
+    if outlook is not None:
+        found = outlook.to_config()
+        document["shrink"] = cast(ShrinkJson, {key: found[key] for key in _SHRINK_KEYS})
     if plan.out_of_reach:
         document["out_of_reach"] = [
             {"address": layer.address, "reason": layer.reason} for layer in plan.out_of_reach
@@ -198,6 +209,7 @@ def _budget(budget: BudgetChange) -> BudgetJson:
 
 def _tensor(tensor: TensorChange) -> TensorJson:
     stored: _Stored = {"stored_as": tensor.stored_as} if tensor.stored_as else {}
+    follows: _Follows = {"follows": True} if tensor.follows else {}
     return {
         "name": tensor.name,
         **stored,
@@ -208,6 +220,7 @@ def _tensor(tensor: TensorChange) -> TensorJson:
         "zeros_after": tensor.zeros_after,
         "sparsity_before": _share(tensor.zeros_before, tensor.size),
         "sparsity_after": _share(tensor.zeros_after, tensor.size),
+        **follows,
     }
 
 
