@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from graphprune.graph.weights import ReadableWeights, TensorKey
 from graphprune.plan.changes import Plan, TensorChange
-from graphprune.sparsity.pattern_checks import UnitCount, count_units
+from graphprune.sparsity.pattern_checks import UnitCount, count_channels, count_units
 from graphprune.sparsity.pruning import Pruning
 
 
@@ -34,16 +34,19 @@ def measure_values(values: NDArray[Any], pruning: Pruning | None, name: str) -> 
     """Return what the values of the tensor `name` say; `pruning` is how the plan prunes it."""
     zeros = values == 0
     is_real = values.dtype.kind in "fc" or values.dtype.name == "bfloat16"
-    units = (
-        None
-        if pruning is None
-        else count_units(pruning.pattern, zeros, pruning.axes_of(name), pruning.share_of(name))
-    )
+    units = None if pruning is None else _count_units(pruning, zeros, name)
     return TensorFacts(
         int(np.count_nonzero(zeros)),
         int(np.count_nonzero(~np.isfinite(values))) if is_real else 0,
         units,
     )
+
+
+def _count_units(pruning: Pruning, zeros: NDArray[np.bool_], name: str) -> UnitCount | None:
+    couplings, share = pruning.couplings_of(name), pruning.share_of(name)
+    if couplings:
+        return count_channels(couplings, zeros, share)
+    return count_units(pruning.pattern, zeros, pruning.axes_of(name), share)
 
 
 def measure_planned(plan: Plan, weights: ReadableWeights) -> dict[TensorKey, TensorFacts]:

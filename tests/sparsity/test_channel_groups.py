@@ -14,6 +14,7 @@ from graphprune.sparsity.channel_groups import (
     zeros_in_channels,
 )
 from graphprune.sparsity.counts import kept_count, zero_count
+from graphprune.sparsity.pattern_checks import count_channels
 from graphprune.sparsity.patterns import Channel
 from graphprune.sparsity.positions import Position
 from graphprune.sparsity.pruning import Pruning
@@ -145,3 +146,19 @@ def test_a_damaged_coupling_is_refused(wrong):
 def test_channels_beyond_the_tensor_are_refused():
     with pytest.raises(ValueError, match=r"^channels of 'conv/out' do not fit kernel \[2, 5\]$"):
         zeros_in_channels([LEAD], (2, 5), 0.5)
+
+
+@given(placed(), st.sampled_from([0.2, 0.5, 0.9]), st.permutations(range(6)))
+def test_what_a_mask_zeroes_is_as_many_channels_as_verify_wants(places, share, order):
+    kept = np.zeros(6, bool)
+    kept[list(order[: kept_count(6, share)])] = True
+    couplings = couplings_at(LEAD, places)
+    mask = np.ones((2, 24), bool)
+    for coupling in couplings:
+        mask = coupling.with_channels(mask, kept)
+    counted = count_channels(couplings, ~mask, share)
+    assert counted.is_kept
+    assert (counted.total, counted.found) == (len(places), sum(not kept[k] for k in places))
+    for channel in places:  # one weight in a dead channel makes it alive
+        mask[1, places[channel][0]] = True
+    assert count_channels(couplings, ~mask, share).found == 0
