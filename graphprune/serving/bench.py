@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,13 +35,11 @@ class Candidate:
 
     Attributes:
         path: What reports call it.
-        spec: What runs.
-        measured: The file or folder whose size counts; that of the spec where it is None.
+        spec: What runs, and whose size counts.
     """
 
     path: str
     spec: RunnerSpec
-    measured: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +96,7 @@ def bench_models(
         RunnerError: none of the models runs; it is the error of the first.
     """
     processor = read_processor()
-    sizes = side_by_side(measure_sizes, *(each.measured or each.spec.path for each in candidates))
+    sizes = side_by_side(measure_sizes, *(each.spec.path for each in candidates))
     with ExitStack() as stack:
         all_measured = [
             _open(each, BenchModel(each.path, "", size.raw, size.gzip), stack)

@@ -109,6 +109,7 @@ def test_bench_converts_a_keras_model_and_says_which_layers_run_sparse():
     assert 0.9 < first["accuracy"] == same["accuracy"] <= 1
     assert same["latency"]["ratio"] > 0
     assert (first["runtime"].split()[0], first["raw"]) != ("Keras", digits.stat().st_size)
+    assert first["path"] == f"{digits} as .tflite"
     assert first["layers"]
     assert {layer["is_sparse"] for layer in first["layers"]} == {False}
 
