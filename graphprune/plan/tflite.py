@@ -258,9 +258,20 @@ def _fits(address: str, start: Path) -> bool:
 _NUMBER = re.compile(r"_\d+")
 
 
+_QUANTIZED = "quant_"
+"""What tfmot puts before the name of a layer in its QuantizeWrapperV2 (quantize_wrapper.py)."""
+
+
 def _means(segment: str, name: str) -> bool:
-    """Return whether a segment is a layer's name as TensorFlow writes it, perhaps numbered."""
+    """Return whether a segment is a layer's name as TensorFlow writes it, perhaps numbered.
+
+    Example:
+        >>> _means("fc_1", "fc"), _means("quant_fc", "fc"), _means("fc2", "fc")
+        (True, True, False)
+    """
     written = re.sub(r"[^\w.-]", "_", name)
+    if not segment.startswith(written):
+        segment = segment.removeprefix(_QUANTIZED)
     if not segment.startswith(written):
         return False
     rest = segment[len(written) :]
