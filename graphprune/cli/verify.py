@@ -11,6 +11,7 @@ from graphprune.cli.inputs import open_model
 from graphprune.cli.options import Choice, brief_option, force_option
 from graphprune.cli.outputs import check_report_free, print_report, view_for
 from graphprune.errors import EXIT_DIFFERENT
+from graphprune.graph.quantizers import without_quantizers
 from graphprune.plan import Verification, measure_planned, read_plan, verify_plan
 from graphprune.plan.tflite import verify_tflite
 from graphprune.report.rendering import render
@@ -92,11 +93,13 @@ def _verify(model: str, plan_file: str) -> Verification:
     saved, plan = open_model(model), read_plan(plan_file)
     with saved.weights.opened():
         saved.need_archive().check_checksums()
+        seen = without_quantizers(saved)
+        assert seen.located is not None
         return verify_plan(
             plan,
-            saved.graph,
-            measure_planned(plan, saved.weights),
-            saved.mask_faults or {},
+            seen.graph,
+            measure_planned(plan, seen.located),
+            seen.mask_faults or {},
             model_path=model,
             plan_path=plan_file,
         )
