@@ -41,11 +41,15 @@ _Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class _Constant:
-    """A constant tensor, the operations that use it, and the paths in names that tell its layer."""
+    """A constant tensor, the operations that use it, and the paths in names that tell its layer.
+
+    `own` are those in its own name; outputs of operations have names of layers behind as well.
+    """
 
     tensor: TfliteTensor
     kinds: frozenset[str]
     paths: frozenset[Path]
+    own: frozenset[Path]
 
 
 def verify_tflite(plan: Plan, file: TfliteFile, *, plan_path: str = "") -> Verification:
@@ -109,7 +113,7 @@ def _find_tensors(plan: Plan, file: TfliteFile) -> dict[_Key, _Constant | str]:
             if any(path[: len(prefix)] == prefix for path in one.paths)
             and _to_keras(_blank(one.tensor), one.kinds, tensor.shape) is not None
         ]
-        found[key] = _choose(fitting, tensor, len(prefix))
+        found[key] = _choose(fitting, tensor, prefix)
     return found | _find_ends(plan, constants, found)
 
 
@@ -137,8 +141,12 @@ def _find_ends(
     return {key: one for key, one in pairs if keys[key] == ends[one] == 1}
 
 
-def _choose(fitting: Sequence[_Constant], tensor: TensorChange, depth: int) -> _Constant | str:
+def _choose(fitting: Sequence[_Constant], tensor: TensorChange, prefix: Path) -> _Constant | str:
     """Return the one constant of a layer that the names of parts of the layer do not rule out."""
+    depth = len(prefix)
+    if len(fitting) > 1:
+        named = [one for one in fitting if any(path[:depth] == prefix for path in one.own)]
+        fitting = named or fitting
     if len(fitting) > 1:
         *parts, last = tensor.name.split(".")
         fitting = [
@@ -203,7 +211,8 @@ def _list_constants(file: TfliteFile) -> list[_Constant]:
                 else:
                     kinds.add(operator.kind)
             seen.add(place)
-        found.append(_Constant(tensor, frozenset(kinds), frozenset(_paths(told))))
+        own = frozenset(_paths([tensor.name]))
+        found.append(_Constant(tensor, frozenset(kinds), frozenset(_paths(told)), own))
     return found
 
 
@@ -259,8 +268,13 @@ _NUMBER = re.compile(r"_\d+")
 
 
 def _means(segment: str, name: str) -> bool:
-    """Return whether a segment is a layer's name as TensorFlow writes it, perhaps numbered."""
+    """Return whether a segment is a layer's name as TensorFlow writes it, perhaps numbered.
+
+    tfmot's quantization wrappers put `quant_` before it.
+    """
     written = re.sub(r"[^\w.-]", "_", name)
+    if not segment.startswith(written):
+        segment = segment.removeprefix("quant_")
     if not segment.startswith(written):
         return False
     rest = segment[len(written) :]

@@ -333,3 +333,26 @@ def test_junit_and_markdown(tmp_path, planned):
     done = run_command("verify", path, "--plan", planned[0], "--format", "junit")
     (suite,) = ET.fromstring(done.out)
     assert (suite.get("failures"), suite.get("skipped")) == ("0", "1")
+
+
+def test_two_layers_of_one_shape_are_told_apart_by_names(tmp_path, planned):
+    """The converter joins the names of layers whose operations it has fused."""
+    kernel = np.ascontiguousarray(planned[1]["fc_b"].T)
+    other = np.ones((16, 16), "float32")
+    parts = [
+        Part("x", (1, 16)),
+        Part("net/quant_fc_b/MatMul;net/quant_fc_b/LastValueQuant/Fake", values=kernel),
+        Part("net/quant_fc_b/MatMul1", (1, 16)),
+        Part("net/last_2/MatMul", values=other),
+        Part("net/add/add;net/last_2/MatMul;net/quant_fc_b/MatMul", (1, 16)),
+    ]
+    operators = [
+        ("FULLY_CONNECTED", ["x", parts[1].name], [parts[2].name]),
+        ("FULLY_CONNECTED", [parts[2].name, parts[3].name], [parts[4].name]),
+    ]
+    path = tmp_path / "model.tflite"
+    path.write_bytes(tflite_bytes(parts, operators))
+    done = run_command("verify", path, "--plan", planned[0], "--format", "json")
+    checks = {one["address"]: one for one in json.loads(done.out)["tensors"]}
+    assert (checks["fc_b"]["faults"], checks["fc_b"]["zeros_measured"]) == ([], 128)
+    assert checks["out"]["unchecked"] == "no tensor of the file has the name of the layer"
