@@ -30,7 +30,14 @@ ENCODER = (
     "attention + embed > add > ln[16] > fc_up[16,64] > fc_down[64,16] > gap > pred[16,2]"
 )
 SEQUENCE = "in > embed[1000,16] > lstm[16,64] > gru[16,48] > fc[16,8] > pred[8,2]"
+RESIDUAL = (
+    "in(batch_input_shape=[None,8,8,3]) > conv_stem(padding='same')[3,3,3,8] > bn_stem[8] > relu_1"
+    " > conv_expand[1,1,8,16] > bn_expand[16] > relu_2 >"
+    f" depthwise({DEPTHWISE})[3,3,16,1] > bn_depthwise[16] > conv_project[1,1,16,8] >"
+    " bn_project[8] ; relu_1 + bn_project > add > gap > fc[8,4]"
+)
 GRAPHS = {
+    "residual": RESIDUAL,
     "cnn": CNN,
     "encoder": ENCODER,
     "sequence": SEQUENCE,

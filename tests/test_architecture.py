@@ -32,7 +32,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("sparsity", frozenset({"numpy"})),
     ("archive", frozenset({"google_crc32c", "h5py", "numpy"})),
     ("graph", frozenset({"networkx", "numpy"})),
-    ("shrink", frozenset({"numpy"})),
+    ("shrink", frozenset({"h5py", "numpy"})),
     ("rules", frozenset({"pydantic", "ruamel", "networkx", "re2"})),
     ("plan", frozenset({"numpy", "typing_extensions"})),
     ("diff", frozenset({"networkx", "numpy", "typing_extensions"})),

@@ -43,6 +43,7 @@ COMMANDS = [
     "train",
     "resume",
     "strip",
+    "shrink",
     "convert",
     "diff",
     "verify",

@@ -33,6 +33,7 @@ COMMANDS: dict[str, str] = {
     "train": "Train a model to its planned sparsity, with checkpoints.",
     "resume": "Continue an interrupted training run exactly.",
     "strip": "Remove masks and wrappers: the original architecture, sparse.",
+    "shrink": "Remove dead channels: a smaller model with the same outputs.",
     "convert": "Convert a model from tf_keras to Keras 3, or back.",
     "diff": "Show what changed between two models.",
     "verify": "Check a model against a plan.",

@@ -70,6 +70,8 @@ class PruningStateJson(TypedDict):
     """Which weights are zeroed together; null for a wrapper that prunes nothing, and one whose
     settings are not known.
     """
+    group: NotRequired[Literal["none", "auto"]]
+    """How channels are grouped; `none` by default."""
     step: Count | None
     """Optimizer steps so far; null where weights were not read."""
     finished: Flag | None
@@ -309,7 +311,15 @@ def _state_to_config(state: PruningState | None) -> PruningStateJson | None:
         if pruning is not None and pruning.weights
         else None
     )
-    return {"rule": state.rule, "pattern": pattern, "step": state.step, "finished": state.finished}
+    document: PruningStateJson = {
+        "rule": state.rule,
+        "pattern": pattern,
+        "step": state.step,
+        "finished": state.finished,
+    }
+    if pruning is not None and pruning.group != "none":
+        document["group"] = pruning.group
+    return document
 
 
 def _tensor_to_config(tensor: TensorDiff) -> TensorDiffJson:

@@ -20,6 +20,7 @@ from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
 from graphprune.graph.tensor_shapes import Shape, TensorUse, find_tensor_shapes
 from graphprune.sparsity.positions import Run
+from graphprune.sparsity.pruning import Pruning
 from graphprune.wrapper_names import STEP
 
 GetRank = Callable[[], int | None]
@@ -275,11 +276,19 @@ def _different_computations(layer: Layer, kerases: tuple[int, int]) -> Iterator[
         yield ConfigChange(path, texts[kerases[0]], texts[kerases[1]])
 
 
+def _settings_of(pruning: Pruning) -> dict[str, Any]:
+    """Return how a layer is pruned, with the groups of its channels by name and without places."""
+    config = pruning.to_config()
+    places = config.pop("couplings", ())
+    groups = ", ".join(dict.fromkeys(coupling["group"] for coupling in places))
+    return config | ({"channels": groups} if groups else {})
+
+
 def _compare_wraps(left: Layer, right: Layer) -> Iterator[ConfigChange]:
     if left.wrap is None or right.wrap is None:
         return
     before, after = left.wrap.pruning, right.wrap.pruning
     if before is not None and after is not None:
-        yield from compare_settings(before.to_config(), after.to_config(), "pruning")
+        yield from compare_settings(_settings_of(before), _settings_of(after), "pruning")
     elif left.wrap.type != right.wrap.type:
         yield ConfigChange("pruning.wrapper", left.wrap.type, right.wrap.type)

@@ -2,35 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
+from graphprune.engine.channel_groups import ChannelGroup, led_groups
 from graphprune.engine.held import PrunedLayer
 from graphprune.engine.timetables import Times
 from graphprune.sparsity.mask_kernels import apply_mask
 from graphprune.sparsity.patterns import select_pattern_mask
 
 
-def update_masks(layer: PrunedLayer, times: Times, step: int) -> None:
-    """Choose the masks of a layer for `step`, zero masked weights, and record the update."""
-    choose_masks(layer, lambda name: times.sparsity_at(step, layer.pruning.share_of(name)))
+def update_masks(
+    layer: PrunedLayer, times: Times, step: int, led: Iterable[ChannelGroup] = ()
+) -> None:
+    """Choose the masks of a layer for `step`, zero masked weights, and record the update.
+
+    Args:
+        layer: The layer.
+        times: Its schedule.
+        step: The step that it has reached.
+        led: The groups of channels that it leads, whose masks change at the same time.
+    """
+
+    def share_of(name: str) -> float:
+        return times.sparsity_at(step, layer.pruning.share_of(name))
+
+    choose_masks(layer, share_of)
+    for group in led:
+        group.choose(share_of)
     layer.write_last_update(step)
 
 
-def prune_at_once(layers: Iterable[PrunedLayer]) -> None:
+def prune_at_once(layers: Mapping[str, PrunedLayer]) -> None:
     """Zero the smallest weights of each layer to meet its target, regardless of its schedule."""
-    for layer in layers:
+    led = led_groups(layers)
+    for address, layer in layers.items():
         choose_masks(layer, layer.pruning.share_of)
+        for group in led.get(address, ()):
+            group.choose(layer.pruning.share_of)
 
 
 def choose_masks(layer: PrunedLayer, share_of: Callable[[str], float]) -> None:
     """Choose new masks for a layer and zero the masked weights.
+
+    Tensors that are in groups of channels are left to these.
 
     Args:
         layer: The layer.
         share_of: Returns the share of zeros for the name of a tensor.
     """
     pruning = layer.pruning
+    in_groups = {coupling.weight for coupling in pruning.couplings}
     for tensor in layer.tensors:
+        if tensor.name in in_groups:
+            continue
         values = tensor.read()
         mask, threshold = select_pattern_mask(
             values,

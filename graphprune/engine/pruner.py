@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 from graphprune.arguments import wrong_type
+from graphprune.engine.channel_groups import led_groups
 from graphprune.engine.held import HeldModel, PrunedLayer
 from graphprune.engine.masks import project, update_masks
 from graphprune.engine.progress import TensorProgress, overall, progress_of
@@ -37,6 +38,7 @@ class Pruner:
         self.layers: dict[str, PrunedLayer] = {
             address: layer for address, layer in held.layers.items() if layer.pruning.weights
         }
+        self._groups = led_groups(self.layers)
         self._steps = StepCounting(held, self.layers, self)
         self._planned: int | None = None
         self._timetables: dict[str, Times] = {}
@@ -125,7 +127,8 @@ class Pruner:
         if due:
             self.held.sync()
         for address, step in due:
-            update_masks(self.layers[address], self._started(address), step)
+            groups = self._groups.get(address, ())
+            update_masks(self.layers[address], self._started(address), step, groups)
 
     @property
     def step(self) -> int:

@@ -168,7 +168,7 @@ def prune_one_shot(model: Any, rules: Any) -> Any:
         model, str(model.name), "such a model cannot be pruned by magnitude; train it again"
     )
     pruned = apply_plan(model, rules) if isinstance(rules, Plan) else apply_rules(model, rules)
-    prune_at_once(held_layers(pruned).values())
+    prune_at_once(held_layers(pruned))
     return strip_model(pruned)
 
 

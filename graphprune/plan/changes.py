@@ -28,7 +28,7 @@ class RuleRef:
 
 @dataclass(frozen=True, slots=True)
 class TensorChange:
-    """One prunable tensor, before and after.
+    """One tensor, before and after: a prunable one, or one that follows channels.
 
     Attributes:
         name, axes, shape: As in the layer graph; `axes` may be empty.
@@ -37,6 +37,8 @@ class TensorChange:
         zeros_after: Exact zeros when the plan is finished; None where the plan does not touch the
             tensor.
         stored_as: As in the layer graph.
+        follows: Whether it is no prunable tensor and only loses the channels that others lose, such
+            as a bias. Figures of prunable weights leave it out.
     """
 
     name: str
@@ -46,25 +48,29 @@ class TensorChange:
     zeros_before: int | None
     zeros_after: int | None
     stored_as: str = ""
+    follows: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class LayerChange:
-    """What happens to one candidate layer. A rewrap has the actions `unwrap` and `wrap`.
+    """What happens to one layer. A rewrap has the actions `unwrap` and `wrap`.
 
     Attributes:
         address, type, calls: As in the layer graph.
         actions: What is done, in this order; one of them except for a rewrap.
         action_reason: Why, as a word for scripts: `claimed_by_rule`, `keep_rule`, `no_rule`,
-            `already_as_planned`, `foreign_wrapper`, `dense_by_budget`, `misfit_skipped`, or what
-            changed (`sparsity_changed`).
-        rule: The rule that decides; None where no rule matches.
+            `already_as_planned`, `foreign_wrapper`, `dense_by_budget`, `misfit_skipped`,
+            `follows_channels` for a layer that only loses the channels of others, or what changed
+            (`sparsity_changed`).
+        rule: The rule that decides; of a layer that follows others, the rule of these. None where
+            no rule matches.
         also_matched: The other rules that match, and what each lost to.
         before, after: How the layer is pruned in the model, and when the plan is carried out; None
             where it is not.
         after_unknown: Dotted fields of the result that only training, or the length of the run,
             will tell.
-        tensors: The prunable tensors. A plan read from JSON has them only where `after` is set.
+        tensors: The prunable tensors, and those that follow channels. A plan read from JSON has
+            them only where `after` is set.
         known_steps: (field of `after`'s schedule, optimizer step) of places that are not given in
             steps, where the length of the run is known.
         skipped: (tensor name, reason) of the tensors that stay dense because the pattern does not
@@ -202,11 +208,12 @@ class Plan(Shown):
         rules: (path, sha256) of each rule file.
         rule_count: How many rules the files hold; None in a plan read from JSON.
         variables: Values of the rule files' variables.
-        changes: One per candidate layer, in the graph's order.
+        changes: One per candidate layer, and per layer that follows the channels of others, in the
+            graph's order.
         diagnostics: Warnings and notes.
         drift: Where a wrapped model deviates from the plan that wrapped it.
-        hidden: The layers without prunable weights, in the graph's order; empty in a plan read from
-            JSON.
+        hidden: The layers that the plan has no change for, in the graph's order: they have no
+            prunable weights. Empty in a plan read from JSON.
         switches: What the command line changed in the rule files.
         budgets: The result of each budget, by name.
         weight_hashes: (address, sha256) of the layers whose weights the plan depends on, in graph
@@ -310,7 +317,7 @@ def summarize(plan: Plan) -> PlanSummary:
         (tensor.size, tensor.zeros_after)
         for change in plan.changes
         for tensor in change.tensors
-        if tensor.zeros_after is not None
+        if tensor.zeros_after is not None and not tensor.follows
     ]
     return PlanSummary(
         counts=tuple((kind, kinds.count(kind)) for kind in COUNTED),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from graphprune.graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor
 from graphprune.plan.changes import Action, LayerChange, RuleRef, TensorChange
+from graphprune.plan.channels import LayerChannels
 from graphprune.plan.fitting import Fitted, unknown_zeros
 from graphprune.plan.timing import known_steps, unknown_steps
 from graphprune.rules.matchers.matches import Matches, Zeros
@@ -18,11 +19,15 @@ from graphprune.sparsity.patterns import UNSTRUCTURED
 from graphprune.sparsity.positions import Run
 from graphprune.sparsity.pruning import Pruning
 
-_FIELDS = ("pattern", "pads", "weights", "sparsity", "shares", "schedule")
-_MASK_FIELDS = frozenset({"pattern", "pads", "weights"})
+_FIELDS = ("pattern", "pads", "group", "couplings", "weights", "sparsity", "shares", "schedule")
+_MASK_FIELDS = frozenset({"pattern", "pads", "group", "couplings", "weights"})
 
 
-def pruning_for(fitted: Fitted | None, shares: Mapping[tuple[str, str], float]) -> Pruning | None:
+def pruning_for(
+    fitted: Fitted | None,
+    shares: Mapping[tuple[str, str], float],
+    channels: LayerChannels | None = None,
+) -> Pruning | None:
     """Return how a claimed layer is pruned, or None if it stays dense.
 
     Its weights are in the layer's order.
@@ -31,9 +36,13 @@ def pruning_for(fitted: Fitted | None, shares: Mapping[tuple[str, str], float]) 
         fitted: The tensors that the rule prunes; None where no rule prunes the layer.
         shares: The share of zeros of each tensor of a budget, by (address, tensor name); 0 leaves
             it dense.
+        channels: How its tensors take part in groups of channels; None where they do not.
     """
-    if fitted is None:
-        return None
+    pruning = None if fitted is None else _pruning_alone(fitted, shares)
+    return pruning if channels is None else channels.complete(pruning)
+
+
+def _pruning_alone(fitted: Fitted, shares: Mapping[tuple[str, str], float]) -> Pruning | None:
     action = fitted.action
     share_of = {
         tensor.name: shares.get((fitted.layer.address, tensor.name), action.sparsity)
@@ -58,6 +67,7 @@ def pruning_for(fitted: Fitted | None, shares: Mapping[tuple[str, str], float]) 
             None if action.budget is None else tuple(share_of[tensor.name] for tensor in tensors)
         ),
         axes=None if action.pattern == UNSTRUCTURED else tuple(tensor.axes for tensor in tensors),
+        group=action.group,
     )
 
 
@@ -69,8 +79,14 @@ def _share_of_all(tensors: Sequence[Tensor], share_of: Mapping[str, float]) -> f
 
 
 def changed_fields(before: Pruning, after: Pruning) -> tuple[str, ...]:
-    """Return the fields in which two prunings differ, those that rebuild the mask first."""
-    return tuple(field for field in _FIELDS if getattr(before, field) != getattr(after, field))
+    """Return the fields in which two prunings differ, those that rebuild the mask first.
+
+    Another pattern than that of channels changes the tensors that lose them too, which is not told.
+    """
+    fields = [field for field in _FIELDS if getattr(before, field) != getattr(after, field)]
+    if "pattern" in fields and (before.couplings or after.couplings):
+        fields = [field for field in fields if field not in ("group", "couplings", "weights")]
+    return tuple(fields)
 
 
 def rebuilds_mask(fields: tuple[str, ...]) -> bool:
@@ -81,14 +97,17 @@ def rebuilds_mask(fields: tuple[str, ...]) -> bool:
 def decide(
     layer: Layer, rule: Rule | None, fitted: Fitted | None, after: Pruning | None
 ) -> tuple[tuple[Action, ...], str]:
-    """Return the actions that make `layer` pruned as `after` says, and the reason as a word."""
+    """Return the actions that make `layer` pruned as `after` says, and the reason as a word.
+
+    `fitted` is None for a layer that follows the channels of others.
+    """
     if after is None:
         reason = _reason_for_dense(rule, fitted)
         if layer.wrap is not None:
             return ("unwrap",), reason
         return ("unclaimed" if rule is None else "keep",), reason
     if layer.wrap is None:
-        return ("wrap",), "claimed_by_rule"
+        return ("wrap",), "follows_channels" if fitted is None else "claimed_by_rule"
     if layer.wrap.pruning is None:
         return ("unwrap", "wrap"), "foreign_wrapper"
     fields = changed_fields(layer.wrap.pruning, after)
@@ -108,13 +127,19 @@ def change_layer(
     layer: Layer,
     claim: Claim,
     fitted: Fitted | None,
+    channels: LayerChannels | None,
     shares: Mapping[tuple[str, str], float],
     zeros: Mapping[tuple[str, str], int],
     run: Run,
 ) -> LayerChange:
-    """Return what happens to one candidate layer, and why."""
-    after = pruning_for(fitted, shares)
-    actions, reason = decide(layer, claim.rule, fitted, after)
+    """Return what happens to one layer, and why."""
+    after = pruning_for(fitted, shares, channels)
+    rule = claim.rule
+    if channels is not None and after is not None and fitted is None:
+        rule = channels.rule
+    actions, reason = decide(layer, rule, fitted, after)
+    before = None if layer.wrap is None else layer.wrap.pruning
+    followers = {name for state in (before, after) if state is not None for name in state.weights}
     unknown: tuple[str, ...] = ()
     if after is not None and actions != ("noop",):
         unknown = (
@@ -128,14 +153,15 @@ def change_layer(
         calls=layer.calls,
         actions=actions,
         action_reason=reason,
-        rule=None if claim.rule is None else RuleRef(claim.rule.id, claim.rule.where),
+        rule=None if rule is None else RuleRef(rule.id, rule.where),
         also_matched=claim.lost,
-        before=None if layer.wrap is None else layer.wrap.pruning,
+        before=before,
         after=after,
         after_unknown=unknown,
         tensors=tuple(
             _tensor_change(tensor, after, zeros.get((layer.address, tensor.name)))
-            for tensor in layer.prunable
+            for tensor in layer.tensors
+            if tensor.prunable or tensor.name in followers
         ),
         known_steps=() if after is None else known_steps(after.schedule, run),
         skipped=() if fitted is None else fitted.skipped,
@@ -155,6 +181,7 @@ def _tensor_change(tensor: Tensor, after: Pruning | None, zeros_before: int | No
             after.target_zeros(tensor.name, tensor.shape) if pruned and after is not None else None
         ),
         stored_as=tensor.stored_as,
+        follows=not tensor.prunable,
     )
 
 
@@ -170,10 +197,11 @@ def check_finished(
         return ()
     sizes = {
         change.address: (
-            sum(map(_zeros_when_finished, change.tensors)),
-            sum(tensor.size for tensor in change.tensors),
+            sum(map(_zeros_when_finished, tensors)),
+            sum(tensor.size for tensor in tensors),
         )
         for change in changes
+        if (tensors := [tensor for tensor in change.tensors if not tensor.follows])
     }
     return check_result(Matches(graph, zeros), checks, sizes)
 

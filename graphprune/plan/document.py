@@ -143,6 +143,8 @@ class TensorJson(TypedDict):
     """The same as a share."""
     sparsity_after: Share | None
     """The same as a share."""
+    follows: NotRequired[Flag]
+    """True for a tensor that is not prunable and only loses the channels that others lose."""
 
 
 class SkippedJson(TypedDict):
@@ -155,7 +157,7 @@ class SkippedJson(TypedDict):
 
 
 class LayerChangeJson(TypedDict):
-    """What happens to one layer with prunable weights."""
+    """What happens to a layer with prunable weights, or to one that follows channels of others."""
 
     address: Text
     """The layer."""
@@ -178,7 +180,7 @@ class LayerChangeJson(TypedDict):
     after_unknown: Items[Text]
     """Dotted keys of `after` that are unknown before training, or without the run's length."""
     tensors: Items[TensorJson]
-    """Its prunable tensors; empty where `after` is null."""
+    """Its prunable tensors, and those that follow channels; empty where `after` is null."""
     skipped: NotRequired[Items[SkippedJson] | None]
     """The tensors that stay dense."""
     budget: NotRequired[Text | None]

@@ -9,7 +9,7 @@ from graphprune.diagnostics.diagnostic import Diagnostic, Where
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor
 from graphprune.rules.values.rule_set import Claim, Prune, Rule
-from graphprune.sparsity.patterns import Misfit, Pattern, find_misfit, is_exact
+from graphprune.sparsity.patterns import Misfit, Pattern, find_misfit
 from graphprune.sparsity.pruning import Pruning
 from graphprune.suggestions import closest
 
@@ -78,13 +78,14 @@ class _Misfitting:
 def unknown_zeros(layer: Layer, pruning: Pruning) -> tuple[str, ...]:
     """Return the dotted fields of a plan whose zeros are only a lower bound.
 
-    Where blocks are short at an edge, the weights decide which blocks are zeroed.
+    Where blocks are short at an edge, or a tensor has only some channels of a group, the weights
+    decide.
     """
-    pruned = [tensor for tensor in layer.prunable if tensor.name in pruning.weights]
+    pruned = [tensor for tensor in layer.tensors if tensor.name in pruning.weights]
     return tuple(
         f"tensors.{tensor.name}.zeros_after"
         for tensor in pruned
-        if not is_exact(pruning.pattern, tensor.shape, tensor.axes)
+        if not pruning.is_exact(tensor.name, tensor.shape)
     )
 
 

@@ -302,6 +302,7 @@ def _tensor(index: int, document: TensorJson) -> TensorChange:
         zeros_before=document["zeros_before"],
         zeros_after=document["zeros_after"],
         stored_as=document.get("stored_as") or "",
+        follows=bool(document.get("follows")),
     )
 
 

@@ -13,10 +13,12 @@ from graphprune.arguments import wrong_type
 from graphprune.diagnostics.diagnostic import Diagnostic, sort_by_place
 from graphprune.errors import RuleError
 from graphprune.graph.layer_graph import LayerGraph
+from graphprune.graph.layers import Layer
 from graphprune.graph.out_of_reach import find_out_of_reach
 from graphprune.graph.read import ModelFile, open_model_file
 from graphprune.plan.budgets import Allocated, ReadWeight, allocate_budgets, hash_layers
 from graphprune.plan.changes import HiddenLayer, LayerChange, ModelFacts, Plan
+from graphprune.plan.channels import Channels, couple_channels
 from graphprune.plan.decision import change_layer, check_finished
 from graphprune.plan.drift import find_drift
 from graphprune.plan.fitting import Fitted, fit_claims
@@ -25,7 +27,7 @@ from graphprune.rules.building.read import rule_set_of
 from graphprune.rules.resolving.resolve import resolve_rules
 from graphprune.rules.values.checks import Check, CheckOutcome, CheckStatus
 from graphprune.rules.values.custom_layers import stored_names, taught_zeros, teach_layers
-from graphprune.rules.values.rule_set import Claim, RuleSet
+from graphprune.rules.values.rule_set import Claim, Resolution, RuleSet
 from graphprune.sparsity.positions import Run
 
 _UNKNOWN_RUN = Run()
@@ -118,7 +120,7 @@ def plan_graph(
     if rules.reads_weights and read_weight is not None:
         hashes = hash_layers(taught, read_weight)
     return Plan(
-        model=_model_facts(taught, path, hashes),
+        model=_model_facts(taught, path, hashes, len(judged.changes)),
         rules=rules.files,
         rule_count=len(rules.rules),
         variables=rules.variables,
@@ -127,7 +129,7 @@ def plan_graph(
         drift=find_drift(taught, measured, steps or {}, mask_faults or {}, run),
         checks=_in_file_order(rules.checks, judged.checks),
         depends_on_weights=rules.reads_weights or bool(hashes),
-        hidden=_hidden_layers(taught),
+        hidden=_hidden_layers(taught, judged.changes),
         switches=rules.switches,
         budgets=judged.allocated.budgets,
         weight_hashes=hashes,
@@ -209,13 +211,17 @@ def _judge(
 ) -> _Judged:
     resolution = resolve_rules(graph, rules, zeros)
     fitted, misfits = fit_claims(graph, resolution.claims)
+    channels = Channels()
+    if resolution.is_decided and not misfits:
+        channels = couple_channels(graph, resolution.claims, fitted)
+        misfits = [*misfits, *channels.faults]
     is_decided = resolution.is_decided and not misfits
     allocated = allocate_budgets(graph, fitted, read_weight) if is_decided else Allocated()
     changes: tuple[LayerChange, ...] = ()
     finished: tuple[CheckOutcome, ...] = ()
     # otherwise diagnostics of the finished plan would only be consequences of these
     if is_decided and not allocated.faults:
-        changes = _change_layers(graph, resolution.claims, fitted, allocated, zeros or {}, run)
+        changes = _change_layers(graph, resolution, fitted, channels, allocated, zeros or {}, run)
         finished = check_finished(graph, resolution.sound_checks, changes, zeros)
     diagnostics = sort_by_place(
         [
@@ -223,6 +229,7 @@ def _judge(
             *resolution.diagnostics,
             *_timing_faults(rules, run, allow_missed),
             *misfits,
+            *channels.warnings,
             *allocated.faults,
             *(outcome.diagnostic for outcome in finished if outcome.diagnostic is not None),
         ]
@@ -232,22 +239,36 @@ def _judge(
 
 def _change_layers(
     graph: LayerGraph,
-    claims: Iterable[Claim],
+    resolution: Resolution,
     fitted: Mapping[str, Fitted],
+    channels: Channels,
     allocated: Allocated,
     zeros: Mapping[tuple[str, str], int],
     run: Run,
 ) -> tuple[LayerChange, ...]:
+    """Return the changes of all candidates, and of other layers that follow channels or did so."""
+    claims = {claim.address: claim for claim in resolution.claims}
     return tuple(
         change_layer(
-            graph.layers[claim.address],
-            claim,
-            fitted.get(claim.address),
+            layer,
+            claims.get(address, Claim(address, None)),
+            fitted.get(address),
+            channels.layers.get(address),
             allocated.shares,
             zeros,
             run,
         )
-        for claim in claims
+        for address, layer in graph.layers.items()
+        if address in claims or address in channels.layers or _follows_now(layer)
+    )
+
+
+def _follows_now(layer: Layer) -> bool:
+    """Return whether the layer was wrapped because it follows the channels of others."""
+    return (
+        layer.wrap is not None
+        and layer.wrap.pruning is not None
+        and (bool(layer.wrap.pruning.couplings))
     )
 
 
@@ -262,14 +283,15 @@ def _other_warnings(rules: RuleSet, misfits: Iterable[Diagnostic]) -> list[Diagn
     return [warning for warning in rules.warnings if (warning.slug, warning.where) not in placed]
 
 
-def _hidden_layers(graph: LayerGraph) -> tuple[HiddenLayer, ...]:
-    """Return the layers without prunable weights, those that rules cannot reach with the reason."""
+def _hidden_layers(graph: LayerGraph, changes: Iterable[LayerChange]) -> tuple[HiddenLayer, ...]:
+    """Return the layers that the plan has no change for, unreachable ones with the reason."""
+    shown = {change.address for change in changes}
     reasons = {layer.address: layer.reason for layer in find_out_of_reach(graph)}
     layers = enumerate(graph.layers.values())
     return tuple(
         HiddenLayer(layer.address, layer.type, position, reasons.get(layer.address, ""))
         for position, layer in layers
-        if not layer.is_candidate
+        if layer.address not in shown
     )
 
 
@@ -280,7 +302,9 @@ def _in_file_order(
     return tuple((check.id, status[check.id]) for check in checks)
 
 
-def _model_facts(graph: LayerGraph, path: str, hashes: tuple[tuple[str, str], ...]) -> ModelFacts:
+def _model_facts(
+    graph: LayerGraph, path: str, hashes: tuple[tuple[str, str], ...], shown: int
+) -> ModelFacts:
     """Return the facts of the model, with one hash of the weights that the plan depends on."""
     candidates = graph.candidates()
     joined = "".join(sha256 for _, sha256 in hashes)
@@ -291,6 +315,6 @@ def _model_facts(graph: LayerGraph, path: str, hashes: tuple[tuple[str, str], ..
         prunable_weights=graph.prunable_weights,
         parameters=graph.parameters,
         prunable_tensors=sum(len(layer.prunable) for layer in candidates),
-        hidden_layers=len(graph.layers) - len(candidates),
+        hidden_layers=len(graph.layers) - shown,
         weights_sha256=hashlib.sha256(joined.encode()).hexdigest() if hashes else None,
     )

@@ -34,6 +34,33 @@ class PatternJson(TypedDict):
     """channel: the axis whose places are zeroed as a whole."""
 
 
+class CouplingJson(TypedDict):
+    """How a tensor takes part in a group of channels that are zeroed together."""
+
+    group: Text
+    """The group: the address of the layer that leads it, and the axis after a slash."""
+    weight: Text
+    """The tensor."""
+    axis: Count
+    """The index of the axis with the channels."""
+    channels: Count
+    """How many channels the group has."""
+    score: Literal["mean", "norm", "none"]
+    """What the tensor adds to the score of a channel: mean |w|, its sum of squares, or nothing."""
+    first: NotRequired[Count]
+    """The first channel that the tensor has; 0 by default."""
+    count: NotRequired[Count]
+    """How many it has; all by default."""
+    start: NotRequired[Count]
+    """The place of its first channel along the axis; 0 by default."""
+    step: NotRequired[Count]
+    """The distance from one channel to the next; 1 by default."""
+    repeat: NotRequired[Count]
+    """How many places each channel has; 1 by default."""
+    stride: NotRequired[Count]
+    """The distance between the places of a channel; 1 by default."""
+
+
 class PlaceJson(TypedDict, total=False):
     """A place in a training run, in one unit, and its optimizer step if that is known."""
 
@@ -94,3 +121,7 @@ class PruningJson(TypedDict):
     """The target of each tensor, where a budget gave them their own."""
     axes: NotRequired[Items[Items[Text]] | None]
     """The names of the axes of each tensor."""
+    group: NotRequired[Literal["none", "auto"]]
+    """Whether channels that other layers are coupled to are pruned together; `none` by default."""
+    couplings: NotRequired[Items[CouplingJson]]
+    """How the tensors take part in groups of channels."""

@@ -21,7 +21,7 @@ from graphprune.rules import Prune, Resolution, RuleSet, read_rules, resolve_rul
 from graphprune.rules.building.case_file import Case, CaseFile, Named
 from graphprune.suggestions import closest
 
-_ELSEWHERE = ("format_version", "kind", "tool", "rules", "diagnostics")
+_ELSEWHERE = ("format_version", "kind", "tool", "rules", "diagnostics", "architecture")
 
 
 def snapshot_of(plan: Plan) -> dict[str, Any]:

@@ -139,7 +139,9 @@ def _hashed_names(layer: Layer, change: LayerChange | None) -> tuple[str, ...]:
     names = (
         ()
         if change is None
-        else tuple(tensor.stored_as or tensor.name for tensor in change.tensors)
+        else tuple(
+            tensor.stored_as or tensor.name for tensor in change.tensors if not tensor.follows
+        )
     )
     return (
         names

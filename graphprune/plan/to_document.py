@@ -38,6 +38,10 @@ class _Stored(TypedDict, total=False):
     stored_as: str | None
 
 
+class _Follows(TypedDict, total=False):
+    follows: bool
+
+
 def plan_to_config(plan: Plan) -> dict[str, Any]:
     """Return `plan` as JSON data, with keys and layers in fixed order.
 
@@ -198,6 +202,7 @@ def _budget(budget: BudgetChange) -> BudgetJson:
 
 def _tensor(tensor: TensorChange) -> TensorJson:
     stored: _Stored = {"stored_as": tensor.stored_as} if tensor.stored_as else {}
+    follows: _Follows = {"follows": True} if tensor.follows else {}
     return {
         "name": tensor.name,
         **stored,
@@ -208,6 +213,7 @@ def _tensor(tensor: TensorChange) -> TensorJson:
         "zeros_after": tensor.zeros_after,
         "sparsity_before": _share(tensor.zeros_before, tensor.size),
         "sparsity_after": _share(tensor.zeros_after, tensor.size),
+        **follows,
     }
 
 

@@ -214,7 +214,7 @@ def state_text(state: PruningState) -> str:
         return by
     if not state.pruning.weights:
         return f"{by}, without anything to prune"
-    return f"{by}: {state.pruning.pattern}, {_schedule_text(state)}"
+    return f"{by}: {state.pruning.describe_pattern()}, {_schedule_text(state)}"
 
 
 def _schedule_text(state: PruningState) -> str:
@@ -240,7 +240,8 @@ def _progress_text(before: PruningState, after: PruningState) -> str:
     if not before.pruning.weights and not after.pruning.weights:
         return f"wrapped{rules}, without anything to prune"
     return (
-        f"wrapped{rules}: {arrow(str(before.pruning.pattern), str(after.pruning.pattern))},"
+        f"wrapped{rules}:"
+        f" {arrow(before.pruning.describe_pattern(), after.pruning.describe_pattern())},"
         f" {arrow(_schedule_text(before), _schedule_text(after))}"
     )
 

@@ -69,7 +69,7 @@ def wrap_text(layer: Layer) -> str:
     if layer.wrap is None:
         return ""
     rule = layer.wrap.provenance.rule or layer.wrap.type.rpartition(">")[2]
-    if layer.wrap.pruning is not None and not layer.prunable:
+    if layer.wrap.pruning is not None and not (layer.prunable or layer.wrap.pruning.weights):
         return f"{rule}: nothing to prune"
     return (
         rule

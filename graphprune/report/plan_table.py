@@ -30,8 +30,8 @@ def pattern_text(change: LayerChange) -> str:
     if change.after is None:
         return ""
     fields = () if change.before is None else changed_fields(change.before, change.after)
-    text = str(change.after.pattern)
-    if "weights" in fields:
+    text = change.after.describe_pattern(change.address)
+    if "weights" in fields and not change.after.couplings:
         text += f", only {', '.join(change.after.weights)}"
     return text + (_REBUILT if kind_of(change) == "rewrap" else "")
 

@@ -47,6 +47,8 @@ def _render_layer(found: LayerExplanation) -> str:
     facts.append(f"after {', '.join(found.after)}" if found.after else "")
     blocks = [escape_controls("   ".join(fact for fact in facts if fact))]
     blocks += ["\n".join(_rule_lines(rule)) for rule in found.rules]
+    if found.groups:
+        blocks.append("\n".join(f"  {escape_controls(str(group))}" for group in found.groups))
     return "\n\n".join([*blocks, f"  result: {escape_controls(found.result)}"])
 
 

@@ -97,6 +97,7 @@ class _Walk:
         self._shapes = shapes
         self._read = read
         self._calls = 0
+        self._noted: set[str] = set()
 
     def model(self, frame: Frame, given: Sequence[Channels | None] | None) -> list[Channels | None]:
         """Return the channels of a model's outputs, for those of the tensors that it is given."""
@@ -111,10 +112,13 @@ class _Walk:
                     " that belong together",
                     place=self._graph.name,
                 )
-            if member.name in bound:
-                found[member.name, call, 0] = bound[member.name]
-                continue
-            for index, channels in enumerate(self._member(frame, member, call, given, found)):
+            made = (
+                [bound[member.name]]
+                if member.name in bound
+                else self._member(frame, member, call, given, found)
+            )
+            self._note(frame.address_of(member.name), call, made)
+            for index, channels in enumerate(made):
                 found[member.name, call, index] = channels
         return [
             found.get((use.source, use.source_call, use.source_tensor)) for use in frame.outputs
@@ -143,17 +147,51 @@ class _Walk:
             taken, arguments = list(given or [None]), ["0"]
             shapes = [None] * len(taken)
         if address in self._graph.frames:
-            return self.model(self._graph.frames[address], taken)
+            return self._nested(self._graph.frames[address], taken)
         operation = operation_call(member, call, shapes)
         names = _named(layer, arguments)
         book = LayerBook(address, layer, "", self)
-        outputs = book.apply(layer.entry, taken, names, shapes, made, operation)
-        self.findings.outputs |= {
-            (address, call, index): channels
-            for index, channels in enumerate(outputs)
-            if channels is not None
-        }
-        return outputs
+        return book.apply(layer.entry, taken, names, shapes, made, operation)
+
+    def _note(self, address: str, call: int, made: Sequence[Channels | None]) -> None:
+        """Keep the channels of a call's outputs.
+
+        The config of a layer has one shape for all its calls, such as that of a Reshape or of an
+        input of a nested model, so all its calls lose the same channels.
+        """
+        is_again, has_shape = address in self._noted, self._has_shape(address)
+        self._noted.add(address)
+        for index, channels in enumerate(made):
+            first = self.findings.outputs.get((address, 0, index))
+            if is_again and has_shape:
+                self._tie(address, first, channels)
+            if channels is not None:
+                self.findings.outputs[address, call, index] = channels
+
+    def _tie(self, address: str, left: Channels | None, right: Channels | None) -> None:
+        """Couple the channels of two calls, or keep them where they are not alike."""
+        alike = [(each.count, each.axis) for each in (left, right) if each is not None]
+        if left is not None and right is not None and alike[0] == alike[1]:
+            self.findings.pairs.append((left.labels, right.labels))
+            return
+        for channels in (left, right):
+            if channels is not None:
+                self._stay(address, channels)
+
+    def _stay(self, address: str, channels: Channels) -> None:
+        reason = Reason(address, "has one shape for all its calls, which differ")
+        self.findings.kept.append((channels.labels, reason))
+
+    def _has_shape(self, address: str) -> bool:
+        layer = self._graph.layers[address]
+        return layer.kind == "input" or "target_shape" in layer.config
+
+    def _nested(self, frame: Frame, taken: Sequence[Channels | None]) -> Sequence[Channels | None]:
+        """Return the channels of a nested model's outputs; one without an input keeps its own."""
+        if len(frame.inputs) != len(taken):
+            reason = Reason(frame.address, "is a model whose config has a shape for them")
+            self.findings.kept += [(each.labels, reason) for each in taken if each is not None]
+        return self.model(frame, taken)
 
     def _input(self, address: str, shape: Shape | None) -> Channels | None:
         """Return the channels of an input, which stay."""
@@ -280,8 +318,9 @@ class LayerBook:
         """Note that values of channels are read; `harmless` where they change nothing."""
         alive = ~(channels.zero if self._walk.is_asked_of_zeros else harmless)
         if alive.any():
-            maker = channels.filled_by or self.address
-            reason = Reason(maker, "is not zero where its input is")
+            reason = Reason(self.address, "reads values of them that are not zero")
+            if channels.filled_by:
+                reason = Reason(channels.filled_by, "is not zero where its input is")
             self._walk.findings.used.append((channels.labels[alive], reason))
 
     def zeros(self, weight: str, axis: int, without: tuple[int, Mask] | None, count: int) -> Mask:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
+from graphprune.sparsity.channel_groups import Coupling, has_channels_alike, zeros_in_channels
 from graphprune.sparsity.patterns import (
     UNSTRUCTURED,
     Pattern,
+    is_exact,
     pattern_from_config,
     pattern_to_config,
     target_zeros,
 )
 from graphprune.sparsity.schedules import Schedule
+
+Group = Literal["none", "auto"]
+GROUPS: tuple[str, ...] = get_args(Group)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,10 @@ class Pruning:
             have `sparsity`.
         axes: The names of the axes of each of `weights`, which patterns other than unstructured
             need; None if not given.
+        group: Whether channels that other layers are coupled to are pruned together (`auto`) or
+            each layer by itself (`none`).
+        couplings: How `weights` take part in groups of channels. Those that are in none are masked
+            by `pattern` alone.
     """
 
     sparsity: float
@@ -42,6 +51,8 @@ class Pruning:
     pads: bool = False
     shares: tuple[float, ...] | None = None
     axes: tuple[tuple[str, ...], ...] | None = None
+    group: Group = "none"
+    couplings: tuple[Coupling, ...] = ()
 
     def __post_init__(self) -> None:
         for share in (self.sparsity, *(self.shares or ())):
@@ -61,6 +72,11 @@ class Pruning:
             raise ValueError(
                 f"the pattern '{self.pattern}' needs the names of the axes of its weights, got none"
             )
+        if self.group not in GROUPS:
+            raise ValueError(f"group must be one of {', '.join(GROUPS)}, got {self.group!r}")
+        for coupling in self.couplings:
+            if coupling.weight not in self.weights:
+                raise ValueError(f"couplings name {coupling.weight!r}, which is not in weights")
         self._check_last_point()
 
     def _check_last_point(self) -> None:
@@ -111,10 +127,30 @@ class Pruning:
         """Return the names of the axes of the tensor named `weight`; none where not given."""
         return () if self.axes is None else self.axes[self.weights.index(weight)]
 
+    def couplings_of(self, weight: str) -> tuple[Coupling, ...]:
+        """Return how the tensor named `weight` takes part in groups of channels."""
+        return tuple(coupling for coupling in self.couplings if coupling.weight == weight)
+
+    @property
+    def leaders(self) -> tuple[str, ...]:
+        """The addresses of the layers whose channels decide which of its channels are zeroed."""
+        return tuple(dict.fromkeys(coupling.leader for coupling in self.couplings))
+
+    def describe_pattern(self, address: str | None = None) -> str:
+        """Return the pattern in words, and how channels are grouped.
+
+        For the layer at `address`, the other layers whose channels it loses are named too.
+        """
+        others = [leader for leader in self.leaders if address not in (None, leader)]
+        follows = f" with {', '.join(others)}" if others else ""
+        group = "" if self.group == "none" else f", group {self.group}"
+        return f"{self.pattern}{follows}{group}"
+
     def target_zeros(self, weight: str, shape: Sequence[int]) -> int:
         """Return how many weights of the tensor `weight` are zero when its schedule is finished.
 
-        It is the fewest possible if blocks are short.
+        It is the fewest possible if blocks are short, or the tensor has only some channels of a
+        group.
 
         Raises:
             ValueError: the pattern does not fit the tensor.
@@ -127,7 +163,17 @@ class Pruning:
         Raises:
             ValueError: the pattern does not fit the tensor.
         """
+        couplings = self.couplings_of(weight)
+        if couplings:
+            return zeros_in_channels(couplings, shape, share)
         return target_zeros(self.pattern, shape, self.axes_of(weight), share, pads=self.pads)
+
+    def is_exact(self, weight: str, shape: Sequence[int]) -> bool:
+        """Return whether `target_zeros` is the number of zeros, and not only the fewest."""
+        couplings = self.couplings_of(weight)
+        if couplings:
+            return has_channels_alike(couplings)
+        return is_exact(self.pattern, shape, self.axes_of(weight))
 
     def to_config(self) -> dict[str, Any]:
         """Return the JSON form, as plans and wrappers store it."""
@@ -143,6 +189,10 @@ class Pruning:
             config["shares"] = list(self.shares)
         if self.axes is not None:
             config["axes"] = [list(names) for names in self.axes]
+        if self.group != "none":
+            config["group"] = self.group
+        if self.couplings:
+            config["couplings"] = [coupling.to_config() for coupling in self.couplings]
         return config
 
     @classmethod
@@ -164,6 +214,8 @@ class Pruning:
             pads=bool(config.get("pads", False)),
             shares=None if shares is None else tuple(map(float, shares)),
             axes=axes,
+            group=config.get("group") or "none",
+            couplings=tuple(map(Coupling.from_config, config.get("couplings") or ())),
         )
 
 

@@ -118,7 +118,7 @@ def test_state_elsewhere_is_read_only_where_masks_change():
 
 def test_projection_zeroes_what_something_else_has_written():
     model = NumpyModel(a=layer())
-    prune_at_once(model.layers.values())
+    prune_at_once(model.layers)
     (tensor,) = model.layers["a"].tensors
     tensor.values = np.ones_like(tensor.values)
     Pruner(model).project()

@@ -14,6 +14,11 @@ def test_masks_are_those_of_tf_keras(slow, tf_keras_masks):
     check_cases("mask_cases.py", "tensorflow", slow=slow, given=tf_keras_masks)
 
 
+@pytest.mark.slow  # JAX runs them in the suite
+def test_groups_of_channels(slow):
+    check_cases("channel_cases.py", "tensorflow", slow=slow)
+
+
 def test_saving_and_resuming(slow):
     check_cases("saving_cases.py", "tensorflow", slow=slow)
 

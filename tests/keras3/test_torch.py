@@ -20,6 +20,10 @@ def test_masks_are_those_of_tf_keras(slow, tf_keras_masks):
     check_cases("mask_cases.py", "torch", slow=slow, given=tf_keras_masks)
 
 
+def test_groups_of_channels(slow):
+    check_cases("channel_cases.py", "torch", slow=slow)
+
+
 def test_saving_and_resuming(slow):
     check_cases("saving_cases.py", "torch", slow=slow)
 

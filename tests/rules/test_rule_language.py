@@ -37,7 +37,8 @@ def test_a_table_shows_what_must_be_given_and_an_example():
 
 
 def test_the_example_is_a_rule_file():
-    (example,) = re.findall(r"```yaml\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    example, grouped = re.findall(r"```yaml\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    assert [rule.action.group for rule in parse_rules(grouped, "grouped.yaml").rules] == ["auto"]
     assert [rule.id for rule in parse_rules(example, "example.yaml").rules] == [
         "dense-90",
         "keep-classifier",

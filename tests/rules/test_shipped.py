@@ -6,7 +6,7 @@ from builders import build_graph
 from commands import run_command
 from memory_weights import make_weights
 from planned import plan_with
-from shipped_graphs import CNN, ENCODER, FOLDER, GRAPHS, SEQUENCE, graph_text
+from shipped_graphs import CNN, ENCODER, FOLDER, GRAPHS, RESIDUAL, SEQUENCE, graph_text
 
 from graphprune.cli.demo import MODELS
 from graphprune.errors import RuleError
@@ -104,7 +104,17 @@ SHIPPED = {
     "two-of-four": (CNN, {"conv_2": "two-of-four", "fc_2": "two-of-four"}),
     "block-4x1": (CNN, {"fc_2": "block-4in-1out"}),
     "dense-blocks-16x1": (CNN, {"fc_2": "block-16in-1out"}),
-    "channels-50": (CNN, {"conv_2": "half-of-the-filters", "conv_3": "half-of-the-filters"}),
+    "channels-50": (
+        RESIDUAL,
+        dict.fromkeys(
+            [
+                name
+                for name in build_graph(RESIDUAL).layers
+                if name.startswith(("conv", "bn", "dep"))
+            ],
+            "half-of-the-channels",
+        ),
+    ),
     "transformer-90": (
         ENCODER,
         {"attention": "attention", "fc_up": "feed-forward", "fc_down": "feed-forward"},

@@ -173,7 +173,7 @@ def test_what_was_switched_is_said_as_it_was_typed(tmp_path):
             (
                 "key/unknown]: rule 'dense-90': unknown key 'schedul' in prune\n  --> --set"
                 " dense-90.prune.schedul.end=1 epoch\n  help: closest: 'schedule'; known keys:"
-                " sparsity, budget, threshold, schedule, pattern, weights, misfit, like"
+                " sparsity, budget, threshold, schedule, pattern, weights, misfit, group, like"
             ),
         ),
         (
@@ -205,7 +205,7 @@ def test_what_was_switched_is_said_as_it_was_typed(tmp_path):
             (
                 "key/unknown]: rule 'dense-90': unknown key 'sparsety' in prune\n  --> --set"
                 " dense-90.prune.sparsety=0.5\n  help: closest: 'sparsity'; known keys: sparsity,"
-                " budget, threshold, schedule, pattern, weights, misfit, like"
+                " budget, threshold, schedule, pattern, weights, misfit, group, like"
             ),
         ),
         (

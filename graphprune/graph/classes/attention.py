@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from graphprune.graph.classes.channels import Weights
 from graphprune.graph.classes.dense import MAX_EQUATION, numbered
 from graphprune.graph.classes.layer_class import Expected, LayerClass, Weight, merged
 from graphprune.graph.classes.lengths import Config, Lengths, Open, parse_lengths, read_setting
+from graphprune.graph.classes.multiply_adds import attention
+from graphprune.graph.classes.multiply_adds import dot_product as multiplied
 from graphprune.graph.classes.recurrent_channels import dot_product, grouped_query, multi_head
 from graphprune.graph.shapes.axis_lengths import Shape
 
@@ -117,6 +120,21 @@ def _attention_output(_config: Config, taken: Sequence[Shape]) -> Shape:
     return (*query[:-1], value[-1])
 
 
+def _multi_head_resized(config: Config, weights: Weights, _made: Shape | None) -> Mapping[str, Any]:
+    heads = {"num_heads": weights["query.kernel"][1]}
+    told, out = config.get("output_shape"), weights["attention_output.kernel"][2:]
+    if not told:
+        return heads
+    return heads | {"output_shape": list(out) if isinstance(told, list | tuple) else out[0]}
+
+
+def _grouped_query_resized(
+    _config: Config, weights: Weights, _made: Shape | None
+) -> Mapping[str, Any]:
+    many, few = weights["query.kernel"][1], weights["key.kernel"][1]
+    return {"num_query_heads": many, "num_key_value_heads": few}
+
+
 CLASSES: Mapping[str, LayerClass] = {
     "MultiHeadAttention": LayerClass(
         "sequence",
@@ -126,6 +144,8 @@ CLASSES: Mapping[str, LayerClass] = {
         merged(_multi_head_output),
         arguments=("query", "value", "key"),
         channels=multi_head,
+        resized=_multi_head_resized,
+        multiply_adds=attention,
         attributes=MULTI_HEAD_LAYERS,
         attribute_class="EinsumDense",
         is_built_by_call=True,
@@ -138,6 +158,8 @@ CLASSES: Mapping[str, LayerClass] = {
         merged(lambda _config, taken: taken[0]),
         arguments=("query", "value", "key"),
         channels=grouped_query,
+        resized=_grouped_query_resized,
+        multiply_adds=attention,
         attributes=GROUPED_QUERY_LAYERS,
         attribute_class="EinsumDense",
         file_class="GroupedQueryAttention",
@@ -151,6 +173,7 @@ CLASSES: Mapping[str, LayerClass] = {
         merged(_attention_output),
         arguments=("query", "value", "key"),
         channels=dot_product,
+        multiply_adds=multiplied,
     ),
     "AdditiveAttention": LayerClass(
         "sequence",

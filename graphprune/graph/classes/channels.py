@@ -198,6 +198,17 @@ class ChannelCall:
 ChannelRule = Callable[[ChannelCall], Sequence[Channels | None]]
 """Says what a call does with channels; returns those of its outputs, None where none are known."""
 
+Weights = Mapping[str, Sequence[int]]
+"""The shapes of a layer's weights."""
+ResizeRule = Callable[[Config, Weights, Shape | None], Mapping[str, Any]]
+"""Returns the settings that change in a config for weights of other lengths and another output."""
+
+
+def from_axis(setting: str, weight: str, axis: int) -> ResizeRule:
+    """Return the rule of a setting that is the length of a weight along an axis."""
+    return lambda _config, weights, _made: {setting: weights[weight][axis]}
+
+
 Effect = Literal["keeps zero", "fills", "mixes"]
 
 _KEEP_ZERO = (

@@ -14,7 +14,9 @@ from graphprune.graph.classes.channels import (
     ChannelCall,
     ChannelRule,
     Channels,
+    Weights,
     channel_axis,
+    from_axis,
     linear,
 )
 from graphprune.graph.classes.layer_class import (
@@ -34,6 +36,7 @@ from graphprune.graph.classes.lengths import (
     read_setting,
     read_window,
 )
+from graphprune.graph.classes.multiply_adds import at_each_place
 from graphprune.graph.classes.spatial import (
     LengthOf,
     channels_of,
@@ -68,6 +71,8 @@ def _convolution(rank: int) -> LayerClass:
         output_weight="kernel",
         is_pure=True,
         channels=_channels(rank),
+        resized=_resized,
+        multiply_adds=at_each_place("kernel"),
     )
 
 
@@ -84,6 +89,8 @@ def _transposed(rank: int) -> LayerClass:
         _convolved(rank, transposed_length),
         is_pure=True,
         channels=_channels(rank, is_transposed=True),
+        resized=from_axis("filters", "kernel", -2),
+        multiply_adds=at_each_place("kernel", of_input=True),
     )
 
 
@@ -113,6 +120,7 @@ def _depthwise(rank: int) -> LayerClass:
         tfmot_prunes=() if rank == 2 else None,
         unused=_UNUSED_KERNEL | {"filters"},
         channels=_depthwise_channels(rank),
+        multiply_adds=at_each_place("depthwise_kernel"),
     )
 
 
@@ -133,6 +141,8 @@ def _separable(rank: int) -> LayerClass:
         tfmot_prunes=("pointwise_kernel",),
         unused=_UNUSED_KERNEL,
         channels=_separable_channels(rank),
+        resized=from_axis("filters", "pointwise_kernel", -1),
+        multiply_adds=at_each_place("depthwise_kernel", "pointwise_kernel"),
     )
 
 
@@ -149,6 +159,13 @@ def _channels(rank: int, *, is_transposed: bool = False) -> ChannelRule:
         return [call.activated(linear(call, read, "kernel", axes, filters, axis))]
 
     return rule
+
+
+def _resized(config: Config, weights: Weights, _made: Shape | None) -> Mapping[str, Any]:
+    filters = weights["kernel"][-1]
+    if config.get("groups", 1) == 1:
+        return {"filters": filters}
+    return {"filters": filters, "groups": filters * config["groups"] // config["filters"]}
 
 
 def _grouped(call: ChannelCall, read: Channels | None, rank: int, axis: int) -> Channels:

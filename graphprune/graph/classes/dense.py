@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from graphprune.graph.classes.channels import ChannelCall, Channels, linear
+from graphprune.graph.classes.channels import ChannelCall, Channels, Weights, from_axis, linear
 from graphprune.graph.classes.layer_class import Axes, Expected, LayerCall, LayerClass, Weight, one
 from graphprune.graph.classes.lengths import Config, Open, SettingError, parse_lengths, read_setting
+from graphprune.graph.classes.multiply_adds import at_each_place, einsum
 from graphprune.graph.shapes.axis_lengths import Shape
 
 IN = Open("in")
@@ -190,6 +191,17 @@ def _einsum_channels(call: ChannelCall) -> Sequence[Channels | None]:
     return [call.activated(Channels(at, labels, zero))]
 
 
+def _einsum_resized(config: Config, _weights: Weights, made: Shape | None) -> Mapping[str, Any]:
+    told = config["output_shape"]
+    lengths = list(told) if isinstance(told, list | tuple) else [told]
+    shape = (made or ())[-len(lengths) :]
+    return {
+        "output_shape": [
+            length if length is None else new for length, new in zip(lengths, shape, strict=True)
+        ]
+    }
+
+
 def _embedding_channels(call: ChannelCall) -> Sequence[Channels | None]:
     call.keep_all("takes them as indices")
     count = call.config["output_dim"]
@@ -210,6 +222,8 @@ CLASSES: Mapping[str, LayerClass] = {
         output_weight="kernel",
         is_pure=True,
         channels=_dense_channels,
+        resized=from_axis("units", "kernel", 1),
+        multiply_adds=at_each_place("kernel"),
     ),
     "EinsumDense": LayerClass(
         "dense",
@@ -219,6 +233,8 @@ CLASSES: Mapping[str, LayerClass] = {
         one(_einsum_output),
         is_pure=True,
         channels=_einsum_channels,
+        resized=_einsum_resized,
+        multiply_adds=einsum,
     ),
     "Embedding": LayerClass(
         "embedding",
@@ -230,6 +246,8 @@ CLASSES: Mapping[str, LayerClass] = {
         has_sparse_gradients=True,
         unused=frozenset({"input_length"}),
         channels=_embedding_channels,
+        resized=from_axis("output_dim", "embeddings", 1),
+        multiply_adds=lambda *_facts: 0,
     ),
     "ReversibleEmbedding": LayerClass(
         "embedding",

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from graphprune.archive.entries import Entry
-from graphprune.graph.classes.channels import ChannelRule
+from graphprune.graph.classes.channels import ChannelRule, ResizeRule
 from graphprune.graph.classes.lengths import Config, Lengths
+from graphprune.graph.classes.multiply_adds import MultiplyAddsRule
 from graphprune.graph.shapes.axis_lengths import Shape
 from graphprune.graph.shapes.operation_calls import OperationCall
 
@@ -73,12 +74,14 @@ class Part:
         path: Where a `.keras` file holds it, below the outer layer.
         before: What Keras puts before its name in the paths of variables; None where its name does
             not tell its weights from others.
+        setting: The setting of the outer layer that has its entry; empty in a list of layers.
     """
 
     name: str
     entry: Any
     path: str
     before: str | None = None
+    setting: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +175,9 @@ class LayerClass:
         learned: The setting that `adapt` learns from data if the program does not give it.
         difference: What the two Kerases compute differently with the same settings.
         channels: The rule that says what a call does with channels; None keeps those that it takes.
+        resized: Returns the settings that change where channels are removed.
+        multiply_adds: Returns how often a call multiplies and adds; None for a class that has no
+            matrix, or whose parts have it.
     """
 
     category: str = "operation"
@@ -204,6 +210,8 @@ class LayerClass:
     learned: str = ""
     difference: Difference | None = None
     channels: ChannelRule | None = None
+    resized: ResizeRule | None = None
+    multiply_adds: MultiplyAddsRule | None = None
 
     @property
     def has_no_weights(self) -> bool:

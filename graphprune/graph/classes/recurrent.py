@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from graphprune.archive.entries import is_entry, to_snake_case
+from graphprune.graph.classes.channels import from_axis
 from graphprune.graph.classes.layer_class import (
     MAX_INSIDE,
     SPATIAL,
@@ -18,6 +19,7 @@ from graphprune.graph.classes.layer_class import (
     several,
 )
 from graphprune.graph.classes.lengths import Config, Open, read_setting, read_window
+from graphprune.graph.classes.multiply_adds import for_each_step
 from graphprune.graph.classes.recurrent_channels import cell_inside, recurrent
 from graphprune.graph.classes.spatial import convolved_length, per_axis
 from graphprune.graph.shapes.axis_lengths import Shape
@@ -82,6 +84,8 @@ def _layer(
         calls=("cell",),
         unused=IMPLEMENTATION,
         channels=recurrent(gates, candidate, states),
+        resized=from_axis("units", "recurrent_kernel", 0),
+        multiply_adds=for_each_step,
     )
 
 
@@ -95,6 +99,8 @@ def _cell(
         shapes,
         unused=IMPLEMENTATION,
         channels=recurrent(gates, candidate, states, is_cell=True),
+        resized=from_axis("units", "recurrent_kernel", 0),
+        multiply_adds=for_each_step,
     )
 
 
@@ -110,6 +116,8 @@ def _conv_lstm(rank: int) -> LayerClass:
         calls=("cell",),
         unused=IMPLEMENTATION,
         channels=recurrent(4, 2, 2, rank=rank),
+        resized=from_axis("filters", "recurrent_kernel", rank),
+        multiply_adds=for_each_step,
     )
 
 
@@ -181,7 +189,7 @@ CLASSES: Mapping[str, LayerClass] = {
     "RNN": LayerClass(
         "sequence",
         output_shapes=several(_rnn_output),
-        parts=lambda config: [Part("", config.get("cell"), "cell")],
+        parts=lambda config: [Part("", config.get("cell"), "cell", setting="cell")],
         rest="initial_state",
         calls=("cell",),
         channels=cell_inside,

@@ -106,7 +106,10 @@ def cell_inside(call: ChannelCall) -> Result:
 
 
 def both_ways(call: ChannelCall) -> Result:
-    """Apply the rule of a Bidirectional: its two layers, and how it merges their outputs."""
+    """Apply the rule of a Bidirectional: its two layers, and how it merges their outputs.
+
+    Both Kerases take the layers to have as many units, so units are removed in pairs.
+    """
     for state in call.taken[1:]:
         call.keep(state, "takes them as an initial state")
     held = {
@@ -124,12 +127,12 @@ def both_ways(call: ChannelCall) -> Result:
             call.keep(side, "has states, which are not known to be merged in this way")
         return ()
     left, right = sides
+    call.book.couple(left.labels, right.labels)
     if mode is None:
         return [left, right]
     if mode == "concat":
         zero = np.concatenate([left.zero, right.zero])
         return [Channels(-1, np.concatenate([left.labels, right.labels]), zero)]
-    call.book.couple(left.labels, right.labels)
     zero = left.zero | right.zero if mode == "mul" else left.zero & right.zero
     return [Channels(-1, left.labels, zero)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from graphprune.graph.classes.channel_rules import (
     flattening,
@@ -12,7 +13,7 @@ from graphprune.graph.classes.channel_rules import (
     permuting,
     reshaping,
 )
-from graphprune.graph.classes.channels import ChannelCall, Channels, along_last
+from graphprune.graph.classes.channels import ChannelCall, Channels, Weights, along_last
 from graphprune.graph.classes.layer_class import LayerClass, merged, one
 from graphprune.graph.classes.lengths import Config
 from graphprune.graph.shapes.axis_lengths import Shape, broadcast, concatenate, size_of
@@ -78,6 +79,12 @@ def _merge(
     )
 
 
+def _resized(config: Config, _weights: Weights, made: Shape | None) -> Mapping[str, Any]:
+    """Return the target of a Reshape; a length that it takes from the others stays open."""
+    lengths = zip(config["target_shape"], (made or ())[1:], strict=True)
+    return {"target_shape": [length if length == -1 else new for length, new in lengths]}
+
+
 def _dot_channels(call: ChannelCall) -> Sequence[Channels | None]:
     """Apply the rule of a Dot layer: it sums products of two channels, of which one may be zero."""
     axes, (left, right) = call.config["axes"], call.taken
@@ -96,7 +103,9 @@ CLASSES: Mapping[str, LayerClass] = {
     "Flatten": LayerClass(
         "shape", output_shapes=one(_flattened), is_pure=True, channels=flattening
     ),
-    "Reshape": LayerClass("shape", output_shapes=one(_reshaped), is_pure=True, channels=reshaping),
+    "Reshape": LayerClass(
+        "shape", output_shapes=one(_reshaped), is_pure=True, channels=reshaping, resized=_resized
+    ),
     "Permute": LayerClass("shape", output_shapes=one(_permuted), is_pure=True, channels=permuting),
     "RepeatVector": LayerClass("shape", output_shapes=one(_repeated), channels=passing),
     **dict.fromkeys(("Add", "Average", "Maximum", "Minimum"), _merge()),

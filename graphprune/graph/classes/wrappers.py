@@ -17,15 +17,15 @@ WRAPPER = ("Wrapper",)
 
 
 def _held(config: Config) -> Sequence[Part]:
-    return [Part("layer", config.get("layer"), "layer")]
+    return [Part("layer", config.get("layer"), "layer", setting="layer")]
 
 
 def _both_ways(config: Config) -> Sequence[Part]:
     forward = config.get("layer")
     backward = config.get("backward_layer") or forward
     return [
-        Part("forward_layer", forward, "forward_layer", "forward_"),
-        Part("backward_layer", backward, "backward_layer", "backward_"),
+        Part("forward_layer", forward, "forward_layer", "forward_", "layer"),
+        Part("backward_layer", backward, "backward_layer", "backward_", "backward_layer"),
     ]
 
 

@@ -91,7 +91,8 @@ def _facts(change: LayerChange, kind: str, wishes: Wishes) -> Facts:
             (
                 "Before",
                 (
-                    f"{change.before.describe_target(format_share)} {change.before.pattern},"
+                    f"{change.before.describe_target(format_share)}"
+                    f" {change.before.describe_pattern()},"
                     f" {change.before.schedule}"
                 ),
             )

@@ -23,7 +23,7 @@ from graphprune.rules.text.numbers import Share
 from graphprune.rules.text.shape import Shape, keys_of, optional, required
 from graphprune.rules.text.words import choice
 from graphprune.rules.values.rule_set import Allocate, Budget, Over, Prune
-from graphprune.sparsity.patterns import UNSTRUCTURED, Pattern
+from graphprune.sparsity.patterns import UNSTRUCTURED, Channel, Pattern
 from graphprune.sparsity.schedules import Schedule
 from graphprune.suggestions import closest
 
@@ -143,6 +143,7 @@ class ActionBuilder:
         if pattern is None or target is None or schedule is None:
             return None
         _check_way(schedule, target, fields)
+        _check_group(pattern, fields)
         budget = target if isinstance(target, Budget) else None
         sparsity = target.sparsity if isinstance(target, Budget) else target
         given = fields.get("pattern")
@@ -154,6 +155,7 @@ class ActionBuilder:
             weights=_value(fields, "weights", None),
             misfit=_value(fields, "misfit", "error"),
             budget=budget,
+            group=_value(fields, "group", "none"),
             pattern_where=place,
         )
 
@@ -320,6 +322,27 @@ def _check_way(schedule: Schedule, target: float | Budget, fields: Fields) -> No
         given.fault(
             "value/range", message, "change one of the two, so that the schedule ends at the target"
         )
+
+
+def _check_group(pattern: Pattern, fields: Fields) -> None:
+    """Note a fault if channels are to be grouped and the pattern is another one."""
+    if _value(fields, "group", "none") == "none":
+        return
+    if "budget" in fields and isinstance(pattern, Channel):
+        fields["group"].fault(
+            "value/range",
+            f"group: {fields['group'].value} cannot be combined with a budget, which gives coupled"
+            " layers different shares",
+            "give a 'sparsity' in place of the budget",
+        )
+    if isinstance(pattern, Channel):
+        return
+    fields["group"].fault(
+        "value/range",
+        f"group: {fields['group'].value} couples channels, so it needs the pattern {{channel:"
+        f" out}}, got '{pattern}'",
+        "delete it, or write 'pattern: {channel: out}'",
+    )
 
 
 def _names_help(name: str, known: frozenset[str]) -> str:

@@ -96,7 +96,7 @@ class BlockShape(PatternShape):
 
 
 class ChannelShape(PatternShape):
-    """Whole slices along an axis, such as the filters of a convolution."""
+    """Whole slices along an axis, such as the filters of a convolution, which become dead."""
 
     form: ClassVar[str] = "{channel: out}"
     called: ClassVar[tuple[str, ...]] = ("channel", "channels", "filter", "filters")

@@ -13,6 +13,7 @@ from graphprune.rules.text.numbers import Magnitude, Share
 from graphprune.rules.text.shape import Shape, optional
 from graphprune.rules.text.words import Text, TextOrList, choice
 from graphprune.rules.values.rule_set import Misfit
+from graphprune.sparsity.pruning import GROUPS, Group
 from graphprune.suggestions import closest
 
 TARGETS = ("sparsity", "budget", "threshold")
@@ -39,6 +40,24 @@ MisfitName = Annotated[
     ),
 ]
 
+GroupName = Annotated[
+    Group,
+    *choice(
+        GROUPS,
+        {
+            "coupled": "group: auto",
+            "all": "group: auto",
+            "depgraph": "group: auto",
+            "off": "group: none",
+            "layer": "group: none",
+        },
+        (
+            "auto prunes channels together that other layers are coupled to, none each layer by"
+            " itself"
+        ),
+    ),
+]
+
 
 class PruneFieldsShape(Shape):
     """The settings of a prune action.
@@ -53,6 +72,8 @@ class PruneFieldsShape(Shape):
         "cutoff": "threshold",
         "block_size": "pattern",
         "on_misfit": "misfit",
+        "groups": "group",
+        "coupled": "group",
     }
 
     sparsity: Share = optional("The share of weights that become zero: 0.9 or 90%.", "90%")
@@ -87,6 +108,14 @@ class PruneFieldsShape(Shape):
             " or pad (prune a short last group too)."
         ),
         "skip",
+    )
+    group: GroupName = optional(
+        (
+            "With the pattern {channel: ...}: auto scores and prunes coupled channels together,"
+            " none each layer by itself."
+        ),
+        "auto",
+        default="none",
     )
 
 

@@ -26,6 +26,7 @@ def settings_on(layer: Layer, action: Prune) -> tuple[Any, ...]:
         action.pattern,
         weights,
         action.misfit,
+        action.group,
     )
 
 
@@ -98,7 +99,8 @@ def describe_settings(rule: Rule, *, long: bool = False) -> str:
     )
     weights = "" if action.weights is None else f", weights {', '.join(action.weights)}"
     misfit = f", misfit {action.misfit}" if long and action.misfit != "error" else ""
-    return f"{_target(action, long=long)}, {schedule}{weights}{misfit}"
+    group = "" if action.group == "none" else f", group {action.group}"
+    return f"{_target(action, long=long)}, {schedule}{weights}{misfit}{group}"
 
 
 def _target(action: Prune, *, long: bool) -> str:

@@ -20,6 +20,7 @@ from graphprune.rules.resolving.near_misses import Miss, explain_misses, find_mi
 from graphprune.rules.resolving.resolve import resolve
 from graphprune.rules.values.custom_layers import teach_layers
 from graphprune.rules.values.rule_set import Keep, Resolution, Rule, RuleSet, describe_losses
+from graphprune.shrink.axes import CoupledLayers, find_coupled_layers
 from graphprune.suggestions import closest
 
 FORMAT_VERSION = "1.0"
@@ -70,6 +71,7 @@ class LayerExplanation:
         after: The layers that it takes its inputs from.
         rules: The verdict of each rule, in file order; empty for a layer that rules cannot claim.
         result: The outcome for the layer, in one sentence.
+        groups: The groups of channels that it can lose only together with other layers.
     """
 
     address: str
@@ -79,6 +81,7 @@ class LayerExplanation:
     after: tuple[str, ...]
     rules: tuple[RuleVerdict, ...]
     result: str
+    groups: tuple[CoupledLayers, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +141,14 @@ def explain_layer(
     labels = tuple(tensor.label() for tensor in layer.prunable)
     weights = sum(tensor.size for tensor in layer.prunable)
     return LayerExplanation(
-        address, layer.type, labels, weights, _producers(matches, address), verdicts, result
+        address,
+        layer.type,
+        labels,
+        weights,
+        _producers(matches, address),
+        verdicts,
+        result,
+        find_coupled_layers(graph, address),
     )
 
 
@@ -276,7 +286,11 @@ def explanation_to_config(found: LayerExplanation | RuleExplanation) -> Mapping[
         "weights": found.weights,
         "after": list(found.after),
     }
-    return {**head, **facts, "rules": rules, "result": found.result}
+    groups = [
+        {"channels": group.channels, "layers": list(group.layers), "stays": group.stays or None}
+        for group in found.groups
+    ]
+    return {**head, **facts, "rules": rules, "result": found.result, "channel_groups": groups}
 
 
 def _verdict_to_config(verdict: Verdict) -> dict[str, Any]:

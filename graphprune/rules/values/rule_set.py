@@ -13,6 +13,7 @@ from graphprune.rules.values.checks import Check, CheckOutcome, matchers_of
 from graphprune.rules.values.custom_layers import CustomLayer
 from graphprune.sparsity.counts import percent
 from graphprune.sparsity.patterns import UNSTRUCTURED, Pattern
+from graphprune.sparsity.pruning import Group
 from graphprune.sparsity.schedules import Schedule
 
 if TYPE_CHECKING:
@@ -124,6 +125,7 @@ class Prune:
             `forward_layer.kernel`); None means all prunable ones.
         misfit: What to do with a tensor that the pattern does not fit.
         budget: The budget that gives each tensor its share; None if all have `sparsity`.
+        group: Whether coupled channels are pruned together; only with the pattern of channels.
         pattern_where: The position of the pattern in the file.
     """
 
@@ -133,6 +135,7 @@ class Prune:
     weights: tuple[str, ...] | None = None
     misfit: Misfit = "error"
     budget: Budget | None = None
+    group: Group = "none"
     pattern_where: Where | None = field(default=None, compare=False)
 
     def tensors_of(self, layer: Layer) -> tuple[Tensor, ...]:

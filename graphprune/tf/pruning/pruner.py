@@ -85,8 +85,11 @@ class HeldLayer:
 
     @property
     def trainable(self) -> bool:
-        """Whether the optimizer updates the layer."""
-        return bool(self.wrapper.trainable)
+        """Whether the optimizer updates the layer, or rather its pruned weights."""
+        weights = [weight for weight, _, _ in self.wrapper.pruning_vars]
+        return bool(self.wrapper.trainable) and (
+            not weights or any(weight.trainable for weight in weights)
+        )
 
     @property
     def pruners(self) -> weakref.WeakSet[Any]:

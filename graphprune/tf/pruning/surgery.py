@@ -278,5 +278,5 @@ def prune_one_shot(
     """
     check_finite(model, model.name, "such a model cannot be pruned by magnitude; train it again")
     wrapped = apply_plan(model, rules) if isinstance(rules, Plan) else apply_rules(model, rules)
-    prune_at_once(held_layers(find_wrappers(wrapped)).values())
+    prune_at_once(held_layers(find_wrappers(wrapped)))
     return strip_model(wrapped)

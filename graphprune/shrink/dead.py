@@ -1,0 +1,119 @@
+"""Which channels of a saved model are dead, and which of its axes get shorter without them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from graphprune.graph.classes.channels import Mask
+from graphprune.graph.tensor_shapes import TensorUse, find_tensor_shapes
+from graphprune.graph.weights import ReadableWeights
+from graphprune.shrink.channels import Reason
+from graphprune.shrink.groups import Numbers, components
+from graphprune.shrink.walk import Findings, Place, walk_channels
+
+
+@dataclass(frozen=True, slots=True)
+class ZerosThatStay:
+    """Channels of a weight that are zero and are not removed.
+
+    Attributes:
+        address: The layer.
+        count: How many channels.
+        reason: Why the first of them stays.
+    """
+
+    address: str
+    count: int
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """The channels to remove.
+
+    Attributes:
+        kept: For each axis of a weight that gets shorter, which of its places stay.
+        lengths: For each tensor that gets shorter, its axis, counted from the end, and the length
+            without the removed channels.
+        removed: How many channels each layer loses along the axis of a weight that makes them.
+        staying: The channels that are zero in a weight that makes them, and stay.
+    """
+
+    kept: Mapping[Place, Mask]
+    lengths: Mapping[TensorUse, tuple[int, int]]
+    removed: Mapping[str, int]
+    staying: tuple[ZerosThatStay, ...]
+
+
+def find_dead(weights: ReadableWeights) -> Removal:
+    """Return the channels of a model that can be removed without changing its outputs.
+
+    They are zero, or nothing reads them, for every input. Each axis of a weight keeps at least one
+    channel.
+
+    Raises:
+        ArchiveError: the weights are damaged.
+        GraphError: nested models are called too often.
+    """
+    graph = weights.graph
+    with weights.opened():
+        findings = walk_channels(graph, find_tensor_shapes(graph), weights.read)
+        channels = components(findings.count, findings.pairs)
+        dead = _dead(findings, channels)
+        staying = _staying(weights, findings, channels, dead)
+    kept = {
+        place: ~dead[channels[labels]]
+        for place, (labels, _) in findings.places.items()
+        if dead[channels[labels]].any()
+    }
+    lengths = {
+        use: (tensor.axis, int((~dead[channels[tensor.labels]]).sum()))
+        for use, tensor in findings.outputs.items()
+        if dead[channels[tensor.labels]].any()
+    }
+    removed = {
+        place[0]: len(np.unique(channels[findings.places[place][0][~stays]]))
+        for place, stays in kept.items()
+        if findings.places[place][1] == "produces"
+    }
+    return Removal(kept, lengths, removed, tuple(staying))
+
+
+def _dead(findings: Findings, channels: Numbers) -> Mask:
+    """Return which channels are dead: none that is kept, used, or the last of an axis."""
+    count = int(channels.max()) + 1 if len(channels) else 0
+    dead = np.zeros(count, bool)
+    for labels, role in findings.places.values():
+        if role == "produces":
+            dead[channels[labels]] = True
+    for labels, _ in (*findings.kept, *findings.used):
+        dead[channels[labels]] = False
+    for labels, _ in findings.places.values():
+        own = channels[labels]
+        if dead[own].all():
+            dead[own[0]] = False
+    return dead
+
+
+def _staying(
+    weights: ReadableWeights, findings: Findings, channels: Numbers, dead: Mask
+) -> list[ZerosThatStay]:
+    """Return the channels that are zero in the weight that makes them and are not dead."""
+    why: dict[int, Reason] = {}
+    for labels, reason in (*findings.kept, *findings.used):
+        for channel in np.unique(channels[labels]).tolist():
+            why.setdefault(channel, reason)
+    found = []
+    for (address, tensor, axis), (labels, role) in findings.places.items():
+        if role != "produces":
+            continue
+        values = weights.read(address, tensor) != 0
+        empty = ~values.any(tuple(index for index in range(values.ndim) if index != axis))
+        stay = np.unique(channels[labels[empty & ~dead[channels[labels]]]])
+        if len(stay):
+            last = Reason(address, "keeps at least one channel")
+            found.append(ZerosThatStay(address, len(stay), why.get(int(stay[0]), last)))
+    return found

@@ -1,0 +1,141 @@
+"""Writing a smaller model file: its config and its weights, without Keras."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from typing import Any, BinaryIO
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from graphprune.archive.archive import Archive, as_written
+from graphprune.archive.hdf5.file import damage_named
+from graphprune.archive.keras_zip import WEIGHTS
+from graphprune.errors import GraphError
+from graphprune.graph.layer_graph import LayerGraph
+from graphprune.graph.read import ModelFile
+from graphprune.graph.tensor_shapes import find_tensor_shapes
+from graphprune.shrink.config import shrunk_config
+from graphprune.shrink.dead import Removal
+
+_OF_TRAINING = frozenset(
+    (
+        *("compile_metrics", "loss_tracker", "metrics", "optimizer", "optimizer_weights"),
+        *("_compile_metrics", "_loss_tracker", "_metrics", "_optimizer"),
+    )
+)
+"""Groups that a compiled model has for its training."""
+
+
+def write_shrunk(source: ModelFile, removal: Removal, stream: BinaryIO) -> None:
+    """Write a model without the removed channels and its optimizer, in the format of its file.
+
+    Args:
+        source: A `.keras` or `.h5` file.
+        removal: The channels to remove.
+        stream: Where to write.
+
+    Raises:
+        ArchiveError: the file is damaged.
+        GraphError: the weights are stored in another format.
+    """
+    archive = source.need_archive()
+    written = as_written(archive).config
+    config = shrunk_config(written, source.graph, removal, find_tensor_shapes(source.graph))
+    kept = _kept_by_path(source, removal)
+    with source.opened(), damage_named(archive.path):
+        if archive.layout == "keras":
+            _write_zip(archive, config, kept, stream)
+        elif archive.layout == "h5":
+            stream.write(_hdf5_model(archive, config, kept))
+        else:
+            raise GraphError(
+                "is a SavedModel folder; save it as a .keras file and shrink that",
+                place=archive.path,
+            )
+
+
+Kept = Mapping[str, list[tuple[int, NDArray[np.bool_]]]]
+"""By the path of a data set, the axes that get shorter and which of their places stay."""
+
+
+def _kept_by_path(source: ModelFile, removal: Removal) -> Kept:
+    found: dict[str, list[tuple[int, NDArray[np.bool_]]]] = {}
+    for (address, tensor, axis), stays in removal.kept.items():
+        path = source.weights.find(address, tensor).path
+        found.setdefault(path.strip("/"), []).append((axis, stays))
+    return found
+
+
+def _write_zip(archive: Archive, config: Mapping[str, Any], kept: Kept, stream: BinaryIO) -> None:
+    with zipfile.ZipFile(archive.path) as members, zipfile.ZipFile(stream, "w") as whole:
+        for info in members.infolist():
+            if info.filename == "config.json":
+                content = json.dumps(config).encode()
+            elif info.filename == WEIGHTS:
+                content = _weights(members.read(info), kept)
+            else:
+                content = members.read(info)
+            named = zipfile.ZipInfo(info.filename, info.date_time)
+            whole.writestr(named, content, zipfile.ZIP_DEFLATED)
+
+
+def _weights(content: bytes, kept: Kept) -> bytes:
+    made = io.BytesIO()
+    with h5py.File(io.BytesIO(content), "r") as old, h5py.File(made, "w") as new:
+        _copy(old, new, kept)
+    return made.getvalue()
+
+
+def _hdf5_model(archive: Archive, config: Mapping[str, Any], kept: Kept) -> bytes:
+    made = io.BytesIO()
+    with h5py.File(archive.path, "r") as old, h5py.File(made, "w") as new:
+        _copy(old, new, kept, compression="gzip")
+        new.attrs["model_config"] = json.dumps(config).encode()
+        new.attrs.pop("training_config", None)
+    return made.getvalue()
+
+
+def _copy(old: h5py.Group, new: h5py.Group, kept: Kept, compression: str | None = None) -> None:
+    """Copy a group without the state of training, its data sets without the removed places."""
+    for name, value in old.attrs.items():
+        new.attrs[name] = value
+    for name, item in old.items():
+        if old.name == "/" and name in _OF_TRAINING:
+            continue
+        if isinstance(item, h5py.Group):
+            _copy(item, new.create_group(name), kept, compression)
+            continue
+        values = item[()]
+        for axis, stays in kept.get(item.name.strip("/"), ()):
+            values = np.compress(stays, values, axis)
+        is_array = compression and values.ndim and values.size
+        options = {"compression": compression, "chunks": values.shape} if is_array else {}
+        made = new.create_dataset(name, data=values, dtype=item.dtype, **options)
+        for key, value in item.attrs.items():
+            made.attrs[key] = value
+
+
+def check_shrinkable(source: ModelFile) -> None:
+    """Refuse models from which no channel can be removed.
+
+    Raises:
+        ArchiveError: the file holds no weights.
+        GraphError: the model is pruned, or its config does not hold its connections.
+    """
+    graph: LayerGraph = source.graph
+    place = source.need_archive().path
+    if any(layer.wrap is not None for layer in graph.layers.values()):
+        raise GraphError(
+            "is pruned and still has its masks; strip it first, with graphprune strip", place=place
+        )
+    if not graph.is_connected:
+        raise GraphError(
+            f"the model's class is {graph.type!r}, whose config does not say how its layers are"
+            " connected; rebuild it as a Functional or Sequential model",
+            place=place,
+        )

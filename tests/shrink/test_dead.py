@@ -1,0 +1,155 @@
+"""Which channels are dead, by the values of weights."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from builders import build_graph
+from memory_weights import MemoryWeights, make_weights
+
+from graphprune.graph import LayerGraph
+from graphprune.shrink.dead import Removal, find_dead
+
+IMAGE = "in:InputLayer(batch_input_shape=[None, 8, 8, 3])"
+CONVS = f"{IMAGE} > conv_1[3, 3, 3, 4] > bn > relu > conv_2[3, 3, 4, 6] > gap > fc[6, 2]"
+
+
+@dataclass
+class Weights(MemoryWeights):
+    """Weights with their graph, as `find_dead` takes them."""
+
+    graph: LayerGraph = field(default=None)
+
+    path = "net"
+
+    def opened(self):
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_fault):
+        return None
+
+
+def weights_of(text: str, **models: str) -> Weights:
+    graph = build_graph(text, models=models or None)
+    return Weights(make_weights(graph).tensors, graph=graph)
+
+
+def zero(weights: Weights, address: str, channels: list[int], *names: str) -> None:
+    for name in names:
+        weights.tensors[address, name][..., channels] = 0
+
+
+def removed(weights: Weights) -> dict[str, list[int]]:
+    """Return the removed places of each axis, by `layer.tensor/axis`."""
+    removal = find_dead(weights)
+    return {
+        f"{address}.{tensor}/{axis}": np.flatnonzero(~kept).tolist()
+        for (address, tensor, axis), kept in removal.kept.items()
+    }
+
+
+def reasons(removal: Removal) -> list[str]:
+    return [f"{zeros.address} {zeros.count}: {zeros.reason}" for zeros in removal.staying]
+
+
+def test_a_filter_is_dead_with_bias_gamma_and_beta():
+    weights = weights_of(CONVS)
+    zero(weights, "bn", [1, 3], "gamma", "beta")
+    norm = [f"bn.{name}/0" for name in ("gamma", "beta", "moving_mean", "moving_variance")]
+    places = ["conv_1.kernel/3", "conv_1.bias/0", *norm, "conv_2.kernel/2"]
+    assert removed(weights) == {place: [1, 3] for place in places}
+
+
+def test_a_zero_filter_stays_where_its_batch_normalization_shifts_it():
+    weights = weights_of(CONVS)
+    zero(weights, "conv_1", [0], "kernel", "bias")
+    assert removed(weights) == {}
+    assert reasons(find_dead(weights)) == [
+        "conv_1 1: conv_2 reads values of them that are not zero"
+    ]
+
+
+@pytest.mark.parametrize("name", ["kernel", "bias"])
+def test_a_filter_with_something_left_is_alive(name):
+    weights = weights_of(f"{IMAGE} > conv_1[1, 1, 3, 4] > relu > conv_2[1, 1, 4, 2]")
+    zero(weights, "conv_1", [2], name)
+    assert removed(weights) == {}
+
+
+def test_a_channel_that_nothing_reads_is_dead_whatever_its_value():
+    weights = weights_of("in > fc_1:Dense(activation='sigmoid')[4, 6] > fc_2[6, 2]")
+    weights.tensors["fc_2", "kernel"][[0, 5], :] = 0
+    assert removed(weights)["fc_1.kernel/1"] == [0, 5]
+
+
+def test_death_goes_on_to_what_reads_only_dead_channels():
+    weights = weights_of("in > fc_1[4, 3] > fc_2[3, 4] > fc_3[4, 2]")
+    zero(weights, "fc_1", [0], "kernel", "bias")
+    weights.tensors["fc_2", "kernel"][1:, 2] = 0  # it reads the dead unit 0 alone
+    zero(weights, "fc_2", [2], "bias")
+    assert removed(weights)["fc_2.kernel/1"] == [2]
+
+
+def test_a_sum_is_dead_where_all_its_members_are():
+    text = (
+        f"{IMAGE} > conv_1[1, 1, 3, 4]; in > conv_2[1, 1, 3, 4]; conv_1 + conv_2 > add >"
+        " conv_3[1, 1, 4, 2]"
+    )
+    weights = weights_of(text)
+    zero(weights, "conv_1", [0, 1], "kernel", "bias")
+    zero(weights, "conv_2", [1, 2], "kernel", "bias")
+    assert removed(weights)["conv_1.kernel/3"] == [1]
+    assert reasons(find_dead(weights)) == [
+        "conv_1 1: conv_3 reads values of them that are not zero",
+        "conv_2 1: conv_3 reads values of them that are not zero",
+    ]
+
+
+def test_a_product_is_dead_where_one_factor_is():
+    text = (
+        f"{IMAGE} > conv_1[1, 1, 3, 4]; in > conv_2[1, 1, 3, 4]; conv_1 + conv_2 >"
+        " product:Multiply > conv_3[1, 1, 4, 2]"
+    )
+    weights = weights_of(text)
+    zero(weights, "conv_1", [0], "kernel", "bias")
+    assert removed(weights)["conv_2.kernel/3"] == [0]
+
+
+def test_one_channel_of_a_layer_stays():
+    weights = weights_of("in > fc_1[4, 3] > fc_2[3, 2]")
+    zero(weights, "fc_1", [0, 1, 2], "kernel", "bias")
+    assert removed(weights)["fc_1.kernel/1"] == [1, 2]
+    assert reasons(find_dead(weights)) == ["fc_1 1: fc_1 keeps at least one channel"]
+
+
+def test_a_unit_of_an_lstm_is_dead_with_its_candidate():
+    weights = weights_of("in:InputLayer(batch_input_shape=[None, 5, 4]) > lstm[4, 12] > fc[3, 2]")
+    for name in ("kernel", "recurrent_kernel", "bias"):
+        weights.tensors["lstm", name][..., 6 + 1] = 0  # block 2 is the candidate
+    found = removed(weights)
+    assert found["lstm.recurrent_kernel/0"] == [1]
+    assert found["lstm.kernel/1"] == [1, 4, 7, 10]
+
+
+def test_a_unit_that_reads_a_living_one_is_alive():
+    weights = weights_of("in:InputLayer(batch_input_shape=[None, 5, 4]) > lstm[4, 12] > fc[3, 2]")
+    for name in ("kernel", "bias"):
+        weights.tensors["lstm", name][..., [6, 7]] = 0
+    weights.tensors["lstm", "recurrent_kernel"][:, 7] = 0
+    weights.tensors["lstm", "recurrent_kernel"][:2, 6] = 0
+    assert removed(weights)["lstm.recurrent_kernel/0"] == [1]
+
+
+def test_outputs_keep_their_zeros():
+    weights = weights_of("in > fc_1[4, 3]")
+    zero(weights, "fc_1", [0], "kernel", "bias")
+    assert removed(weights) == {}
+    assert reasons(find_dead(weights)) == ["fc_1 1: fc_1 is an output of the model"]
+
+
+def test_nothing_dead_is_nothing_removed():
+    removal = find_dead(weights_of(CONVS))
+    assert (removal.kept, removal.lengths, removal.removed, removal.staying) == ({}, {}, {}, ())
