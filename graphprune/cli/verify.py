@@ -74,7 +74,7 @@ def command(
         ...
         graphprune verify sparse.keras --plan plan.json
 
-    The exit code is 2 if something is not as planned, or a tensor cannot be checked. A .tflite file
+    The exit code is 2 if something is not as planned, or a kernel cannot be checked. A .tflite file
     does not have the layers, so its architecture is not checked. A file whose checksums do not
     match is refused, and so is a training run whose model was replaced.
     """  # noqa: D301 - click wants the real character
@@ -83,7 +83,8 @@ def command(
     found = _verify(model, plan_file)
     kind = format_ or _SUFFIXES.get(Path(output or "").suffix.lower(), "text")
     print_report(render(found, kind, view_for(output, brief=brief)), output)
-    if not allow_drift and (found.is_as_planned is False or found.unchecked):
+    missing = any(not check.follows for check in found.unchecked)
+    if not allow_drift and (found.is_as_planned is False or missing):
         raise click.exceptions.Exit(EXIT_DIFFERENT)
 
 

@@ -10,7 +10,7 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 from graphprune.archive.tflite.file import TfliteFile, TfliteTensor
 from graphprune.graph.layers import SEPARATOR
 from graphprune.plan.changes import Plan, TensorChange
-from graphprune.plan.measured import measure_values, planned_tensors
+from graphprune.plan.measured import Measuring, planned_tensors
 from graphprune.plan.verify import (
     ArchitectureCheck,
     NotFinite,
-    TensorCheck,
     Verification,
     add_facts,
     list_checks,
@@ -61,17 +60,21 @@ def verify_tflite(plan: Plan, file: TfliteFile, *, plan_path: str = "") -> Verif
         ArchiveError: the file is damaged.
     """
     found = _find_tensors(plan, file)
-    planned = planned_tensors(plan)
-    checks = []
+    measuring = Measuring(plan)
+    for key, constant in found.items():
+        if not isinstance(constant, str):
+            shape = measuring.planned[key][0].shape
+            values = _to_keras(file.read(constant.tensor), constant.kinds, shape)
+            assert values is not None
+            measuring.add(key, values)
+    facts, checks = measuring.facts(), []
     for check in list_checks(plan):
         key = (check.address, check.tensor)
-        constant, (tensor, pruning) = found[key], planned[key]
-        if isinstance(constant, str):
-            checks.append(_not_checked(check, constant))
-            continue
-        values = _to_keras(file.read(constant.tensor), constant.kinds, tensor.shape)
-        assert values is not None
-        checks.append(add_facts(check, measure_values(values, pruning, check.tensor)))
+        is_found = key in facts
+        unchecked = "" if is_found else str(found[key])
+        checks.append(
+            add_facts(check, facts[key]) if is_found else replace(check, unchecked=unchecked)
+        )
     used = {one.tensor for one in found.values() if isinstance(one, _Constant)}
     return Verification(
         file.path,
@@ -82,19 +85,13 @@ def verify_tflite(plan: Plan, file: TfliteFile, *, plan_path: str = "") -> Verif
     )
 
 
-def _not_checked(check: TensorCheck, why: str) -> TensorCheck:
-    return TensorCheck(
-        check.address, check.tensor, check.size, check.rule, check.planned, 0, unchecked=why
-    )
-
-
 def _others(file: TfliteFile, used: set[TfliteTensor]) -> Iterator[NotFinite]:
     """Yield the other constants with weights that are no numbers, by their names in the file."""
     for tensor in file.constants:
         if tensor not in used and tensor.dtype.startswith(("float", "bfloat")):
-            facts = measure_values(file.read(tensor), None, tensor.name)
-            if facts.non_finite:
-                yield NotFinite(tensor.name, "values", facts.non_finite)
+            wrong = int(np.count_nonzero(~np.isfinite(file.read(tensor))))
+            if wrong:
+                yield NotFinite(tensor.name, "values", wrong)
 
 
 def _find_tensors(plan: Plan, file: TfliteFile) -> dict[_Key, _Constant | str]:
@@ -112,6 +109,7 @@ def _find_tensors(plan: Plan, file: TfliteFile) -> dict[_Key, _Constant | str]:
             for one in constants
             if any(path[: len(prefix)] == prefix for path in one.paths)
             and _to_keras(_blank(one.tensor), one.kinds, tensor.shape) is not None
+            and (len(tensor.shape) > 1 or tensor.name.endswith("bias"))
         ]
         found[key] = _choose(fitting, tensor, prefix)
     return found | _find_ends(plan, constants, found)
@@ -127,7 +125,7 @@ def _find_ends(
     missing = {
         key: tensor
         for key, (tensor, _) in planned_tensors(plan).items()
-        if found[key] in (_NO_NAME, _NO_SHAPE)
+        if found[key] in (_NO_NAME, _NO_SHAPE) and len(tensor.shape) > 1
     }
     nameless = [one for one in constants if not one.paths]
     pairs = [
@@ -309,13 +307,13 @@ def _to_keras(
 
 
 _TURN: Mapping[str, Mapping[int, tuple[int, ...]]] = {
-    "CONV_2D": {4: (1, 2, 3, 0)},
+    "CONV_2D": {1: (0,), 4: (1, 2, 3, 0)},
     "CONV_3D": {5: (0, 1, 2, 3, 4)},
-    "DEPTHWISE_CONV_2D": {4: (0, 1, 2, 3)},
+    "DEPTHWISE_CONV_2D": {1: (0,), 4: (0, 1, 2, 3)},
     "EMBEDDING_LOOKUP": {2: (0, 1)},
-    "FULLY_CONNECTED": {2: (1, 0)},
+    "FULLY_CONNECTED": {1: (0,), 2: (1, 0)},
     "GATHER": {2: (0, 1)},
-    "TRANSPOSE_CONV": {4: (1, 2, 0, 3)},
+    "TRANSPOSE_CONV": {1: (0,), 4: (1, 2, 0, 3)},
 }
 """The order of axes of a Keras weight, by the operator and the number of axes."""
 
