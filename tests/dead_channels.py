@@ -38,14 +38,14 @@ def weights_file(path: Path) -> Iterator[h5py.File]:
 
 
 def randomize(path: Path, rng: np.random.Generator) -> None:
-    """Give each float weight of a file values that are neither zero nor all alike."""
+    """Give each vector of a file values that are neither zero nor all alike; kernels are random."""
     model = open_model_file(path)
     with weights_file(path) as file:
         for named in model.weights.tensors.values():
             for name, stored in named.items():
-                if stored.dtype.startswith("float") and stored.shape:
-                    low = 0.5 if "variance" in name or "gamma" in name else -0.5
-                    file[stored.path][...] = rng.uniform(low, 1.0, stored.shape)
+                if stored.dtype.startswith("float") and len(stored.shape) == 1:
+                    low, high = (0.5, 1.5) if "variance" in name or "gamma" in name else (-0.5, 0.5)
+                    file[stored.path][...] = rng.uniform(low, high, stored.shape)
 
 
 def kill_channels(path: Path, rng: np.random.Generator, share: float = 0.5) -> int:

@@ -39,7 +39,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("runs", frozenset({"numpy", "pydantic"})),
     ("report", frozenset({"rich", "jinja2", "networkx"})),
     ("engine", frozenset({"numpy"})),
-    ("serving", frozenset({"numpy", "onnxruntime", "tensorflow", "tf2onnx"})),
+    ("serving", frozenset({"numpy", "onnx", "onnxruntime", "tensorflow", "tf2onnx"})),
     ("tf", frozenset({"tensorflow", "tf_keras", "absl", "h5py", "numpy"})),
     ("conversion", frozenset({"h5py", "numpy"})),
     ("keras3", frozenset({"keras", "numpy", "h5py"})),

@@ -65,7 +65,8 @@ def command(
         with small.open("wb") as stream:
             write_shrunk(source, removal, stream)
         made = open_model_file(small)  # checks that weights and config fit each other
-        summary = summarize(source.graph, made.graph, removal)
+        summary = summarize(source.graph, removal)
+        assert summary.after.parameters == made.graph.parameters
         if _LAYOUTS[Path(output).suffix] != made.need_archive().layout:
             small = Path(folder, f"other{Path(output).suffix}")
             _saved_again(str(made.path), small, loading)

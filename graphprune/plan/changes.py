@@ -15,9 +15,11 @@ from graphprune.graph.architecture import (
 )
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.out_of_reach import OutOfReach
+from graphprune.plan.outlook import find_outlook
 from graphprune.rules.values.checks import CheckStatus
 from graphprune.rules.values.rule_set import NO_SWITCHES, Loss, Switches
 from graphprune.shown import Shown
+from graphprune.shrink.summary import ShrinkSummary
 from graphprune.sparsity.pruning import Pruning
 
 Action = Literal["wrap", "unwrap", "retarget", "keep", "unclaimed", "noop"]
@@ -268,6 +270,19 @@ class Plan(Shown):
         if self.model.architecture_sha256 is None and self.graph is not None:
             return fingerprint(self.graph)
         return self.model.architecture_sha256, self.model.architecture
+
+    @property
+    def outlook(self) -> ShrinkSummary | None:
+        """What `shrink` will bring after training; None if no layer loses whole channels.
+
+        None in a plan read from JSON too.
+        """
+        return None if self.graph is None else find_outlook(self.graph, self.afters)
+
+    @property
+    def afters(self) -> dict[str, Pruning]:
+        """How each pruned layer is pruned when the plan is carried out, by address."""
+        return {change.address: change.after for change in self.changes if change.after is not None}
 
     @property
     def is_empty(self) -> bool:

@@ -30,8 +30,11 @@ from graphprune.plan.document import (
     TensorJson,
 )
 from graphprune.plan.pruning_document import PruningJson
+from graphprune.plan.shrink_document import ShrinkJson
 from graphprune.rules.values.rule_set import Loss
 from graphprune.sparsity.pruning import Pruning
+
+_SHRINK_KEYS = ("parameters", "multiply_adds", "layers")
 
 
 class _Stored(TypedDict, total=False):
@@ -85,6 +88,10 @@ def to_document(plan: Plan) -> PlanJson:
         ],
         "summary": cast(SummaryJson, summarize(plan).to_config()),
     }
+    outlook = plan.outlook
+    if outlook is not None:
+        found = outlook.to_config()
+        document["shrink"] = cast(ShrinkJson, {key: found[key] for key in _SHRINK_KEYS})
     if plan.out_of_reach:
         document["out_of_reach"] = [
             {"address": layer.address, "reason": layer.reason} for layer in plan.out_of_reach

@@ -246,7 +246,8 @@ def test_a_saved_model_folder_goes_the_whole_way(tmp_path):
     )
     assert (stopped.code, stopped.err) == (0, f"graphprune: warning: {tmp_path}/model: {lost}\n")
     assert run_command("resume", tmp_path / "run").code == 0
-    stripped = run_command("strip", tmp_path / "run", "-o", tmp_path / "sparse")
+    kept = ("-o", tmp_path / "sparse", "--keep-optimizer")  # else it is exported for serving
+    stripped = run_command("strip", tmp_path / "run", *kept)
     assert (stripped.code, stripped.err) == (0, "")
     done = run_command("diff", tmp_path / "model", tmp_path / "sparse")
     assert "zeros 0 -> 29,491" in done.out
