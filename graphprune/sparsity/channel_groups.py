@@ -118,8 +118,8 @@ class Coupling:
             array([False,  True, False])
         """
         others = tuple(index for index in range(zeros.ndim) if index != self.axis)
-        alive: NDArray[np.bool_] = (~zeros).any(axis=others)[self.places].any(axis=1)
-        return alive
+        line = np.asarray((~zeros).any(axis=others))
+        return np.asarray(line[self.places].any(axis=1))
 
     def with_channels(self, mask: NDArray[np.bool_], kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Return the mask of the tensor with the places of its channels as `kept` says."""
