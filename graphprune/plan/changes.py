@@ -7,7 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from graphprune.diagnostics.diagnostic import Diagnostic, Where
-from graphprune.graph.architecture import Architecture, describe_architecture, hash_architecture
+from graphprune.graph.architecture import (
+    Architecture,
+    describe_architecture,
+    fingerprint,
+    hash_architecture,
+)
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.out_of_reach import OutOfReach
 from graphprune.plan.outlook import find_outlook
@@ -259,6 +264,12 @@ class Plan(Shown):
         if self.model.architecture is None and self.graph is not None:
             return describe_architecture(self.graph)
         return self.model.architecture
+
+    def fingerprint(self) -> tuple[str | None, Architecture | None]:
+        """Return `architecture_sha256` and `architecture`, in the time of one of them."""
+        if self.model.architecture_sha256 is None and self.graph is not None:
+            return fingerprint(self.graph)
+        return self.model.architecture_sha256, self.model.architecture
 
     @property
     def outlook(self) -> ShrinkSummary | None:

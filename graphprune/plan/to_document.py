@@ -56,6 +56,7 @@ def plan_to_config(plan: Plan) -> dict[str, Any]:
 def to_document(plan: Plan) -> PlanJson:
     """Return the same with typed keys."""
     model, switches = plan.model, plan.switches
+    architecture_sha256, architecture = plan.fingerprint()
     document: PlanJson = {
         "format_version": FORMAT_VERSION,
         "kind": KIND,
@@ -63,7 +64,7 @@ def to_document(plan: Plan) -> PlanJson:
         "model": {
             "path": model.path,
             "graph_sha256": model.graph_sha256,
-            "architecture_sha256": plan.architecture_sha256,
+            "architecture_sha256": architecture_sha256,
             "weights_sha256": model.weights_sha256,
             "layers": model.layers,
             "prunable_weights": model.prunable_weights,
@@ -95,7 +96,6 @@ def to_document(plan: Plan) -> PlanJson:
         document["out_of_reach"] = [
             {"address": layer.address, "reason": layer.reason} for layer in plan.out_of_reach
         ]
-    architecture = plan.architecture
     if architecture is not None:
         document["architecture"] = _architecture(architecture)
     if plan.weight_hashes:

@@ -12,7 +12,6 @@ from functools import singledispatch
 import numpy as np
 from numpy.typing import NDArray
 
-from graphprune.sparsity.channel_groups import Coupling
 from graphprune.sparsity.counts import kept_count, kept_in_group
 from graphprune.sparsity.patterns import Block, Channel, KeepOf, Pattern, Unstructured
 
@@ -97,28 +96,6 @@ def _(pattern: Channel, zeros: Zeros, axes: Sequence[str], sparsity: float) -> U
     kept = axes.index(pattern.axis)
     others = tuple(index for index in range(zeros.ndim) if index != kept)
     return _whole("channels", np.asarray(zeros.all(axis=others)), sparsity)
-
-
-def count_channels(couplings: Sequence[Coupling], zeros: Zeros, sparsity: float) -> UnitCount:
-    """Return how many channels of a tensor are zero that takes part in groups of channels.
-
-    A tensor that has only some channels of a group may have lost fewer than its share.
-    """
-    wanted = found = total = 0
-    for group in dict.fromkeys(coupling.group for coupling in couplings):
-        parts = [coupling for coupling in couplings if coupling.group == group]
-        is_there, is_zero = (np.zeros(parts[0].channels, np.bool_) for _ in range(2))
-        for part in parts:
-            lines = np.moveaxis(zeros, part.axis, 0).reshape(zeros.shape[part.axis], -1)
-            line: Zeros = np.asarray(lines.all(axis=1))
-            dead = line[part.places].all(1)
-            is_zero[part.own] = dead & (is_zero[part.own] | ~is_there[part.own])
-            is_there[part.own] = True
-        has = int(np.count_nonzero(is_there))
-        wanted += max(0, has - kept_count(is_there.size, sparsity))
-        found += int(np.count_nonzero(is_zero))
-        total += has
-    return UnitCount("channels", wanted, found, total)
 
 
 def _whole(unit: str, whole: Zeros, sparsity: float) -> UnitCount:
