@@ -31,7 +31,7 @@ SEAMS = {
     "live": ("tf.pruning.live_graph", "keras3.live"),
     "loading": ("tf.models.loading", "keras3.loading"),
     "training": ("tf.training.seam", "keras3.training.seam"),
-    "evaluation": ("tf.training.evaluation", "keras3.evaluation"),
+    "evaluation": ("tf.training.file_accuracy", "keras3.evaluation"),
     "saving": ("tf.models.saving", "keras3.saving"),
     "export": ("tf.models.export", "keras3.export"),
 }

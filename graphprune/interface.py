@@ -20,6 +20,7 @@ from graphprune.diff.changes import GraphDiff
 from graphprune.diff.graph_diff import diff_models as diff_model_files
 from graphprune.dispatch import seam, seam_of
 from graphprune.graph.layer_graph import LayerGraph
+from graphprune.graph.quantizers import without_quantizers
 from graphprune.graph.read import ModelFile, open_model_file
 from graphprune.graph.read import read_graph as read_graph_of_data
 from graphprune.plan.changes import Plan
@@ -288,9 +289,8 @@ def diff_models(
         GraphError: a model cannot be read as a graph of layers.
         TypeError: one side is something else.
     """
-    return diff_model_files(
-        _opened(before), _opened(after), measure_gzip=measure_gzip, values=values
-    )
+    left, right = (without_quantizers(_opened(model)) for model in (before, after))
+    return diff_model_files(left, right, measure_gzip=measure_gzip, values=values)
 
 
 def verify(model: Any, plan: Plan | Path) -> Verification:
@@ -314,7 +314,7 @@ def verify(model: Any, plan: Plan | Path) -> Verification:
     plan_path = "" if isinstance(plan, Plan | Mapping) else str(plan)
     if isinstance(model, str | PathLike) and is_tflite(model):
         return verify_tflite(plan_of(plan), read_tflite(model), plan_path=plan_path)
-    found, plan = _opened(model), plan_of(plan)
+    found, plan = without_quantizers(_opened(model)), plan_of(plan)
     with found.opened() as weights:
         if weights is None:
             raise wrong_type(

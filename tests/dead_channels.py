@@ -13,8 +13,8 @@ import h5py
 import numpy as np
 
 from graphprune.graph.read import ModelFile, open_model_file
-from graphprune.shrink.dead import Removal, find_dead
-from graphprune.shrink.files import check_shrinkable, write_shrunk
+from graphprune.shrink.dead import Removal
+from graphprune.shrink.files import check_shrinkable, find_dead_in, write_shrunk
 from graphprune.shrink.groups import find_groups
 
 WEIGHTS = "model.weights.h5"
@@ -38,14 +38,14 @@ def weights_file(path: Path) -> Iterator[h5py.File]:
 
 
 def randomize(path: Path, rng: np.random.Generator) -> None:
-    """Give each float weight of a file values that are neither zero nor all alike."""
+    """Give each vector of a file values that are neither zero nor all alike; kernels are random."""
     model = open_model_file(path)
     with weights_file(path) as file:
         for named in model.weights.tensors.values():
             for name, stored in named.items():
-                if stored.dtype.startswith("float") and stored.shape:
-                    low = 0.5 if "variance" in name or "gamma" in name else -0.5
-                    file[stored.path][...] = rng.uniform(low, 1.0, stored.shape)
+                if stored.dtype.startswith("float") and len(stored.shape) == 1:
+                    low, high = (0.5, 1.5) if "variance" in name or "gamma" in name else (-0.5, 0.5)
+                    file[stored.path][...] = rng.uniform(low, high, stored.shape)
 
 
 def kill_channels(path: Path, rng: np.random.Generator, share: float = 0.5) -> int:
@@ -70,7 +70,7 @@ def shrink_file(path: Path, small: Path) -> tuple[ModelFile, Removal]:
     """Write the model without its dead channels; return it as it was, and what was removed."""
     source = open_model_file(path)
     check_shrinkable(source)
-    removal = find_dead(source.weights)
+    removal = find_dead_in(source)
     with small.open("wb") as stream:
         write_shrunk(source, removal, stream)
     return source, removal

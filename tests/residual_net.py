@@ -2,12 +2,14 @@
 channels a rule prunes in groups.
 """
 
+import json
 import warnings
 
 import numpy as np
 from commands import run_command
 
 import graphprune
+from graphprune.plan import plan_to_config
 
 STEPS = 6
 
@@ -111,6 +113,11 @@ def check_dead_channels(library, folder):
     assert stripped.count_params() == net.count_params() == 1893
     assert all(np.isfinite(value).all() for value in stripped.get_weights())
     stripped.save(folder / "stripped.keras")
+    net.save(folder / "net.keras")
+    plan = plan_to_config(graphprune.make_plan(folder / "net.keras", rules()))
+    (folder / "plan.json").write_text(json.dumps(plan))
+    checked = run_command("verify", folder / "stripped.keras", "--plan", folder / "plan.json")
+    assert (checked.code, checked.err) == (0, ""), checked.out
     done = run_command("shrink", folder / "stripped.keras", "-o", folder / "small.keras")
     assert (done.code, done.err) == (0, "")
     small = library.models.load_model(folder / "small.keras")

@@ -20,12 +20,11 @@ from graphprune.archive.archive import GroupFacts, Header, Layout, StoredTensor
 from graphprune.archive.files import MAX_JSON, open_file, parse_object
 from graphprune.archive.hdf5.file import (
     MAX_IMAGE,
-    MAX_RATIO,
-    MAX_UNCHECKED,
     OpenedFile,
     open_hdf5,
     read_dataset,
     read_plain,
+    shrinks_too_much,
 )
 from graphprune.archive.hdf5.index import index_keras_groups, read_group_name
 from graphprune.archive.keras2 import upgrade_zip_config
@@ -312,11 +311,8 @@ def _check_ratio(path: str, info: zipfile.ZipInfo) -> None:
             " not safe to read, save the model again",
             place=path,
         )
-    shrinks_too_much = (
-        info.file_size > MAX_UNCHECKED and info.file_size > MAX_RATIO * info.compress_size
-    )
     if (
-        shrinks_too_much
+        shrinks_too_much(info.file_size, info.compress_size)
         or info.compress_size > info.file_size + info.file_size // 100 + MAX_OVERHEAD
     ):
         sizes = (

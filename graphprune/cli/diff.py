@@ -24,6 +24,7 @@ from graphprune.cli.outputs import (
 from graphprune.diff.graph_diff import diff_models
 from graphprune.diff.narrowing import KINDS, Kind, Part, narrow_diff
 from graphprune.errors import EXIT_DIFFERENT
+from graphprune.graph.quantizers import without_quantizers
 from graphprune.report.rendering import render
 
 
@@ -95,13 +96,14 @@ def command(
         graphprune diff model.keras sparse.keras -o diff.html
         graphprune diff a.keras b.keras --what settings --only 'block_*' --no-values
 
-    Calls of a shared layer are numbered from 1, in JSON from 0 like Keras's node indices.
+    Quantization wrappers of tfmot are left out, and the layers inside are compared. Calls of a
+    shared layer are numbered from 1, in JSON from 0 like Keras's node indices.
     With --detailed-exitcode the exit code is 2 if the models differ, in what is shown.
     """  # noqa: D301 - click wants the real character
     check_report_free(
         output, force=force, inputs=[left, right], format_=format_, known=tuple(DRAWING_SUFFIXES)
     )
-    before, after = open_model(left), open_model(right)
+    before, after = (without_quantizers(open_model(path)) for path in (left, right))
     kind = choose_drawing_format(format_, output)
     measure_gzip = gzip_ if kind == "text" else False
     difference = diff_models(before, after, measure_gzip=measure_gzip, values=values)

@@ -28,13 +28,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A written model: title, path, zeros, parameters and accuracy, None if unknown."""
+    """A written model: title, path, zeros, parameters, accuracy and form, None if unknown."""
 
     title: str
     path: str
     zeros: int | None
-    parameters: int
+    parameters: int | None
     accuracy: float | None
+    form: str | None = None
 
     @classmethod
     def of_file(cls, title: str, path: str, weights: ModelFile, accuracy: float | None) -> Measured:
@@ -47,7 +48,9 @@ def size_columns(files: Sequence[Measured]) -> tuple[SizeColumn, ...]:
     """Return the columns of the final table: the same with bytes, as they are and after gzip."""
     sizes = side_by_side(measure_sizes, *(file.path for file in files))
     return tuple(
-        SizeColumn(file.title, size.raw, size.gzip, file.zeros, file.parameters, file.accuracy)
+        SizeColumn(
+            file.title, size.raw, size.gzip, file.zeros, file.parameters, file.accuracy, file.form
+        )
         for size, file in zip(sizes, files, strict=True)
     )
 

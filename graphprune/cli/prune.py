@@ -22,6 +22,7 @@ from graphprune.cli.options import (
 from graphprune.cli.outputs import check_exports, check_outputs_free, print_warnings
 from graphprune.cli.planning import import_quietly, load_with_classes, open_to_load, plan_for
 from graphprune.cli.progress import IMPORTING, LOADING, live_display
+from graphprune.cli.serving_options import ServingOptions, serving_options
 
 
 @click.command("prune")
@@ -30,6 +31,7 @@ from graphprune.cli.progress import IMPORTING, LOADING, live_display
 @outputs_option
 @measure_option
 @keep_optimizer_option
+@serving_options
 @keras_option
 @loading_options
 @format_option
@@ -41,6 +43,7 @@ def command(
     outputs: tuple[str, ...],
     data: str | None,
     keep_optimizer: bool,
+    serving: ServingOptions,
     keras: int | None,
     loading: LoadingOptions,
     format_: str | None,
@@ -60,6 +63,7 @@ def command(
         outputs, force=force, inputs=[model, *rules.files, *([plan_file] if plan_file else [])]
     )
     check_exports(outputs)
+    serving.check(outputs, data)
     saved = open_to_load(model, loading, checks_sums=True)
     version = keras_of(saved.need_archive())
     if keras not in (None, version):
@@ -77,6 +81,8 @@ def command(
 
         display.say(LOADING)
         pruned = prune_one_shot(load_model(saved, **loading_arguments(loading)), plan)
-        files = StrippedFiles(outputs, keras or version, keep_optimizer=keep_optimizer)
+        files = StrippedFiles(
+            outputs, keras or version, keep_optimizer=keep_optimizer, serving=serving
+        )
         path = saved.need_archive().path
         write_stripped(pruned, files, path, data, loading, format_, display)

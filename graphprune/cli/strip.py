@@ -28,6 +28,7 @@ from graphprune.cli.options import (
 from graphprune.cli.outputs import check_exports, check_outputs_free
 from graphprune.cli.planning import import_quietly, open_to_load
 from graphprune.cli.progress import IMPORTING, LOADING, live_display
+from graphprune.cli.serving_options import ServingOptions, serving_options, strict_option
 from graphprune.diff import diff_graphs
 from graphprune.diff.first_difference import find_difference
 from graphprune.errors import GraphError
@@ -35,6 +36,8 @@ from graphprune.graph import LayerGraph, ModelFile
 from graphprune.graph.classes.builtin_layers import weights_of
 from graphprune.graph.from_config import graph_with_tensors
 from graphprune.sparsity.missed_targets import explain_missed
+
+_MOST_NAMED = 5
 
 
 @click.command("strip")
@@ -47,6 +50,8 @@ from graphprune.sparsity.missed_targets import explain_missed
     help="Model to compare with [default: the original of the training run, else MODEL].",
 )
 @keep_optimizer_option
+@serving_options
+@strict_option
 @keras_option
 @loading_options
 @format_option
@@ -57,6 +62,8 @@ def command(
     data: str | None,
     original: str | None,
     keep_optimizer: bool,
+    serving: ServingOptions,
+    strict: bool,
     keras: int | None,
     loading: LoadingOptions,
     format_: str | None,
@@ -69,15 +76,19 @@ def command(
     \b
         graphprune strip runs/a -o sparse.keras
         graphprune strip wrapped.keras -o sparse.keras -o sparse.tflite
+        graphprune strip wrapped.keras -o sparse.tflite --quantize int8 --data digits.npz
         graphprune strip wrapped.keras -o sparse.keras --keras 3
 
-    The files are for serving: they have no compile settings and no optimizer, like those of
-    model.save(..., include_optimizer=False). A warning names layers with fewer zeros than their
-    target.
+    The files are for serving: compressed, without compile settings and optimizer. A SavedModel
+    folder is exported for serving; with --keep-optimizer, tf_keras loads it again. .tflite and
+    .onnx files are run in a process of their own and compared with the model before they are
+    written. The table shows what each file holds. A warning names layers with fewer zeros than
+    their target.
     """  # noqa: D301 - click wants the real character
     model_file, origin = find_model_file(model), original or find_training_origin(model)
     check_outputs_free(outputs, force=force, inputs=[model, model_file, origin])
     check_exports(outputs)
+    serving.check(outputs, data)
     wrapped = replace(open_to_load(model_file, loading, checks_sums=True), path=model)
     version = keras_of(wrapped.need_archive())
     if keras not in (None, version):
@@ -100,9 +111,39 @@ def command(
             _warn(f"{model}: no layer is wrapped; it is written unchanged")
         if missed:
             help = _advise(model, model_file, loading)
-            _warn(f"{model}: stripped, and {explain_missed(missed)}; {help}")
-        files = StrippedFiles(outputs, keras or version, keep_optimizer=keep_optimizer)
+            _tell(model, f"stripped, and {explain_missed(missed)}; {help}", strict=strict)
+        _tell_of_mask_faults(wrapped, strict=strict)
+        files = StrippedFiles(
+            outputs, keras or version, keep_optimizer=keep_optimizer, serving=serving
+        )
         write_stripped(stripped, files, origin, data, loading, format_, display, missed=missed)
+
+
+def _tell(model: str, text: str, *, strict: bool) -> None:
+    """Warn of zeros that are missing.
+
+    Raises:
+        GraphError: the warning is to be an error.
+    """
+    if strict:
+        raise GraphError(text, "strip/incomplete", place=model)
+    _warn(f"{model}: {text}")
+
+
+def _tell_of_mask_faults(wrapped: ModelFile, *, strict: bool) -> None:
+    """Warn of weights that were not zero although they are masked; stripping sets them to zero."""
+    faults = {key: count for key, count in (wrapped.mask_faults or {}).items() if count}
+    if not faults:
+        return
+    total = sum(faults.values())
+    named = [f"{layer} {name} {count:,}" for (layer, name), count in faults.items()]
+    rest = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
+    _tell(
+        wrapped.path,
+        f"{total:,} masked weights were not zero ({', '.join(named[:_MOST_NAMED])}{rest}); they are"
+        " zero in what is written",
+        strict=strict,
+    )
 
 
 def _warn(text: str) -> None:

@@ -1,10 +1,9 @@
-"""Write the models of `strip` and `prune`, with a table that compares them with the original."""
+"""Write the models of `strip` and `prune`, with a table of what each written file holds."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,13 +15,20 @@ from graphprune.cli.finish import Measured, size_columns
 from graphprune.cli.inputs import loading_arguments, open_model
 from graphprune.cli.options import LoadingOptions
 from graphprune.cli.progress import Display
+from graphprune.cli.serving_options import ServingOptions
 from graphprune.conversion.convert import convert
 from graphprune.dispatch import is_keras_3, seam
 from graphprune.documents import to_json
 from graphprune.graph.read import open_model_file
 from graphprune.interface import load_model
 from graphprune.report import SizeTable, render_sizes_text, sizes_to_config
+from graphprune.serving.predicting import open_predictor
+from graphprune.serving.tflite_forms import Precision, TfliteRequest
+from graphprune.serving.tflite_writing import MadeTflite
+from graphprune.serving.written_zeros import count_written
 from graphprune.sparsity.missed_targets import MissedTarget
+
+DEFAULTS = ServingOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +39,13 @@ class StrippedFiles:
         outputs: Files and folders, each in the format that its name says.
         keras: The Keras that is to read them: 2 for tf_keras, or 3.
         keep_optimizer: Write the compile settings and the optimizer's state too.
+        serving: How `.tflite` files are stored.
     """
 
     outputs: tuple[str, ...]
     keras: int
     keep_optimizer: bool = False
+    serving: ServingOptions = DEFAULTS
 
 
 def write_stripped(
@@ -51,7 +59,7 @@ def write_stripped(
     *,
     missed: Sequence[MissedTarget] = (),
 ) -> None:
-    """Write a model without wrappers, and print its size, sparsity and accuracy beside `origin`.
+    """Write a model without wrappers, and print what each file holds beside `origin`.
 
     Args:
         stripped: The live model to write.
@@ -68,53 +76,107 @@ def write_stripped(
     """
     before = open_model(origin)
     path = before.need_archive().path
-    accuracies: tuple[float | None, float | None] = (None, None)
-    if data is not None:
-        display.say("measuring accuracy")
-        accuracies = _measure(path, stripped, data, loading)
-        if accuracies[1] is None:
-            text = f"{origin}: was compiled without a metric of accuracy, so none is shown"
-            click.echo(f"graphprune: warning: {text}", err=True)
-    served = stripped
-    if getattr(stripped, "optimizer", None) is not None and not files.keep_optimizer:
-        served = seam(stripped, "surgery").strip_model(stripped, compiled=False)
-    for output in files.outputs:
-        display.say(f"writing {output}")
-        _write(served, output, files.keras, loading)
-    zeros = sum(seam(stripped, "live").count_zeros(stripped).values())
-    after = zeros, stripped.count_params(), accuracies[1]
-    columns = [
-        Measured.of_file("before", path, before, accuracies[0]),
-        *(Measured(Path(output).name, output, *after) for output in files.outputs),
-    ]
+    writing = _Writing(stripped, files, loading, display)
+    accuracy = None if data is None else writing.measure_original(path, data)
+    columns = [Measured.of_file("before", path, before, accuracy)]
+    columns += [writing.write(output) for output in files.outputs]
     table = SizeTable(size_columns(columns))
     display.close()
     _print_table(table, files.outputs, missed, as_json=format_ == "json")
 
 
-def _write(served: Any, output: str, keras: int, loading: LoadingOptions) -> None:
-    """Write a stripped model for a Keras, converted to it if it is of the other one."""
-    suffix, saving = Path(output).suffix, seam(served, "saving")
-    if keras != (3 if is_keras_3(served) else 2):
-        with TemporaryDirectory(prefix="graphprune-") as folder:
-            own = Path(folder, "own.keras")
-            saving.save_model(served, own)
-            convert(open_model_file(own), Path(output), keras)
-        return
-    if suffix in MODEL_SUFFIXES:
-        load = partial(load_model, **loading_arguments(loading))
-        saving.check_reads_back(served, suffix, output, load)
-    seam(served, "export").write_model(served, output)
+class _Writing:
+    """The writing of one model to several files, and what is measured on each."""
+
+    def __init__(
+        self, stripped: Any, files: StrippedFiles, loading: LoadingOptions, display: Display
+    ) -> None:
+        self._stripped, self._files = stripped, files
+        self._loading, self._display = loading, display
+        self._served = stripped
+        if getattr(stripped, "optimizer", None) is not None and not files.keep_optimizer:
+            self._served = seam(stripped, "surgery").strip_model(stripped, compiled=False)
+        self._evaluation: Any = None
+        self._request = TfliteRequest(Precision(files.serving.quantize), files.serving.batch)
+
+    def measure_original(self, origin: str, data: str) -> float | None:
+        """Return the accuracy of the saved model `origin`; that of files is measured from now on.
+
+        Raises:
+            DataError: the data does not fit.
+        """
+        self._display.say("measuring accuracy")
+        version = 3 if is_keras_3(self._stripped) else 2
+        original = load_model(origin, **loading_arguments(self._loading), keras=version)
+        is_compiled = getattr(self._stripped, "optimizer", None) is not None
+        judge = self._stripped if is_compiled else original
+        evaluation = seam(judge, "evaluation").Evaluation(judge, data)
+        self._request = replace(self._request, samples=evaluation.samples())
+        if evaluation.of_original(judge) is None:
+            _warn(f"{origin}: was compiled without a metric of accuracy, so none is shown")
+        else:
+            self._evaluation = evaluation
+        accuracy: float | None = evaluation.of_original(original)
+        return accuracy
+
+    def write(self, output: str) -> Measured:
+        """Write one file, and return what it holds."""
+        self._display.say(f"writing {output}")
+        target = Path(output)
+        made = self._write(target)
+        counted = count_written(target)
+        return Measured(
+            target.name,
+            output,
+            None if counted is None else counted.zeros,
+            None if counted is None else counted.parameters,
+            self._measure_accuracy(target),
+            None if made is None else str(made.form),
+        )
+
+    def _write(self, target: Path) -> MadeTflite | None:
+        """Write a file for a Keras; the model is converted if it is of the other one."""
+        served, files, loading = self._served, self._files, loading_arguments(self._loading)
+        saving = seam(served, "saving")
+        if files.keras != (3 if is_keras_3(served) else 2):
+            with TemporaryDirectory(prefix="graphprune-") as folder:
+                own = Path(folder, "own.keras")
+                saving.save_model(served, own)
+                convert(open_model_file(own), target, files.keras)
+            return None
+        if target.suffix in MODEL_SUFFIXES:
+            saving.check_reads_back(
+                served, target.suffix, str(target), lambda path: load_model(path, **loading)
+            )
+        made: MadeTflite | None = seam(served, "export").write_model(
+            served, target, self._request, for_training=files.keep_optimizer
+        )
+        if made is not None and made.rejected:
+            _warn(explain_fallback(target, made))
+        return made
+
+    def _measure_accuracy(self, target: Path) -> float | None:
+        """Return the accuracy of a written file, run as it will be served."""
+        if self._evaluation is None:
+            return None
+        found: float | None
+        if target.suffix in MODEL_SUFFIXES or (target / "keras_metadata.pb").is_file():
+            loaded = load_model(target, **loading_arguments(self._loading))
+            found = self._evaluation.of_model(loaded)
+        else:
+            with open_predictor(target) as compute:
+                found = self._evaluation.of_outputs(compute)
+        return found
 
 
-def _measure(
-    origin: str, stripped: Any, data: str, loading: LoadingOptions
-) -> tuple[float | None, float | None]:
-    """Return the accuracy of the saved model `origin` and of `stripped` on the data."""
-    evaluation, version = seam(stripped, "evaluation"), 3 if is_keras_3(stripped) else 2
-    original = load_model(origin, **loading_arguments(loading), keras=version)
-    before, after = evaluation.measure_accuracies([original, stripped], data)
-    return before, after
+def explain_fallback(target: Path, made: MadeTflite) -> str:
+    """Return why a `.tflite` file is not stored in the form that was asked for."""
+    faults = "; ".join(f"{rejected.form}: {rejected.reason}" for rejected in made.rejected)
+    return f"{target}: stored as {made.form}, because better forms do not work ({faults})"
+
+
+def _warn(text: str) -> None:
+    click.echo(f"graphprune: warning: {text}", err=True)
 
 
 def _print_table(

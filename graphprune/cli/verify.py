@@ -11,6 +11,7 @@ from graphprune.cli.inputs import open_model
 from graphprune.cli.options import Choice, brief_option, force_option
 from graphprune.cli.outputs import check_report_free, print_report, view_for
 from graphprune.errors import EXIT_DIFFERENT
+from graphprune.graph.quantizers import without_quantizers
 from graphprune.plan import Verification, measure_planned, read_plan, verify_plan
 from graphprune.plan.tflite import verify_tflite
 from graphprune.report.rendering import render
@@ -73,7 +74,7 @@ def command(
         ...
         graphprune verify sparse.keras --plan plan.json
 
-    The exit code is 2 if something is not as planned, or a tensor cannot be checked. A .tflite file
+    The exit code is 2 if something is not as planned, or a kernel cannot be checked. A .tflite file
     does not have the layers, so its architecture is not checked. A file whose checksums do not
     match is refused, and so is a training run whose model was replaced.
     """  # noqa: D301 - click wants the real character
@@ -82,7 +83,8 @@ def command(
     found = _verify(model, plan_file)
     kind = format_ or _SUFFIXES.get(Path(output or "").suffix.lower(), "text")
     print_report(render(found, kind, view_for(output, brief=brief)), output)
-    if not allow_drift and (found.is_as_planned is False or found.unchecked):
+    missing = any(not check.follows for check in found.unchecked)
+    if not allow_drift and (found.is_as_planned is False or missing):
         raise click.exceptions.Exit(EXIT_DIFFERENT)
 
 
@@ -92,11 +94,13 @@ def _verify(model: str, plan_file: str) -> Verification:
     saved, plan = open_model(model), read_plan(plan_file)
     with saved.weights.opened():
         saved.need_archive().check_checksums()
+        seen = without_quantizers(saved)
+        assert seen.located is not None
         return verify_plan(
             plan,
-            saved.graph,
-            measure_planned(plan, saved.weights),
-            saved.mask_faults or {},
+            seen.graph,
+            measure_planned(plan, seen.located),
+            seen.mask_faults or {},
             model_path=model,
             plan_path=plan_file,
         )

@@ -19,6 +19,7 @@ from graphprune.archive.allowed import find_refused
 from graphprune.archive.allowed.refusals import explain_refusal, refuse_settings
 from graphprune.archive.archive import as_written, keras_of
 from graphprune.archive.files import check_holds_masks
+from graphprune.archive.small_files import write_small
 from graphprune.arguments import user_level
 from graphprune.conversion.compile_settings import (
     UnknownSettingError,
@@ -38,7 +39,6 @@ from graphprune.conversion.settings import NAMES
 from graphprune.conversion.weights import write_converted
 from graphprune.engine.saved_pruning import read_saved_pruning
 from graphprune.errors import ArchiveError, GraphError
-from graphprune.files import whole_file
 from graphprune.graph.from_config import check_models
 from graphprune.graph.read import ModelFile, model_file_of, open_model_file
 
@@ -79,8 +79,7 @@ def convert(source: ModelFile, output: Path, keras: int) -> Converted:
             made = Path(folder, f"finished{output.suffix}")
             library.save(library.prune(loaded, pruned) if pruned else loaded, made)
             check_all_pruned(source, open_model_file(made), converted.renamed)
-        with whole_file(output, needed=made.stat().st_size) as target:
-            target.write(made.read_bytes())
+        write_small(made, output)
     return converted
 
 

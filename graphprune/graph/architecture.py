@@ -105,34 +105,38 @@ class Architecture:
     layers: Mapping[str, LayerFacts]
 
 
+def fingerprint(graph: LayerGraph) -> tuple[str, Architecture]:
+    """Return the results of `hash_architecture` and `describe_architecture`, in one go."""
+    facts = _Facts(graph)
+    is_wrapped = any(layer.wrap is not None for layer in graph.layers.values())
+    return _hash(facts), describe_architecture(graph) if is_wrapped else _describe(facts)
+
+
 def describe_architecture(graph: LayerGraph) -> Architecture:
     """Return what a model is, layer by layer, so that two can be told apart and compared.
 
     The code of a Lambda and the inputs of a Sequential model are left out, as by
     `hash_architecture`.
     """
-    wrapped = {
-        address: replace(layer, wrap=None)
+    layers = {
+        address: layer if layer.wrap is None else replace(layer, wrap=None)
         for address, layer in graph.layers.items()
-        if layer.wrap is not None
     }
-    facts = _Facts(replace(graph, layers={**graph.layers, **wrapped}) if wrapped else graph)
+    return _describe(_Facts(replace(graph, layers=layers)))
+
+
+def _describe(facts: _Facts) -> Architecture:
+    graph = facts.graph
     ends = [facts.frame_ends(frame) for frame in graph.frames.values()]
     shapes = [] if graph.is_connected else [graph.shapes_inside]
     inputs = facts.inputs()
-    return Architecture(
-        _short(_digest([*ends, *shapes])),
-        {
-            _short(facts.names[layer.address]) if layer.address in facts.names else layer.address: (
-                LayerFacts(
-                    layer.address,
-                    _short(_digest(facts.layer(layer))),
-                    _short(_digest(inputs.get(layer.address, []))),
-                )
-            )
-            for layer in facts.own_layers()
-        },
-    )
+    layers = {}
+    for layer in facts.own_layers():
+        address = layer.address
+        name = _short(facts.names[address]) if address in facts.names else address
+        settings, taken = _digest(facts.layer(layer)), _digest(inputs.get(address, []))
+        layers[name] = LayerFacts(address, _short(settings), _short(taken))
+    return Architecture(_short(_digest([*ends, *shapes])), layers)
 
 
 def _short(digest: str) -> str:
@@ -157,6 +161,7 @@ class _Facts:
         self.graph = graph
         self._constants = collect_call_constants(graph)
         self.names: dict[str, str] = {}
+        self._layers: dict[str, list[Any]] = {}
         for frame in graph.frames.values():
             self._name_members(frame)
 
@@ -241,6 +246,11 @@ class _Facts:
 
     def layer(self, layer: Layer) -> list[Any]:
         """Return class, settings and constants of a layer, and how it is pruned."""
+        if layer.address not in self._layers:
+            self._layers[layer.address] = self._layer(layer)
+        return self._layers[layer.address]
+
+    def _layer(self, layer: Layer) -> list[Any]:
         wrap = layer.wrap
         settings = (
             plain_config(layer.entry, names=True)

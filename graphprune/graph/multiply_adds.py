@@ -10,15 +10,24 @@ from graphprune.graph.classes.channels import Weights
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
 from graphprune.graph.shapes.axis_lengths import Shape
-from graphprune.graph.tensor_shapes import find_tensor_shapes
+from graphprune.graph.tensor_shapes import TensorUse, find_tensor_shapes
 
 
-def count_multiply_adds(graph: LayerGraph) -> Mapping[str, int | None]:
+def count_multiply_adds(
+    graph: LayerGraph,
+    shapes: Mapping[TensorUse, Shape] | None = None,
+    weights: Mapping[str, Weights] | None = None,
+) -> Mapping[str, int | None]:
     """Return the multiply-adds of each layer for one sample, over all its calls, by address.
 
     Matrices count: dense layers, convolutions, recurrent layers, attention. Sums of tensors,
     activations and normalizations do not. None where an axis of the tensors is open, or nothing is
-    known of the class although it has weights that can be pruned.
+    known of what a layer does with a matrix.
+
+    Args:
+        graph: The model.
+        shapes: The shapes of its tensors; those that the graph tells unless given.
+        weights: The shapes of the weights of each layer; those in the graph unless given.
 
     Example:
         >>> from graphprune.graph import graph_from_config
@@ -30,16 +39,18 @@ def count_multiply_adds(graph: LayerGraph) -> Mapping[str, int | None]:
         >>> count_multiply_adds(graph)["fc"]
         90
     """
-    shapes = find_tensor_shapes(graph)
+    shapes = find_tensor_shapes(graph) if shapes is None else shapes
     counts: dict[str, int | None] = {}
     for frame in graph.frames.values():
         for member in frame.members:
             layer = graph.layers[frame.address_of(member.name)]
             if layer.kind != "layer":
                 continue
+            own = {tensor.name: tensor.shape for tensor in layer.tensors}
             calls = [
                 _of_call(
                     layer,
+                    own if weights is None else weights[layer.address],
                     [
                         shapes.get(
                             (frame.address_of(use.source), use.source_call, use.source_tensor)
@@ -62,10 +73,14 @@ def sum_multiply_adds(counts: Mapping[str, int | None]) -> int | None:
     return sum(known) if len(known) == len(counts) else None
 
 
-def _of_call(layer: Layer, taken: Sequence[Shape | None], made: Shape | None) -> int | None:
-    weights = {tensor.name: tensor.shape for tensor in layer.tensors}
+def _of_call(
+    layer: Layer, weights: Weights, taken: Sequence[Shape | None], made: Shape | None
+) -> int | None:
     found = _of_entry(layer.entry, weights, [shape or () for shape in taken], made or ())
-    is_counted = any(tensor.prunable and len(tensor.shape) > 1 for tensor in layer.tensors)
+    is_own = known_class(layer.entry) is None
+    is_counted = any(
+        (tensor.prunable or is_own) and len(tensor.shape) > 1 for tensor in layer.tensors
+    )
     return 0 if found is None and not is_counted else found
 
 

@@ -1,41 +1,106 @@
-"""Accuracy of live Keras 3 models on the data of an `.npz` file."""
+"""Accuracy of a Keras 3 model, and of the files written of it, on the data of an `.npz` file."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
+import keras
+import numpy as np
+
 from graphprune.engine.faults import explain_fault
+from graphprune.engine.file_accuracy import (
+    CALIBRATION,
+    Arrays,
+    Compute,
+    find_accuracy,
+    name_inputs,
+    order_outputs,
+)
 from graphprune.errors import DataError
 from graphprune.runs.samples import is_data_function, read_samples
 
+_BATCH = 32
 
-def measure_accuracies(models: Sequence[Any], spec: str) -> list[float | None]:
-    """Return the accuracy of each model, 0 to 1, on the test set or else on the training set.
 
-    None for a model that is not compiled, or has no accuracy among its metrics.
+class Evaluation:
+    """The metrics of a compiled model, on the test set, or on the training set if there is none.
+
+    Args:
+        model: The model; not compiled, or without accuracy among its metrics, it measures nothing.
+        spec: The path of the `.npz` file.
 
     Raises:
-        DataError: the data is missing or damaged, or does not fit a model.
+        DataError: the data is missing or damaged.
     """
-    if is_data_function(spec):
-        raise DataError(
-            "the accuracy of Keras 3 models is measured on an .npz file; give one", place=spec
+
+    def __init__(self, model: Any, spec: str) -> None:
+        if is_data_function(spec):
+            raise DataError(
+                "the accuracy of Keras 3 models is measured on an .npz file; give one", place=spec
+            )
+        read = read_samples(spec)
+        self._model, self._spec, self._training = model, spec, read.x_train
+        self._x, self._y = read.x_train, read.y_train
+        if read.x_test is not None and read.y_test is not None:
+            self._x, self._y = read.x_test, read.y_test
+
+    def of_original(self, original: Any) -> float | None:
+        """Return the accuracy of another compiled model, by its own metrics.
+
+        Raises:
+            DataError: the data does not fit it.
+        """
+        if not original.compiled:
+            return None
+        try:
+            found = original.evaluate(self._x, self._y, verbose=0, return_dict=True)
+        except Exception as fault:  # backends raise their own errors
+            raise DataError(
+                f"the data does not fit {original.name}: {explain_fault(fault)}", place=self._spec
+            ) from fault
+        return find_accuracy(found)
+
+    def of_model(self, loaded: Any) -> float | None:
+        """Return the accuracy of a model that was loaded from a file, of either Keras."""
+        return self._measure(lambda x: loaded.predict_on_batch(np.asarray(x)))
+
+    def of_outputs(self, compute: Compute) -> float | None:
+        """Return the accuracy of a file that computes outputs from inputs, both by name."""
+        outputs = getattr(self._model, "_outputs_struct", None)
+        flat = keras.tree.flatten(outputs if outputs is not None else [None])
+        names = (
+            sorted(outputs)
+            if isinstance(outputs, dict)
+            else [f"output_{place}" for place in range(len(flat))]
         )
-    samples = read_samples(spec)
-    data = samples.x_train, samples.y_train
-    if samples.x_test is not None and samples.y_test is not None:
-        data = samples.x_test, samples.y_test
-    return [_measure(model, *data, spec) for model in models]
 
+        def predict(x: Any) -> Any:
+            found = order_outputs(compute(self._name(x)), names)
+            return found[0] if len(found) == 1 else keras.tree.pack_sequence_as(outputs, found)
 
-def _measure(model: Any, x: Any, y: Any, spec: str) -> float | None:
-    if not model.compiled:
-        return None
-    try:
-        found = model.evaluate(x, y, verbose=0, return_dict=True)
-    except Exception as fault:  # backends raise their own errors
-        raise DataError(
-            f"the data does not fit {model.name}: {explain_fault(fault)}", place=spec
-        ) from fault
-    return next((float(value) for name, value in found.items() if "acc" in name), None)
+        return self._measure(predict)
+
+    def samples(self) -> Arrays:
+        """Return training samples by the names of the inputs, for quantization."""
+        return self._name(self._training[:CALIBRATION])
+
+    def _name(self, x: Any) -> Arrays:
+        inputs = keras.tree.flatten(getattr(self._model, "inputs", None) or ())
+        types = {str(tensor.name): str(tensor.dtype) for tensor in inputs}
+        return name_inputs(x, [x], types or {"input": self._model.input_dtype})
+
+    def _measure(self, predict: Callable[[Any], Any]) -> float | None:
+        if not self._model.compiled:
+            return None
+        found: dict[str, Any] = {}
+        self._model.reset_metrics()
+        for start in range(0, len(self._x), _BATCH):
+            rows = slice(start, start + _BATCH)
+            predicted = keras.tree.map_structure(
+                keras.ops.convert_to_tensor, predict(self._x[rows])
+            )
+            labels = keras.ops.convert_to_tensor(self._y[rows])
+            found = self._model.compute_metrics(None, labels, predicted)
+        self._model.reset_metrics()
+        return find_accuracy(found)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphprune.archive.files import MODEL_SUFFIXES, check_export_suffix
+from graphprune.archive.small_files import save_small
 from graphprune.errors import GraphError, OutputError
 from graphprune.files import whole_folder, write_whole
 from graphprune.keras3.export_process import export_in_process
@@ -31,26 +33,44 @@ from graphprune.serving.convert import (
     check_onnx,
     first_line,
     saved_model_to_onnx,
-    saved_model_to_tflite,
+    variables_stored_once,
 )
+from graphprune.serving.exported import Exported
 from graphprune.serving.outputs import (
+    EXACT,
+    HALF,
     Arrays,
+    Limit,
     check_outputs,
     find_input,
     name_outputs,
-    run_onnx,
     run_saved_model,
-    run_tflite,
     sample_inputs,
 )
+from graphprune.serving.proving import check_onnx_file
+from graphprune.serving.tflite_forms import TfliteRequest
+from graphprune.serving.tflite_writing import MadeTflite, make_tflite
+
+PLAIN = TfliteRequest()
 
 
-def write_model(model: Any, path: str | Path) -> None:
+def write_model(
+    model: Any, path: str | Path, request: TfliteRequest = PLAIN, *, for_training: bool = False
+) -> MadeTflite | None:
     """Write `model` in the format that the suffix of the path names, whole or not at all.
 
     `.keras`, `.h5`, `.tflite`, `.onnx`, or an exported SavedModel folder without a suffix, which
     replaces a SavedModel that stands there. The batch size of exported forms stays open, except in
-    TensorFlow Lite files of models with recurrent layers, for which it is 1.
+    TensorFlow Lite files of models with recurrent layers.
+
+    Args:
+        model: The model.
+        path: The file or folder.
+        request: Precision, batch size and samples of a `.tflite` file.
+        for_training: Whether training is to go on; Keras 3 exports SavedModels for serving alone.
+
+    Returns:
+        How a `.tflite` file is stored; None for other formats.
 
     Raises:
         GraphError: the model is pruned, or not built.
@@ -60,15 +80,24 @@ def write_model(model: Any, path: str | Path) -> None:
     check_export_suffix(path)
     target = Path(path)
     if target.suffix in MODEL_SUFFIXES:
-        save_model(model, target)
-        return
+        save_small(partial(save_model, model), target)
+        return None
     _check_exportable(model, target)
+    if not target.suffix and for_training:
+        raise OutputError(
+            "Keras 3 exports SavedModels for serving, without an optimizer; save it as .keras, or"
+            " leave out --keep-optimizer",
+            place=target,
+        )
     if target.suffix == ".tflite":
-        write_whole(target, to_tflite(model, str(target)))
-    elif target.suffix == ".onnx":
+        made = to_tflite(model, request, str(target))
+        write_whole(target, made.content)
+        return made
+    if target.suffix == ".onnx":
         write_whole(target, to_onnx(model, str(target)))
     else:
         write_saved_model(model, target)
+    return None
 
 
 def write_saved_model(model: Any, target: Path) -> None:
@@ -82,11 +111,12 @@ def write_saved_model(model: Any, target: Path) -> None:
     with whole_folder(target) as folder:
         export_folder(model, folder)
         inputs = sample_inputs(folder)
-        _check(model, inputs, run_saved_model(folder, inputs), "SavedModel", str(target))
+        wanted, found = _outputs(model, inputs), run_saved_model(folder, inputs)
+        check_outputs(wanted, found, "SavedModel", str(target), _limit(model))
 
 
-def to_tflite(model: Any, place: str = "") -> bytes:
-    """Return `model` as a TensorFlow Lite file's bytes, with float32 weights.
+def to_tflite(model: Any, request: TfliteRequest = PLAIN, place: str = "") -> MadeTflite:
+    """Return `model` as a TensorFlow Lite file that was run and computed what the model does.
 
     What JAX exports has operations that cannot be converted; TensorFlow then exports the model.
 
@@ -95,23 +125,28 @@ def to_tflite(model: Any, place: str = "") -> bytes:
             else.
     """
     try:
-        return _to_tflite(model, place, needs_tensorflow=False)
+        return _to_tflite(model, request, place, needs_tensorflow=False)
     except OutputError:
         if keras.config.backend() != "jax" or has_custom_objects(model, compiled=False):
             raise
-    return _to_tflite(model, place, needs_tensorflow=True)
+    return _to_tflite(model, request, place, needs_tensorflow=True)
 
 
-def _to_tflite(model: Any, place: str, *, needs_tensorflow: bool) -> bytes:
+def _to_tflite(
+    model: Any, request: TfliteRequest, place: str, *, needs_tensorflow: bool
+) -> MadeTflite:
     recurrent = any(isinstance(layer, keras.layers.RNN) for layer in model._flatten_layers())
+    request = request.with_batch(1 if recurrent else None)
     with TemporaryDirectory(prefix="graphprune-") as parent:
         folder = Path(parent) / "exported"
-        batch = 1 if recurrent else None
-        export_folder(model, folder, batch, needs_tensorflow=needs_tensorflow)
-        content = saved_model_to_tflite(folder, model.name)
-        inputs = sample_inputs(folder, 1)
-    _check(model, inputs, run_tflite(content, inputs), "TensorFlow Lite", place or model.name)
-    return content
+        export_folder(model, folder, request.batch, needs_tensorflow=needs_tensorflow)
+        return make_tflite(_exported(model, folder), request, place or model.name)
+
+
+def _exported(model: Any, folder: Path) -> Exported:
+    weights = (keras.ops.convert_to_numpy(weight) for weight in model.weights)
+    floats = tuple(values for values in weights if values.dtype.kind == "f")
+    return Exported(folder, model.name, partial(_outputs, model), floats, _limit(model) is HALF)
 
 
 def to_onnx(model: Any, place: str = "") -> bytes:
@@ -127,7 +162,8 @@ def to_onnx(model: Any, place: str = "") -> bytes:
     else:
         check_onnx()
         content, inputs = _tensorflow_to_onnx(model)
-    _check(model, inputs, run_onnx(content, inputs), "ONNX", place or model.name)
+    wanted = _outputs(model, inputs)
+    check_onnx_file(content, inputs, wanted, _limit(model), place or model.name)
     return content
 
 
@@ -226,7 +262,8 @@ def _export_here(model: Any, folder: Path, batch: int | None, names: Sequence[st
     try:
         with quiet_output(), redirect_stdout(StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model.export(str(folder), format="tf_saved_model", **options)
+            with variables_stored_once():
+                model.export(str(folder), format="tf_saved_model", **options)
     except Exception as fault:  # Keras, TensorFlow and JAX raise errors of all kinds
         raise OutputError(
             f"{model.name}: Keras cannot export it: {first_line(fault)}; save it as .keras"
@@ -250,11 +287,11 @@ def _inputs(model: Any) -> Any:
     return model._inputs_struct if hasattr(model, "_inputs_struct") else model.inputs
 
 
-def _check(model: Any, inputs: Arrays, found: Arrays, form: str, place: str) -> None:
+def _limit(model: Any) -> Limit:
     is_half = any(
         layer.compute_dtype in ("float16", "bfloat16") for layer in model._flatten_layers()
     )
-    check_outputs(_outputs(model, inputs), found, form, place, is_half=is_half)
+    return HALF if is_half else EXACT
 
 
 def _outputs(model: Any, inputs: Arrays) -> dict[str, NDArray[Any]]:

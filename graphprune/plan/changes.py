@@ -7,12 +7,19 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from graphprune.diagnostics.diagnostic import Diagnostic, Where
-from graphprune.graph.architecture import Architecture, describe_architecture, hash_architecture
+from graphprune.graph.architecture import (
+    Architecture,
+    describe_architecture,
+    fingerprint,
+    hash_architecture,
+)
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.out_of_reach import OutOfReach
+from graphprune.plan.outlook import find_outlook
 from graphprune.rules.values.checks import CheckStatus
 from graphprune.rules.values.rule_set import NO_SWITCHES, Loss, Switches
 from graphprune.shown import Shown
+from graphprune.shrink.summary import ShrinkSummary
 from graphprune.sparsity.pruning import Pruning
 
 Action = Literal["wrap", "unwrap", "retarget", "keep", "unclaimed", "noop"]
@@ -257,6 +264,25 @@ class Plan(Shown):
         if self.model.architecture is None and self.graph is not None:
             return describe_architecture(self.graph)
         return self.model.architecture
+
+    def fingerprint(self) -> tuple[str | None, Architecture | None]:
+        """Return `architecture_sha256` and `architecture`, in the time of one of them."""
+        if self.model.architecture_sha256 is None and self.graph is not None:
+            return fingerprint(self.graph)
+        return self.model.architecture_sha256, self.model.architecture
+
+    @property
+    def outlook(self) -> ShrinkSummary | None:
+        """What `shrink` will bring after training; None if no layer loses whole channels.
+
+        None in a plan read from JSON too.
+        """
+        return None if self.graph is None else find_outlook(self.graph, self.afters)
+
+    @property
+    def afters(self) -> dict[str, Pruning]:
+        """How each pruned layer is pruned when the plan is carried out, by address."""
+        return {change.address: change.after for change in self.changes if change.after is not None}
 
     @property
     def is_empty(self) -> bool:

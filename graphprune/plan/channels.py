@@ -18,7 +18,7 @@ from graphprune.rules.resolving.conflicts import list_layers
 from graphprune.rules.values.rule_set import Claim, Prune, Rule
 from graphprune.shrink.axes import Axis, ChannelAxes, find_channel_axes
 from graphprune.shrink.channels import ChannelGroup, GroupMember
-from graphprune.shrink.walk import Place
+from graphprune.shrink.findings import Place
 from graphprune.sparsity.channel_groups import Coupling, Score, couplings_at
 from graphprune.sparsity.patterns import Channel
 from graphprune.sparsity.pruning import Pruning
@@ -32,39 +32,50 @@ class LayerChannels:
         layer: The layer.
         rule: The rule that prunes the layers that lead the groups.
         couplings: How its tensors take part.
+        leads: The layer and the tensor whose target each group has, by group.
     """
 
     layer: Layer
     rule: Rule
     couplings: tuple[Coupling, ...]
+    leads: Mapping[str, tuple[str, str]]
 
-    def complete(self, alone: Pruning | None) -> Pruning | None:
+    def complete(
+        self, alone: Pruning | None, shares: Mapping[tuple[str, str], float]
+    ) -> Pruning | None:
         """Return how the layer is pruned, given how its rule alone prunes it.
 
-        None stays None if a rule claims the layer and its budget leaves it dense.
+        Args:
+            alone: How its rule prunes it; None where no rule does, or its budget leaves it dense.
+            shares: The share of zeros of each tensor of a budget, by (address, tensor name); groups
+                whose leading tensor stays dense are left out.
         """
         action = self.rule.action
         assert isinstance(action, Prune), f"{self.rule.id} keeps"
-        wanted = {coupling.weight for coupling in self.couplings}
-        wanted |= set(() if alone is None else alone.weights)
-        tensors = [tensor for tensor in self.layer.tensors if tensor.name in wanted]
-        shares = None
-        if alone is not None and alone.shares is not None:
-            lead = alone.share_of(alone.weights[0])
-            shares = tuple(
-                alone.share_of(tensor.name) if tensor.name in alone.weights else lead
-                for tensor in tensors
-            )
+        target = {group: shares.get(lead, action.sparsity) for group, lead in self.leads.items()}
+        couplings = tuple(one for one in self.couplings if target[one.group] > 0)
+        if not couplings:
+            return alone
+        share_of = {} if alone is None else {name: alone.share_of(name) for name in alone.weights}
+        share_of |= {
+            name: min(target[one.group] for one in couplings if one.weight == name)
+            for name in {one.weight for one in couplings}
+        }
+        tensors = [tensor for tensor in self.layer.tensors if tensor.name in share_of]
         return Pruning(
             sparsity=action.sparsity if alone is None else alone.sparsity,
             schedule=action.schedule,
             weights=tuple(tensor.name for tensor in tensors),
             pattern=action.pattern,
             pads=False if alone is None else alone.pads,
-            shares=shares,
+            shares=(
+                None
+                if action.budget is None
+                else tuple(share_of[tensor.name] for tensor in tensors)
+            ),
             axes=tuple(tensor.axes for tensor in tensors),
             group=action.group,
-            couplings=self.couplings,
+            couplings=couplings,
         )
 
 
@@ -151,26 +162,27 @@ class _Coupling:
             if axis >= 0 and tensor.shape[axis] == count:
                 score: Score = "mean" if tensor is lead else "none"
                 place = (address, tensor.name, axis)
-                self._put(f"{address}/{name}", place, count, score, places)
+                self._put(_group(address, name, 1), place, count, score, places)
 
     def _by_itself(self, address: str, name: str, own: Sequence[Axis]) -> None:
         """Add the channels of one layer: its tensors, and batch normalization behind it alone."""
-        score: Score = "mean" if len(own) == 1 else "norm"
         sharing = [axis for axis in self.axes.sharing(own) if axis not in own]
         followers = [
             axis for axis in sharing if axis.address == address or self._follows(axis, address, own)
         ]
-        number: dict[int, int] = {}
-        for axis in own:
-            for label in axis.labels.tolist():
-                number.setdefault(label, len(number))
-        for axis in (*own, *followers):
-            places: dict[int, list[int]] = {}
-            for place, label in enumerate(axis.labels.tolist()):
-                if label in number:
-                    places.setdefault(number[label], []).append(place)
-            told = score if axis in own else "none"
-            self._put(f"{address}/{name}", axis.place, len(number), told, places)
+        for led, axes in enumerate(_split_by_labels(own), 1):
+            score: Score = "mean" if len(axes) == 1 else "norm"
+            number: dict[int, int] = {}
+            for axis in axes:
+                for label in axis.labels.tolist():
+                    number.setdefault(label, len(number))
+            for axis in (*axes, *followers):
+                places: dict[int, list[int]] = {}
+                for place, label in enumerate(axis.labels.tolist()):
+                    if label in number:
+                        places.setdefault(number[label], []).append(place)
+                told = score if axis in axes else "none"
+                self._put(_group(address, name, led), axis.place, len(number), told, places)
         others = {axis.address for axis in sharing if self._makes(axis.address)} - {address}
         if others:
             members = tuple(at for at in self.graph.layers if at in others | {address})
@@ -225,10 +237,10 @@ class _Coupling:
             if self._refuse(address, members):
                 return
             led += 1
-            called = f"{address}/{name}" + (f".{led}" if led > 1 else "")
             for member in members:
                 place = (member.address, member.tensor, member.axis)
                 places = dict(enumerate(member.positions.tolist()))
+                called = _group(address, name, led)
                 self._put(called, place, group.size, _score(member.tensor), places)
             self._warn_of_staying(address, group)
 
@@ -299,8 +311,14 @@ class _Coupling:
             couplings = tuple(one for found in self.made.get(address, {}).values() for one in found)
             if couplings:
                 rule = self.rules[couplings[0].leader]
-                layers[address] = LayerChannels(layer, rule, couplings)
+                leads = {one.group: self._lead(one.group) for one in couplings}
+                layers[address] = LayerChannels(layer, rule, couplings, leads)
         return Channels(layers, tuple(self.faults), (*self.warnings, *self._told_alone()))
+
+    def _lead(self, group: str) -> tuple[str, str]:
+        """Return the layer and the tensor that lead a group."""
+        address = group.rpartition("/")[0]
+        return address, self.made[address][group][0].weight
 
     def _told_alone(self) -> Iterator[Diagnostic]:
         """Yield one warning a rule that prunes coupled layers by themselves."""
@@ -318,6 +336,26 @@ class _Coupling:
             help = "write 'group: auto' beside the pattern, so that they lose the same channels"
             place = rule.action.pattern_where or rule.where
             yield Diagnostic("channel/coupled", message, place, help, severity="warning")
+
+
+def _group(address: str, name: str, led: int) -> str:
+    """Return the name of the group that a layer leads along its axes `name`, numbered from 1."""
+    return f"{address}/{name}" + (f".{led}" if led > 1 else "")
+
+
+def _split_by_labels(axes: Sequence[Axis]) -> list[list[Axis]]:
+    """Return the axes in parts that have no channel in common, as both sides of a Bidirectional."""
+    parts: list[tuple[set[int], list[Axis]]] = []
+    for axis in axes:
+        labels, together = set(axis.labels.tolist()), [axis]
+        apart = []
+        for known, others in parts:
+            if known & labels:
+                labels, together = known | labels, [*others, *together]
+            else:
+                apart.append((known, others))
+        parts = [*apart, (labels, together)]
+    return [together for _, together in parts]
 
 
 def _score(weight: str) -> Score:

@@ -39,7 +39,7 @@ def pruning_for(
         channels: How its tensors take part in groups of channels; None where they do not.
     """
     pruning = None if fitted is None else _pruning_alone(fitted, shares)
-    return pruning if channels is None else channels.complete(pruning)
+    return pruning if channels is None else channels.complete(pruning, shares)
 
 
 def _pruning_alone(fitted: Fitted, shares: Mapping[tuple[str, str], float]) -> Pruning | None:

@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 
 from graphprune.documents import Count, Flag, Items, Number, Share, Table, Text
 from graphprune.plan.pruning_document import PruningJson
+from graphprune.plan.shrink_document import ShrinkJson
 from graphprune.rules.values.checks import CheckStatus
 
 FORMAT_VERSION = "1.0"
@@ -358,6 +359,8 @@ class PlanJson(TypedDict):
     """Warnings and notes."""
     summary: SummaryJson
     """Layers by action, and zeros."""
+    shrink: NotRequired[ShrinkJson | None]
+    """What `shrink` will bring after training; absent where no layer loses whole channels."""
     out_of_reach: NotRequired[Items[OutOfReachJson]]
     """Layers with weights that no rule can reach; absent where there are none."""
     architecture: NotRequired[ArchitectureJson | None]

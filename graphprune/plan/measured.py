@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from graphprune.graph.weights import ReadableWeights, TensorKey
 from graphprune.plan.changes import Plan, TensorChange
+from graphprune.sparsity.counts import zero_count
 from graphprune.sparsity.pattern_checks import UnitCount, count_units
 from graphprune.sparsity.pruning import Pruning
 
@@ -30,20 +31,57 @@ class TensorFacts:
     units: UnitCount | None = None
 
 
-def measure_values(values: NDArray[Any], pruning: Pruning | None, name: str) -> TensorFacts:
-    """Return what the values of the tensor `name` say; `pruning` is how the plan prunes it."""
-    zeros = values == 0
-    is_real = values.dtype.kind in "fc" or values.dtype.name == "bfloat16"
-    units = (
-        None
-        if pruning is None
-        else count_units(pruning.pattern, zeros, pruning.axes_of(name), pruning.share_of(name))
-    )
-    return TensorFacts(
-        int(np.count_nonzero(zeros)),
-        int(np.count_nonzero(~np.isfinite(values))) if is_real else 0,
-        units,
-    )
+class Measuring:
+    """Measures tensors one by one; what groups of channels have in common is known at the end."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.planned = planned_tensors(plan)
+        self._facts: dict[TensorKey, TensorFacts] = {}
+        self._alive: dict[str, NDArray[np.bool_]] = {}
+
+    def add(self, key: TensorKey, values: NDArray[Any]) -> None:
+        """Measure the tensor `key` of the model."""
+        zeros = values == 0
+        is_real = values.dtype.kind in "fc" or values.dtype.name == "bfloat16"
+        self._facts[key] = TensorFacts(
+            int(np.count_nonzero(zeros)),
+            int(np.count_nonzero(~np.isfinite(values))) if is_real else 0,
+            self._count(key, zeros) if key in self.planned else None,
+        )
+
+    def _count(self, key: TensorKey, zeros: NDArray[np.bool_]) -> UnitCount | None:
+        name, (_, pruning) = key[1], self.planned[key]
+        couplings = pruning.couplings_of(name)
+        for coupling in couplings:
+            alive = self._alive.setdefault(coupling.group, np.zeros(coupling.channels, np.bool_))
+            alive[coupling.own] |= coupling.find_alive(zeros)
+        if couplings:
+            return None
+        return count_units(pruning.pattern, zeros, pruning.axes_of(name), pruning.share_of(name))
+
+    def facts(self) -> dict[TensorKey, TensorFacts]:
+        """Return what was measured; a channel is dead where all tensors of its group are zero."""
+        return {
+            key: facts if key not in self.planned else replace(facts, units=self._units(key, facts))
+            for key, facts in self._facts.items()
+        }
+
+    def _units(self, key: TensorKey, facts: TensorFacts) -> UnitCount | None:
+        name, (_, pruning) = key[1], self.planned[key]
+        groups = dict.fromkeys(coupling.group for coupling in pruning.couplings_of(name))
+        counts = [
+            UnitCount(
+                f"channels of {group.rpartition('/')[0]}",
+                zero_count(alive.size, pruning.share_of(name)),
+                int(np.count_nonzero(~alive)),
+                alive.size,
+            )
+            for group in groups
+            for alive in [self._alive[group]]
+        ]
+        return next(
+            (one for one in counts if not one.is_kept), counts[0] if counts else facts.units
+        )
 
 
 def measure_planned(plan: Plan, weights: ReadableWeights) -> dict[TensorKey, TensorFacts]:
@@ -54,21 +92,18 @@ def measure_planned(plan: Plan, weights: ReadableWeights) -> dict[TensorKey, Ten
     Raises:
         ArchiveError: the weights are damaged.
     """
-    planned = planned_tensors(plan)
+    measuring = Measuring(plan)
     own_names = {
         (address, tensor.stored_as): name
-        for (address, name), (tensor, _) in planned.items()
+        for (address, name), (tensor, _) in measuring.planned.items()
         if tensor.stored_as
     }
-    found: dict[TensorKey, TensorFacts] = {}
     with weights.opened():
         for address, layer in weights.graph.layers.items():
             for stored in layer.tensors:
                 name = own_names.get((address, stored.name), stored.name)
-                pruning = planned[address, name][1] if (address, name) in planned else None
-                values = weights.read(address, stored.name)
-                found[address, name] = measure_values(values, pruning, name)
-    return found
+                measuring.add((address, name), weights.read(address, stored.name))
+    return measuring.facts()
 
 
 def planned_tensors(plan: Plan) -> dict[TensorKey, tuple[TensorChange, Pruning]]:

@@ -10,7 +10,7 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 from graphprune.archive.tflite.file import TfliteFile, TfliteTensor
 from graphprune.graph.layers import SEPARATOR
 from graphprune.plan.changes import Plan, TensorChange
-from graphprune.plan.measured import measure_values, planned_tensors
+from graphprune.plan.measured import Measuring, planned_tensors
 from graphprune.plan.verify import (
     ArchitectureCheck,
     NotFinite,
-    TensorCheck,
     Verification,
     add_facts,
     list_checks,
@@ -41,11 +40,15 @@ _Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class _Constant:
-    """A constant tensor, the operations that use it, and the paths in names that tell its layer."""
+    """A constant tensor, the operations that use it, and the paths in names that tell its layer.
+
+    `own` are those in its own name; outputs of operations have names of layers behind as well.
+    """
 
     tensor: TfliteTensor
     kinds: frozenset[str]
     paths: frozenset[Path]
+    own: frozenset[Path]
 
 
 def verify_tflite(plan: Plan, file: TfliteFile, *, plan_path: str = "") -> Verification:
@@ -57,17 +60,21 @@ def verify_tflite(plan: Plan, file: TfliteFile, *, plan_path: str = "") -> Verif
         ArchiveError: the file is damaged.
     """
     found = _find_tensors(plan, file)
-    planned = planned_tensors(plan)
-    checks = []
+    measuring = Measuring(plan)
+    for key, constant in found.items():
+        if not isinstance(constant, str):
+            shape = measuring.planned[key][0].shape
+            values = _to_keras(file.read(constant.tensor), constant.kinds, shape)
+            assert values is not None
+            measuring.add(key, values)
+    facts, checks = measuring.facts(), []
     for check in list_checks(plan):
         key = (check.address, check.tensor)
-        constant, (tensor, pruning) = found[key], planned[key]
-        if isinstance(constant, str):
-            checks.append(_not_checked(check, constant))
-            continue
-        values = _to_keras(file.read(constant.tensor), constant.kinds, tensor.shape)
-        assert values is not None
-        checks.append(add_facts(check, measure_values(values, pruning, check.tensor)))
+        is_found = key in facts
+        unchecked = "" if is_found else str(found[key])
+        checks.append(
+            add_facts(check, facts[key]) if is_found else replace(check, unchecked=unchecked)
+        )
     used = {one.tensor for one in found.values() if isinstance(one, _Constant)}
     return Verification(
         file.path,
@@ -78,19 +85,13 @@ def verify_tflite(plan: Plan, file: TfliteFile, *, plan_path: str = "") -> Verif
     )
 
 
-def _not_checked(check: TensorCheck, why: str) -> TensorCheck:
-    return TensorCheck(
-        check.address, check.tensor, check.size, check.rule, check.planned, 0, unchecked=why
-    )
-
-
 def _others(file: TfliteFile, used: set[TfliteTensor]) -> Iterator[NotFinite]:
     """Yield the other constants with weights that are no numbers, by their names in the file."""
     for tensor in file.constants:
         if tensor not in used and tensor.dtype.startswith(("float", "bfloat")):
-            facts = measure_values(file.read(tensor), None, tensor.name)
-            if facts.non_finite:
-                yield NotFinite(tensor.name, "values", facts.non_finite)
+            wrong = int(np.count_nonzero(~np.isfinite(file.read(tensor))))
+            if wrong:
+                yield NotFinite(tensor.name, "values", wrong)
 
 
 def _find_tensors(plan: Plan, file: TfliteFile) -> dict[_Key, _Constant | str]:
@@ -108,8 +109,9 @@ def _find_tensors(plan: Plan, file: TfliteFile) -> dict[_Key, _Constant | str]:
             for one in constants
             if any(path[: len(prefix)] == prefix for path in one.paths)
             and _to_keras(_blank(one.tensor), one.kinds, tensor.shape) is not None
+            and (len(tensor.shape) > 1 or tensor.name.endswith("bias"))
         ]
-        found[key] = _choose(fitting, tensor, len(prefix))
+        found[key] = _choose(fitting, tensor, prefix)
     return found | _find_ends(plan, constants, found)
 
 
@@ -123,7 +125,7 @@ def _find_ends(
     missing = {
         key: tensor
         for key, (tensor, _) in planned_tensors(plan).items()
-        if found[key] in (_NO_NAME, _NO_SHAPE)
+        if found[key] in (_NO_NAME, _NO_SHAPE) and len(tensor.shape) > 1
     }
     nameless = [one for one in constants if not one.paths]
     pairs = [
@@ -137,8 +139,12 @@ def _find_ends(
     return {key: one for key, one in pairs if keys[key] == ends[one] == 1}
 
 
-def _choose(fitting: Sequence[_Constant], tensor: TensorChange, depth: int) -> _Constant | str:
+def _choose(fitting: Sequence[_Constant], tensor: TensorChange, prefix: Path) -> _Constant | str:
     """Return the one constant of a layer that the names of parts of the layer do not rule out."""
+    depth = len(prefix)
+    if len(fitting) > 1:
+        named = [one for one in fitting if any(path[:depth] == prefix for path in one.own)]
+        fitting = named or fitting
     if len(fitting) > 1:
         *parts, last = tensor.name.split(".")
         fitting = [
@@ -203,7 +209,8 @@ def _list_constants(file: TfliteFile) -> list[_Constant]:
                 else:
                     kinds.add(operator.kind)
             seen.add(place)
-        found.append(_Constant(tensor, frozenset(kinds), frozenset(_paths(told))))
+        own = frozenset(_paths([tensor.name]))
+        found.append(_Constant(tensor, frozenset(kinds), frozenset(_paths(told)), own))
     return found
 
 
@@ -259,8 +266,13 @@ _NUMBER = re.compile(r"_\d+")
 
 
 def _means(segment: str, name: str) -> bool:
-    """Return whether a segment is a layer's name as TensorFlow writes it, perhaps numbered."""
+    """Return whether a segment is a layer's name as TensorFlow writes it, perhaps numbered.
+
+    tfmot's quantization wrappers put `quant_` before it.
+    """
     written = re.sub(r"[^\w.-]", "_", name)
+    if not segment.startswith(written):
+        segment = segment.removeprefix("quant_")
     if not segment.startswith(written):
         return False
     rest = segment[len(written) :]
@@ -295,13 +307,13 @@ def _to_keras(
 
 
 _TURN: Mapping[str, Mapping[int, tuple[int, ...]]] = {
-    "CONV_2D": {4: (1, 2, 3, 0)},
+    "CONV_2D": {1: (0,), 4: (1, 2, 3, 0)},
     "CONV_3D": {5: (0, 1, 2, 3, 4)},
-    "DEPTHWISE_CONV_2D": {4: (0, 1, 2, 3)},
+    "DEPTHWISE_CONV_2D": {1: (0,), 4: (0, 1, 2, 3)},
     "EMBEDDING_LOOKUP": {2: (0, 1)},
-    "FULLY_CONNECTED": {2: (1, 0)},
+    "FULLY_CONNECTED": {1: (0,), 2: (1, 0)},
     "GATHER": {2: (0, 1)},
-    "TRANSPOSE_CONV": {4: (1, 2, 0, 3)},
+    "TRANSPOSE_CONV": {1: (0,), 4: (1, 2, 0, 3)},
 }
 """The order of axes of a Keras weight, by the operator and the number of axes."""
 

@@ -30,8 +30,11 @@ from graphprune.plan.document import (
     TensorJson,
 )
 from graphprune.plan.pruning_document import PruningJson
+from graphprune.plan.shrink_document import ShrinkJson
 from graphprune.rules.values.rule_set import Loss
 from graphprune.sparsity.pruning import Pruning
+
+_SHRINK_KEYS = ("parameters", "multiply_adds", "layers")
 
 
 class _Stored(TypedDict, total=False):
@@ -53,6 +56,7 @@ def plan_to_config(plan: Plan) -> dict[str, Any]:
 def to_document(plan: Plan) -> PlanJson:
     """Return the same with typed keys."""
     model, switches = plan.model, plan.switches
+    architecture_sha256, architecture = plan.fingerprint()
     document: PlanJson = {
         "format_version": FORMAT_VERSION,
         "kind": KIND,
@@ -60,7 +64,7 @@ def to_document(plan: Plan) -> PlanJson:
         "model": {
             "path": model.path,
             "graph_sha256": model.graph_sha256,
-            "architecture_sha256": plan.architecture_sha256,
+            "architecture_sha256": architecture_sha256,
             "weights_sha256": model.weights_sha256,
             "layers": model.layers,
             "prunable_weights": model.prunable_weights,
@@ -84,11 +88,14 @@ def to_document(plan: Plan) -> PlanJson:
         ],
         "summary": cast(SummaryJson, summarize(plan).to_config()),
     }
+    outlook = plan.outlook
+    if outlook is not None:
+        found = outlook.to_config()
+        document["shrink"] = cast(ShrinkJson, {key: found[key] for key in _SHRINK_KEYS})
     if plan.out_of_reach:
         document["out_of_reach"] = [
             {"address": layer.address, "reason": layer.reason} for layer in plan.out_of_reach
         ]
-    architecture = plan.architecture
     if architecture is not None:
         document["architecture"] = _architecture(architecture)
     if plan.weight_hashes:

@@ -34,7 +34,9 @@ class TensorCheck:
         non_finite: Weights that are NaN or infinite.
         units: How many groups, blocks or channels are as zero as the pattern wants; None where
             every weight is by itself.
-        was_zero: Whether all its weights were zero when the plan was made.
+        was_zero: Whether all its weights may be zero: they were when the plan was made, or it
+            follows.
+        follows: Whether it only loses the channels that others lose, such as a bias.
         unchecked: Why its weights could not be checked; empty if they were.
     """
 
@@ -48,6 +50,7 @@ class TensorCheck:
     non_finite: int = 0
     units: UnitCount | None = None
     was_zero: bool = False
+    follows: bool = False
     unchecked: str = ""
 
     @property
@@ -195,7 +198,8 @@ def list_checks(plan: Plan, unchecked: str = "") -> Iterator[TensorCheck]:
                     rule,
                     tensor.zeros_after,
                     0,
-                    was_zero=tensor.zeros_before == tensor.size,
+                    was_zero=tensor.follows or tensor.zeros_before == tensor.size,
+                    follows=tensor.follows,
                     unchecked=unchecked,
                 )
 

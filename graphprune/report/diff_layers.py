@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from graphprune.archive.entries import to_snake_case
 from graphprune.diagnostics.terminal_text import escape_controls, text_width
 from graphprune.diff.changes import (
     PRUNING_PREFIX,
@@ -18,12 +19,13 @@ from graphprune.diff.changes import (
     TensorDiff,
 )
 from graphprune.graph.classes.python_code import CODE
-from graphprune.graph.layers import name_call
+from graphprune.graph.layers import SEPARATOR, name_call
 from graphprune.report.numbers import count_of, format_count, format_share
 from graphprune.report.tables import Line, align_rows, mark_rows, shorten, shorten_middle
 
 _VALUE_WIDTH = 60
 _CODE = f".{CODE}"
+_NUMBER = re.compile(r"_[0-9]{1,9}$")
 _CALL = re.compile(r"^calls\.([0-9]{1,9})\.?")
 """What the path of a constant argument begins with: the index of its call."""
 
@@ -93,6 +95,8 @@ def layer_lines(
             have other defaults.
     """
     heads = [list(_heads(layer)) for layer in layers]
+    if not show_all:
+        heads = _join_renames(layers, heads)
     if joined:
         heads = _join_changes(layers, heads)
     tensors = [_shown_tensors(layer, show_all=show_all) for layer in layers]
@@ -122,6 +126,45 @@ def layer_lines(
                 yield head.to_line(_fit_name(head.address, name_width), width)
         for _ in shown:
             yield Line(next(tensor_lines))
+
+
+_RENAMES = 3
+"""Layers with shifted default names up to which each has its own line."""
+
+
+def _join_renames(
+    layers: Sequence[LayerDiff], heads: Sequence[Sequence[_Head]]
+) -> list[list[_Head]]:
+    """Return the heads with one line for all layers whose default names have other numbers.
+
+    One layer more shifts the numbers of all layers of its class behind it.
+    """
+    shifted = [
+        index
+        for index, layer in enumerate(layers)
+        if layer.status == ("renamed",)
+        and _has_default_names(layer)
+        and not layer.notable_tensors
+        and len(heads[index]) == 1
+    ]
+    if len(shifted) <= _RENAMES:
+        return [list(own) for own in heads]
+    first, *others = shifted
+    dropped = set(others)
+    joined = [[] if index in dropped else list(own) for index, own in enumerate(heads)]
+    (head,) = heads[first]
+    more = f"; {format_count(len(others))} more layers have a shifted default name"
+    joined[first] = [replace(head, text=head.text + more)]
+    return joined
+
+
+def _has_default_names(layer: LayerDiff) -> bool:
+    """Return whether Keras gave both names, after the class and with a number."""
+    own = to_snake_case(layer.type)
+    return all(
+        _NUMBER.sub("", name.rpartition(SEPARATOR)[2]) == own
+        for name in (layer.address, layer.previous_address or "")
+    )
 
 
 def _join_changes(
@@ -315,7 +358,7 @@ def _target_text(tensor: TensorDiff, layer: LayerDiff) -> str:
     ]
     target = format_share(tensor.target)
     is_shown = tensor.sparsity_after is None or format_share(tensor.sparsity_after) != target
-    by = f" by {count_of(tensor.zeros_missing, 'zero')}" if tensor.zeros_missing else ""
+    by = f", {count_of(tensor.zeros_missing, 'zero')} short" if tensor.zeros_missing else ""
     return f"target {target}{met}" + ("" if is_shown else by)
 
 

@@ -13,6 +13,7 @@ from graphprune.graph.out_of_reach import describe_out_of_reach
 from graphprune.plan.changes import BudgetChange, Drift, LayerChange, Plan, kind_of, summarize
 from graphprune.report.numbers import count_of, format_count, format_share
 from graphprune.report.plan_table import SYMBOLS, table_lines
+from graphprune.report.shrink_text import render_outlook
 from graphprune.report.tables import (
     Line,
     align_rows,
@@ -62,6 +63,7 @@ def _body(plan: Plan, show_all: bool, width: int | None) -> list[list[Line]]:
         _legend(shown),
         table_lines(plan, shown, plan.hidden if show_all else (), width),
         to_lines(_budget_lines(plan)),
+        to_lines(_outlook(plan)),
         to_lines(hidden),
         held,
     ]
@@ -169,6 +171,12 @@ def _summary_lines(plan: Plan) -> str:
         f"Plan: {changes}; {counts['keep']} kept dense, {counts['unclaimed']} unclaimed.\nZeros"
         f" when finished: {format_count(summary.zeros_after)} = {listed}."
     )
+
+
+def _outlook(plan: Plan) -> str:
+    """Return what `shrink` will bring, or nothing."""
+    outlook = plan.outlook
+    return "" if outlook is None else render_outlook(outlook)
 
 
 def _budget_lines(plan: Plan) -> str:

@@ -25,12 +25,31 @@ def render_shrink_text(summary: ShrinkSummary, sizes: tuple[int, int]) -> str:
     ]
     lines = align_rows(whole, right={1, 2, 3})
     if summary.layers:
-        head = ["layer", "channels", "parameters", "", "multiply-adds", ""]
-        rows = [head, *(_layer_row(layer) for layer in summary.layers)]
-        lines += ["", *align_rows(rows, right={1, 2, 3, 4, 5})]
+        lines += ["", *_layer_lines(summary)]
     if summary.staying:
         lines += ["", "zero, and kept:", *_kept(summary)]
     return "\n".join(lines) + "\n"
+
+
+def render_outlook(summary: ShrinkSummary) -> str:
+    """Return what `shrink` will bring, as lines of a plan."""
+    before, after = summary.before, summary.after
+    whole = ", ".join(
+        f"{_count(old)} -> {_count(new)} {name}"
+        + (f" ({share})" if (share := _share(old, new)) else "")
+        for name, old, new in (
+            ("parameters", before.parameters, after.parameters),
+            ("multiply-adds", before.multiply_adds, after.multiply_adds),
+        )
+    )
+    lines = [f"With graphprune shrink after training: {whole}"]
+    return "\n".join([*lines, *(_layer_lines(summary, "  ") if summary.layers else [])])
+
+
+def _layer_lines(summary: ShrinkSummary, indent: str = "") -> list[str]:
+    head = ["layer", "channels", "parameters", "", "multiply-adds", ""]
+    rows = [head, *(_layer_row(layer) for layer in summary.layers)]
+    return align_rows(rows, right={1, 2, 3, 4, 5}, indent=indent)
 
 
 def _row(title: str, before: int | None, after: int | None) -> list[str]:

@@ -21,6 +21,7 @@ class SizeColumn:
         zeros: Zeros among its weights; None where nobody counted.
         parameters: All its weights; None where nobody counted.
         accuracy: Share of right answers, 0 to 1; None where it was not measured.
+        form: How the weights are stored, such as `int8`; None where the format has one way alone.
     """
 
     title: str
@@ -29,6 +30,7 @@ class SizeColumn:
     zeros: int | None = None
     parameters: int | None = None
     accuracy: float | None = None
+    form: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,11 @@ def sizes_to_config(table: SizeTable) -> list[dict[str, Any]]:
     """Return `table` as JSON data: one object a column, with null for unmeasured values.
 
     Example:
-        >>> sizes_to_config(SizeTable((SizeColumn("a", 900, 300, zeros=80, parameters=100),)))
-        [{'title': 'a', 'raw': 900, 'gzip': 300, 'zeros': 80, 'parameters': 100, 'accuracy': None}]
+        >>> (column,) = sizes_to_config(SizeTable((SizeColumn("a", 900, 300),)))
+        >>> print(*column), print(*column.values())
+        title raw gzip zeros parameters accuracy form
+        a 900 300 None None None None
+        (None, None)
     """
     return [asdict(column) for column in table.columns]
 
@@ -80,6 +85,7 @@ def render_sizes_text(table: SizeTable) -> str:
 
 def _rows(table: SizeTable) -> Iterator[list[str]]:
     yield ["", *(column.title for column in table.columns)]
+    yield ["stored as", *(column.form or "" for column in table.columns)]
     yield ["raw size", *(format_bytes(column.raw) for column in table.columns)]
     yield ["gzip size", *(format_bytes(column.gzip) for column in table.columns)]
     yield ["zeros", *(_zeros(column) for column in table.columns)]

@@ -21,7 +21,7 @@ from typing import IO, Any, NoReturn
 
 import numpy as np
 
-from graphprune.archive.hdf5.file import MAX_DEFLATE, MAX_RATIO, MAX_UNCHECKED
+from graphprune.archive.hdf5.file import MAX_DEFLATE, MAX_RATIO, shrinks_too_much
 from graphprune.archive.keras_zip import MAX_DIRECTORY, directory_size
 from graphprune.errors import DataError
 from graphprune.runs.memory import available_memory
@@ -265,7 +265,7 @@ def _check_member(path: str, archive: zipfile.ZipFile, name: str, info: zipfile.
             f"damaged, {name} claims {claimed:,} bytes and holds {held:,}; write the file again",
             place=path,
         )
-    if claimed > MAX_UNCHECKED and claimed > held * MAX_RATIO:
+    if shrinks_too_much(claimed, held):
         raise DataError(
             f"{name} would unpack from {held:,} to {claimed:,} bytes, more than {MAX_RATIO}"
             " times as many; write it uncompressed, with numpy.savez",

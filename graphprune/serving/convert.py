@@ -1,4 +1,4 @@
-"""Conversion of exported SavedModels to TensorFlow Lite and ONNX.
+"""Conversion of exported SavedModels to ONNX, and what all conversions share.
 
 The folder is one that `model.export` of Keras 3 or tf_keras wrote, with the signature
 `serving_default`. TensorFlow and the ONNX packages are imported when they are needed.
@@ -7,16 +7,19 @@ The folder is one that `model.export` of Keras 3 or tf_keras wrote, with the sig
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from graphprune.errors import OutputError
 from graphprune.quiet import quiet_output
 
 SIGNATURE = "serving_default"
-_ONNX_PACKAGES = ("tf2onnx", "onnxruntime")
+_ONNX_PACKAGES = ("tf2onnx", "onnxruntime", "onnx")
 
 
 def check_onnx(packages: Sequence[str] | None = None) -> None:
@@ -36,29 +39,31 @@ def check_onnx(packages: Sequence[str] | None = None) -> None:
         )
 
 
-def saved_model_to_tflite(folder: Path, name: str) -> bytes:
-    """Return an exported model as the bytes of a TensorFlow Lite file, with float32 weights.
+@contextmanager
+def variables_stored_once() -> Iterator[None]:
+    """Let an export of Keras 3 store each variable once.
 
-    Args:
-        folder: The exported SavedModel.
-        name: The model's name, for errors.
-
-    Raises:
-        OutputError: TensorFlow Lite has no operation for a layer.
+    Its archive names the variables of Keras and those of TensorFlow inside them, and TensorFlow
+    stores both (keras/src/export/saved_model.py).
     """
     import tensorflow as tf
+    from tensorflow.python.saved_model import save as saving
 
+    theirs = saving.save_and_return_nodes
+
+    def save(archive: Any, *args: Any, **options: Any) -> Any:
+        for name in ("variables", "trainable_variables", "non_trainable_variables"):
+            held = getattr(archive, name, None) or []
+            if any(not isinstance(variable, tf.Variable) for variable in held):
+                inside = [each if isinstance(each, tf.Variable) else each.value for each in held]
+                setattr(archive, name, inside)
+        return theirs(archive, *args, **options)
+
+    saving.save_and_return_nodes = save
     try:
-        with quiet_output():
-            converter = tf.lite.TFLiteConverter.from_saved_model(
-                str(folder), signature_keys=[SIGNATURE]
-            )
-            return bytes(converter.convert())
-    except Exception as fault:  # the converter raises its own, MLIR's and TensorFlow's errors
-        raise OutputError(
-            f"{name}: cannot be written for TensorFlow Lite: {first_line(fault)}; save it as"
-            " .keras or as a SavedModel folder"
-        ) from fault
+        yield
+    finally:
+        saving.save_and_return_nodes = theirs
 
 
 def saved_model_to_onnx(folder: Path, name: str) -> bytes:
@@ -94,13 +99,37 @@ def function_to_onnx(call: Callable[..., Any], specs: Mapping[str, Any], name: s
             model, _ = tf2onnx.convert.from_function(
                 tf.function(_frozen(traced.get_concrete_function(*signature))),
                 input_signature=signature,
+                custom_op_handlers={"Erfc": (_convert_erfc, [])},
             )
+            _check_operations(model)
             return bytes(model.SerializeToString())
     except Exception as fault:  # tf2onnx raises plain errors of all kinds
         raise OutputError(
             f"{name}: cannot be written as ONNX: {first_line(fault)}; save it as .keras or as a"
             " SavedModel folder"
         ) from fault
+
+
+def _convert_erfc(graph: Any, node: Any, name: str, _: Any) -> None:
+    """Compute erfc(x), which exact gelu has, as 1 - erf(x): tf2onnx leaves it as it is."""
+    (given,), made = node.input, list(node.output)
+    dtype, shape = graph.get_dtype(made[0]), graph.get_shape(made[0])
+    graph.remove_node(node.name)
+    one = graph.make_const(f"{name}/one", np.ones((), np.float32)).output[0]
+    erf = graph.make_node("Erf", [given], name=f"{name}/erf").output[0]
+    graph.set_dtype(erf, dtype)
+    like = graph.make_node("CastLike", [one, given], name=f"{name}/like").output[0]
+    graph.make_node("Sub", [like, erf], outputs=made, name=name, dtypes=[dtype], shapes=[shape])
+
+
+def _check_operations(model: Any) -> None:
+    """Raise if tf2onnx left an operation of TensorFlow in a model, which no runtime knows."""
+    import onnx
+
+    kinds = {node.op_type for node in model.graph.node if node.domain in ("", "ai.onnx")}
+    unknown = sorted(kind for kind in kinds if not onnx.defs.has(kind))
+    if unknown:
+        raise ValueError(f"ONNX has no operation for {', '.join(unknown)}")
 
 
 def _frozen(concrete: Any) -> Callable[..., Any]:

@@ -1,11 +1,10 @@
-"""Runs exported models and files made from them, and compares their outputs with the model's."""
+"""Inputs for exported models, and the comparison of their outputs with the model's."""
 
 from __future__ import annotations
 
 import re
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +13,13 @@ from numpy.typing import NDArray
 
 from graphprune.errors import OutputError
 from graphprune.quiet import quiet_output
-from graphprune.serving.convert import SIGNATURE, first_line
+from graphprune.serving.convert import SIGNATURE
 
 Arrays = Mapping[str, NDArray[Any]]
 """Inputs or outputs by their names in the signature of the exported model."""
 
 OPEN_LENGTH = 32
 """The length of a sample's axes that a model leaves open, other than the batch."""
-_TOLERANCE = 1e-4
-_HALF_TOLERANCE = 2e-2
 
 
 def sample_inputs(folder: Path, batch: int = 2) -> dict[str, NDArray[Any]]:
@@ -83,56 +80,23 @@ def _sample(random: np.random.Generator, shape: tuple[int, ...], dtype: Any) -> 
 
 def run_saved_model(folder: Path, inputs: Arrays) -> dict[str, NDArray[Any]]:
     """Return what an exported SavedModel computes."""
+    return open_saved_model(folder)(inputs)
+
+
+def open_saved_model(folder: Path) -> Callable[[Arrays], dict[str, NDArray[Any]]]:
+    """Return a function that gives what an exported SavedModel computes."""
     import tensorflow as tf
 
     with quiet_output():
         loaded = tf.saved_model.load(str(folder))  # its signatures do not keep its variables alive
-        found = loaded.signatures[SIGNATURE](
-            **{name: tf.constant(values) for name, values in inputs.items()}
-        )
-    return {name: tensor.numpy() for name, tensor in found.items()}
 
+    def call(inputs: Arrays) -> dict[str, NDArray[Any]]:
+        given = {name: tf.constant(values) for name, values in inputs.items()}
+        with quiet_output():
+            found = loaded.signatures[SIGNATURE](**given)
+        return {name: tensor.numpy() for name, tensor in found.items()}
 
-def run_tflite(content: bytes, inputs: Arrays) -> dict[str, NDArray[Any]]:
-    """Return what a TensorFlow Lite file computes.
-
-    Raises:
-        OutputError: it does not run.
-    """
-    import tensorflow as tf
-
-    with _running("TensorFlow Lite"), quiet_output(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*tf.lite.Interpreter is deprecated")
-        runner = tf.lite.Interpreter(model_content=content).get_signature_runner(SIGNATURE)
-        found = runner(**inputs)
-    return {name: np.array(values) for name, values in found.items()}
-
-
-def run_onnx(content: bytes, inputs: Arrays) -> dict[str, NDArray[Any]]:
-    """Return what an ONNX file computes.
-
-    Raises:
-        OutputError: it does not run.
-    """
-    import onnxruntime
-
-    with _running("ONNX"), quiet_output():
-        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-        names = [output.name for output in session.get_outputs()]
-        given = {taken.name: inputs[taken.name] for taken in session.get_inputs()}
-        return dict(zip(names, session.run(None, given), strict=True))
-
-
-@contextmanager
-def _running(form: str) -> Iterator[None]:
-    """Turn the errors of a runtime into an OutputError: not all that is written can be run."""
-    try:
-        yield
-    except Exception as fault:  # runtimes raise errors of their own kinds
-        raise OutputError(
-            f"the {form} file does not run: {first_line(fault)}; save the model as .keras or as a"
-            " SavedModel folder"
-        ) from fault
+    return call
 
 
 def name_outputs(outputs: Any, flat: Sequence[Any]) -> dict[str, Any]:
@@ -164,9 +128,26 @@ def find_input(inputs: Arrays, name: str) -> NDArray[Any]:
     return inputs[name] if name in inputs else inputs[re.sub(r"\W", "_", name)]
 
 
-def check_outputs(
-    wanted: Arrays, got: Arrays, form: str, place: str, *, is_half: bool = False
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How far the outputs of a file may differ from the model's.
+
+    Attributes:
+        share: The difference, as a share of the largest output, and of 1 if all are smaller; for
+            the average, of the root mean square of the outputs.
+        is_average: Whether the root mean square of the differences counts, for forms that round
+            so much that single values differ; whole numbers are not compared then.
+    """
+
+    share: float
+    is_average: bool = False
+
+
+EXACT, HALF = Limit(1e-4), Limit(2e-2)
+"""The limits of computing in 32 and in 16 bits."""
+
+
+def check_outputs(wanted: Arrays, got: Arrays, form: str, place: str, limit: Limit) -> None:
     """Compare what a file computes with what the model computes.
 
     Args:
@@ -174,34 +155,48 @@ def check_outputs(
         got: The outputs of the file.
         form: What the file is, for the error: `ONNX`.
         place: Its path, for the error.
-        is_half: Whether the model computes in 16 bits, which rounds more.
+        limit: How far they may differ.
 
     Raises:
         OutputError: they differ by more than rounding.
     """
+    reason = find_deviation(wanted, got, limit)
+    if reason is not None:
+        raise not_written(form, reason, place)
+
+
+def not_written(form: str, reason: str, place: str) -> OutputError:
+    """Return the error for a file that does not do what the model does."""
+    return OutputError(f"not written: in the {form} form, {reason}; save it as .keras", place=place)
+
+
+def find_deviation(wanted: Arrays, got: Arrays, limit: Limit) -> str | None:
+    """Return what a file computes otherwise than the model, in words; None if nothing.
+
+    Example:
+        >>> find_deviation({"y": np.ones(2)}, {"y": np.zeros(2)}, EXACT)
+        "the output 'y' differs from the model's"
+        >>> find_deviation({"y": np.ones(2)}, {"y": np.full(2, 1.05)}, Limit(0.1, is_average=True))
+    """
     for name, values in wanted.items():
         if name not in got or got[name].shape != values.shape:
             shape = "missing" if name not in got else f"of shape {list(got[name].shape)}"
-            raise OutputError(
-                f"not written: in the {form} form, the output {name!r} is {shape}, the model's has"
-                f" shape {list(values.shape)}; save it as .keras",
-                place=place,
-            )
-        if not _is_close(values, got[name], is_half):
-            raise OutputError(
-                f"not written: in the {form} form, the output {name!r} differs from the model's;"
-                " save it as .keras",
-                place=place,
-            )
+            return f"the output {name!r} is {shape}, the model's has shape {list(values.shape)}"
+        if not _is_close(values, got[name], limit):
+            return f"the output {name!r} differs from the model's"
+    return None
 
 
-def _is_close(wanted: NDArray[Any], got: NDArray[Any], is_half: bool) -> bool:
+def _is_close(wanted: NDArray[Any], got: NDArray[Any], limit: Limit) -> bool:
     if wanted.dtype.kind != "f" and wanted.dtype.name != "bfloat16":
-        return bool(np.array_equal(wanted, got))
-    values = wanted.astype("float64")
+        return limit.is_average or bool(np.array_equal(wanted, got))
+    values, others = wanted.astype("float64"), got.astype("float64")
+    if limit.is_average:
+        return bool(_mean_square(others - values) <= limit.share**2 * _mean_square(values))
     finite = values[np.isfinite(values)]
-    limit = _HALF_TOLERANCE if is_half else _TOLERANCE
     scale = max(1.0, float(np.abs(finite).max(initial=0.0)))
-    return bool(
-        np.allclose(values, got.astype("float64"), rtol=0, atol=limit * scale, equal_nan=True)
-    )
+    return bool(np.allclose(values, others, rtol=0, atol=limit.share * scale, equal_nan=True))
+
+
+def _mean_square(values: NDArray[np.float64]) -> float:
+    return float(np.square(values).mean()) if values.size else 0.0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.multiply_adds import count_multiply_adds, sum_multiply_adds
+from graphprune.graph.tensor_shapes import find_tensor_shapes
+from graphprune.shrink.config import new_shape, new_weights
 from graphprune.shrink.dead import Removal, ZerosThatStay
 
 
@@ -88,22 +90,27 @@ class ShrinkSummary:
         }
 
 
-def summarize(before: LayerGraph, after: LayerGraph, removal: Removal) -> ShrinkSummary:
-    """Return what a removal brought, from the model before and after it."""
-    counts = count_multiply_adds(before), count_multiply_adds(after)
-    layers = []
-    for address, layer in before.layers.items():
-        costs = [
-            Cost(sum(t.size for t in graph.layers[address].tensors), count.get(address))
-            for graph, count in zip((before, after), counts, strict=True)
-        ]
+def summarize(graph: LayerGraph, removal: Removal) -> ShrinkSummary:
+    """Return what a removal brings for the model of `graph`."""
+    shapes = find_tensor_shapes(graph)
+    new_shapes = {
+        use: shape for use in shapes if (shape := new_shape(removal, shapes, use)) is not None
+    }
+    weights = {address: new_weights(layer, removal) for address, layer in graph.layers.items()}
+    before = count_multiply_adds(graph, shapes)
+    after = count_multiply_adds(graph, new_shapes, weights)
+    layers, parameters = [], 0
+    for address, layer in graph.layers.items():
+        size = sum(tensor.size for tensor in layer.tensors)
+        left = sum(math.prod(shape) for shape in weights[address].values())
+        costs = Cost(size, before.get(address)), Cost(left, after.get(address))
+        parameters += left
         if costs[0] != costs[1]:
             removed = removal.removed.get(address, 0)
-            layers.append(LayerChange(address, layer.type, removed, costs[0], costs[1]))
+            layers.append(LayerChange(address, layer.type, removed, *costs))
     return ShrinkSummary(
-        _whole(before, counts[0]), _whole(after, counts[1]), tuple(layers), removal.staying
+        Cost(graph.parameters, sum_multiply_adds(before)),
+        Cost(parameters, sum_multiply_adds(after)),
+        tuple(layers),
+        removal.staying,
     )
-
-
-def _whole(graph: LayerGraph, counts: Mapping[str, int | None]) -> Cost:
-    return Cost(graph.parameters, sum_multiply_adds(counts))

@@ -110,6 +110,17 @@ class Coupling:
         means: NDArray[np.float64] = sums / size
         return means
 
+    def find_alive(self, zeros: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return which of its channels have a place that is not zero; `zeros` says where it is.
+
+        Example:
+            >>> Coupling("conv_1/out", "bias", 0, 3).find_alive(np.array([True, False, True]))
+            array([False,  True, False])
+        """
+        others = tuple(index for index in range(zeros.ndim) if index != self.axis)
+        line = np.asarray((~zeros).any(axis=others))
+        return np.asarray(line[self.places].any(axis=1))
+
     def with_channels(self, mask: NDArray[np.bool_], kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Return the mask of the tensor with the places of its channels as `kept` says."""
         changed = np.array(mask)

@@ -52,6 +52,7 @@ def test_the_share_is_zero_and_every_other_weight_untouched(dense, tmp_path):
         tmp_path / "s.h5",
         "-o",
         tmp_path / "s",
+        "--keep-optimizer",
     )
     assert (done.code, done.out.splitlines()[-3:]) == (
         0,

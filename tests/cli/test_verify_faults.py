@@ -3,6 +3,7 @@
 import json
 import xml.etree.ElementTree as ET
 
+import h5py
 import numpy as np
 import pytest
 from builders import build_config
@@ -63,16 +64,24 @@ def planned(tmp_path_factory):
     done = run_command("plan", model, "-r", folder / "rules.yaml", "-o", folder / "plan.json")
     assert done.code == 0
     weights = dense_weights()
-    for (name, _), (tensor, pruning) in planned_tensors(read_plan(folder / "plan.json")).items():
-        share, axes = pruning.share_of(tensor.name), pruning.axes_of(tensor.name)
-        mask, _ = select_pattern_mask(weights[name], pruning.pattern, share, axes)
-        weights[name] *= mask
+    for (name, tensor), (_, pruning) in planned_tensors(read_plan(folder / "plan.json")).items():
+        if tensor == "kernel":
+            share, axes = pruning.share_of(tensor), pruning.axes_of(tensor)
+            mask, _ = select_pattern_mask(weights[name], pruning.pattern, share, axes)
+            weights[name] *= mask
     return folder / "plan.json", weights
+
+
+def biases_of(weights, bias=0.5):
+    """Biases that are zero where the plan wants it: with the channels of the convolution."""
+    biases = {name: np.full(values.shape[-1], bias, "float32") for name, values in weights.items()}
+    biases["conv"][~weights["conv"].any(axis=(0, 1, 2))] = 0
+    return biases
 
 
 def write(kind, folder, config, weights, bias=0.5):
     """Write the model in one of the formats."""
-    biases = {name: np.full(values.shape[-1], bias, "float32") for name, values in weights.items()}
+    biases = biases_of(weights, bias)
     if kind == "h5":
         groups = {
             layer["name"]: {
@@ -112,6 +121,7 @@ def to_tflite(weights, biases):
     parts = [
         Part("x", (1, 8, 8, 4)),
         Part("net/conv/Conv2D", values=np.ascontiguousarray(np.moveaxis(weights["conv"], 3, 0))),
+        Part("net/conv/BiasAdd/ReadVariableOp", values=biases["conv"]),
         Part("net/conv/Relu;net/conv/Conv2D", (1, 8, 8, 8)),
         half,
         Part("net/fc_a/MatMul1", (16, 8)),
@@ -125,7 +135,11 @@ def to_tflite(weights, biases):
     return tflite_bytes(
         parts,
         [
-            ("CONV_2D", ["x", "net/conv/Conv2D"], ["net/conv/Relu;net/conv/Conv2D"]),
+            (
+                "CONV_2D",
+                ["x", "net/conv/Conv2D", "net/conv/BiasAdd/ReadVariableOp"],
+                ["net/conv/Relu;net/conv/Conv2D"],
+            ),
             ("DEQUANTIZE", ["net/fc_a/MatMul"], ["net/fc_a/MatMul1"]),
             (
                 "FULLY_CONNECTED",
@@ -151,7 +165,7 @@ def verify(kind, folder, planned, *, config=None, weights=None, bias=0.5, option
 def test_a_model_as_planned(kind, tmp_path, planned):
     done = verify(kind, tmp_path, planned)
     assert (done.code, done.err) == (0, "")
-    zeros = "4 tensors, 368 zeros of 368 planned"
+    zeros = "5 tensors, 372 zeros of 372 planned"
     assert done.out.splitlines()[-1] == (
         f"No drift found, but not all was checked: {zeros}; architecture not checked: a TensorFlow"
         " Lite file does not have the layers."
@@ -208,9 +222,11 @@ def test_enough_zeros_in_a_faulty_tensor_are_drift(kind, name, tmp_path, planned
     done = verify(kind, tmp_path, planned, weights=weights, options=["--format", "json"])
     found = json.loads(done.out)
     assert (done.code, done.err, found["as_planned"]) == (2, "", False)
-    assert {one["address"]: one["faults"] for one in found["tensors"] if one["faults"]} == {
-        name.strip(): [fault]
-    }
+    assert {
+        one["address"]: one["faults"]
+        for one in found["tensors"]
+        if one["faults"] and one["tensor"] == "kernel"
+    } == {name.strip(): [fault]}
 
 
 def test_the_faults_in_words(tmp_path, planned):
@@ -218,8 +234,9 @@ def test_the_faults_in_words(tmp_path, planned):
     for change, _ in list(WEIGHT_FAULTS.values())[:4]:
         weights = change(weights)
     done = verify("h5", tmp_path, planned, weights=weights)
-    assert [line.split("zeros  ", 1)[1] for line in done.out.splitlines()[2:6]] == [
-        "target 50.0%, measured 58.3%; 2 of 4 channels have the zeros of the pattern",
+    kernels = [line for line in done.out.splitlines() if "  kernel  " in line]
+    assert [line.split("zeros  ", 1)[1] for line in kernels] == [
+        "target 50.0%, measured 58.3%; 2 of 4 channels of conv have the zeros of the pattern",
         "target 50.0%, measured 50.0%; 21 of 32 groups of 4 have the zeros of the pattern",
         "target 50.0%, measured 50.0%; 15 of 32 blocks have the zeros of the pattern",
         "target 50.0%, measured 50.0%; 1 weight that is NaN or infinite",
@@ -271,7 +288,9 @@ def test_another_architecture_is_drift(kind, change, tmp_path, planned):
 def test_a_weight_that_is_not_pruned_must_be_finite_too(kind, tmp_path, planned):
     done = verify(kind, tmp_path, planned, bias=np.inf, options=["--format", "json"])
     found = json.loads(done.out)
-    assert (done.code, found["summary"]["drift"], found["as_planned"]) == (2, 0, False)
+    assert (done.code, found["summary"]["drift"], found["as_planned"]) == (2, 1, False)
+    (bias,) = (one for one in found["tensors"] if one["faults"])
+    assert (bias["tensor"], bias["faults"], bias["non_finite"]) == ("bias", ["not-finite"], 4)
     assert {one["non_finite"] for one in found["not_finite"]} >= {4}
 
 
@@ -295,9 +314,7 @@ def test_a_plan_of_an_earlier_version_is_compared_by_its_hash(tmp_path, planned)
 
 def test_a_tensor_that_cannot_be_told_is_not_as_planned(tmp_path, planned):
     path = tmp_path / "model.tflite"
-    path.write_bytes(
-        to_tflite(planned[1], {"out": np.zeros(4, "float32")}).replace(b"fc_b", b"xx_b")
-    )
+    path.write_bytes(to_tflite(planned[1], biases_of(planned[1])).replace(b"fc_b", b"xx_b"))
     done = run_command("verify", path, "--plan", planned[0])
     assert done.code == 2
     assert "? fc_b  kernel" in done.out
@@ -306,7 +323,7 @@ def test_a_tensor_that_cannot_be_told_is_not_as_planned(tmp_path, planned):
     done = run_command("verify", path, "--plan", planned[0], "--allow-drift", "--format", "json")
     found = json.loads(done.out)
     assert (done.code, found["as_planned"], found["summary"]["unchecked"]) == (0, None, 1)
-    assert found["tensors"][2]["zeros_measured"] is None
+    assert found["tensors"][3]["zeros_measured"] is None
 
 
 def test_junit_and_markdown(tmp_path, planned):
@@ -317,7 +334,7 @@ def test_junit_and_markdown(tmp_path, planned):
     assert done.code == 2
     (suite,) = ET.parse(report).getroot()
     counts = {key: suite.get(key) for key in ("tests", "failures", "skipped", "errors")}
-    assert counts == {"tests": "6", "failures": "2", "skipped": "0", "errors": "0"}
+    assert counts == {"tests": "7", "failures": "2", "skipped": "0", "errors": "0"}
     assert [case.get("name") for case in suite if case.find("failure") is not None] == [
         "out kernel",
         "architecture",
@@ -333,3 +350,41 @@ def test_junit_and_markdown(tmp_path, planned):
     done = run_command("verify", path, "--plan", planned[0], "--format", "junit")
     (suite,) = ET.fromstring(done.out)
     assert (suite.get("failures"), suite.get("skipped")) == ("0", "1")
+
+
+def test_two_layers_of_one_shape_are_told_apart_by_names(tmp_path, planned):
+    """The converter joins the names of layers whose operations it has fused."""
+    kernel = np.ascontiguousarray(planned[1]["fc_b"].T)
+    other = np.ones((16, 16), "float32")
+    parts = [
+        Part("x", (1, 16)),
+        Part("net/quant_fc_b/MatMul;net/quant_fc_b/LastValueQuant/Fake", values=kernel),
+        Part("net/quant_fc_b/MatMul1", (1, 16)),
+        Part("net/last_2/MatMul", values=other),
+        Part("net/add/add;net/last_2/MatMul;net/quant_fc_b/MatMul", (1, 16)),
+    ]
+    operators = [
+        ("FULLY_CONNECTED", ["x", parts[1].name], [parts[2].name]),
+        ("FULLY_CONNECTED", [parts[2].name, parts[3].name], [parts[4].name]),
+    ]
+    path = tmp_path / "model.tflite"
+    path.write_bytes(tflite_bytes(parts, operators))
+    done = run_command("verify", path, "--plan", planned[0], "--format", "json")
+    checks = {one["address"]: one for one in json.loads(done.out)["tensors"]}
+    assert (checks["fc_b"]["faults"], checks["fc_b"]["zeros_measured"]) == ([], 128)
+    assert checks["out"]["unchecked"] == "no tensor of the file has the name of the layer"
+
+
+def test_channels_are_dead_only_where_all_tensors_of_their_group_are_zero(tmp_path, planned):
+    """The bias has as many zeros as planned, of other channels than the kernel."""
+    weights = planned[1]
+    path = write("h5", tmp_path, settings(), weights)
+    with h5py.File(path, "r+") as file:
+        bias = file["model_weights/conv/conv/bias:0"]
+        bias[...] = bias[...] == 0
+    done = run_command("verify", path, "--plan", planned[0], "--format", "json")
+    checks = [one for one in json.loads(done.out)["tensors"] if one["address"] == "conv"]
+    assert done.code == 2
+    assert [one["zeros_measured"] >= one["zeros_planned"] for one in checks] == [True, True]
+    assert [one["faults"] for one in checks] == [["pattern"], ["pattern"]]
+    assert checks[0]["units"] == {"unit": "channels of conv", "wanted": 4, "found": 0, "total": 8}

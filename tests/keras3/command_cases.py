@@ -19,7 +19,9 @@ from graphprune.archive.archive import keras_of
 from graphprune.archive.keras3 import without_backend
 from graphprune.archive.read import read_archive
 from graphprune.nested import rebuild
-from graphprune.serving.outputs import run_saved_model, run_tflite, sample_inputs
+from graphprune.serving.outputs import run_saved_model, sample_inputs
+from graphprune.serving.running import try_run
+from graphprune.serving.runtimes import RunnerSpec
 from graphprune.shipped import shipped_file
 
 CASES = Cases()
@@ -140,7 +142,7 @@ def models_are_exported_by_the_commands():
     served = {name: x[:1].astype(value.dtype) for name, value in inputs.items()}
     for found in (
         run_saved_model(FOLDER / "folder", served),
-        run_tflite((FOLDER / "out.tflite").read_bytes(), served),
+        try_run(RunnerSpec.of_file(FOLDER / "out.tflite"), served),
     ):
         (values,) = found.values()
         np.testing.assert_allclose(values, wanted[:1], atol=1e-6)

@@ -6,10 +6,12 @@ import pytest
 from builders import build_graph
 
 from graphprune.errors import RuleError
+from graphprune.graph.layers import Tensor
 from graphprune.plan import make_plan, plan_from_config, plan_to_config, wrap_graph
 from graphprune.report import render_plan_text
 from graphprune.rules import parse_rules
 from graphprune.rules.resolving.explain import explain_layer, explanation_to_config
+from graphprune.sparsity.patterns import Channel
 
 IN = "in(batch_input_shape=[None, 8, 8, 3])"
 CHAIN = f"{IN} > conv_1[3,3,3,8] > bn[8] > relu > conv_2[1,1,8,4] > flatten"
@@ -131,6 +133,8 @@ def test_a_member_that_another_rule_decides_is_refused():
 
 def test_channels_that_stay_are_told():
     plan = make_plan(build_graph(RESIDUAL), rules("auto"))
+    # a layer that the rule matches too leads no second group of the same channels
+    assert groups_of(plan)["conv_3"] == "conv_1/out"
     assert [(found.slug, found.message) for found in plan.diagnostics] == [
         (
             "channel/stays",
@@ -191,3 +195,93 @@ def test_explain_shows_which_layers_go_together():
         {"channels": 8, "layers": ["conv_1", "bn_1", "conv_3", "bn_3", "bn_4"], "stays": None}
     ]
     assert explain_layer(build_graph(CHAIN), rules(), "conv_2").groups == ()
+
+
+def test_a_unit_of_a_recurrent_layer_goes_from_all_its_gates():
+    graph = build_graph("in(batch_input_shape=[None, 5, 6]) > lstm[6,16] > fc[4,3]")
+    plan = make_plan(graph, rules(match="{name: lstm}"))
+    assert masked(plan) == {
+        "lstm/kernel": 6 * 4 * 2, "lstm/recurrent_kernel": 4 * 4 * 2, "lstm/bias": 4 * 2
+    }  # fmt: skip
+    after = plan.changes[0].after
+    assert after is not None
+    assert {(one.channels, one.repeat, one.stride) for one in after.couplings} == {(4, 4, 4)}
+
+
+@pytest.mark.parametrize("group", ["none", "auto"])
+def test_a_head_goes_from_query_key_value_and_output(group):
+    graph = build_graph(
+        "in(batch_input_shape=[None, 5, 16]) > attention:MultiHeadAttention(num_heads=2,key_dim=8)"
+        "[16,2,8] > fc[16,2]"
+    )
+    wanted = rules(group, "{name: attention}")
+    (rule,) = wanted.rules
+    heads = replace(rule, action=replace(rule.action, pattern=Channel("heads")))
+    assert masked(make_plan(graph, replace(wanted, rules=(heads,)))) == {
+        **{f"attention/{part}.kernel": 128 for part in ("query", "key", "value")},
+        **{f"attention/{part}.bias": 8 for part in ("query", "key", "value")},
+        "attention/attention_output.kernel": 128,
+    }
+
+
+def test_groups_reach_into_nested_models():
+    inner = "in(batch_input_shape=[None, 8, 8, 8]) > conv_1[1,1,8,8] > bn_1[8]"
+    graph = build_graph(
+        f"{IN} > conv_0[3,3,3,8] > inner ; conv_0 + inner > add > conv_2[1,1,8,4]",
+        models={"inner": inner},
+    )
+    plan = make_plan(graph, rules("auto", "{name: conv_0}"))
+    assert groups_of(plan) == dict.fromkeys(
+        ["conv_0", "inner::conv_1", "inner::bn_1"], "conv_0/out"
+    )
+
+
+def test_where_channels_are_not_known_a_layer_loses_kernel_and_bias():
+    graph = build_graph("in > custom:MyPkg>Layer[4,4] > conv_1[3,3,3,8] > flatten")
+    graph = replace(graph, is_connected=False)
+    plan = make_plan(graph, rules(match="{name: conv_1}"))
+    assert masked(plan) == {"conv_1/kernel": 108, "conv_1/bias": 4}
+
+
+def test_both_directions_lose_units_of_their_own():
+    graph = build_graph(
+        "in(batch_input_shape=[None, 5, 6]) > both:Bidirectional(merge_mode='concat',"
+        "layer={'module': 'keras.layers', 'class_name': 'LSTM', 'config': {'units': 4,"
+        " 'activation': 'tanh', 'recurrent_activation': 'sigmoid'}}) > fc[8,3]"
+    )
+    sides = [
+        Tensor(f"{side}_layer.{name}", shape, axes=axes, prunable=name != "bias")
+        for side in ("forward", "backward")
+        for name, shape, axes in (
+            ("kernel", (6, 16), ("in", "out")),
+            ("recurrent_kernel", (4, 16), ("in", "out")),
+            ("bias", (16,), ()),
+        )
+    ]
+    graph = graph.replace({"both": replace(graph.layers["both"], tensors=tuple(sides))})
+    plan = make_plan(graph, rules(match="{name: both}"))
+    assert groups_of(plan)["both"] == "both/out both/out.2"
+    assert masked(plan) == {
+        f"both/{side}_layer.{name}": zeros
+        for side in ("forward", "backward")
+        for name, zeros in (("kernel", 48), ("recurrent_kernel", 32), ("bias", 8))
+    }
+
+
+def test_a_budget_gives_followers_the_share_of_their_layer():
+    graph = build_graph(
+        f"{IN} > conv_1[3,3,3,8] > bn_1[8] > conv_2[3,3,8,40] > bn_2[40] > conv_3[1,1,40,4]"
+    )
+    text = (
+        "version: 1\n"
+        "budgets: {net: {sparsity: 60%, allocate: erk}}\n"
+        "rules:\n"
+        "- {id: a, match: {name: [conv_1, conv_2]}, prune: {pattern: {channel: out}, budget: net,"
+        " schedule: {curve: step, begin: 0 steps}}}\n"
+    )
+    plan = make_plan(graph, parse_rules(text, "p.yaml"))
+    found = masked(plan)
+    assert 0 < found["bn_2/gamma"] == found["conv_2/bias"] == found["conv_2/kernel"] / 72 < 40
+    # the first one is so small that ERK leaves it dense, and so are its followers
+    assert not any("_1/" in name for name in found)
+    assert make_plan(wrap_graph(graph, plan), parse_rules(text, "p.yaml")).is_empty

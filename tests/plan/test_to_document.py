@@ -4,8 +4,8 @@ from lenet import RULES, lenet, lenet_zeros, rules
 from planned import plan_with
 
 import graphprune
-from graphprune.graph.architecture import describe_architecture, hash_architecture
-from graphprune.plan import plan_from_config, plan_sha256, plan_to_config
+from graphprune.graph.architecture import describe_architecture, fingerprint, hash_architecture
+from graphprune.plan import make_plan, plan_from_config, plan_sha256, plan_to_config, wrap_graph
 
 
 def plan(text=RULES, **options):
@@ -108,6 +108,13 @@ def test_the_architecture_is_told_layer_by_layer():
         f"{known.layers['fc1'].settings} {known.layers['fc1'].inputs}"
     )
     assert plan_from_config(config).architecture == known
+
+
+def test_the_architecture_is_that_without_wrappers():
+    wrapped = wrap_graph(lenet(), make_plan(lenet(), rules()))
+    for graph in (lenet(), wrapped):
+        assert fingerprint(graph) == (hash_architecture(graph), describe_architecture(lenet()))
+    assert hash_architecture(wrapped) != hash_architecture(lenet())
 
 
 def test_two_runs_give_the_same_bytes():

@@ -1,9 +1,10 @@
 import base64
 import marshal
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from builders import build_graph
+from builders import build_config, build_graph
 from memory_weights import MemoryWeights, make_weights, with_zeros, wrap_layers
 
 from graphprune.diff.document import graph_diff_to_config
@@ -305,3 +306,62 @@ def test_python_code_that_was_only_written_again_is_no_difference():
     again = marshal.loads(marshal.dumps(code))
     assert marshal.dumps(code) != marshal.dumps(again)
     assert show(lambda_model(code, 2.0), lambda_model(again, 2.0)).startswith("No differences")
+
+
+def shifted(kinds):
+    """A chain of Dense layers with default names and these kernels."""
+    names = ["dense", *(f"dense_{index}" for index in range(1, len(kinds)))]
+    layers = (f"{name}[{one},{other}]" for name, (one, other) in zip(names, kinds, strict=True))
+    return build_graph(" > ".join(["in", *layers]), name="chain")
+
+
+def test_default_names_that_have_shifted_are_one_line():
+    kinds = [(4, 8), (8, 4)] * 10
+    diff = diff_graphs(shifted(kinds), shifted([*kinds[:11], (8, 8), *kinds[11:]]))
+    text = render_diff_text(diff)
+    assert [line for line in text.splitlines() if line.startswith(("  +", "  >", "  -"))] == [
+        "  + dense_11  Dense   added: kernel [8, 8], bias [8]",
+        "  > dense_12  Dense   renamed from dense_11 (equal structure); 8 more layers have a"
+        " shifted default name",
+        "  + dense_10 -> dense_11",
+        "  + dense_11 -> dense_12",
+        "  - dense_10 -> dense_12",
+    ]
+    assert "Diff: 1 added, 0 removed, 9 renamed," in text
+    assert "0 unwrapped, 1 rewired;" in text
+    assert render_diff_text(diff, show_all=True).count("renamed from") == 9
+
+
+def test_a_change_of_many_layers_between_two_kerases_is_one_line():
+    def build(keras, momentum):
+        layers = (f"bn_x{index}:BatchNormalization(momentum={momentum})" for index in range(3))
+        config = build_config(" > ".join(["in", *layers, "fc"]))
+        module = "keras.src.models.functional" if keras == 3 else "tf_keras.src.engine.functional"
+        return graph_from_config(config | {"module": module})
+
+    old, new = build(2, 0.99), build(3, 0.9)
+    lines = render_diff_text(diff_graphs(old, new)).splitlines()
+    assert [line for line in lines if line.startswith("  ~")] == [
+        "  ~ bn_x0  config.momentum  0.99 -> 0.9  (and 2 more BatchNormalization)"
+    ]
+    same_keras = render_diff_text(diff_graphs(old, build(2, 0.9)))
+    assert same_keras.count("config.momentum") == 3
+
+
+@pytest.mark.parametrize(("zeros", "text"), [(211_679, "met, 1 zero short"), (200_000, "met")])
+def test_a_missed_target_that_looks_met_says_by_how_much(lenet, zeros, text):
+    graph, wrapped, before, after = lenet
+    missed = with_zeros(make_weights(graph, seed=1), {("fc1", "kernel"): zeros})
+    missed.states |= after.states
+    (line,) = [
+        line for line in show(graph, wrapped, before, missed).splitlines() if " [784" in line
+    ]
+    assert line.endswith(f"target 90.0% not yet {text}")
+
+
+def test_a_wrapper_without_anything_to_prune_says_so(lenet):
+    graph, _, before, _ = lenet
+    nothing = replace(PRUNING, weights=())
+    shown = show(graph, wrap_layers(graph, nothing, ("flatten",)), before, make_weights(graph))
+    assert "without anything to prune\n" in shown
+    assert "unstructured" not in shown

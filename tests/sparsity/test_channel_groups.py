@@ -145,3 +145,24 @@ def test_a_damaged_coupling_is_refused(wrong):
 def test_channels_beyond_the_tensor_are_refused():
     with pytest.raises(ValueError, match=r"^channels of 'conv/out' do not fit kernel \[2, 5\]$"):
         zeros_in_channels([LEAD], (2, 5), 0.5)
+
+
+@given(placed(), st.sampled_from([0.2, 0.5, 0.9]), st.permutations(range(6)))
+def test_the_channels_that_a_mask_zeroes_are_the_dead_ones(places, share, order):
+    kept = np.zeros(6, bool)
+    kept[list(order[: kept_count(6, share)])] = True
+    couplings = couplings_at(LEAD, places)
+    mask = np.ones((2, 24), bool)
+    for coupling in couplings:
+        mask = coupling.with_channels(mask, kept)
+    assert alive_in(couplings, mask) == {channel for channel in places if kept[channel]}
+    for channel in places:  # one weight in a dead channel makes it alive
+        mask[1, places[channel][0]] = True
+    assert alive_in(couplings, mask) == set(places)
+
+
+def alive_in(couplings, mask):
+    alive = np.zeros(6, bool)
+    for coupling in couplings:
+        alive[coupling.own] |= coupling.find_alive(~mask)
+    return set(np.flatnonzero(alive).tolist())

@@ -8,10 +8,11 @@ from run_builders import build_model
 from tf_keras import layers
 
 from graphprune.errors import OutputError
-from graphprune.serving import convert
-from graphprune.serving.outputs import run_onnx
+from graphprune.serving import convert, proving
+from graphprune.serving.running import try_run
+from graphprune.serving.runtimes import RunnerSpec
 from graphprune.tf.models import export
-from graphprune.tf.models.export import save_tflite, to_tflite, write_model, write_saved_model
+from graphprune.tf.models.export import write_model, write_saved_model
 
 pytestmark = [
     pytest.mark.tf,
@@ -32,6 +33,14 @@ def run_tflite(content, **inputs):
         interpreter.set_tensor(details[name], value)
     interpreter.invoke()
     return [interpreter.get_tensor(detail["index"]) for detail in interpreter.get_output_details()]
+
+
+def to_tflite(model):
+    return export.to_tflite(model).content
+
+
+def run_onnx(path, **inputs):
+    return try_run(RunnerSpec.of_file(path), inputs)
 
 
 def sample(*shape):
@@ -150,14 +159,15 @@ def test_a_folder_of_other_files_is_not_replaced(tmp_path):
 
 def test_a_tflite_file_is_written_whole(tmp_path):
     model = build_model()
-    save_tflite(model, tmp_path / "deep" / "net.tflite")
+    write_model(model, tmp_path / "deep" / "net.tflite")
     assert (tmp_path / "deep" / "net.tflite").read_bytes() == to_tflite(model)
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["net.tflite"]
+    (tmp_path / "deep.tflite").mkdir()
     with pytest.raises(OutputError) as caught:
-        save_tflite(model, tmp_path / "deep")
+        write_model(model, tmp_path / "deep.tflite")
     assert (
         str(caught.value)
-        == f"{tmp_path}/deep: cannot be written: Is a directory; give another name"
+        == f"{tmp_path}/deep.tflite: cannot be written: Is a directory; give another name"
     )
 
 
@@ -186,7 +196,7 @@ def test_onnx_predicts_what_keras_predicts(tmp_path, capfd):
     write_model(model, tmp_path / "net.onnx")
     assert capfd.readouterr() == ("", "")
     x = sample(5, 4, 4, 1)
-    found = run_onnx((tmp_path / "net.onnx").read_bytes(), {"image": x})
+    found = run_onnx(tmp_path / "net.onnx", image=x)
     np.testing.assert_allclose(found["output_0"], model(x), atol=1e-5, rtol=0)
 
 
@@ -197,16 +207,38 @@ def test_onnx_has_the_constants_of_operations(tmp_path):
     model = tf_keras.Model(x, layers.Dense(2)(scaled), name="net")
     write_model(model, tmp_path / "net.onnx")
     given = sample(3, 4)
-    found = run_onnx((tmp_path / "net.onnx").read_bytes(), {"x": given})
+    found = run_onnx(tmp_path / "net.onnx", x=given)
     np.testing.assert_allclose(found["output_0"], model(given), atol=1e-5, rtol=0)
 
 
 @pytest.mark.skipif(find_spec("tf2onnx") is None, reason="the extra onnx is not installed")
+def test_onnx_computes_exact_gelu_without_the_operation_that_it_lacks(tmp_path):
+    model = tf_keras.Sequential([layers.Input((6,), name="x"), layers.Dense(8, "gelu")])
+    write_model(model, tmp_path / "net.onnx")
+    given = sample(4, 6) * 5
+    found = run_onnx(tmp_path / "net.onnx", x=given)
+    np.testing.assert_allclose(found["output_0"], model(given), atol=1e-5, rtol=0)
+
+
+@pytest.mark.skipif(find_spec("tf2onnx") is None, reason="the extra onnx is not installed")
+def test_an_operation_that_onnx_lacks_is_named(tmp_path):
+    x = layers.Input((4,), name="x")
+    model = tf_keras.Model(x, tf.raw_ops.Betainc(a=x, b=x, x=x), name="net")
+    with pytest.raises(OutputError) as caught:
+        write_model(model, tmp_path / "net.onnx")
+    assert str(caught.value) == (
+        "net: cannot be written as ONNX: ONNX has no operation for Betainc; save it as .keras or as"
+        " a SavedModel folder"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(find_spec("tf2onnx") is None, reason="the extra onnx is not installed")
 def test_an_onnx_file_that_computes_something_else_is_not_written(tmp_path, monkeypatch):
-    right = export.run_onnx
+    right = proving.try_run
     monkeypatch.setattr(
-        export,
-        "run_onnx",
+        proving,
+        "try_run",
         lambda *given: {name: values + 1 for name, values in right(*given).items()},
     )
     with pytest.raises(OutputError) as caught:

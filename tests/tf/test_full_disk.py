@@ -119,14 +119,18 @@ FAULTS = [
 
 @pytest.mark.parametrize("kind", FAULTS)
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT])
-def test_tensorflows_own_errors_say_the_same(model, tmp_path, monkeypatch, kind, number):
+@pytest.mark.parametrize("for_training", [False, True])
+def test_tensorflows_own_errors_say_the_same(
+    model, tmp_path, monkeypatch, kind, number, for_training
+):
     def refuse(*args, **options):
         raise kind(
             None, None, f"{args[0]}/variables/variables.data-00000-of-00001; {os.strerror(number)}"
         )
 
     monkeypatch.setattr(tf_keras.Sequential, "save", refuse)
+    monkeypatch.setattr(tf_keras.export.ExportArchive, "write_out", refuse)
     with pytest.raises(WriteError) as caught:
-        write_model(model, tmp_path / "o")
+        write_model(model, tmp_path / "o", for_training=for_training)
     assert str(caught.value).startswith(f"{tmp_path}/o: cannot be written: {os.strerror(number)}")
     assert names(tmp_path) == []

@@ -103,6 +103,18 @@ MAX_RATIO = 300
 
 Keras stores weights uncompressed; at 99% zeros they shrink some 50 times.
 """
+
+
+def shrinks_too_much(claimed: int, held: int) -> bool:
+    """Return whether `held` compressed bytes claim to be more than is safe to unpack.
+
+    Example:
+        >>> shrinks_too_much(MAX_UNCHECKED, 1), shrinks_too_much(MAX_UNCHECKED + 1, 1)
+        (False, True)
+    """
+    return claimed > MAX_UNCHECKED and claimed > held * MAX_RATIO
+
+
 MAX_DEFLATE = 1100
 """Largest compression ratio of any data set; deflate reaches about 1032."""
 MAX_IMAGE = 32 * 2**20
@@ -333,9 +345,7 @@ def _check_storage(dataset: h5py.h5d.DatasetID, path: str, place: str) -> None:
     stored = dataset.get_storage_size()
     claimed = math.prod(dataset.shape) * dataset.dtype.itemsize
     is_chunked = settings.get_layout() == h5py.h5d.CHUNKED
-    if claimed > stored * (MAX_DEFLATE if is_chunked else 1) or claimed > max(
-        MAX_UNCHECKED, stored * MAX_RATIO
-    ):
+    if claimed > stored * (MAX_DEFLATE if is_chunked else 1) or shrinks_too_much(claimed, stored):
         raise ArchiveError(
             f"{path} claims {claimed:,} bytes and holds {stored:,}; the file is damaged,"
             " save the model again",

@@ -1,45 +1,115 @@
-"""Models for serving: TensorFlow Lite and ONNX files, and SavedModel folders."""
+"""Models for serving: TensorFlow Lite and ONNX files, and SavedModel folders.
+
+A SavedModel is exported with its graph and weights alone. The one that Keras loads again also
+holds the functions that each layer needs for training; it is three times as large, and is written
+where the optimizer is kept, to go on with training.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from functools import partial
+from io import StringIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import tensorflow as tf
 import tf_keras
+from numpy.typing import NDArray
 
 from graphprune.archive.files import check_export_suffix
+from graphprune.archive.small_files import save_small
 from graphprune.errors import OutputError
 from graphprune.files import whole_folder, write_whole
 from graphprune.quiet import quiet_output
-from graphprune.serving.convert import first_line, function_to_onnx
-from graphprune.serving.outputs import check_outputs, name_outputs, run_onnx, sample_specs
+from graphprune.serving.convert import SIGNATURE, first_line, function_to_onnx
+from graphprune.serving.exported import Exported
+from graphprune.serving.outputs import (
+    EXACT,
+    HALF,
+    Arrays,
+    Limit,
+    check_outputs,
+    name_outputs,
+    run_saved_model,
+    sample_inputs,
+    sample_specs,
+)
+from graphprune.serving.proving import check_onnx_file
+from graphprune.serving.tflite_forms import TfliteRequest
+from graphprune.serving.tflite_writing import MadeTflite, make_tflite
 from graphprune.tf.models.saving import estimate_bytes, save_model
 from graphprune.write_faults import find_reason
 
+PLAIN = TfliteRequest()
 
-def to_tflite(model: tf_keras.Model) -> bytes:
-    """Return `model` as a TensorFlow Lite file's bytes, with float32 weights.
 
-    The batch size stays open, except for models with recurrent layers, for which TensorFlow Lite
-    needs a fixed one: it is 1. Each call of an interpreter starts a new sequence, as in Keras; only
-    layers with `stateful=True` keep their state.
+def write_model(
+    model: tf_keras.Model,
+    path: str | Path,
+    request: TfliteRequest = PLAIN,
+    *,
+    for_training: bool = False,
+) -> MadeTflite | None:
+    """Write `model` in the format that the suffix of the path names.
+
+    `.keras`, `.h5`, `.tflite`, `.onnx`, or a SavedModel folder without a suffix. Files for serving
+    are run and compared with the model first.
+
+    Args:
+        model: The model.
+        path: The file or folder; one that is there is replaced.
+        request: Precision, batch size and samples of a `.tflite` file.
+        for_training: Write a SavedModel that Keras loads again, rather than a small one.
+
+    Returns:
+        How a `.tflite` file is stored; None for other formats.
 
     Raises:
-        OutputError: TensorFlow Lite has no operation for a layer.
+        OutputError: the suffix names no format, or the model cannot be written.
     """
-    try:
-        with quiet_output():
-            content = _converter(model).convert()
-    except Exception as fault:  # the converter raises its own, MLIR's and TensorFlow's errors
-        raise OutputError(
-            f"{model.name}: cannot be written for TensorFlow Lite: {first_line(fault)}; save it as"
-            " .keras or as a SavedModel folder"
-        ) from fault
-    return bytes(content)
+    check_export_suffix(path)
+    target = Path(path)
+    if target.suffix == ".tflite":
+        made = to_tflite(model, request, str(path))
+        write_whole(target, made.content)
+        return made
+    if target.suffix == ".onnx":
+        write_whole(target, to_onnx(model, str(path)))
+    elif target.suffix:
+        save_small(partial(save_model, model), target)
+    elif for_training:
+        write_saved_model(model, target)
+    else:
+        write_served_folder(model, target)
+    return None
+
+
+def to_tflite(model: tf_keras.Model, request: TfliteRequest = PLAIN, place: str = "") -> MadeTflite:
+    """Return `model` as a TensorFlow Lite file that was run and computed what the model does.
+
+    The batch size stays open, except for models with recurrent layers, for which TensorFlow Lite
+    needs a fixed one. Each call of an interpreter starts a new sequence, as in Keras; only layers
+    with `stateful=True` keep their state.
+
+    Args:
+        model: The model.
+        request: Precision, batch size and samples.
+        place: The path of the file, for errors.
+
+    Raises:
+        OutputError: TensorFlow Lite has no operation for a layer, or the file computes something
+            else.
+    """
+    recurrent = any(isinstance(layer, tf_keras.layers.RNN) for layer in model._flatten_layers())
+    request = request.with_batch(_batch_of(model) or (1 if recurrent else None))
+    with TemporaryDirectory(prefix="graphprune-") as parent, _lstm_as_loop(model):
+        folder = Path(parent) / "exported"
+        export_folder(model, folder, request.batch, "be written for TensorFlow Lite")
+        return make_tflite(_exported(model, folder), request, place or model.name)
 
 
 def to_onnx(model: tf_keras.Model, place: str = "") -> bytes:
@@ -53,51 +123,34 @@ def to_onnx(model: tf_keras.Model, place: str = "") -> bytes:
         OutputError: the extra `onnx` is not installed, ONNX has no operation for a layer, or the
             file computes something else.
     """
-    specs = {
-        re.sub(r"\W", "_", name): tf.TensorSpec(tensor.shape, tensor.dtype)
-        for name, tensor in zip(model.input_names, model.inputs, strict=True)
-    }
+    specs = {spec.name: spec for spec in _specs(model, None)}
 
     def call(**inputs: Any) -> Any:
-        given = list(inputs.values())
-        outputs = model(given[0] if len(given) == 1 else given, training=False)
+        outputs = _call(model, inputs)
         return name_outputs(outputs, tf.nest.flatten(outputs))
 
     content = function_to_onnx(call, specs, model.name)
     inputs = sample_specs(specs)
     wanted = {name: tensor.numpy() for name, tensor in call(**inputs).items()}
-    is_half = any(
-        layer.compute_dtype in ("float16", "bfloat16") for layer in model._flatten_layers()
-    )
-    check_outputs(wanted, run_onnx(content, inputs), "ONNX", place or model.name, is_half=is_half)
+    check_onnx_file(content, inputs, wanted, _limit(model), place or model.name)
     return content
 
 
-def write_model(model: tf_keras.Model, path: str | Path) -> None:
-    """Write `model` in the format that the suffix of the path names.
+def write_served_folder(model: tf_keras.Model, target: Path) -> None:
+    """Write `model` as a SavedModel folder for serving, whole or not at all.
 
-    `.keras`, `.h5`, `.tflite`, `.onnx`, or a SavedModel folder without a suffix.
-
-    Raises:
-        OutputError: the suffix names no format, or the model cannot be written.
-    """
-    check_export_suffix(path)
-    suffix = Path(path).suffix
-    if suffix == ".tflite":
-        save_tflite(model, path)
-    elif suffix == ".onnx":
-        write_whole(Path(path), to_onnx(model, str(path)))
-    else:
-        (save_model if suffix else write_saved_model)(model, path)
-
-
-def save_tflite(model: tf_keras.Model, path: str | Path) -> None:
-    """Write `model` as a TensorFlow Lite file, whole or not at all.
+    A SavedModel at `target` is replaced.
 
     Raises:
-        OutputError: the model cannot be converted, or the file cannot be written.
+        OutputError: something else stands at `target`, the folder cannot be written, or computes
+            something else.
     """
-    write_whole(Path(path), to_tflite(model))
+    _check_replaceable(target)
+    with whole_folder(target, needed=estimate_bytes(model)) as folder:
+        export_folder(model, folder, None, "be written as a SavedModel")
+        inputs, exported = sample_inputs(folder), _exported(model, folder)
+        found = run_saved_model(folder, inputs)
+        check_outputs(exported.compute(inputs), found, "SavedModel", str(target), _limit(model))
 
 
 def write_saved_model(model: tf_keras.Model, path: str | Path) -> None:
@@ -109,37 +162,118 @@ def write_saved_model(model: tf_keras.Model, path: str | Path) -> None:
         OutputError: something else stands at `path`, or the folder cannot be written.
     """
     target = Path(path)
+    _check_replaceable(target)
+    with whole_folder(target, needed=estimate_bytes(model)) as folder:
+        try:
+            with quiet_output():
+                model.save(folder, save_format="tf")
+        except tf.errors.OpError as fault:
+            raise find_reason(fault) or OutputError(
+                f"cannot be written: {first_line(fault)}; save it as .keras", place=target
+            ) from fault
+
+
+def export_folder(model: tf_keras.Model, folder: Path, batch: int | None, what: str) -> None:
+    """Write a SavedModel with the signature `serving_default` alone.
+
+    Its inputs have the names of the model's, without special characters, and its outputs too.
+
+    Args:
+        model: The model.
+        folder: Where to write it.
+        batch: The batch size, where the model leaves it open; None leaves it open.
+        what: What cannot be done if it fails, for the error.
+
+    Raises:
+        OutputError: TensorFlow cannot export the model.
+    """
+    specs = _specs(model, batch)
+
+    def serve(*tensors: Any) -> dict[str, Any]:
+        names = (spec.name for spec in specs)
+        return _name_served(model, _call(model, dict(zip(names, tensors, strict=True))))
+
+    archive = tf_keras.export.ExportArchive()
+    try:
+        with quiet_output(), redirect_stdout(StringIO()):
+            archive.track(model)
+            archive.add_endpoint(SIGNATURE, serve, input_signature=specs)
+            archive.write_out(str(folder))
+    except Exception as fault:  # layers raise errors of all kinds when they are traced
+        raise find_reason(fault) or OutputError(
+            f"{model.name}: cannot {what}: {first_line(fault)}; save it as .keras"
+        ) from fault
+
+
+def _check_replaceable(target: Path) -> None:
     if (
         target.exists()
         and not (target / "saved_model.pb").is_file()
         and not (target.is_dir() and not any(target.iterdir()))
     ):
         raise OutputError("exists and is not a SavedModel; give another path", place=target)
-    with whole_folder(target, needed=estimate_bytes(model)) as folder:
-        try:
-            with quiet_output():
-                model.save(folder, save_format="tf")
-        except tf.errors.OpError as fault:
-            reason = find_reason(fault)
-            raise reason or OutputError(
-                f"cannot be written: {first_line(fault)}; save it as .keras", place=target
-            ) from fault
 
 
-def _converter(model: tf_keras.Model) -> tf.lite.TFLiteConverter:
-    if not any(isinstance(layer, tf_keras.layers.RNN) for layer in model._flatten_layers()):
-        return tf.lite.TFLiteConverter.from_keras_model(model)
+def _specs(model: tf_keras.Model, batch: int | None) -> list[Any]:
+    """Return the `tf.TensorSpec` of each input, by its name without special characters."""
     named = zip(model.input_names, model.inputs, strict=True)
-    specs = [
-        tf.TensorSpec([tensor.shape[0] or 1, *tensor.shape[1:]], tensor.dtype, name=name)
+    return [
+        tf.TensorSpec(
+            [tensor.shape[0] or batch, *tensor.shape[1:]] if tensor.shape.rank else tensor.shape,
+            tensor.dtype,
+            name=re.sub(r"\W", "_", name),
+        )
         for name, tensor in named
     ]
-    call = tf.function(
-        lambda *inputs: model(inputs[0] if len(inputs) == 1 else list(inputs), training=False)
+
+
+def _batch_of(model: tf_keras.Model) -> int | None:
+    """Return the batch size that the model itself fixes."""
+    return next((tensor.shape[0] for tensor in model.inputs if tensor.shape.rank), None)
+
+
+def _call(model: tf_keras.Model, inputs: Arrays) -> Any:
+    given = list(inputs.values())
+    return model(given[0] if len(given) == 1 else given, training=False)
+
+
+def _name_served(model: tf_keras.Model, outputs: Any) -> dict[str, Any]:
+    """Return a model's outputs by the names that the served forms have for them."""
+    if isinstance(outputs, dict):
+        return dict(outputs)
+    return dict(zip(model.output_names, tf.nest.flatten(outputs), strict=True))
+
+
+def _exported(model: tf_keras.Model, folder: Path) -> Exported:
+    def compute(inputs: Arrays) -> dict[str, NDArray[Any]]:
+        with _states_kept(model):
+            outputs = _name_served(model, _call(model, inputs))
+        return {name: tensor.numpy() for name, tensor in outputs.items()}
+
+    weights = tuple(weight.numpy() for weight in model.weights if weight.dtype.is_floating)
+    return Exported(folder, model.name, compute, weights, _limit(model) is HALF)
+
+
+def _limit(model: tf_keras.Model) -> Limit:
+    is_half = any(
+        layer.compute_dtype in ("float16", "bfloat16") for layer in model._flatten_layers()
     )
-    with _lstm_as_loop(model):
-        traced = call.get_concrete_function(*specs)
-    return tf.lite.TFLiteConverter.from_concrete_functions([traced], model)
+    return HALF if is_half else EXACT
+
+
+@contextmanager
+def _states_kept(model: tf_keras.Model) -> Iterator[None]:
+    """Restore the states of stateful recurrent layers at the end of the block."""
+    layers = (layer for layer in model._flatten_layers() if isinstance(layer, tf_keras.layers.RNN))
+    states = [
+        state for layer in layers if layer.stateful for state in tf.nest.flatten(layer.states)
+    ]
+    values = [(state, state.numpy()) for state in states if isinstance(state, tf.Variable)]
+    try:
+        yield
+    finally:
+        for state, value in values:
+            state.assign(value)
 
 
 @contextmanager

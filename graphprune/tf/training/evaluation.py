@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from graphprune.runs.run_options import Compiling
 from graphprune.runs.samples import LabelRule
 from graphprune.tf.models.loading import load_model
 from graphprune.tf.training.compiling import compile_model
-from graphprune.tf.training.data import ArrayData, Data, read_data
+from graphprune.tf.training.data import ArrayData, Data
 from graphprune.tf.training.hidden_state import read_recurrent_states, restore_recurrent_states
 
 _DIGITS = {tf.float16: 11, tf.bfloat16: 8}
@@ -118,16 +118,6 @@ def measure_accuracy(model: tf_keras.Model, data: Data) -> float | None:
     if not model._is_compiled:
         return None
     return next((value for name, value in evaluate(model, data).items() if "acc" in name), None)
-
-
-def measure_accuracies(models: Sequence[tf_keras.Model], spec: str) -> list[float | None]:
-    """Return the accuracy of each model on the data that `spec` names.
-
-    Raises:
-        DataError: the data is missing or damaged, or does not fit a model.
-    """
-    data = read_data(spec)
-    return [measure_accuracy(model, data) for model in models]
 
 
 def check_data_fits(model: tf_keras.Model, data: Data) -> None:

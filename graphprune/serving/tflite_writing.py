@@ -1,0 +1,156 @@
+"""TensorFlow Lite files that are known to work: the best form that loads, runs and keeps its zeros.
+
+Each form is run in a process of its own before it is written, because some crash the runtime. A
+form that does not load, deviates from the Keras model or loses zeros falls back to the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from graphprune.archive.tflite.file import TfliteFile
+from graphprune.errors import OutputError
+from graphprune.serving.exported import Exported
+from graphprune.serving.kept_zeros import find_lost_zeros, zeros_of
+from graphprune.serving.outputs import EXACT, HALF, Arrays, Limit, not_written, sample_inputs
+from graphprune.serving.proving import prove
+from graphprune.serving.tflite_forms import (
+    DENSE,
+    Precision,
+    TfliteForm,
+    TfliteRequest,
+    forms_of,
+    saved_model_to_tflite,
+    split_samples,
+)
+
+_SPARSE_FROM = 0.3
+"""The share of zeros from which the converter stores a tensor without them."""
+_CHECKED = 4
+"""Samples that a file is checked with, where it leaves the batch open."""
+_LIMITS = {
+    Precision.FLOAT32: EXACT,
+    Precision.FLOAT16: HALF,
+    Precision.DYNAMIC: Limit(0.1, is_average=True),
+    Precision.INT8: Limit(0.2, is_average=True),
+}
+"""How far outputs may differ from those of the Keras model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A form that is not served.
+
+    Attributes:
+        form: The form.
+        reason: Why: it does not load, deviates, or loses zeros.
+    """
+
+    form: TfliteForm
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MadeTflite:
+    """A TensorFlow Lite file that was run and computed what the model does.
+
+    Attributes:
+        content: Its bytes.
+        form: How it is stored.
+        rejected: Better forms that failed, the best first.
+    """
+
+    content: bytes
+    form: TfliteForm
+    rejected: tuple[Rejected, ...] = ()
+
+
+def make_tflite(exported: Exported, request: TfliteRequest, place: str) -> MadeTflite:
+    """Return an exported model as a TensorFlow Lite file, in the best form that works.
+
+    Args:
+        exported: The model.
+        request: The precision, batch size and samples.
+        place: The path of the file, for errors.
+
+    Raises:
+        OutputError: the model cannot be converted, or its dense float32 file does not compute what
+            it does.
+    """
+    with TemporaryDirectory(prefix="graphprune-") as folder:
+        return _Making(exported, request, Path(folder, "form.tflite")).make(place)
+
+
+@dataclass
+class _Making:
+    exported: Exported
+    request: TfliteRequest
+    file: Path
+    converted: dict[TfliteForm, bytes] = field(default_factory=dict)
+
+    def make(self, place: str) -> MadeTflite:
+        rejected: list[Rejected] = []
+        self._convert(DENSE)  # a model that it fails for has no form at all
+        for form in self._candidates():
+            reason = self._find_fault(form)
+            if reason is None:
+                return MadeTflite(self.converted[form], form, tuple(rejected))
+            rejected.append(Rejected(form, reason))
+        raise not_written("TensorFlow Lite", rejected[-1].reason, place)
+
+    def _candidates(self) -> Iterator[TfliteForm]:
+        """Yield the forms to try; sparse ones only where they make the file smaller."""
+        dense = TfliteFile(self.converted[DENSE])
+        has_zeros = any(
+            flags.mean() > _SPARSE_FROM for each in zeros_of(dense).values() for flags in each
+        )
+        for form in forms_of(self.request.precision):
+            if not form.is_sparse or (has_zeros and self._is_smaller(form)):
+                yield form
+
+    def _is_smaller(self, form: TfliteForm) -> bool:
+        try:
+            dense = self._convert(TfliteForm(form.precision))
+            return len(self._convert(form)) < len(dense)
+        except OutputError:
+            return True  # it is tried, and its fault told
+
+    def _convert(self, form: TfliteForm) -> bytes:
+        if form not in self.converted:
+            exported = self.exported
+            self.converted[form] = saved_model_to_tflite(
+                exported.folder, form, exported.name, self.request
+            )
+        return self.converted[form]
+
+    def _find_fault(self, form: TfliteForm) -> str | None:
+        try:
+            content = self._convert(form)
+        except OutputError as fault:
+            return str(fault.__cause__ or fault)
+        self.file.write_bytes(content)
+        limit = _LIMITS[form.precision]
+        if self.exported.is_half and limit is EXACT:
+            limit = HALF
+        reason = prove(self.file, self.inputs, self.wanted, limit)
+        if reason is not None:
+            return reason
+        dense = zeros_of(TfliteFile(self.converted[DENSE]))
+        return find_lost_zeros(self.exported.weights, dense, zeros_of(TfliteFile(content)))
+
+    @cached_property
+    def inputs(self) -> Arrays:
+        """Samples of one batch; random numbers where there are none."""
+        request = self.request
+        if request.samples is None:
+            return sample_inputs(self.exported.folder, request.batch or _CHECKED)
+        return next(split_samples(request.samples, request.batch or _CHECKED))
+
+    @cached_property
+    def wanted(self) -> Arrays:
+        """What the model computes; computed once, because it may keep a state."""
+        return self.exported.compute(self.inputs)
