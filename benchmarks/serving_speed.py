@@ -57,9 +57,7 @@ def files(folder: Path, turns: str) -> None:
     Path(folder, "all.yaml").write_text(EVERYTHING)
     outputs = [Path(folder, f"sparse{suffix}") for suffix in (".keras", ".h5")]
     given = [part for output in outputs for part in ("-o", output)]
-    columns = json.loads(
-        run("prune", model, "-r", folder / "all.yaml", *given, "--format", "json")
-    )
+    columns = json.loads(run("prune", model, "-r", folder / "all.yaml", *given, "--format", "json"))
     for column in columns[1:]:
         ratio = column["raw"] / column["gzip"]
         tell("files", column["name"], f"{column['raw'] / 1e6:.2f} MB, {ratio:.3f} times gzip", 1.02)
@@ -107,7 +105,7 @@ def channels(folder: Path, turns: str) -> None:
 
     model = save(keras.applications.ResNet50(weights=None, input_shape=(96, 96, 3)), folder)
     zeroed, small = folder / "zeroed.keras", folder / "small.keras"
-    run("prune", model, "-r", "builtin:channels-half", "-o", zeroed)
+    run("prune", model, "-r", "builtin:channels-50", "-o", zeroed)
     run("shrink", zeroed, "-o", small)
     compare("channels", [model, zeroed, small], turns, 0.4, only=small)
     tflite = [folder / "zeroed.tflite", folder / "small.tflite"]

@@ -56,7 +56,8 @@ def test_the_tour_prints_what_it_shows(demo_folder):
         if command[0] == "plan":
             assert done.out.strip("\n") == output
         verbs.append(command[0])
-    assert verbs == ["plan", "train", "resume", "strip", "diff", "prune"]
+    wanted = ["plan", "train", "resume", "strip", "diff", "prune", "prune", "shrink"]
+    assert verbs == wanted
 
 
 @pytest.mark.tf
