@@ -13,11 +13,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from graphprune.errors import OutputError
 from graphprune.quiet import quiet_output
 
 SIGNATURE = "serving_default"
-_ONNX_PACKAGES = ("tf2onnx", "onnxruntime")
+_ONNX_PACKAGES = ("tf2onnx", "onnxruntime", "onnx")
 
 
 def check_onnx(packages: Sequence[str] | None = None) -> None:
@@ -97,13 +99,37 @@ def function_to_onnx(call: Callable[..., Any], specs: Mapping[str, Any], name: s
             model, _ = tf2onnx.convert.from_function(
                 tf.function(_frozen(traced.get_concrete_function(*signature))),
                 input_signature=signature,
+                custom_op_handlers={"Erfc": (_convert_erfc, [])},
             )
+            _check_operations(model)
             return bytes(model.SerializeToString())
     except Exception as fault:  # tf2onnx raises plain errors of all kinds
         raise OutputError(
             f"{name}: cannot be written as ONNX: {first_line(fault)}; save it as .keras or as a"
             " SavedModel folder"
         ) from fault
+
+
+def _convert_erfc(graph: Any, node: Any, name: str, _: Any) -> None:
+    """Compute erfc(x), which exact gelu has, as 1 - erf(x): tf2onnx leaves it as it is."""
+    (given,), made = node.input, list(node.output)
+    dtype, shape = graph.get_dtype(made[0]), graph.get_shape(made[0])
+    graph.remove_node(node.name)
+    one = graph.make_const(f"{name}/one", np.ones((), np.float32)).output[0]
+    erf = graph.make_node("Erf", [given], name=f"{name}/erf").output[0]
+    graph.set_dtype(erf, dtype)
+    like = graph.make_node("CastLike", [one, given], name=f"{name}/like").output[0]
+    graph.make_node("Sub", [like, erf], outputs=made, name=name, dtypes=[dtype], shapes=[shape])
+
+
+def _check_operations(model: Any) -> None:
+    """Raise if tf2onnx left an operation of TensorFlow in a model, which no runtime knows."""
+    import onnx
+
+    kinds = {node.op_type for node in model.graph.node if node.domain in ("", "ai.onnx")}
+    unknown = sorted(kind for kind in kinds if not onnx.defs.has(kind))
+    if unknown:
+        raise ValueError(f"ONNX has no operation for {', '.join(unknown)}")
 
 
 def _frozen(concrete: Any) -> Callable[..., Any]:

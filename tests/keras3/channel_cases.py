@@ -25,3 +25,7 @@ def batch_normalization_trains_as_unpruned_until_masks_are_made():
 def training_goes_on_where_it_was_saved():
     with tempfile.TemporaryDirectory() as folder:
         residual_net.check_going_on(keras, Path(folder))
+
+
+if __name__ == "__main__":
+    CASES.run()

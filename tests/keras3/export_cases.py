@@ -122,10 +122,10 @@ if BACKEND != "torch" and "onnx" in FORMS:
             "net: cannot be written for TensorFlow Lite: 'tf.BitwiseAnd' op is neither a custom op"
             " nor a flex op; save it as .keras or as a SavedModel folder"
         )
-        text = refusal(lambda: export.write_model(model, folder / "n.onnx"), OutputError)
-        start = f"{folder}/n.onnx: not written: in the ONNX form, onnxruntime does not load it: "
-        assert text.startswith(start), text
-        assert text.endswith("; save it as .keras")
+        assert refusal(lambda: export.write_model(model, folder / "n.onnx"), OutputError) == (
+            "net: cannot be written as ONNX: ONNX has no operation for Bitcast; save it as .keras"
+            " or as a SavedModel folder"
+        )
         assert list(folder.iterdir()) == []
 
 

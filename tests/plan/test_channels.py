@@ -133,6 +133,8 @@ def test_a_member_that_another_rule_decides_is_refused():
 
 def test_channels_that_stay_are_told():
     plan = make_plan(build_graph(RESIDUAL), rules("auto"))
+    # a layer that the rule matches too leads no second group of the same channels
+    assert groups_of(plan)["conv_3"] == "conv_1/out"
     assert [(found.slug, found.message) for found in plan.diagnostics] == [
         (
             "channel/stays",

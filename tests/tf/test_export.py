@@ -212,6 +212,28 @@ def test_onnx_has_the_constants_of_operations(tmp_path):
 
 
 @pytest.mark.skipif(find_spec("tf2onnx") is None, reason="the extra onnx is not installed")
+def test_onnx_computes_exact_gelu_without_the_operation_that_it_lacks(tmp_path):
+    model = tf_keras.Sequential([layers.Input((6,), name="x"), layers.Dense(8, "gelu")])
+    write_model(model, tmp_path / "net.onnx")
+    given = sample(4, 6) * 5
+    found = run_onnx(tmp_path / "net.onnx", x=given)
+    np.testing.assert_allclose(found["output_0"], model(given), atol=1e-5, rtol=0)
+
+
+@pytest.mark.skipif(find_spec("tf2onnx") is None, reason="the extra onnx is not installed")
+def test_an_operation_that_onnx_lacks_is_named(tmp_path):
+    x = layers.Input((4,), name="x")
+    model = tf_keras.Model(x, tf.raw_ops.Betainc(a=x, b=x, x=x), name="net")
+    with pytest.raises(OutputError) as caught:
+        write_model(model, tmp_path / "net.onnx")
+    assert str(caught.value) == (
+        "net: cannot be written as ONNX: ONNX has no operation for Betainc; save it as .keras or as"
+        " a SavedModel folder"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(find_spec("tf2onnx") is None, reason="the extra onnx is not installed")
 def test_an_onnx_file_that_computes_something_else_is_not_written(tmp_path, monkeypatch):
     right = proving.try_run
     monkeypatch.setattr(
