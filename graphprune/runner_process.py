@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from graphprune.errors import GraphpruneError
 from graphprune.serving.convert import first_line
-from graphprune.serving.litert import PACKAGES, LiteRtModel
+from graphprune.serving.litert import LiteRtModel, has_litert, load_interpreter
 from graphprune.serving.messages import Message
 from graphprune.serving.onnx_runtime import OnnxModel
 from graphprune.serving.outputs import Arrays
@@ -75,7 +75,7 @@ def main(words: list[str]) -> None:
 
 def find_missing(runtime: Runtime) -> str | None:
     """Return what to install for a runtime; None if nothing is missing."""
-    if runtime is Runtime.LITERT and not any(find_spec(top) for top, *_ in PACKAGES):
+    if runtime is Runtime.LITERT and not has_litert():
         return "to run it, LiteRT is needed, which is not installed; pip install ai-edge-litert"
     if runtime is Runtime.ONNX and find_spec("onnxruntime") is None:
         return "to run it, onnxruntime is needed, which is not installed; pip install onnxruntime"
@@ -135,8 +135,7 @@ def _time(run: Callable[[], Any], runs: int) -> list[float]:
 def _find_loader(spec: RunnerSpec, home: str) -> Callable[[], LoadedModel]:
     """Return what loads the file, with the runtime imported."""
     if spec.runtime is Runtime.LITERT:
-        module = next(module for top, module, *_ in PACKAGES if find_spec(top))
-        __import__(module)
+        load_interpreter()
         return lambda: LiteRtModel(spec.path, spec.threads)
     if spec.runtime is Runtime.ONNX:
         __import__("onnxruntime")

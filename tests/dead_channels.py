@@ -13,8 +13,8 @@ import h5py
 import numpy as np
 
 from graphprune.graph.read import ModelFile, open_model_file
-from graphprune.shrink.dead import Removal, find_dead
-from graphprune.shrink.files import check_shrinkable, write_shrunk
+from graphprune.shrink.dead import Removal
+from graphprune.shrink.files import check_shrinkable, find_dead_in, write_shrunk
 from graphprune.shrink.groups import find_groups
 
 WEIGHTS = "model.weights.h5"
@@ -70,7 +70,7 @@ def shrink_file(path: Path, small: Path) -> tuple[ModelFile, Removal]:
     """Write the model without its dead channels; return it as it was, and what was removed."""
     source = open_model_file(path)
     check_shrinkable(source)
-    removal = find_dead(source.weights)
+    removal = find_dead_in(source)
     with small.open("wb") as stream:
         write_shrunk(source, removal, stream)
     return source, removal

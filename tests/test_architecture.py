@@ -35,6 +35,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("shrink", frozenset({"h5py", "numpy"})),
     ("rules", frozenset({"pydantic", "ruamel", "networkx", "re2"})),
     ("plan", frozenset({"numpy", "typing_extensions"})),
+    ("targets", frozenset()),
     ("diff", frozenset({"networkx", "numpy", "typing_extensions"})),
     ("runs", frozenset({"numpy", "pydantic"})),
     ("report", frozenset({"rich", "jinja2", "networkx"})),

@@ -48,6 +48,7 @@ COMMANDS = [
     "diff",
     "verify",
     "bench",
+    "targets",
     "schema",
     "rules",
     "demo",
@@ -70,6 +71,8 @@ LIGHT = [
     ("schema", "test"),
     ("schema", "plan"),
     ("rules",),
+    ("targets",),
+    ("targets", "gzip"),
     ("rules", "dense-90"),
     *((command, "--help") for command in COMMANDS),
 ]

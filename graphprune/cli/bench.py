@@ -157,6 +157,7 @@ def _candidate(
         folder.mkdir()
         path = folder / f"model{_FORMS[runtime]}"
         _convert(file, path, loading)
+        place = f"{place} as {_FORMS[runtime]}"
     spec = RunnerSpec(
         runtime,
         path,

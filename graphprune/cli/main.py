@@ -38,6 +38,7 @@ COMMANDS: dict[str, str] = {
     "diff": "Show what changed between two models.",
     "verify": "Check a model against a plan.",
     "bench": "Measure latency, size, memory and accuracy of models side by side.",
+    "targets": "List what can use which zeros: runtimes, compilers, processors.",
     "schema": "Write the JSON Schema of rule files, plans, diffs or verifications.",
     "rules": "List the rule files that ship, or print one.",
     "demo": "Run all steps on a real model and real digits.",

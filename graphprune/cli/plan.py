@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 
 from graphprune.cli.inputs import open_model
@@ -29,6 +31,8 @@ from graphprune.cli.planning import plan_for
 from graphprune.errors import EXIT_DIFFERENT
 from graphprune.report.rendering import render
 from graphprune.sparsity.positions import Run
+from graphprune.targets.check import check_target
+from graphprune.targets.profiles import find_target
 
 
 @click.command("plan")
@@ -45,6 +49,11 @@ from graphprune.sparsity.positions import Run
     help="Epochs of the run, to check that schedules end within it.",
 )
 @allow_missed_option
+@click.option(
+    "--target",
+    metavar="NAME",
+    help="Warn of rules whose zeros bring nothing on this target (graphprune targets lists them).",
+)
 @drawing_format_option
 @drawing_report_option
 @all_option
@@ -57,6 +66,7 @@ def command(
     steps_per_epoch: int | None,
     epochs: int | None,
     allow_missed: bool,
+    target: str | None,
     format_: str | None,
     output: str | None,
     show_all: bool,
@@ -74,7 +84,8 @@ def command(
 
     If the rules have faults there is no plan, and FILE is not written; with --format json or github
     the faults are printed in that format. With --detailed-exitcode the exit code is 2 if the model
-    would change.
+    would change. With --target, a rule is named that brings neither speed nor, where that is all
+    the target can gain, size.
     """  # noqa: D301 - click wants the real character
     check_report_free(
         output,
@@ -83,8 +94,11 @@ def command(
         format_=format_,
         known=tuple(DRAWING_SUFFIXES),
     )
+    served = None if target is None else find_target(target)
     saved = open_model(model)
     plan = plan_for(saved, rules, None, Run(steps_per_epoch, epochs), allow_missed=allow_missed)
+    if served is not None:
+        plan = replace(plan, diagnostics=(*plan.diagnostics, *check_target(plan, served)))
     print_warnings(plan.diagnostics, rules.files)
     view = view_for(output, show_all=show_all, brief=brief, measured=saved)
     print_report(render(plan, choose_drawing_format(format_, output), view), output)

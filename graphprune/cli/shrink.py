@@ -19,8 +19,8 @@ from graphprune.documents import to_json
 from graphprune.files import whole_file
 from graphprune.graph import ModelFile, open_model_file
 from graphprune.report.shrink_text import render_shrink_text
-from graphprune.shrink.dead import Removal, find_dead
-from graphprune.shrink.files import check_shrinkable, write_shrunk
+from graphprune.shrink.dead import Removal
+from graphprune.shrink.files import check_shrinkable, find_dead_in, write_shrunk
 from graphprune.shrink.summary import summarize
 
 _LAYOUTS = {".keras": "keras", ".h5": "h5"}
@@ -60,7 +60,7 @@ def command(
         layout = source.need_archive().layout
         if layout == "savedmodel":
             source = _saved_again(model, Path(folder, "whole.keras"), loading)
-        removal, small = find_dead(source.weights), Path(folder, "small.keras")
+        removal, small = find_dead_in(source), Path(folder, "small.keras")
         display.say(f"writing {output}")
         with small.open("wb") as stream:
             write_shrunk(source, removal, stream)

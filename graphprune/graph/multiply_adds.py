@@ -22,7 +22,7 @@ def count_multiply_adds(
 
     Matrices count: dense layers, convolutions, recurrent layers, attention. Sums of tensors,
     activations and normalizations do not. None where an axis of the tensors is open, or nothing is
-    known of the class although it has weights that can be pruned.
+    known of what a layer does with a matrix.
 
     Args:
         graph: The model.
@@ -77,7 +77,10 @@ def _of_call(
     layer: Layer, weights: Weights, taken: Sequence[Shape | None], made: Shape | None
 ) -> int | None:
     found = _of_entry(layer.entry, weights, [shape or () for shape in taken], made or ())
-    is_counted = any(tensor.prunable and len(tensor.shape) > 1 for tensor in layer.tensors)
+    is_own = known_class(layer.entry) is None
+    is_counted = any(
+        (tensor.prunable or is_own) and len(tensor.shape) > 1 for tensor in layer.tensors
+    )
     return 0 if found is None and not is_counted else found
 
 

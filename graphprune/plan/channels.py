@@ -18,7 +18,7 @@ from graphprune.rules.resolving.conflicts import list_layers
 from graphprune.rules.values.rule_set import Claim, Prune, Rule
 from graphprune.shrink.axes import Axis, ChannelAxes, find_channel_axes
 from graphprune.shrink.channels import ChannelGroup, GroupMember
-from graphprune.shrink.walk import Place
+from graphprune.shrink.findings import Place
 from graphprune.sparsity.channel_groups import Coupling, Score, couplings_at
 from graphprune.sparsity.patterns import Channel
 from graphprune.sparsity.pruning import Pruning

@@ -59,6 +59,8 @@ class BenchModel:
         latency: How long it took; None if it did not run.
         memory: Bytes that it took at most, beyond the runtime.
         accuracy: Share of right answers, 0 to 1; None where it was not measured.
+        difference: The largest difference of its outputs from those of the first model that runs,
+            as a share of their largest value; None where inputs or outputs have other shapes.
         layers: Its layers with weights, where the runtime has sparse kernels.
         notes: What else is to be known: why accuracy was not measured, or nothing runs sparse.
         fault: Why it did not run.
@@ -71,6 +73,7 @@ class BenchModel:
     latency: BenchLatency | None = None
     memory: int | None = None
     accuracy: float | None = None
+    difference: float | None = None
     layers: tuple[BenchLayer, ...] = ()
     notes: tuple[str, ...] = ()
     fault: str | None = None
@@ -120,7 +123,7 @@ def render_bench_text(bench: Bench, width: int | None = None) -> str:
         f"{bench.processor}; {count_of(bench.threads, 'thread')}; {bench.inputs};"
         f" {count_of(bench.turns, 'turn')} of each model"
     )
-    table = align_rows(list(_rows(bench)), right={1, 4, 5, 6, 7})
+    table = align_rows(list(_rows(bench)), right={1, 4, 5, 6, 7, 8})
     blocks = ["\n".join(_details(model)) for model in bench.models]
     return render_lines(to_lines("\n\n".join([head, "\n".join(table), *blocks])), width)
 
@@ -128,6 +131,7 @@ def render_bench_text(bench: Bench, width: int | None = None) -> str:
 def _rows(bench: Bench) -> Iterator[tuple[str, ...]]:
     ran = [model for model in bench.models if model.latency is not None]
     is_measured = any(model.accuracy is not None for model in bench.models)
+    is_compared = any(model.difference is not None for model in bench.models)
     yield (
         "",
         "latency" if ran else "",
@@ -136,6 +140,7 @@ def _rows(bench: Bench) -> Iterator[tuple[str, ...]]:
         *("size", "gzip"),
         "memory" if ran else "",
         "accuracy" if is_measured else "",
+        "outputs differ" if is_compared else "",
     )
     for model in bench.models:
         yield (
@@ -145,6 +150,7 @@ def _rows(bench: Bench) -> Iterator[tuple[str, ...]]:
             format_bytes(model.gzip),
             "" if model.memory is None else format_bytes(model.memory),
             "" if model.accuracy is None else format_share(model.accuracy),
+            "" if model.difference is None else _format_difference(model.difference),
         )
 
 
@@ -158,6 +164,16 @@ def _latency_cells(latency: BenchLatency | None) -> tuple[str, str, str]:
         f"{format_seconds(latency.low)} to {format_seconds(latency.high)}",
         ratio if low == high else f"{ratio} ({low} to {high})",
     )
+
+
+def _format_difference(share: float) -> str:
+    """Return a difference as percent, or as a multiple where it is larger than the outputs.
+
+    Example:
+        >>> _format_difference(0.012), _format_difference(490.3)
+        ('1.2%', '490x')
+    """
+    return format_share(share) if share <= 1 else f"{share:,.3g}x"
 
 
 def format_seconds(seconds: float) -> str:

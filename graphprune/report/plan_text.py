@@ -63,7 +63,7 @@ def _body(plan: Plan, show_all: bool, width: int | None) -> list[list[Line]]:
         _legend(shown),
         table_lines(plan, shown, plan.hidden if show_all else (), width),
         to_lines(_budget_lines(plan)),
-        to_lines("" if plan.outlook is None else render_outlook(plan.outlook)),
+        to_lines(_outlook(plan)),
         to_lines(hidden),
         held,
     ]
@@ -171,6 +171,12 @@ def _summary_lines(plan: Plan) -> str:
         f"Plan: {changes}; {counts['keep']} kept dense, {counts['unclaimed']} unclaimed.\nZeros"
         f" when finished: {format_count(summary.zeros_after)} = {listed}."
     )
+
+
+def _outlook(plan: Plan) -> str:
+    """Return what `shrink` will bring, or nothing."""
+    outlook = plan.outlook
+    return "" if outlook is None else render_outlook(outlook)
 
 
 def _budget_lines(plan: Plan) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,13 +35,11 @@ class Candidate:
 
     Attributes:
         path: What reports call it.
-        spec: What runs.
-        measured: The file or folder whose size counts; that of the spec where it is None.
+        spec: What runs, and whose size counts.
     """
 
     path: str
     spec: RunnerSpec
-    measured: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +64,7 @@ class _Measured:
     model: BenchModel
     runner: Runner | None = None
     error: RunnerError | None = None
+    inputs: Arrays = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def fail(self, error: RunnerError) -> None:
@@ -98,13 +96,14 @@ def bench_models(
         RunnerError: none of the models runs; it is the error of the first.
     """
     processor = read_processor()
-    sizes = side_by_side(measure_sizes, *(each.measured or each.spec.path for each in candidates))
+    sizes = side_by_side(measure_sizes, *(each.spec.path for each in candidates))
     with ExitStack() as stack:
         all_measured = [
             _open(each, BenchModel(each.path, "", size.raw, size.gzip), stack)
             for each, size in zip(candidates, sizes, strict=True)
         ]
         _prepare(all_measured, data, seed)
+        _compare(all_measured)
         _time(all_measured, turns)
         first = all_measured[0].error
         if first is not None and all(each.error is not None for each in all_measured):
@@ -142,10 +141,54 @@ def _prepare(models: Sequence[_Measured], data: BenchData | None, seed: int) -> 
                 " --data",
                 place=each.candidate.path,
             )
+        each.inputs = inputs
         try:
             each.runner.prepare(inputs)
         except RunnerError as error:
             each.fail(error)
+
+
+def _compare(models: Sequence[_Measured]) -> None:
+    """Compare the outputs of each model that runs with those of the first."""
+    first: tuple[list[NDArray[Any]], list[NDArray[Any]]] | None = None
+    for each in models:
+        if each.runner is None:
+            continue
+        try:
+            outputs = list(each.runner.outputs(each.inputs).values())
+        except RunnerError as error:
+            each.fail(error)
+            continue
+        own = list(each.inputs.values()), outputs
+        if first is None:
+            first = own
+        elif _are_same(first[0], own[0]):
+            each.model = replace(each.model, difference=find_difference(first[1], outputs))
+
+
+def _are_same(one: Sequence[NDArray[Any]], other: Sequence[NDArray[Any]]) -> bool:
+    return len(one) == len(other) and all(map(np.array_equal, one, other))
+
+
+def find_difference(wanted: Sequence[NDArray[Any]], got: Sequence[NDArray[Any]]) -> float | None:
+    """Return the largest difference of outputs, as a share of the largest wanted value.
+
+    None for other shapes, and for outputs that are not numbers.
+
+    Example:
+        >>> find_difference([np.array([1.0, -4.0])], [np.array([1.0, -3.0])])
+        0.25
+    """
+    if [array.shape for array in wanted] != [array.shape for array in got]:
+        return None
+    if any(array.dtype.kind not in "biuf" for array in (*wanted, *got)):
+        return None
+    largest = max((float(np.abs(array).max(initial=0)) for array in wanted), default=0.0)
+    pairs = zip(wanted, got, strict=True)
+    apart = max(
+        (float(np.abs(a - b.astype(np.float64)).max(initial=0)) for a, b in pairs), default=0
+    )
+    return apart / largest if largest else apart
 
 
 def _time(models: Sequence[_Measured], turns: int) -> None:

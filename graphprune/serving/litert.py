@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import sys
 import warnings
 from collections.abc import Callable, Mapping
+from functools import cache
 from importlib.metadata import version
-from importlib.util import find_spec
+from importlib.util import find_spec, module_from_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,31 @@ from numpy.typing import NDArray
 from graphprune.serving.outputs import Arrays
 from graphprune.serving.runtimes import InputSpec
 
-PACKAGES = (
-    ("ai_edge_litert", "ai_edge_litert.interpreter", "LiteRT", "ai-edge-litert"),
-    ("tensorflow", "tensorflow.lite.python.interpreter", "TensorFlow Lite", "tensorflow"),
-)
+_LITERT = ("ai_edge_litert", "ai_edge_litert.interpreter", "LiteRT", "ai-edge-litert")
+_TENSORFLOW = ("tensorflow", "tensorflow.lite.python.interpreter", "TensorFlow Lite", "tensorflow")
+_PACKAGES = (_LITERT, _TENSORFLOW)
 """Package, module, the runtime's name, and the name of its distribution, best first."""
+
+
+def has_litert() -> bool:
+    """Return whether a package with an interpreter is installed."""
+    return any(find_spec(package) is not None for package, *_ in _PACKAGES)
+
+
+@cache
+def load_interpreter() -> tuple[Any, str]:
+    """Return the class of interpreters, and the runtime's name and version.
+
+    Of TensorFlow, only the module of its interpreter is loaded: all of it takes 12 s. The process
+    has no TensorFlow afterwards.
+    """
+    found = next(entry for entry in _PACKAGES if find_spec(entry[0]) is not None)
+    package, module, name, distribution = found
+    if found is _TENSORFLOW and package not in sys.modules:
+        spec = find_spec(package)
+        assert spec is not None
+        sys.modules[package] = module_from_spec(spec)  # its code is not run
+    return importlib.import_module(module).Interpreter, f"{name} {version(distribution)}"
 
 
 class LiteRtModel:
@@ -32,13 +54,10 @@ class LiteRtModel:
     """
 
     def __init__(self, path: Path, threads: int) -> None:
-        module, name, package = next(rest for top, *rest in PACKAGES if find_spec(top) is not None)
-        self.version = f"{name} {version(package)}"
+        interpreter, self.version = load_interpreter()
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*tf.lite.Interpreter is deprecated")
-            self._interpreter: Any = importlib.import_module(module).Interpreter(
-                model_path=str(path), num_threads=threads
-            )
+            self._interpreter: Any = interpreter(model_path=str(path), num_threads=threads)
         self._interpreter.allocate_tensors()
         given, made = self._name_tensors()
         self._given, self._made = given, made

@@ -12,8 +12,9 @@ from graphprune.graph.classes.channels import Role
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.tensor_shapes import find_tensor_shapes
 from graphprune.shrink.channels import ChannelGroup
+from graphprune.shrink.findings import Place
 from graphprune.shrink.groups import components, find_groups, grouped
-from graphprune.shrink.walk import Place, walk_channels
+from graphprune.shrink.walk import walk_channels
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,8 +11,9 @@ from graphprune.graph.classes.channels import Mask
 from graphprune.graph.tensor_shapes import TensorUse, find_tensor_shapes
 from graphprune.graph.weights import ReadableWeights
 from graphprune.shrink.channels import Reason
+from graphprune.shrink.findings import Findings, Place, same_places
 from graphprune.shrink.groups import Numbers, components
-from graphprune.shrink.walk import Findings, Place, walk_channels
+from graphprune.shrink.walk import walk_channels
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +49,18 @@ class Removal:
     staying: tuple[ZerosThatStay, ...]
 
 
-def find_dead(weights: ReadableWeights) -> Removal:
+def find_dead(
+    weights: ReadableWeights, stored: Mapping[tuple[str, str], str] | None = None
+) -> Removal:
     """Return the channels of a model that can be removed without changing its outputs.
 
     They are zero, or nothing reads them, for every input. Each axis of a weight keeps at least one
     channel.
+
+    Args:
+        weights: The weights of the model.
+        stored: Where the file has each of them, by address and name: two may be stored in one
+            place.
 
     Raises:
         ArchiveError: the weights are damaged.
@@ -61,6 +69,7 @@ def find_dead(weights: ReadableWeights) -> Removal:
     graph = weights.graph
     with weights.opened():
         findings = walk_channels(graph, find_tensor_shapes(graph), weights.read)
+        findings.pairs += same_places(findings, stored or {})
         channels = components(findings.count, findings.pairs)
         dead = _dead(findings, channels)
         staying = _staying(weights, findings, channels, dead)

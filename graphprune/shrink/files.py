@@ -20,7 +20,7 @@ from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.read import ModelFile
 from graphprune.graph.tensor_shapes import find_tensor_shapes
 from graphprune.shrink.config import shrunk_config
-from graphprune.shrink.dead import Removal
+from graphprune.shrink.dead import Removal, find_dead
 
 _OF_TRAINING = frozenset(
     (
@@ -63,12 +63,28 @@ Kept = Mapping[str, list[tuple[int, NDArray[np.bool_]]]]
 """By the path of a data set, the axes that get shorter and which of their places stay."""
 
 
+def find_dead_in(source: ModelFile) -> Removal:
+    """Return the channels of a saved model that can be removed, see `find_dead`.
+
+    Raises:
+        ArchiveError: the file is damaged, or holds no weights.
+        GraphError: nested models are called too often.
+    """
+    weights = source.weights
+    places = {
+        (address, name): stored.path
+        for address, named in weights.tensors.items()
+        for name, stored in named.items()
+    }
+    return find_dead(weights, places)
+
+
 def _kept_by_path(source: ModelFile, removal: Removal) -> Kept:
-    found: dict[str, list[tuple[int, NDArray[np.bool_]]]] = {}
+    found: dict[str, dict[int, NDArray[np.bool_]]] = {}
     for (address, tensor, axis), stays in removal.kept.items():
         path = source.weights.find(address, tensor).path
-        found.setdefault(path.strip("/"), []).append((axis, stays))
-    return found
+        found.setdefault(path.strip("/"), {})[axis] = stays
+    return {path: list(axes.items()) for path, axes in found.items()}
 
 
 def _write_zip(archive: Archive, config: Mapping[str, Any], kept: Kept, stream: BinaryIO) -> None:

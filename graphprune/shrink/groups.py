@@ -12,7 +12,8 @@ from graphprune.graph.classes.channels import Labels
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.tensor_shapes import find_tensor_shapes
 from graphprune.shrink.channels import ChannelGroup, GroupMember, Reason
-from graphprune.shrink.walk import Findings, walk_channels
+from graphprune.shrink.findings import Findings
+from graphprune.shrink.walk import walk_channels
 
 Numbers = NDArray[np.int64]
 

@@ -35,6 +35,7 @@ def test_models_are_measured_side_by_side(folder):
     assert other["latency"]["low"] <= other["latency"]["median"] <= other["latency"]["high"]
     assert other["latency"]["runs"] >= 2
     assert first["memory"] >= 0
+    assert (first["difference"], other["difference"]) == (None, 0)
     assert first["notes"] == ["onnxruntime computes with the zeros too: no layer runs sparse"]
     assert found["inputs"] == "1 random sample (seed 0)"
 
@@ -56,6 +57,14 @@ def test_a_model_that_crashes_is_a_row_with_the_reason_and_the_exit_code_is_1(fo
     assert "\ndouble.onnx: onnxruntime 0.0\n" in done.out
     (row,) = [line for line in done.out.splitlines() if line.startswith("double.onnx  ")]
     assert "1.00x" in row
+
+
+def test_outputs_are_compared_with_those_of_the_first_model(folder):
+    _, found = bench("double.onnx", "classes.onnx", "threads.onnx")
+    assert [model["difference"] is None for model in found["models"]] == [True, False, True]
+    assert found["models"][1]["difference"] > 0.1
+    table = run_command("bench", "double.onnx", "classes.onnx", *QUICK).out.splitlines()
+    assert table[2].endswith("outputs differ")
 
 
 def test_without_a_model_that_runs_there_is_an_error_and_no_report(folder):

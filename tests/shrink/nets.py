@@ -160,6 +160,29 @@ def images_in_time(keras: Any) -> Any:
     return keras.Model(frames, layers.Dense(2)(layers.Flatten()(x)))
 
 
+def operations(keras: Any) -> Any:
+    """Return a net with hard swish, gates and sums written as operators."""
+    layers = keras.layers
+    image = layers.Input((6, 6, 3))
+    x = layers.Conv2D(6, 1)(image)
+    x = x * (layers.ReLU(6.0)(x + 3.0) / 6.0)
+    y = layers.Conv2D(6, 3, padding="same", activation="relu")(x)
+    x = layers.Conv2D(4, 1)(x - 0.5 * y)
+    return keras.Model(image, layers.Dense(2)(layers.Flatten()(x + 1.0)))
+
+
+def einsum(keras: Any) -> Any:
+    layers = keras.layers
+    steps = layers.Input((4, 3))
+    x = layers.EinsumDense("abc,cd->abd", output_shape=(4, 6), bias_axes="d")(steps)
+    if hasattr(layers, "GroupQueryAttention"):  # Keras 3 alone has it
+        x = layers.GroupQueryAttention(3, 4, 2)(x, x)
+    x = layers.EinsumDense("abc,cde->abde", output_shape=(4, 2, 5), activation="relu")(x)
+    x = layers.EinsumDense("abde,def->abf", output_shape=(4, 3), bias_axes="f")(x)
+    x = layers.RepeatVector(2)(layers.Flatten()(x))
+    return keras.Model(steps, layers.Dense(2)(layers.Flatten()(x)))
+
+
 NETS: Mapping[str, Callable[[Any], Any]] = {
     build.__name__: build
     for build in (
@@ -177,6 +200,8 @@ NETS: Mapping[str, Callable[[Any], Any]] = {
         states,
         nested,
         images_in_time,
+        operations,
+        einsum,
     )
 }
 

@@ -1,10 +1,12 @@
 """Channels that belong together, over graphs drawn as text."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from builders import build_graph
 
-from graphprune.graph import LayerGraph
+from graphprune.graph import LayerGraph, Tensor
 from graphprune.shrink.channels import ChannelGroup
 from graphprune.shrink.groups import find_groups
 
@@ -180,6 +182,33 @@ def test_a_shared_layer_couples_what_it_reads():
         "6: fc_1.kernel/1 fc_1.bias/0 fc_2.kernel/1 fc_2.bias/0 shared.kernel/0",
         "3: shared.kernel/1 shared.bias/0 out_1.kernel/0 out_2.kernel/0",
     ]
+
+
+def test_a_layer_that_stands_in_two_models_loses_the_same_channels_in_both():
+    graph = build_graph(
+        "in > fc_1[4, 5] > both:Dense[5, 6] > out_1[6, 2]; in > inner > out_2[6, 2]",
+        models={
+            "inner": "start:InputLayer(batch_input_shape=[None, 4]) > fc_2[4, 5] > both:Dense[5, 6]"
+        },
+        shapes={"inner::both": (5, 6)},
+    )
+    alone = removable(graph)
+    marked = {
+        address: replace(graph.layers[address], entry=entry | {"shared_object_id": 7})
+        for address in ("both", "inner::both")
+        for entry in [dict(graph.layers[address].entry)]
+    }
+    together = removable(graph.replace(marked))
+    assert (len(alone), len(together)) == (4, 2)
+    assert "both.kernel/1" in together[1]
+    assert "inner::both.kernel/1" in together[1]
+
+
+def test_a_layer_with_weights_that_its_class_does_not_make_is_kept():
+    graph = build_graph("in > fc_1[4, 5] > fc_2[5, 2]")
+    layer = graph.layers["fc_1"]
+    scaled = replace(layer, tensors=(*layer.tensors, Tensor("kernel_scale", (5,))))
+    assert removable(graph.replace({"fc_1": scaled})) == []
 
 
 def test_channels_go_into_a_nested_model_and_out():

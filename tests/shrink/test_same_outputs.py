@@ -15,13 +15,15 @@ from hypothesis import strategies as st
 from shrink.nets import NETS, random_net
 
 from graphprune.graph.classes import channels
-from graphprune.shrink import walk
+from graphprune.shrink.book import LayerBook
 
 pytestmark = pytest.mark.tf
 KERASES = {"keras": keras, "tf_keras": tf_keras}
 H5_IN_THE_SUITE = ("recurrent", "nested")
-NOT_LOADED = {("attention", ".h5", "keras")}
-"""Keras 3 writes the score mode `dot` of an Attention into `.h5` and takes it for a function."""
+LEFT_OUT = {
+    ("attention", ".h5", "keras"): "Keras 3 cannot load the score mode of an Attention from .h5",
+    ("einsum", ".h5", "keras"): "without modules, classes of Keras 3 alone look like a user's own",
+}
 
 
 def cases():
@@ -29,7 +31,7 @@ def cases():
         for name in NETS:
             for suffix in (".keras", ".h5"):
                 is_slow = suffix == ".h5" and name not in H5_IN_THE_SUITE
-                if (name, suffix, package) not in NOT_LOADED:
+                if (name, suffix, package) not in LEFT_OUT:
                     marks = pytest.mark.slow if is_slow else ()
                     yield pytest.param(package, name, suffix, marks=marks)
 
@@ -54,7 +56,7 @@ def test_a_net_without_its_dead_channels_computes_the_same(package, name, suffix
 
 @pytest.mark.parametrize("package", KERASES)
 def test_random_nets_without_their_dead_channels_compute_the_same(package, request):
-    @settings(max_examples=150 if request.config.getoption("--slow") else 8)
+    @settings(max_examples=150 if request.config.getoption("--slow") else 4)
     @given(st.lists(st.integers(0, 1000), min_size=6, max_size=14), st.integers(0, 99))
     def holds(choices, seed):
         with TemporaryDirectory() as folder:
@@ -64,7 +66,7 @@ def test_random_nets_without_their_dead_channels_compute_the_same(package, reque
 
 
 def ignore_pairs(monkeypatch):
-    monkeypatch.setattr(walk.LayerBook, "couple", lambda *_arguments: None)
+    monkeypatch.setattr(LayerBook, "couple", lambda *_arguments: None)
 
 
 def forget_sigmoid(monkeypatch):
@@ -101,7 +103,7 @@ APPLICATIONS = {
 }
 SMALL = {
     ("keras", "MobileNet"): {"alpha": 0.25, "input_shape": (32, 32, 3)},
-    ("tf_keras", "MobileNetV3Small"): {"alpha": 0.75, "input_shape": (32, 32, 3)},
+    ("tf_keras", "MobileNet"): {"alpha": 0.25, "input_shape": (32, 32, 3)},
 }
 
 
@@ -117,7 +119,7 @@ def application_cases():
 def test_an_application_without_its_dead_channels_computes_the_same(package, name, tmp_path):
     def build(package_):
         make = getattr(package_.applications, name)
-        given = SMALL.get((package, name), {})
+        given = SMALL.get((package, name), {"input_shape": (96, 96, 3)})
         if "classifier_activation" in signature(make).parameters:
             given = given | {"classifier_activation": None}  # softmax hides small differences
         return make(weights=None, **given)
