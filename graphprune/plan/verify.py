@@ -223,6 +223,7 @@ def _checks(
         yield add_facts(check, measured[key], mask_faults.get(key, 0))
 
 
+_UNCONNECTED = "the config of the model does not have the connections of its layers"
 _OLD = "an earlier graphprune wrote the plan; make it again to compare the architecture"
 
 
@@ -232,8 +233,9 @@ def check_architecture(plan: Plan, graph: LayerGraph) -> ArchitectureCheck:
     How the two are pruned does not count, nor does the code of a Lambda.
     """
     if plan.architecture is not None:
-        found = describe_architecture(graph)
-        return ArchitectureCheck(tuple(_differences(plan.architecture, found)))
+        differences = tuple(_differences(plan.architecture, describe_architecture(graph)))
+        is_known = graph.is_connected or differences
+        return ArchitectureCheck(differences, "" if is_known else _UNCONNECTED)
     known = plan.architecture_sha256
     if known is None or any(change.before is not None for change in plan.changes):
         return ArchitectureCheck(unchecked=_OLD)

@@ -115,7 +115,7 @@ def wrapped(tmp_path_factory):
     unfinished = folder / "unfinished.keras"
     graphprune.save_model(model, unfinished)
     held = held_layers(find_wrappers(model))
-    prune_at_once(held.values())
+    prune_at_once(held)
     (tensor,) = held["hidden"].tensors
     values, mask = tensor.read(), tensor.read_mask()
     changed = values.reshape(-1).copy()

@@ -1,5 +1,7 @@
 """A model held against a plan: zeros are counted in the weights, wrapped or not."""
 
+from dataclasses import replace
+
 import pytest
 from builders import build_graph
 from lenet import RULES, lenet, lenet_zeros, rules
@@ -149,4 +151,21 @@ def test_before_the_first_step_nothing_can_have_moved():
 def test_weights_under_the_mask_are_drift_even_where_steps_in_an_epoch_are_unknown():
     assert drift(lenet_zeros(), mask_faults={("fc2", "kernel"): 312}, run=Run()) == (
         Drift("fc2", "kernel", "dense-90", 2000, under_mask=312),
+    )
+
+
+def test_a_model_whose_config_has_no_connections_is_not_as_planned_without_a_word():
+    graph = replace(lenet(), is_connected=False)
+    every = (
+        "version: 1\n"
+        "rules: [{id: all, match: '*', prune: {sparsity: 90%, schedule: {curve: step}}}]"
+    )
+    zeros = lenet_zeros(fc1=211_680, fc2=27_000, predictions=900)
+    measured = {key: TensorFacts(count) for key, count in zeros.items()}
+    found = verify_plan(make_plan(graph, rules(every)), graph, measured)
+    assert found.is_as_planned is None
+    assert render_verification(found).endswith(
+        "No drift found, but not all was checked: 3 tensors, 239,580 zeros of 239,580 planned;"
+        " architecture not checked: the config of the model does not have the connections of its"
+        " layers.\n"
     )
