@@ -29,6 +29,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("shown", frozenset()),
     ("shipped", frozenset()),
     ("quiet", frozenset()),
+    ("child_process", frozenset()),
     ("sparsity", frozenset({"numpy"})),
     ("archive", frozenset({"google_crc32c", "h5py", "numpy"})),
     ("graph", frozenset({"networkx", "numpy"})),

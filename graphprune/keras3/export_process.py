@@ -8,12 +8,12 @@ cannot be converted to ONNX.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from graphprune.child_process import child_command, child_environment
 from graphprune.errors import GraphpruneError, OutputError
 
 
@@ -34,14 +34,13 @@ def export_in_process(
         OutputError: TensorFlow cannot load or export it.
     """
     words = [str(file), str(folder.absolute()), json.dumps([batch, list(inputs)])]
-    packages = os.pathsep.join(os.path.abspath(path) for path in sys.path if path)
     done = subprocess.run(
-        [sys.executable, "-m", "graphprune.keras3.export_process", *words],
+        child_command("graphprune.keras3.export_process", *words),
         capture_output=True,
         text=True,
         check=False,
-        cwd=file.parent,  # `-m` imports from it first
-        env={**os.environ, "KERAS_BACKEND": "tensorflow", "PYTHONPATH": packages},
+        cwd=file.parent,
+        env=child_environment(KERAS_BACKEND="tensorflow"),
     )
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]

@@ -17,8 +17,7 @@ import json
 import os
 import signal
 import subprocess
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from multiprocessing import Pipe
@@ -29,6 +28,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from graphprune.child_process import child_command, child_environment
 from graphprune.serving.messages import Message
 from graphprune.serving.outputs import Arrays, sample_shapes
 from graphprune.serving.runtimes import (
@@ -207,24 +207,16 @@ class Runner:
 
 
 def _start(spec: RunnerSpec, folder: Path, log: Path, far: Connection) -> subprocess.Popen[bytes]:
-    """Start the process, which has one end of a pipe and works in an empty folder.
-
-    `-P` keeps modules that lie beside a model from being imported.
-    """
+    """Start the process, which has one end of a pipe and works in an empty folder."""
     given = asdict(spec) | {"path": str(spec.path.absolute()), "home": os.getcwd()}
-    packages = os.pathsep.join(os.path.abspath(path) for path in sys.path if path)
+    quiet = child_environment(TF_CPP_MIN_LOG_LEVEL="2")  # errors stay: a crash may leave no more
     with log.open("wb") as written:
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", PROCESS, str(far.fileno()), json.dumps(given)],
+            child_command(PROCESS, str(far.fileno()), json.dumps(given)),
             stdin=subprocess.DEVNULL,
             stdout=written,
             stderr=written,
             cwd=folder,
-            env=_environment(packages),
+            env=quiet,
             pass_fds=[far.fileno()],
         )
-
-
-def _environment(packages: str) -> Mapping[str, str]:
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "2"}  # errors stay: they may be all that a crash leaves
-    return {**os.environ, **quiet, "PYTHONPATH": packages}

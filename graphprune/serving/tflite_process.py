@@ -7,7 +7,6 @@ other forms are refused in words.
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from graphprune.child_process import child_command, child_environment
 from graphprune.errors import GraphpruneError
 from graphprune.serving.outputs import Arrays
 
@@ -44,17 +44,16 @@ def convert_in_process(
         CrashError: the converter refuses the model, or crashes; the text is its last line.
     """
     given = json.dumps([str(folder.absolute()), precision, is_sparse, batch])
-    packages = os.pathsep.join(os.path.abspath(path) for path in sys.path if path)
     with TemporaryDirectory(prefix="graphprune-") as parent:
         plain: dict[str, Any] = {name: _plain(each) for name, each in samples.items()}
         np.savez(Path(parent, _SAMPLES), **plain)
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "graphprune.serving.tflite_process", given],
+            child_command("graphprune.serving.tflite_process", given),
             capture_output=True,
             text=True,
             check=False,
             cwd=parent,
-            env={**os.environ, "PYTHONPATH": packages},
+            env=child_environment(),
         )
         if done.returncode < 0:
             name = signal.Signals(-done.returncode).name
