@@ -26,7 +26,7 @@ from graphprune.archive.hdf5.file import shrinks_too_much
 from graphprune.archive.keras_zip import MAX_UNPACKED
 from graphprune.files import whole_file, write_whole
 
-_LEVEL = 6
+_LEVEL = 6  # that of zipfile, unless told otherwise
 _FORMAT = ("v110", "v110")
 """The file format of HDF5 1.10 (2016), in which a single chunk needs no index.
 
@@ -82,7 +82,7 @@ def _copy_members(
 
     What shrinks more than `MAX_RATIO` times is refused by graphprune when it is read.
     """
-    with zipfile.ZipFile(stream, "w", compresslevel=_LEVEL) as small:
+    with zipfile.ZipFile(stream, "w") as small:
         for member in source.infolist():
             info = zipfile.ZipInfo(member.filename, member.date_time)
             is_stored = member.filename in stored or member.file_size > MAX_UNPACKED
