@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import click
 
@@ -29,6 +32,7 @@ from graphprune.cli.outputs import check_exports, check_outputs_free
 from graphprune.cli.planning import import_quietly, open_to_load
 from graphprune.cli.progress import IMPORTING, LOADING, live_display
 from graphprune.cli.serving_options import ServingOptions, serving_options, strict_option
+from graphprune.conversion.quantized import has_quantizers, opened_plain
 from graphprune.diff import diff_graphs
 from graphprune.diff.first_difference import find_difference
 from graphprune.errors import GraphError
@@ -71,7 +75,8 @@ def command(
 ) -> None:
     """Remove masks and wrappers of MODEL: the original architecture, with sparse weights.
 
-    MODEL is a pruned model, or the folder of a finished training run.
+    MODEL is a pruned model, or the folder of a finished training run. Of a model in tfmot's
+    quantization wrappers, the layers inside are written.
 
     \b
         graphprune strip runs/a -o sparse.keras
@@ -89,6 +94,11 @@ def command(
     check_outputs_free(outputs, force=force, inputs=[model, model_file, origin])
     check_exports(outputs)
     serving.check(outputs, data)
+    saved = open_model(model_file)
+    is_quantized = has_quantizers(saved)
+    if is_quantized:
+        plain = str(click.get_current_context().with_resource(_without_quantizers(saved)))
+        model_file, origin = plain, plain if origin in (model, model_file) else origin
     wrapped = replace(open_to_load(model_file, loading, checks_sums=True), path=model)
     version = keras_of(wrapped.need_archive())
     if keras not in (None, version):
@@ -107,7 +117,7 @@ def command(
         missed = seam_of(version, "pruner").find_missed_targets(pruned)
         surgery = seam_of(version, "surgery")
         stripped = surgery.strip_model(pruned, compiled=keep_optimizer or data is not None)
-        if all(layer.wrap is None for layer in wrapped.graph.layers.values()):
+        if not is_quantized and all(layer.wrap is None for layer in wrapped.graph.layers.values()):
             _warn(f"{model}: no layer is wrapped; it is written unchanged")
         if missed:
             help = _advise(model, model_file, loading)
@@ -117,6 +127,18 @@ def command(
             outputs, keras or version, keep_optimizer=keep_optimizer, serving=serving
         )
         write_stripped(stripped, files, origin, data, loading, format_, display, missed=missed)
+
+
+@contextmanager
+def _without_quantizers(saved: ModelFile) -> Iterator[Path]:
+    """Give a temporary file of a model without tfmot's quantization wrappers."""
+    _warn(
+        f"{saved.path}: the quantization wrappers of tfmot are removed; the ranges that they"
+        " learned are not in what is written"
+    )
+    import_quietly(2)
+    with opened_plain(saved) as plain:
+        yield plain
 
 
 def _tell(model: str, text: str, *, strict: bool) -> None:

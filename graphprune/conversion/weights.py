@@ -9,9 +9,11 @@ from typing import BinaryIO
 
 import h5py
 
+from graphprune.archive import no_weights
 from graphprune.archive.keras_zip import WEIGHTS
 from graphprune.errors import GraphError
 from graphprune.graph.read import ModelFile
+from graphprune.graph.weights import ModelWeights, ReadableWeights
 from graphprune.wrapper_names import is_state
 
 _ADAPTING = frozenset({"summary"})
@@ -36,8 +38,10 @@ def write_converted(
     """
     with zipfile.ZipFile(made.path) as members:
         content = io.BytesIO(members.read(WEIGHTS))
-        with h5py.File(content, "r+") as file, source.opened():
-            _copy_weights(source, made, renamed, file)
+        with h5py.File(content, "r+") as file, source.opened() as weights:
+            if weights is None:
+                raise no_weights(source.path)
+            _copy_weights(source, weights, made, renamed, file)
         with zipfile.ZipFile(stream, "w") as whole:
             for info in members.infolist():
                 whole.writestr(
@@ -45,16 +49,29 @@ def write_converted(
                 )
 
 
+def _names_of(source: ModelFile) -> dict[str, set[str]]:
+    """Return the names of the weights of each layer, by address."""
+    if isinstance(source.located, ModelWeights):
+        return {address: set(named) for address, named in source.located.tensors.items()}
+    layers = source.graph.layers.values()
+    return {layer.address: {tensor.name for tensor in layer.tensors} for layer in layers}
+
+
 def _copy_weights(
-    source: ModelFile, made: ModelFile, renamed: Mapping[str, str], file: h5py.File
+    source: ModelFile,
+    weights: ReadableWeights,
+    made: ModelFile,
+    renamed: Mapping[str, str],
+    file: h5py.File,
 ) -> None:
     addresses = {renamed.get(address, address): address for address in source.graph.layers}
-    for address, named in source.weights.tensors.items():
-        lost = sorted(named.keys() - _ADAPTING)
+    names = _names_of(source)
+    for address, own in names.items():
+        lost = sorted(own - _ADAPTING)
         if renamed.get(address, address) not in made.weights.tensors and lost:
             raise _other_weights(source.path, address, lost, [])
     for address, named in made.weights.tensors.items():
-        own = source.weights.tensors.get(addresses.get(address, address), {})
+        own = names.get(addresses.get(address, address), set())
         theirs = {name: stored for name, stored in named.items() if _GENERATOR not in name}
         theirs = {name: stored for name, stored in theirs.items() if name not in _ADAPTING}
         mine = {
@@ -65,7 +82,7 @@ def _copy_weights(
         if mine != set(theirs):
             raise _other_weights(source.path, address, sorted(mine), sorted(theirs))
         for name, stored in theirs.items():
-            values = source.weights.read(addresses.get(address, address), name)
+            values = weights.read(addresses.get(address, address), name)
             if tuple(values.shape) != stored.shape:
                 raise GraphError(
                     f"{name!r} of layer {address!r} has the shape"

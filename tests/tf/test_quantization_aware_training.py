@@ -44,7 +44,7 @@ def test_the_guide_keeps_every_zero_and_the_file_is_as_planned(tmp_path, model):
     assert run_command("prune", model, "--plan", plan, "-o", sparse).code == 0
     (block,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
     done = subprocess.run(
-        [sys.executable, "-c", block],
+        [sys.executable, "-c", f'{block}\naware.save("aware.keras")'],
         cwd=tmp_path,
         env=os.environ | {"TF_USE_LEGACY_KERAS": "1"},
         capture_output=True,
@@ -66,3 +66,16 @@ def test_the_guide_keeps_every_zero_and_the_file_is_as_planned(tmp_path, model):
     assert "zeros" in done.stdout
     checked = run_command("verify", tmp_path / "aware.tflite", "--plan", plan)
     assert checked.code == 0, checked.out + checked.err
+
+    done = run_command(
+        "strip", tmp_path / "aware.keras", "--original", model, "-o", tmp_path / "plain.keras"
+    )
+    assert done.code == 0, done.err
+    assert "the quantization wrappers of tfmot are removed" in done.err
+    assert "no layer is wrapped" not in done.err
+    plain = tf_keras.models.load_model(tmp_path / "plain.keras")
+    original = tf_keras.models.load_model(model)
+    assert plain.get_config() == original.get_config()
+    assert run_command("verify", tmp_path / "plain.keras", "--plan", plan).code == 0
+    compared = run_command("diff", tmp_path / "aware.keras", tmp_path / "plain.keras")
+    assert compared.out == "No differences.\n"
