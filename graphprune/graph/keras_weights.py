@@ -73,6 +73,7 @@ class _KerasWalk:
     A layer's group is its class in snake case with a counter, and each object is saved once: a
     layer that also stands in another model carries the same `shared_object_id` there, or has lost
     it on its first place, because nested models copy their configs before the second place is met.
+    In Keras 3 such a layer takes a number there, although it has no group.
 
     TensorFlow 2.12 and 2.13 counted each layer with weights twice, also where it stood again
     (`_layer_checkpoint_dependencies` of keras/engine/functional.py).
@@ -134,11 +135,13 @@ class _KerasWalk:
             name = name.removeprefix("private")
         if self._counts_twice:
             return self._place_counted_twice(known, f"{path}/{name}", counters)
+        number = counters.get(name, -1) + 1
+        if self._archive.dialect == "keras3":
+            counters[name] = number  # also taken by a layer that was saved before
         if shared is not None and self._marks[shared] == 1 and known in self._by_name:
             return self._by_name[known]
         if shared in self._shared:
             return self._shared[shared]
-        number = counters.get(name, -1) + 1
         counters[name] = number
         place = f"{path}/{name}_{number}" if number else f"{path}/{name}"
         if shared is not None:

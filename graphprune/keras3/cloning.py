@@ -107,7 +107,13 @@ class _Clone:
             factories[name] = _Factory(self, layer)
             entries.append(_entry(entry, name))
         with keras.saving.custom_object_scope(factories):
-            clone = type(model).from_config({**config, "layers": entries})
+            try:
+                clone = type(model).from_config({**config, "layers": entries})
+            except ValueError as err:
+                raise GraphError(
+                    f"{model.name}: Keras cannot build this model from its own config ({err}); it"
+                    " may have a layer both inside and outside of a nested model"
+                ) from err
         clone._trainable = model._trainable
         return clone
 

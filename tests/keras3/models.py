@@ -48,6 +48,14 @@ def shared():
     return keras.Model(inputs, layers.Dense(4, name="b")(x)), numbers(8)
 
 
+def shared_with_a_nested_model():
+    both, inner_input = layers.Dense(8, name="both"), keras.Input((8,))
+    inside = layers.Dense(8, name="a")(both(inner_input))
+    inner, inputs = keras.Model(inner_input, inside, name="inner"), keras.Input((8,))
+    x = layers.Dense(8, name="c")(both(inner(inputs)))
+    return keras.Model(inputs, layers.Dense(4, name="b")(x)), numbers(8)
+
+
 def attention():
     inputs = keras.Input((6, 8))
     x = layers.MultiHeadAttention(2, 4, name="attention")(inputs, inputs)

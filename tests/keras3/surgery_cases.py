@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras3 import models
 from keras3.child import Cases, refusal
-from keras3.models import MODELS, array, operations, sequential, unbuilt
+from keras3.models import MODELS, array, operations, sequential, shared_with_a_nested_model, unbuilt
 
 import graphprune
 from graphprune import UpdatePruningStep
@@ -43,6 +43,17 @@ def the_graph_of_a_live_model_is_that_of_its_file(name):
     assert live == stored
     assert list(live.layers) == list(stored.layers)
     assert graphprune.diff_models(model, path).is_empty
+
+
+@CASES
+def a_layer_shared_with_a_nested_model_is_read_and_not_cloned():
+    model, _ = shared_with_a_nested_model()  # Keras itself cannot load the file again
+    path = saved(model)
+    live, stored = graphprune.read_graph(model), graphprune.read_graph(path)
+    assert live == stored
+    assert {len(layer.tensors) for layer in stored.layers.values() if layer.type == "Dense"} == {2}
+    refused = refusal(lambda: graphprune.prune_low_magnitude(model), GraphError)
+    assert "Keras cannot build this model from its own config (Output with path" in refused
 
 
 @CASES
