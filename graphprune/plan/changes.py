@@ -231,6 +231,7 @@ class Plan(Shown):
             or how a budget is allocated.
         graph: The model that it was made for; None in a plan read from JSON, which knows only its
             hash.
+        read_outlook: `outlook` of a plan read from JSON.
     """
 
     model: ModelFacts
@@ -247,6 +248,7 @@ class Plan(Shown):
     checks: tuple[tuple[str, CheckStatus], ...] = ()
     depends_on_weights: bool = False
     graph: LayerGraph | None = field(default=None, compare=False, repr=False)
+    read_outlook: ShrinkSummary | None = field(default=None, compare=False, repr=False)
 
     @property
     def architecture_sha256(self) -> str | None:
@@ -273,11 +275,10 @@ class Plan(Shown):
 
     @property
     def outlook(self) -> ShrinkSummary | None:
-        """What `shrink` will bring after training; None if no layer loses whole channels.
-
-        None in a plan read from JSON too.
-        """
-        return None if self.graph is None else find_outlook(self.graph, self.afters)
+        """What `shrink` will bring after training; None if no layer loses whole channels."""
+        if self.graph is None:
+            return self.read_outlook
+        return find_outlook(self.graph, self.afters)
 
     @property
     def afters(self) -> dict[str, Pruning]:

@@ -39,6 +39,7 @@ from graphprune.plan.document import (
     WhereJson,
 )
 from graphprune.plan.pruning_document import PlaceJson, PruningJson
+from graphprune.plan.shrink_document import summary_from_document
 from graphprune.rules.values.rule_set import NO_SWITCHES, Loss, Switches
 from graphprune.sparsity.pruning import Pruning
 from graphprune.suggestions import ask_for_file
@@ -191,6 +192,7 @@ def _plan(document: PlanJson) -> Plan:
         ),
         checks=tuple((check["id"], check["status"]) for check in document["checks"]),
         depends_on_weights=document["depends_on_weights"],
+        read_outlook=summary_from_document(document.get("shrink")),
     )
 
 

@@ -30,11 +30,9 @@ from graphprune.plan.document import (
     TensorJson,
 )
 from graphprune.plan.pruning_document import PruningJson
-from graphprune.plan.shrink_document import ShrinkJson
+from graphprune.plan.shrink_document import summary_to_document
 from graphprune.rules.values.rule_set import Loss
 from graphprune.sparsity.pruning import Pruning
-
-_SHRINK_KEYS = ("parameters", "multiply_adds", "layers")
 
 
 class _Stored(TypedDict, total=False):
@@ -90,8 +88,7 @@ def to_document(plan: Plan) -> PlanJson:
     }
     outlook = plan.outlook
     if outlook is not None:
-        found = outlook.to_config()
-        document["shrink"] = cast(ShrinkJson, {key: found[key] for key in _SHRINK_KEYS})
+        document["shrink"] = summary_to_document(outlook)
     if plan.out_of_reach:
         document["out_of_reach"] = [
             {"address": layer.address, "reason": layer.reason} for layer in plan.out_of_reach

@@ -118,13 +118,15 @@ def kills(
     raise AssertionError("the run was never finished")
 
 
-def test_a_new_folder_appears_whole_whenever_its_process_is_killed(tmp_path):
-    seen = kills(tmp_path, lambda run: None, force=False)
+def test_a_new_folder_appears_whole_whenever_its_process_is_killed(tmp_path, request):
+    every = 1 if request.config.getoption("--slow") else 3
+    seen = kills(tmp_path, lambda run: None, force=False, every=every)
     assert seen == {("none", None), ("70", -1), ("70", 0)}
 
 
-def test_an_empty_folder_becomes_a_run_as_a_whole(tmp_path):
-    seen = kills(tmp_path, lambda run: run.mkdir(), force=False)
+def test_an_empty_folder_becomes_a_run_as_a_whole(tmp_path, request):
+    every = 1 if request.config.getoption("--slow") else 3
+    seen = kills(tmp_path, lambda run: run.mkdir(), force=False, every=every)
     assert seen == {("none", None), ("70", -1), ("70", 0)}
 
 
