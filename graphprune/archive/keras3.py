@@ -184,7 +184,7 @@ def _node(node: dict[str, Any], first: Mapping[str, int]) -> Any:
     for reference in (reference for _, references in positional for reference in references):
         reference.append(keywords)
     made = [arg for arg, _ in positional]
-    return made[0] if len(made) == 1 and not _is_reference(made[0]) else made
+    return made[0] if len(made) == 1 and not is_reference(made[0]) else made
 
 
 def _argument(value: Any, first: Mapping[str, int]) -> Any:
@@ -200,7 +200,8 @@ def _argument(value: Any, first: Mapping[str, int]) -> Any:
     return value
 
 
-def _is_reference(value: Any) -> bool:
+def is_reference(value: Any) -> bool:
+    """Return whether a value in a config names an output of a layer's call: [name, call, index]."""
     return (
         isinstance(value, list)
         and len(value) in (3, 4)
@@ -211,7 +212,7 @@ def _is_reference(value: Any) -> bool:
 
 
 def _shift(value: Any, first: Mapping[str, int]) -> Any:
-    if _is_reference(value):
+    if is_reference(value):
         return [value[0], value[1] + first.get(value[0], 0), value[2]]
     if isinstance(value, list):
         return [_shift(item, first) for item in value]
@@ -223,7 +224,7 @@ def _shift(value: Any, first: Mapping[str, int]) -> Any:
 
 
 def _references(value: Any) -> Iterator[list[Any]]:
-    if _is_reference(value):
+    if is_reference(value):
         yield value
     elif isinstance(value, list | dict):
         for item in value.values() if isinstance(value, dict) else value:

@@ -15,6 +15,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from graphprune.archive.entries import Entry, is_entry, is_model, name_of, type_of
+from graphprune.archive.keras3 import is_reference
 from graphprune.graph.classes.builtin_layers import weights_of
 from graphprune.graph.from_config import graph_from_config
 from graphprune.graph.layer_graph import LayerGraph
@@ -192,25 +193,16 @@ def _first_source(nodes: Any) -> list[Any] | None:
 
 
 def _references(value: Any) -> Iterator[list[Any]]:
-    if _is_reference(value):
+    if is_reference(value):
         yield value[:3]
     elif isinstance(value, list):
         for item in value:
             yield from _references(item)
 
 
-def _is_reference(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) in (3, 4)
-        and isinstance(value[0], str)
-        and type(value[1]) is int
-    )
-
-
 def _rename(value: Any, names: Mapping[str, str], skipped: Mapping[str, Any]) -> Any:
     """Return nodes with the new names of layers, and past the layers that are left out."""
-    if _is_reference(value):
+    if is_reference(value):
         source: Sequence[Any] = skipped.get(value[0]) or value[:3]
         rest = [_rename(item, names, skipped) for item in value[3:]]
         return [names.get(source[0], source[0]), *source[1:3], *rest]
