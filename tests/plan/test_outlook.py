@@ -75,7 +75,7 @@ def test_the_text_says_it_for_the_model_and_by_layer():
     ]
 
 
-def test_the_json_has_it_and_is_read_without_it():
+def test_the_json_has_it_and_is_read_with_and_without_it():
     plan = plan_of(CHAIN)
     document = json.loads(json.dumps(plan_to_config(plan)))
     assert document["shrink"]["parameters"] == {"before": 302, "after": 144}
@@ -86,6 +86,10 @@ def test_the_json_has_it_and_is_read_without_it():
         "parameters": {"before": 224, "after": 112},
         "multiply_adds": {"before": 7776, "after": 3888},
     }
-    assert plan_from_config(document) == plan_from_config(
+    read = plan_from_config(document)
+    assert (read.outlook.before, read.outlook.after) == (plan.outlook.before, plan.outlook.after)
+    assert read.outlook.layers == plan.outlook.layers
+    assert plan_to_config(read)["shrink"] == document["shrink"]
+    assert read == plan_from_config(
         {key: value for key, value in document.items() if key != "shrink"}
     )
