@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -39,7 +39,7 @@ from graphprune.errors import GraphError
 from graphprune.graph import LayerGraph, ModelFile
 from graphprune.graph.classes.builtin_layers import weights_of
 from graphprune.graph.from_config import graph_with_tensors
-from graphprune.sparsity.missed_targets import explain_missed
+from graphprune.sparsity.missed_targets import MissedTarget, explain_missed
 
 _MOST_NAMED = 5
 
@@ -119,10 +119,8 @@ def command(
         stripped = surgery.strip_model(pruned, compiled=keep_optimizer or data is not None)
         if not is_quantized and all(layer.wrap is None for layer in wrapped.graph.layers.values()):
             _warn(f"{model}: no layer is wrapped; it is written unchanged")
-        if missed:
-            help = _advise(model, model_file, loading)
-            _tell(model, f"stripped, and {explain_missed(missed)}; {help}", strict=strict)
-        _tell_of_mask_faults(wrapped, strict=strict)
+        help = _advise(model, model_file, loading)
+        _tell_of_missing_zeros(wrapped, missed, help, strict=strict)
         files = StrippedFiles(
             outputs, keras or version, keep_optimizer=keep_optimizer, serving=serving
         )
@@ -131,7 +129,12 @@ def command(
 
 @contextmanager
 def _without_quantizers(saved: ModelFile) -> Iterator[Path]:
-    """Give a temporary file of a model without tfmot's quantization wrappers."""
+    """Give a temporary file of a model without tfmot's quantization wrappers.
+
+    Raises:
+        ArchiveError: its checksums do not match, or tf_keras may not load what is in it.
+    """
+    saved.need_archive().check_checksums()
     _warn(
         f"{saved.path}: the quantization wrappers of tfmot are removed; the ranges that they"
         " learned are not in what is written"
@@ -152,8 +155,18 @@ def _tell(model: str, text: str, *, strict: bool) -> None:
     _warn(f"{model}: {text}")
 
 
-def _tell_of_mask_faults(wrapped: ModelFile, *, strict: bool) -> None:
-    """Warn of weights that were not zero although they are masked; stripping sets them to zero."""
+def _tell_of_missing_zeros(
+    wrapped: ModelFile, missed: Sequence[MissedTarget], help: str, *, strict: bool
+) -> None:
+    """Warn of targets that are missed, and of masked weights that were not zero.
+
+    Stripping sets the latter to zero.
+
+    Raises:
+        GraphError: the warning is to be an error.
+    """
+    if missed:
+        _tell(wrapped.path, f"stripped, and {explain_missed(missed)}; {help}", strict=strict)
     faults = {key: count for key, count in (wrapped.mask_faults or {}).items() if count}
     if not faults:
         return
