@@ -70,6 +70,7 @@ class KerasModel:
     def __init__(self, model: Any, keras: int) -> None:
         self._predict = _compile(model) if keras == 2 else model.predict_on_batch
         self.version = _version(keras)
+        self._output_names = getattr(model, "output_names", None) if keras == 2 else None
         names = getattr(model, "input_names", None) or [
             tensor.name for tensor in getattr(model, "inputs", None) or ()
         ]
@@ -87,7 +88,10 @@ class KerasModel:
     def outputs(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         """Return what the model computes, by the names that its exported form has."""
         found = self.prepare(inputs)()
-        return name_outputs(found, list(map(np.asarray, _flatten(found))))
+        flat = list(map(np.asarray, _flatten(found)))
+        if self._output_names and not isinstance(found, Mapping):
+            return dict(zip(self._output_names, flat, strict=True))
+        return name_outputs(found, flat)
 
 
 def _compile(model: Any) -> Callable[[Any], Any]:

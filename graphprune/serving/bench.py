@@ -150,24 +150,41 @@ def _prepare(models: Sequence[_Measured], data: BenchData | None, seed: int) -> 
 
 def _compare(models: Sequence[_Measured]) -> None:
     """Compare the outputs of each model that runs with those of the first."""
-    first: tuple[list[NDArray[Any]], list[NDArray[Any]]] | None = None
+    first: tuple[Arrays, Arrays] | None = None
     for each in models:
         if each.runner is None:
             continue
         try:
-            outputs = list(each.runner.outputs(each.inputs).values())
+            outputs = each.runner.outputs(each.inputs)
         except RunnerError as error:
             each.fail(error)
             continue
-        own = list(each.inputs.values()), outputs
+        own = each.inputs, outputs
         if first is None:
             first = own
-        elif _are_same(first[0], own[0]):
-            each.model = replace(each.model, difference=find_difference(first[1], outputs))
+        elif _are_same(first[0], each.inputs):
+            each.model = replace(
+                each.model, difference=find_difference(*_paired(first[1], outputs))
+            )
 
 
-def _are_same(one: Sequence[NDArray[Any]], other: Sequence[NDArray[Any]]) -> bool:
-    return len(one) == len(other) and all(map(np.array_equal, one, other))
+def _paired(one: Arrays, other: Arrays) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
+    """Return the arrays of two models in one order.
+
+    Formats list the same names in different orders; where they give other names, the order counts.
+
+    Example:
+        >>> _paired({"a": 1, "b": 2}, {"b": 3, "a": 4})
+        ([1, 2], [4, 3])
+        >>> _paired({"a": 1, "b": 2}, {"output_0": 3, "output_1": 4})
+        ([1, 2], [3, 4])
+    """
+    names = list(one) if set(one) == set(other) else list(other)
+    return list(one.values()), [other[name] for name in names]
+
+
+def _are_same(one: Arrays, other: Arrays) -> bool:
+    return len(one) == len(other) and all(map(np.array_equal, *_paired(one, other)))
 
 
 def find_difference(wanted: Sequence[NDArray[Any]], got: Sequence[NDArray[Any]]) -> float | None:

@@ -52,6 +52,9 @@ def sample_shapes(
 ) -> dict[str, NDArray[Any]]:
     """Return random inputs as `sample_inputs` does, for the shape and dtype of each.
 
+    They do not depend on the order of the inputs: a SavedModel lists those of its signature in
+    another order each time that it is loaded.
+
     Args:
         shapes: The shape and dtype of each input; None is an open length.
         batch: The batch size, where it is open.
@@ -61,7 +64,7 @@ def sample_shapes(
     random = np.random.default_rng(seed)
     return {
         name: _sample(random, _closed(shape, [batch, *[length] * len(shape)]), dtype)
-        for name, (shape, dtype) in shapes.items()
+        for name, (shape, dtype) in sorted(shapes.items())
     }
 
 

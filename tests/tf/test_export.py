@@ -65,6 +65,19 @@ def test_tflite_of_several_inputs_predicts_what_keras_predicts():
     )
 
 
+def test_a_model_is_run_on_its_inputs_by_their_names(tmp_path):
+    """The signature of a SavedModel lists its inputs in another order each time."""
+    a, b = layers.Input((3,), name="a"), layers.Input((2,), name="b-in")
+    model = tf_keras.Model([a, b], layers.Dense(2, name="d")(layers.Concatenate()([a, b])))
+    x = {"b_in": sample(4, 2), "a": sample(4, 3)}
+    np.testing.assert_allclose(
+        export._exported(model, tmp_path).compute(x)["d"],
+        model.predict([x["a"], x["b_in"]], verbose=0),
+        atol=1e-5,
+        rtol=0,
+    )
+
+
 def test_tflite_of_a_recurrent_model_takes_one_sample_and_predicts_what_keras_predicts(capfd):
     words = layers.Input((5, 3), name="words")
     model = tf_keras.Model(

@@ -33,6 +33,7 @@ from graphprune.serving.outputs import (
     Arrays,
     Limit,
     check_outputs,
+    find_input,
     name_outputs,
     run_saved_model,
     sample_inputs,
@@ -233,7 +234,7 @@ def _batch_of(model: tf_keras.Model) -> int | None:
 
 
 def _call(model: tf_keras.Model, inputs: Arrays) -> Any:
-    given = list(inputs.values())
+    given = [find_input(inputs, name) for name in model.input_names]
     return model(given[0] if len(given) == 1 else given, training=False)
 
 
