@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from graphprune.archive.file_copy import FileCopy, HDF5Bytes
 from graphprune.engine.callbacks import MaskUpdates
 from graphprune.engine.progress import overall
 from graphprune.errors import TrainingError
+from graphprune.runs.checkpoint_writer import CheckpointWriter
 from graphprune.runs.checkpoints import RunState, write_checkpoint
 from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.run_options import RunOptions
@@ -35,7 +37,8 @@ class RunRecorder(ABC):
     """Writes checkpoints and one line of metrics per epoch, and reports progress.
 
     A mix-in for the `Callback` of a Keras, which implements the abstract methods. The callback
-    comes after the pruner's.
+    comes after the pruner's. Checkpoints are copies of the state, which the writer of the run
+    brings to disk while training goes on.
 
     A checkpoint in the middle of an epoch holds the running sums of the epoch's metrics; one at the
     end of an epoch is written after its line of metrics. If training is asked to stop after the
@@ -55,8 +58,10 @@ class RunRecorder(ABC):
         stop_after_step: int | None,
         on_progress: OnProgress | None,
         stop: StopRequest,
+        writer: CheckpointWriter,
     ) -> None:
         self._folder, self._options, self._start, self._pruning = folder, options, start, pruning
+        self._writer = writer
         self._metric_sums, self._stop_after_step = metric_sums, stop_after_step
         self._on_progress, self._stop = on_progress, stop
         self._saved_at = (start.epoch, start.batch)
@@ -64,7 +69,7 @@ class RunRecorder(ABC):
         self._epoch = start.epoch
         self._sparsity = (0.0, 0.0)
         self._last_updates: tuple[int, ...] = ()
-        self.step = start.step
+        self.step, self.memory = start.step, HDF5Bytes()
 
     @abstractmethod
     def read_lasting(self) -> dict[str, Arrays]:
@@ -82,8 +87,11 @@ class RunRecorder(ABC):
         """Restore the `metrics` that `read_passing` returned."""
 
     @abstractmethod
-    def save_model(self, path: Path) -> None:
-        """Save the model at `path`, with layer settings as before training."""
+    def copy_model(self, path: Path) -> FileCopy:
+        """Return the model's file for `path`, with layer settings as before training.
+
+        Its tensors are in `memory`, where they are overwritten by the next copy.
+        """
 
     @abstractmethod
     def check_weights(self, place: str, remedy: str) -> None:
@@ -114,7 +122,12 @@ class RunRecorder(ABC):
             self._before_validation = self.read_passing()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Count the step, report progress, write a checkpoint that is due or requested."""
+        """Count the step, report progress, write a checkpoint that is due or requested.
+
+        Raises:
+            WriteError: the checkpoint before could not be written.
+        """
+        self._writer.check()
         self.step = self._epoch * self._options.steps_per_epoch + batch + 1
         is_last = batch + 1 >= self._options.steps_per_epoch
         if is_last:
@@ -166,11 +179,13 @@ class RunRecorder(ABC):
         raise Interrupted
 
     def save(self, epoch: int, batch: int) -> None:
-        """Write a checkpoint that resumes at `batch` of `epoch`.
+        """Begin to write a checkpoint that resumes at `batch` of `epoch`, from a copy of the state.
 
         Raises:
             TrainingError: a weight is not finite; earlier checkpoints stay.
+            WriteError: the checkpoint before could not be written.
         """
+        self._writer.wait()  # first, so that there is only one copy
         place = f"{self._folder.path}: training diverged by step {self.step}"
         self.check_weights(
             place,
@@ -201,9 +216,9 @@ class RunRecorder(ABC):
             metrics_size=mark.size,
             metrics_sha256=mark.sha256,
         )
-        write_checkpoint(
-            self._folder.checkpoints, state, flat, self._options.model_name, self.save_model
-        )
+        root, name = self._folder.checkpoints, self._options.model_name
+        copy = self.copy_model(root / name)
+        self._writer.start(lambda: write_checkpoint(root, state, flat, name, copy.write))
         self._saved_at = epoch, batch
 
     def _check_loss(self, logs: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from graphprune.engine.resuming import arrays_by_kind
 from graphprune.engine.training_result import Status, TrainingResult
 from graphprune.engine.training_seam import Fit, TrainingSeam
 from graphprune.errors import DataError
+from graphprune.runs.checkpoint_writer import CheckpointWriter
 from graphprune.runs.checkpoints import Checkpoint, RunState, resumable
 from graphprune.runs.event_files import Place, cut_run_events
 from graphprune.runs.run_folder import RunFolder
@@ -90,6 +91,7 @@ def run_to_end(seam: TrainingSeam, task: Task) -> TrainingResult:
         stop.listening(),
         resumable(task.folder.checkpoints),
         seam.saved_randomness(task.model, options.seed) as randomness,
+        CheckpointWriter() as writer,
     ):
         state = arrays_by_kind(task.checkpoint)
         if task.checkpoint is not None:
@@ -108,9 +110,11 @@ def run_to_end(seam: TrainingSeam, task: Task) -> TrainingResult:
             stop_after_step=request.stop_after_step,
             on_progress=request.on_progress,
             stop=stop,
+            writer=writer,
         )
         try:
             _fit(seam, task, pruning, recorder)
+            writer.wait()
         except Interrupted:
             return task.result("interrupted", recorder.step, None)
         return _finish(seam, task, pruning.pruner, recorder)
@@ -123,7 +127,7 @@ def _finish(
     path = task.folder.path / task.options.model_name
     # a run resumed after its last step has seen no batch, but must write the same model
     seam.reset_metrics(task.model)
-    recorder.save_model(path)
+    recorder.copy_model(path).write(path)
     result = task.result(
         "finished",
         recorder.step,
