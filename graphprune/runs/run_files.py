@@ -19,14 +19,15 @@ from graphprune.files import PART
 from graphprune.runs.records import Damage, hash_file
 from graphprune.runs.run_options import ORIGINAL, RunOptions
 
-RUN, RESULT, PLAN, GRAPH, METRICS = (
+RUN, RESULT, PLAN, GRAPH, METRICS, SETTINGS = (
     "run.json",
     "result.json",
     "plan.json",
     "original.graph.json",
     "metrics.jsonl",
+    "run.yaml",
 )
-FIXED = (RUN, RESULT, PLAN, GRAPH, METRICS)
+FIXED = (RUN, RESULT, PLAN, GRAPH, METRICS, SETTINGS)
 RULES, CHECKPOINTS, STAGED, LOCK = "rules", "checkpoints", ".new-run", ".lock"
 MODELS = ("model.keras", "model.h5")
 STEP_FILES = (*MODELS, "state.npz", "state.json")

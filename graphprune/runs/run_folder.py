@@ -1,6 +1,7 @@
 """The folder of a training run: its inputs, for `graphprune resume DIR`, and its results.
 
     DIR/run.json                what the run was asked to do
+    DIR/run.yaml                the same as a run file, for people and for `graphprune train`
     DIR/plan.json               the plan, when the run began with one
     DIR/rules/                  copies of the rule files
     DIR/original.graph.json     the layer graph of the model that the run began with
@@ -51,6 +52,7 @@ from graphprune.runs.run_files import (
     RESULT,
     RULES,
     RUN,
+    SETTINGS,
     clear_leftovers,
     is_folder,
 )
@@ -150,6 +152,7 @@ class RunFolder:
         plan: Mapping[str, Any] | None,
         graph: Mapping[str, Any],
         rule_files: Mapping[str, bytes],
+        run_file: str,
         found: str,
         force: bool,
         original: Path | None = None,
@@ -162,7 +165,7 @@ class RunFolder:
             OutputError: the folder is taken, or cannot be written.
             CheckpointError: another process created a run there, or is training there.
         """
-        first = _first_files(plan, graph, rule_files)
+        first = {**_first_files(plan, graph, rule_files), SETTINGS: run_file.encode()}
         files = {name: sha256(content).hexdigest() for name, content in first.items()}
         if original is not None:
             files[ORIGINAL] = hash_file(original)
