@@ -9,18 +9,20 @@ from typing import Any
 
 import click
 
-from graphprune.cli.finish import check_stop, report_run, stoppable
+from graphprune.cli.finish import end_run, stoppable
 from graphprune.cli.inputs import loading_arguments
 from graphprune.cli.options import (
     LoadingOptions,
     RealNumber,
     RuleOptions,
+    ShownOptions,
     WholeNumber,
     allow_missed_option,
     force_option,
     keras_option,
     loading_options,
     model_and_rules,
+    shown_options,
 )
 from graphprune.cli.outputs import print_warnings
 from graphprune.cli.planning import (
@@ -32,7 +34,7 @@ from graphprune.cli.planning import (
 )
 from graphprune.cli.progress import IMPORTING_KERAS, Display, lasting_output, live_display
 from graphprune.graph import ModelFile
-from graphprune.plan import Plan, check_reached
+from graphprune.plan import Plan, check_reached, plan_to_config
 from graphprune.quiet import import_tensorflow
 from graphprune.runs.samples import check_samples, is_data_function
 from graphprune.runs.training_arguments import parse_strategy
@@ -120,6 +122,7 @@ TENSORBOARD = "tensorboard"
     help="Stop after this step, as if the process had been killed; resume continues.",
 )
 @keras_option
+@shown_options
 @loading_options
 @force_option
 def command(
@@ -143,6 +146,7 @@ def command(
     strategy: str,
     stop_after: int | None,
     keras: int | None,
+    shown: ShownOptions,
     loading: LoadingOptions,
     force: bool,
 ) -> None:
@@ -161,7 +165,7 @@ def command(
     with (
         lasting_output(),
         stoppable(run_folder, is_new=True, loading=loading) as stop,
-        live_display() as display,
+        live_display(shown.form) as display,
         _opened(model, keras, loading, display) as saved,
     ):
         plan = _make_plan(saved, rules, plan_file, strategy, loading)
@@ -169,6 +173,7 @@ def command(
             if not allow_missed:
                 check_reached(plan, Run(steps_per_epoch, epochs))
             display.print(str(plan))
+            display.tell("plan", plan_to_config(plan))
         if not is_data_function(data):
             check_samples(data)  # before TensorFlow is imported
 
@@ -201,8 +206,7 @@ def command(
                 stop=stop,
                 **loading_arguments(loading),
             )
-        check_stop(result, stop, loading)
-        report_run(result, loading)
+        end_run(result, stop, loading, shown)
 
 
 @contextmanager

@@ -10,6 +10,7 @@
     DIR/tensorboard/            events, if requested
     DIR/model.keras or .h5      the trained, wrapped model
     DIR/result.json             how the run ended; a run without it is not finished
+    DIR/failure.json            the error that ended it, see `graphprune.runs.run_status`
     DIR/.lock                   held by the process that trains
 
 Files and the folder itself are written atomically, with all that a start needs. Their content is
@@ -19,6 +20,7 @@ untrusted input: each file has its hash, and no link is followed out of the fold
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -82,6 +84,11 @@ class RunFolder:
     def is_replaced(self) -> bool:
         """Whether another run replaces this one as soon as a process holds the lock."""
         return new_run.is_replaced(self.path)
+
+    @property
+    def has_result(self) -> bool:
+        """Whether there is a `result.json`, damaged or not."""
+        return os.path.lexists(self.path / RESULT)
 
     @property
     def began(self) -> float:
@@ -313,12 +320,8 @@ class RunFolder:
     def cut_metrics(self, step: int, mark: MetricsMark | None) -> str | None:
         """Remove the lines of epochs that ended after `step`, so that none is written twice.
 
-        Args:
-            step: Where the run resumes.
-            mark: What the checkpoint there recorded; None in format 1.
-
-        Returns:
-            What is wrong, where the lines up to there are not those that the run wrote.
+        `mark` is what the checkpoint there recorded, None in format 1. Returns what is wrong if the
+        lines up to there are not those that the run wrote.
         """
         content = self._metrics_bytes()
         if mark is not None and sha256(content[: mark.size]).hexdigest() == mark.sha256:
@@ -346,7 +349,7 @@ class RunFolder:
             return b""
 
     def _find_result(self) -> Record | None:
-        if not (self.path / RESULT).is_symlink() and not (self.path / RESULT).exists():
+        if not self.has_result:
             return None
         return read_record(self.path / RESULT, sealed_since=2)
 
