@@ -13,14 +13,19 @@ from graphprune.cli.options import (
     LoadingOptions,
     RealNumber,
     RuleOptions,
+    ShownOptions,
     WholeNumber,
+    brief_option,
     custom_option,
     force_option,
     keras_option,
+    lines_option,
     off_option,
     only_option,
+    quiet_option,
     rules_option,
     set_option,
+    shown_as,
     unsafe_lambda_option,
     unsafe_ops_option,
     variables_option,
@@ -40,10 +45,13 @@ _SHARED = {
     "--custom-objects": custom_option,
     "--unsafe-lambda": unsafe_lambda_option,
     "--unsafe-ops": unsafe_ops_option,
+    "--quiet": quiet_option,
+    "--brief": brief_option,
+    "--format": lines_option,
     "--force": force_option,
 }
 """Options that other commands have too."""
-_NAMES = {"--run": "run_folder", "--plan": "plan_file", "--var": "variables", "--set": "settings"}
+_NAMES = {"--var": "variables", "--set": "settings", "--format": "format_"}
 _REQUIRED = ("data", "run", "train.epochs")
 
 
@@ -198,4 +206,13 @@ def loading_options_of(settings: Mapping[str, Any]) -> LoadingOptions:
         tuple(settings.get("load.custom_objects", ())),
         settings.get("load.unsafe_lambda", False),
         settings.get("load.unsafe_ops", False),
+    )
+
+
+def shown_options_of(settings: Mapping[str, Any]) -> ShownOptions:
+    """Return what the settings print, as other commands get it."""
+    return shown_as(
+        quiet=settings.get("show.quiet", False),
+        brief=settings.get("show.brief", False),
+        format_=settings.get("show.format"),
     )

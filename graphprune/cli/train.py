@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from graphprune.cli.finish import check_stop, report_run, stoppable
+from graphprune.cli.finish import end_run, stoppable
 from graphprune.cli.inputs import loading_arguments
 from graphprune.cli.options import LoadingOptions, RuleOptions
 from graphprune.cli.outputs import print_warnings
@@ -21,9 +21,14 @@ from graphprune.cli.planning import (
     plan_for,
 )
 from graphprune.cli.progress import IMPORTING_KERAS, Display, lasting_output, live_display
-from graphprune.cli.run_settings import loading_options_of, rule_options_of, run_settings
+from graphprune.cli.run_settings import (
+    loading_options_of,
+    rule_options_of,
+    run_settings,
+    shown_options_of,
+)
 from graphprune.graph import ModelFile
-from graphprune.plan import Plan, check_reached
+from graphprune.plan import Plan, check_reached, plan_to_config
 from graphprune.quiet import import_tensorflow
 from graphprune.runs.run_file import arguments_of
 from graphprune.runs.run_settings import TENSORBOARD
@@ -51,6 +56,7 @@ def command(settings: Mapping[str, Any]) -> None:
         graphprune train runs/a/run.yaml --epochs 20 --run runs/b
     """  # noqa: D301 - click wants the real character
     rules, loading = rule_options_of(settings), loading_options_of(settings)
+    shown = shown_options_of(settings)
     arguments = arguments_of(settings)
     run_folder, keras = settings["run"], settings.get("on.keras")
     strategy = arguments.get("strategy", NONE)
@@ -60,7 +66,7 @@ def command(settings: Mapping[str, Any]) -> None:
     with (
         lasting_output(),
         stoppable(run_folder, is_new=True, loading=loading) as stop,
-        live_display() as display,
+        live_display(shown.form) as display,
         _opened(settings["model"], keras, loading, display) as saved,
     ):
         plan = _make_plan(saved, rules, settings.get("plan"), strategy, loading)
@@ -68,6 +74,7 @@ def command(settings: Mapping[str, Any]) -> None:
             if not arguments.get("allow_missed"):
                 check_reached(plan, Run(arguments.get("steps_per_epoch"), arguments["epochs"]))
             display.print(str(plan))
+            display.tell("plan", plan_to_config(plan))
         if not is_data_function(arguments["data"]):
             check_samples(arguments["data"])  # before TensorFlow is imported
 
@@ -86,8 +93,7 @@ def command(settings: Mapping[str, Any]) -> None:
                 **arguments,
                 **loading_arguments(loading),
             )
-        check_stop(result, stop, loading)
-        report_run(result, loading)
+        end_run(result, stop, loading, shown)
 
 
 @contextmanager

@@ -33,6 +33,7 @@ _ABOUT = {
     "checkpoints": "When to write checkpoints, and which to keep.",
     "on": "Devices, precision and compilation.",
     "load": "What loading the model may run.",
+    "show": "What the command prints.",
 }
 _EXAMPLES = {
     "train": "{epochs: 30, batch_size: 64}",
@@ -40,6 +41,7 @@ _EXAMPLES = {
     "checkpoints": "{every: 1 epoch}",
     "on": "{strategy: mirrored}",
     "load": "{custom_objects: [my_layers]}",
+    "show": "{brief: true}",
 }
 
 

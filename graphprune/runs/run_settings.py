@@ -14,7 +14,7 @@ from pydantic import PlainValidator, WithJsonSchema
 from graphprune.rules.building.schedules import Place
 from graphprune.rules.text.numbers import Count, PositiveCount
 from graphprune.rules.text.shape import Fault
-from graphprune.rules.text.words import Text, TextOrList, Truth, Variable
+from graphprune.rules.text.words import Text, TextOrList, Truth, Variable, choice
 from graphprune.runs import setting_values as values
 from graphprune.runs.run_options import MAX_EPOCHS
 
@@ -344,6 +344,32 @@ SETTINGS: tuple[Setting, ...] = (
         "Load layers that run any TensorFlow operation: only for files that you trust.",
         "true",
         form="switch",
+    ),
+    Setting(
+        "show.quiet",
+        "--quiet",
+        Truth,
+        "Print only warnings and errors.",
+        "true",
+        form="switch",
+        is_recorded=False,
+    ),
+    Setting(
+        "show.brief",
+        "--brief",
+        Truth,
+        "Print one line for all tensors that met their targets.",
+        "true",
+        form="switch",
+        is_recorded=False,
+    ),
+    Setting(
+        "show.format",
+        "--format",
+        Annotated[str, *choice(("text", "json"), {}, "the format of the output")],
+        "text, or json: one object a line, as it happens.",
+        "json",
+        is_recorded=False,
     ),
     Setting(
         "force",

@@ -39,7 +39,7 @@ _PARTS = {
     "layers": "layer type",
     "cases": "case",
 }
-_PLAIN = {name: f"{name}: " for name in ("defaults", "train", "checkpoints", "on", "load")}
+_PLAIN = {name: f"{name}: " for name in ("defaults", "train", "checkpoints", "on", "load", "show")}
 """Sections that hold keys, and no named entries."""
 
 

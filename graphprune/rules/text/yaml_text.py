@@ -264,8 +264,8 @@ def render_yaml(data: Any) -> str:
         >>> render_yaml({"b": 1, "a": [True, "1"]})
         "b: 1\na: [true, '1']\n"
     """
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = None  # type: ignore[assignment]  # its default says less than it takes
+    yaml: Any = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = None  # only the innermost mappings and lists on one line
     yaml.sort_base_mapping_type_on_output = False
     yaml.allow_unicode = True
     yaml.width = 4096
