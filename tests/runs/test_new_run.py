@@ -187,6 +187,7 @@ def test_force_removes_what_the_run_wrote_and_nothing_else(tmp_path):
         "original.graph.json",
         "rules/prune.yaml",
         "metrics.jsonl",
+        "run.yaml",
     }
     assert all((run.path / name).read_text() == "mine" for name in mine)
 
