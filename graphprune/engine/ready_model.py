@@ -16,6 +16,7 @@ from graphprune.graph.read import open_model_file
 from graphprune.plan.changes import Plan
 from graphprune.plan.make import plan_saved_model
 from graphprune.rules.values.rule_set import RuleSet
+from graphprune.runs.best import parse_ranking
 from graphprune.runs.event_files import Place, cut_run_events
 from graphprune.runs.resume_point import find_original
 from graphprune.runs.run_folder import RunFolder
@@ -24,12 +25,20 @@ from graphprune.sparsity.positions import Run
 
 
 def make_ready(
-    seam: TrainingSeam, model: Any, plan: Plan | None, asked: Compiling, data: RunData, place: str
+    seam: TrainingSeam,
+    model: Any,
+    plan: Plan | None,
+    asked: Compiling,
+    data: RunData,
+    place: str,
+    *,
+    keep_best: str | None,
 ) -> Any:
     """Return the model wrapped by `plan`, compiled as asked, and checked against the data.
 
     Raises:
-        TrainingError: no layer is pruned, a weight is not finite, or a setting does not exist.
+        TrainingError: no layer is pruned, a weight is not finite, a setting does not exist, or
+            `keep_best` names a metric that the run does not measure.
         DataError: the data does not fit.
     """
     if plan is not None:
@@ -48,7 +57,9 @@ def make_ready(
         )
     seam.check_finite(model, place, "such a model cannot be pruned by magnitude; train it again")
     seam.compile_model(model, asked, place)
-    seam.check_data_fits(model, data)
+    metrics = seam.check_data_fits(model, data)
+    if keep_best is not None:
+        parse_ranking(keep_best).check_known(metrics)
     seam.check_gradients(model, data, place)
     return model
 
@@ -95,7 +106,9 @@ def wrap_for_run(
     """
     length = Run(data.steps_per_epoch, request.epochs)
     plan = plan_for(seam, origin, model, rules, length, allow_missed=request.allow_missed)
-    wrapped = make_ready(seam, model, plan, request.compiling, data, origin.place)
+    wrapped = make_ready(
+        seam, model, plan, request.compiling, data, origin.place, keep_best=request.keep_best
+    )
     if not request.allow_missed:
         check_targets_reached(seam.pruned_layers(wrapped), length, plan)
     return wrapped, plan
@@ -128,6 +141,9 @@ def _load_first(
     plan = read_first_plan(folder, options)
     check_original(folder, options)
     original = find_original(folder.path, options)
-    model = make_ready(seam, load(original), plan, options.compiling, data, str(original))
+    loaded, place = load(original), str(original)
+    model = make_ready(
+        seam, loaded, plan, options.compiling, data, place, keep_best=options.keep_best
+    )
     cut_run_events(folder, options, Place(0, seam.read_updates(model), 0))
     return model

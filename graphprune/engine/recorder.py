@@ -16,8 +16,10 @@ from graphprune.archive.file_copy import FileCopy, HDF5Bytes
 from graphprune.engine.callbacks import MaskUpdates
 from graphprune.engine.progress import overall
 from graphprune.errors import TrainingError
+from graphprune.runs.best import Best, parse_ranking
 from graphprune.runs.checkpoint_writer import CheckpointWriter
 from graphprune.runs.checkpoints import RunState, write_checkpoint
+from graphprune.runs.disk_needs import DiskNeeds
 from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.run_options import RunOptions
 from graphprune.runs.training_arguments import OnProgress, Progress, StopRequest
@@ -65,6 +67,8 @@ class RunRecorder(ABC):
         self._metric_sums, self._stop_after_step = metric_sums, stop_after_step
         self._on_progress, self._stop = on_progress, stop
         self._saved_at = (start.epoch, start.batch)
+        self.best = start.best
+        self._ranking = parse_ranking(options.keep_best) if options.keep_best else None
         self._before_validation: dict[str, Arrays] = {}
         self._epoch = start.epoch
         self._sparsity = (0.0, 0.0)
@@ -145,7 +149,7 @@ class RunRecorder(ABC):
         self._stop_if_asked(self._epoch, self._options.steps_per_epoch)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Write the epoch's line of metrics, then a checkpoint that is due."""
+        """Write the epoch's line of metrics, then a checkpoint that is due or the best so far."""
         self._check_loss(logs or {})
         target, measured = self._measure(anew=True)
         values = {name: _plain(value) for name, value in (logs or {}).items()}
@@ -160,9 +164,29 @@ class RunRecorder(ABC):
         )
         if self._on_progress is not None:
             self._tell(logs or {}, epoch_ended=True)
-        if self._is_due() or self.step == self._options.steps:
+        is_best = self._has_improved(epoch, values)
+        if is_best or self._is_due() or self.step == self._options.steps:
             self.save(epoch + 1, 0)
         self._stop_if_asked(epoch + 1, 0)
+
+    def _has_improved(self, epoch: int, values: Mapping[str, Any]) -> bool:
+        """Compare the epoch with the best before; return whether it takes its place."""
+        if self._ranking is None:
+            return False
+        self._ranking.check_known(values)
+        value = values[self._ranking.metric]
+        is_missed = any(one.zeros < one.target_zeros for one in self._pruning.pruner.tensors())
+        new = Best(
+            self._ranking.metric,
+            math.nan if value is None else float(value),
+            epoch + 1,
+            self.step,
+            at_target=not is_missed,
+        )
+        if not self._ranking.is_better(new, self.best):
+            return False
+        self.best = new
+        return True
 
     def _stop_if_asked(self, epoch: int, batch: int) -> None:
         """Stop if requested, with a checkpoint that resumes at `batch` of `epoch`.
@@ -215,10 +239,16 @@ class RunRecorder(ABC):
             batch=batch,
             metrics_size=mark.size,
             metrics_sha256=mark.sha256,
+            best=self.best,
         )
         root, name = self._folder.checkpoints, self._options.model_name
         copy = self.copy_model(root / name)
-        self._writer.start(lambda: write_checkpoint(root, state, flat, name, copy.write))
+        if not self.step:
+            DiskNeeds(copy.size, self._options.keep, self._ranking is not None).check(
+                self._folder.path
+            )
+        keep = self._options.keep
+        self._writer.start(lambda: write_checkpoint(root, state, flat, name, copy.write, keep=keep))
         self._saved_at = epoch, batch
 
     def _check_loss(self, logs: Mapping[str, Any]) -> None:

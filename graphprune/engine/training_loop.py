@@ -14,8 +14,10 @@ from graphprune.engine.resuming import arrays_by_kind
 from graphprune.engine.training_result import Status, TrainingResult
 from graphprune.engine.training_seam import Fit, TrainingSeam
 from graphprune.errors import DataError
+from graphprune.files import copy_whole
+from graphprune.runs.best import Best
 from graphprune.runs.checkpoint_writer import CheckpointWriter
-from graphprune.runs.checkpoints import Checkpoint, RunState, resumable
+from graphprune.runs.checkpoints import Checkpoint, RunState, folder_of, read_checkpoint, resumable
 from graphprune.runs.event_files import Place, cut_run_events
 from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.run_options import RunOptions
@@ -115,13 +117,13 @@ def run_to_end(seam: TrainingSeam, task: Task) -> TrainingResult:
             writer=writer,
         )
         try:
-            _fit(seam, task, pruning, recorder)
+            has_ended = _fit(seam, task, pruning, recorder)
             writer.wait()
-        except Interrupted:
-            return task.result("interrupted", recorder.step, None)
         except Exception as fault:
             write_failure(task.folder.path, recorder.step, fault)
             raise
+        if not has_ended:
+            return task.result("interrupted", recorder.step, None)
         return _finish(seam, task, pruning.pruner, recorder)
 
 
@@ -139,13 +141,29 @@ def _finish(
         path,
         tensors=pruner.tensors(),
         standing_still=pruner.standing_still(),
+        best=recorder.best,
+        best_model=_write_best(task, recorder.best),
     )
     task.folder.write_result(result.to_config(), task.options.run_id)
     return result
 
 
-def _fit(seam: TrainingSeam, task: Task, pruning: MaskUpdates, recorder: RunRecorder) -> None:
-    """Train with TensorBoard's callback if the run writes events.
+def _write_best(task: Task, best: Best | None) -> Path | None:
+    """Write the model of the best checkpoint beside the trained one, and return its path.
+
+    Raises:
+        CheckpointError: the checkpoint is damaged or gone.
+    """
+    name = task.options.best_name
+    if best is None or name is None:
+        return None
+    checkpoint = read_checkpoint(folder_of(task.folder.checkpoints, best.step))
+    copy_whole(checkpoint.model, task.folder.path / name)
+    return task.folder.path / name
+
+
+def _fit(seam: TrainingSeam, task: Task, pruning: MaskUpdates, recorder: RunRecorder) -> bool:
+    """Train, with TensorBoard's callback if the run writes events; return whether to the end.
 
     Raises:
         DataError: reading the data fails during training.
@@ -156,6 +174,8 @@ def _fit(seam: TrainingSeam, task: Task, pruning: MaskUpdates, recorder: RunReco
     fit = Fit(task.model, task.data, task.options, task.start)
     try:
         seam.fit(fit, [pruning, *([] if summaries is None else [summaries]), recorder])
+    except Interrupted:
+        return False
     except Exception as fault:
         if not seam.is_data_fault(fault):
             raise
@@ -165,3 +185,4 @@ def _fit(seam: TrainingSeam, task: Task, pruning: MaskUpdates, recorder: RunReco
     finally:
         if summaries is not None:
             summaries.close()
+    return True

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from graphprune.engine.progress import TensorProgress
+from graphprune.runs.best import Best
 from graphprune.runs.run_options import RunResult
 
 Status = Literal["finished", "interrupted", "already-finished"]
@@ -30,6 +31,8 @@ class TrainingResult:
             TensorFlow version.
         standing_still: Addresses of pruned layers that no update reached, because they get no
             gradient.
+        best: The best epoch, where the run was asked to keep it.
+        best_model: The model of that epoch; None while the run is not finished.
     """
 
     run_dir: Path
@@ -42,6 +45,8 @@ class TrainingResult:
     resumed_from: Path | None = None
     warnings: tuple[str, ...] = ()
     standing_still: tuple[str, ...] = ()
+    best: Best | None = None
+    best_model: Path | None = None
 
     @property
     def missed(self) -> tuple[TensorProgress, ...]:
@@ -57,6 +62,8 @@ class TrainingResult:
             "model": model,
             "metrics": dict(self.metrics),
             "tensors": [asdict(tensor) for tensor in self.tensors],
+            "best": None if self.best is None else asdict(self.best),
+            "best_model": None if self.best_model is None else self.best_model.name,
         }
 
     @classmethod
@@ -70,4 +77,6 @@ class TrainingResult:
             run_dir / result.model,
             result.metrics,
             tuple(TensorProgress(**asdict(tensor)) for tensor in result.tensors),
+            best=result.best,
+            best_model=None if result.best_model is None else run_dir / result.best_model,
         )

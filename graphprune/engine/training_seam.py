@@ -219,8 +219,11 @@ class TrainingSeam(ModelSeam, Protocol):
         """
         ...
 
-    def check_data_fits(self, model: Any, data: Any) -> None:
+    def check_data_fits(self, model: Any, data: Any) -> tuple[str, ...]:
         """Refuse data that a compiled model cannot take, and build its metrics.
+
+        Returns:
+            The names of an epoch's metrics.
 
         Raises:
             DataError: the data does not fit.

@@ -9,11 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import PlainValidator, WithJsonSchema
-
 from graphprune.rules.building.schedules import Place
 from graphprune.rules.text.numbers import Count, PositiveCount
-from graphprune.rules.text.shape import Fault
 from graphprune.rules.text.words import Text, TextOrList, Truth, Variable, choice
 from graphprune.runs import setting_values as values
 from graphprune.runs.run_options import MAX_EPOCHS
@@ -71,25 +68,6 @@ class Setting:
         """The name of the flag's value in the command."""
         return self.flag.lstrip("-").replace("-", "_") or self.key
 
-
-def _epochs(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_EPOCHS:
-        raise Fault("value/range", f"must be a whole number from 1 to {MAX_EPOCHS:,}")
-    return value
-
-
-def _keras(value: Any) -> int:
-    if isinstance(value, bool) or value not in (2, 3):
-        raise Fault("value/range", "must be 2 (tf_keras) or 3")
-    return int(value)
-
-
-Epochs = Annotated[
-    int,
-    PlainValidator(_epochs),
-    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAX_EPOCHS}),
-]
-Keras = Annotated[int, PlainValidator(_keras), WithJsonSchema({"enum": [2, 3]})]
 
 SETTINGS: tuple[Setting, ...] = (
     Setting(
@@ -158,7 +136,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "train.epochs",
         "--epochs",
-        Epochs,
+        values.Epochs,
         "Passes over the data.",
         "30",
         form="whole",
@@ -287,6 +265,29 @@ SETTINGS: tuple[Setting, ...] = (
         shown="1 epoch",
     ),
     Setting(
+        "checkpoints.keep",
+        "--keep",
+        PositiveCount,
+        "Checkpoints to keep: the newest ones, and the best one if --keep-best is given.",
+        "3",
+        form="whole",
+        argument="keep",
+        least=1,
+        shown="3",
+    ),
+    Setting(
+        "train.keep_best",
+        "--keep-best",
+        Text,
+        (
+            "Keep the checkpoint of the best epoch by this metric, such as val_accuracy, and write"
+            " best.keras; METRIC:min or METRIC:max if the name does not say what is better."
+        ),
+        "val_accuracy",
+        argument="keep_best",
+        metavar="METRIC",
+    ),
+    Setting(
         "tensorboard",
         "--tensorboard",
         Text,
@@ -315,7 +316,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "on.keras",
         "--keras",
-        Keras,
+        values.Keras,
         "Convert the model to this Keras, 2 (tf_keras) or 3.",
         "3",
         form="whole",

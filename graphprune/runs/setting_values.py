@@ -16,6 +16,8 @@ from graphprune.rules.building.schedules import PLACE_TEXT, Place, parse_place
 from graphprune.rules.text.numbers import Count, parse_number
 from graphprune.rules.text.shape import Fault, Shape, kind_of, optional, required
 from graphprune.rules.text.words import Text, choice, parse_text
+from graphprune.runs.best import rises
+from graphprune.runs.run_options import MAX_EPOCHS
 from graphprune.sparsity.positions import Position, parse_position
 
 CURVES = ("constant", "cosine", "step")
@@ -24,8 +26,6 @@ Curve = Literal["constant", "cosine", "step"]
 Mode = Literal["min", "max"]
 
 _OBJECT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-_RISING = re.compile(r"acc|auc|precision|recall|f1|iou|r2|score|top_k", re.IGNORECASE)
-"""Names of metrics that are better when they are larger, as Keras's EarlyStopping decides."""
 
 _Kind = TypeVar("_Kind")
 
@@ -268,6 +268,26 @@ ShareOfSamples = Annotated[
 Policy = Annotated[str, *choice(POLICIES, {"float16": "mixed_float16"}, "a dtype policy of Keras")]
 
 
+def _epochs(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_EPOCHS:
+        raise Fault("value/range", f"must be a whole number from 1 to {MAX_EPOCHS:,}")
+    return value
+
+
+def _keras(value: Any) -> int:
+    if isinstance(value, bool) or value not in (2, 3):
+        raise Fault("value/range", "must be 2 (tf_keras) or 3")
+    return int(value)
+
+
+Epochs = Annotated[
+    int,
+    PlainValidator(_epochs),
+    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAX_EPOCHS}),
+]
+Keras = Annotated[int, PlainValidator(_keras), WithJsonSchema({"enum": [2, 3]})]
+
+
 @dataclass(frozen=True, slots=True)
 class Stopping:
     """Early stopping.
@@ -298,8 +318,8 @@ def read_stopping(value: Any) -> Stopping:
     """
     plain = parse_early(value) if isinstance(value, str) else dict(value)
     metric, mode = str(plain["metric"]), plain.get("mode")
-    rises = bool(_RISING.search(metric)) if mode is None else mode == "max"
-    return Stopping(metric, int(plain.get("patience", 0)), rises)
+    is_rising = rises(metric) if mode is None else mode == "max"
+    return Stopping(metric, int(plain.get("patience", 0)), is_rising)
 
 
 @dataclass(frozen=True, slots=True)

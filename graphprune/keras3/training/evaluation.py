@@ -21,6 +21,7 @@ from graphprune.engine.data_fit import (
     find_label_rule,
     labels_by_output,
     losses_by_output,
+    names_in_epochs,
 )
 from graphprune.engine.faults import explain_fault
 from graphprune.errors import DataError, GraphpruneError, TrainingError
@@ -34,8 +35,8 @@ _DIGITS = {"float16": 11, "bfloat16": 8}
 """Binary digits of precision by dtype; Keras converts float labels to the dtype of the output."""
 
 
-def check_data_fits(model: Any, data: Data) -> None:
-    """Refuse data that a compiled model cannot take.
+def check_data_fits(model: Any, data: Data) -> tuple[str, ...]:
+    """Refuse data that a compiled model cannot take; return the metrics of its epochs.
 
     The model's loss is computed on one batch, which also builds its metrics.
 
@@ -54,10 +55,11 @@ def check_data_fits(model: Any, data: Data) -> None:
             other = take_first(data.spec, "validation", data.test)
             _check_inputs(model, f"{data.spec}: validation", other)
             _check_labels(model, f"{data.spec}: the first validation batch", other)
-    _check_loss(model, data.spec, first)
+    measured = _check_loss(model, data.spec, first)
+    return names_in_epochs(measured, validates=data.test is not None)
 
 
-def _check_loss(model: Any, spec: str, batch: Any) -> None:
+def _check_loss(model: Any, spec: str, batch: Any) -> dict[str, Any]:
     kept = [*recurrent_variables(model), *(one.state for one in seed_generators(model))]
     values = [copy_of(variable) for variable in kept]
     if keras.config.backend() != "tensorflow":
@@ -75,6 +77,7 @@ def _check_loss(model: Any, spec: str, batch: Any) -> None:
             variable.assign(value)
     if not found:
         raise TrainingError(f"{model.name}: has no loss; give one with --loss")
+    return dict(found)
 
 
 def find_label_rules(model: Any) -> list[LabelRule | None]:

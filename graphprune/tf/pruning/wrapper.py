@@ -286,7 +286,7 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
             self._is_tfmot = False
             self._non_trainable_weights.append(self.last_update)
         names = (weight_names(self.layer) if self.layer.built else ()) or self._weight_names
-        places = (self._find_places(names) if self.layer.built else {}) or self._weight_places
+        places = (places_of(self.layer, names) if self.layer.built else {}) or self._weight_places
         own = {"pruning": self.pruning.to_config(), "provenance": self.provenance.to_config()}
         base = super().get_config()
         if getattr(self.layer, "_batch_input_shape", None) == base.get("batch_input_shape"):
@@ -298,13 +298,6 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
             **({"weight_names": list(names)} if names else {}),
             **({"weight_places": places} if places else {}),
         }
-
-    def _find_places(self, names: Sequence[str]) -> dict[str, list[str]]:
-        """Return the places of the built layer's weights, looked for once: each save needs them."""
-        found = vars(self).setdefault("_places", {})  # not as an attribute, which Keras tracks
-        if tuple(names) not in found:
-            found[tuple(names)] = places_of(self.layer, names)
-        return found[tuple(names)]
 
     def _lookup_dependency(self, name: str, *args: Any, **kwargs: Any) -> Any:
         """Return the variable or layer that a checkpoint of `save_weights` calls `name`.
