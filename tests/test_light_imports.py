@@ -42,6 +42,7 @@ COMMANDS = [
     "prune",
     "train",
     "resume",
+    "runs",
     "strip",
     "shrink",
     "convert",

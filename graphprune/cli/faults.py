@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 
@@ -57,6 +58,11 @@ def diagnose(fault: Fault) -> tuple[Diagnostic, ...]:
         return (Diagnostic(SYSTEM, fault.strerror or str(fault), where),)
     where = None if fault.place is None else Where(fault.place)
     return fault.diagnostics or (Diagnostic(fault.slug, fault.text, where),)
+
+
+def render_line(diagnostics: Sequence[Diagnostic]) -> str:
+    """Return diagnostics as the last line of a command that prints one JSON object a line."""
+    return json.dumps({"event": "error", **diagnostics_to_config(diagnostics)})
 
 
 def render_document(diagnostics: Sequence[Diagnostic], format_: str) -> str:

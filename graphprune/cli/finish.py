@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,16 +13,19 @@ import click
 
 from graphprune import signals
 from graphprune.cli.inputs import find_training_origin, open_model
-from graphprune.cli.options import LoadingOptions
+from graphprune.cli.options import LoadingOptions, ShownOptions
+from graphprune.cli.progress import render_event
 from graphprune.diff.sizes import measure_sizes, side_by_side
 from graphprune.errors import EXIT_ERROR
 from graphprune.graph import ModelFile
 from graphprune.report import SizeColumn, SizeTable, render_sizes_text
-from graphprune.report.numbers import format_count, format_share
+from graphprune.report.numbers import count_of, format_count, format_share
+from graphprune.report.sizes import find_accuracy, sizes_to_config
 from graphprune.report.tables import align_rows
 from graphprune.runs.training_arguments import StopRequest
 
 if TYPE_CHECKING:
+    from graphprune.engine.progress import TensorProgress
     from graphprune.engine.training_result import TrainingResult
 
 
@@ -56,6 +59,7 @@ def size_columns(files: Sequence[Measured]) -> tuple[SizeColumn, ...]:
 
 
 NOTHING_GIVEN = LoadingOptions()
+AS_TEXT = ShownOptions()
 
 
 @contextmanager
@@ -111,6 +115,36 @@ def resume_command(run_folder: str | Path, loading: LoadingOptions = NOTHING_GIV
     return f"graphprune resume {shlex.quote(str(run_folder))}{loading.typed}"
 
 
+def end_run(
+    result: TrainingResult, stop: StopRequest, loading: LoadingOptions, shown: ShownOptions
+) -> None:
+    """Say how the run ended and what to do next, and exit with its code.
+
+    As JSON, that is one line on stdout, whatever ended it.
+    """
+    if shown.is_json:
+        click.echo(render_event("result", result_to_config(result)))
+    check_stop(result, stop, loading)
+    report_run(result, loading, shown)
+
+
+def result_to_config(result: TrainingResult) -> dict[str, Any]:
+    """Return how a run ended as JSON data; sizes are those of a finished run."""
+    is_done = result.status != "interrupted"
+    return {
+        "status": result.status,
+        "run": str(result.run_dir),
+        "step": result.step,
+        "steps": result.steps,
+        "model": None if result.model is None else str(result.model),
+        "metrics": dict(result.metrics),
+        "tensors": [asdict(tensor) for tensor in result.tensors],
+        "missed": [{"address": one.address, "name": one.name} for one in result.missed],
+        "sizes": sizes_to_config(size_table(result)) if is_done else [],
+        "warnings": list(result.warnings),
+    }
+
+
 def check_stop(
     result: TrainingResult, stop: StopRequest, loading: LoadingOptions = NOTHING_GIVEN
 ) -> None:
@@ -131,27 +165,40 @@ def check_stop(
     raise click.exceptions.Exit(signals.EXIT_SIGNAL + signals.first_signal())
 
 
-def report_run(result: TrainingResult, loading: LoadingOptions = NOTHING_GIVEN) -> None:
+def report_run(
+    result: TrainingResult, loading: LoadingOptions = NOTHING_GIVEN, shown: ShownOptions = AS_TEXT
+) -> None:
     """Print how the run ended and what to do next; exit 1 if a tensor missed its target."""
-    if result.status == "interrupted":
-        click.echo(
-            f"stopped after step {result.step} of {result.steps}; go on with:"
-            f" {resume_command(result.run_dir, loading)}"
-        )
-        return
-    if result.status == "already-finished":
-        click.echo(f"{result.run_dir}: finished already, at step {result.step}; nothing to do")
-    click.echo("\n".join(tensor_rows(result)) + "\n")
-    click.echo(render_sizes_text(size_table(result)))
-    did = "wrote" if result.status == "finished" else "the trained model is"
-    run = shlex.quote(str(result.run_dir))
-    click.echo(f"{did} {result.model}\nnext: graphprune strip {run} -o sparse.keras{loading.typed}")
+    if shown.form == "text":
+        click.echo(_report(result, loading, brief=shown.brief))
     if result.missed:
         names = ", ".join(f"{tensor.address} {tensor.name}" for tensor in result.missed)
         click.echo(
             f"graphprune: {result.run_dir}: target missed by {names}; {_advise(result)}", err=True
         )
         raise click.exceptions.Exit(EXIT_ERROR)
+
+
+def _report(result: TrainingResult, loading: LoadingOptions, *, brief: bool) -> str:
+    if result.status == "interrupted":
+        return (
+            f"stopped after step {result.step} of {result.steps}; go on with:"
+            f" {resume_command(result.run_dir, loading)}"
+        )
+    lines = []
+    if result.status == "already-finished":
+        lines.append(f"{result.run_dir}: finished already, at step {result.step}; nothing to do")
+    lines += [*(brief_rows(result) if brief else tensor_rows(result)), ""]
+    did = "wrote" if result.status == "finished" else "the trained model is"
+    run = shlex.quote(str(result.run_dir))
+    return "\n".join(
+        [
+            *lines,
+            render_sizes_text(size_table(result)),
+            f"{did} {result.model}",
+            f"next: graphprune strip {run} -o sparse.keras{loading.typed}",
+        ]
+    )
 
 
 def _advise(result: TrainingResult) -> str:
@@ -192,30 +239,21 @@ def size_table(result: TrainingResult) -> SizeTable:
     )
 
 
-def find_accuracy(metrics: Mapping[str, Any]) -> float | None:
-    """Return the accuracy on the test data among an epoch's metrics, or None.
-
-    Example:
-        >>> (
-        ...     find_accuracy(
-        ...         {"loss": 0.1, "accuracy": 1.0, "val_loss": 0.2, "val_accuracy": 0.98}
-        ...     ),
-        ...     find_accuracy({"accuracy": 1.0}),
-        ... )
-        (0.98, None)
-    """
-    return next(
-        (
-            float(value)
-            for name, value in metrics.items()
-            if name.startswith("val_") and "acc" in name and isinstance(value, int | float)
-        ),
-        None,
-    )
+def brief_rows(result: TrainingResult) -> list[str]:
+    """Return one line for all tensors that met their targets, and one for each that did not."""
+    met = len(result.tensors) - len(result.missed)
+    zeros, size = (sum(getattr(one, name) for one in result.tensors) for name in ("zeros", "size"))
+    share = format_share(zeros / max(1, size))
+    whole = count_of(len(result.tensors), "tensor")
+    return [f"{met} of {whole} met the target, {share} zeros", *_rows(result.missed)]
 
 
 def tensor_rows(result: TrainingResult) -> list[str]:
     """Return one line a pruned tensor: zeros, measured sparsity, and whether the target was met."""
+    return _rows(result.tensors)
+
+
+def _rows(tensors: Sequence[TensorProgress]) -> list[str]:
     rows = [
         (
             tensor.address,
@@ -228,6 +266,6 @@ def tensor_rows(result: TrainingResult) -> list[str]:
                 else f"target {format_count(tensor.target_zeros)} missed"
             ),
         )
-        for tensor in result.tensors
+        for tensor in tensors
     ]
     return align_rows(rows, right={2, 3})

@@ -20,14 +20,33 @@ from graphprune.graph import ModelFile, open_model_file
 def open_model(path: str) -> ModelFile:
     """Return the model at `path`: a saved model, graph JSON, or that of a run or checkpoint.
 
+    Of a run that is not finished, that is its newest checkpoint, which a note on stderr says.
+
     Raises:
         ArchiveError: there is no readable model.
     """
     if not path:
         raise click.UsageError("the name of the model is empty")
-    model = replace(open_model_file(find_model_file(path)), path=path)
+    model = replace(open_model_file(_find_readable(path)), path=path)
     gc.freeze()  # the graph lives until the process ends; the collector need not walk it again
     return model
+
+
+def _find_readable(path: str) -> str:
+    """Return what `find_model_file` does, and of an unfinished run its newest checkpoint."""
+    if not Path(path).is_dir():
+        return path
+    from graphprune.runs.run_folder import RunFolder
+    from graphprune.runs.run_status import newest_model
+
+    run = RunFolder(Path(path))
+    if not run.is_run:
+        return find_model_file(path)
+    return str(newest_model(run, _note))
+
+
+def _note(text: str) -> None:
+    click.echo(escape_controls(f"graphprune: note: {text}"), err=True)
 
 
 def find_model_file(path: str) -> str:

@@ -32,6 +32,7 @@ COMMANDS: dict[str, str] = {
     "prune": "Zero the smallest weights, without training.",
     "train": "Train a model to its planned sparsity, with checkpoints.",
     "resume": "Continue an interrupted training run exactly.",
+    "runs": "List training runs: settings, accuracy, sparsity, status.",
     "strip": "Remove masks and wrappers: the original architecture, sparse.",
     "shrink": "Remove dead channels: a smaller model with the same outputs.",
     "convert": "Convert a model from tf_keras to Keras 3, or back.",
@@ -45,6 +46,8 @@ COMMANDS: dict[str, str] = {
 }
 
 
+JSON_LINES = ("train", "resume")
+"""Commands whose JSON is one object a line."""
 SYSTEM = "operating system"
 
 Fault = click.ClickException | GraphpruneError | OSError
@@ -146,7 +149,11 @@ def tell_fault(fault: Fault, words: Sequence[str]) -> None:
     format_ = None if faults is None else faults.find_machine_format(words)
     if faults is not None and format_ is not None:
         with suppress(OSError):  # stdout itself may be what cannot be written
-            click.echo(faults.render_document(faults.diagnose(fault), format_), nl=False)
+            found = faults.diagnose(fault)
+            if format_ == "json" and words[0] in JSON_LINES:
+                click.echo(faults.render_line(found))
+            else:
+                click.echo(faults.render_document(found, format_), nl=False)
             return
     diagnostics = getattr(fault, "diagnostics", ())
     if diagnostics:

@@ -7,7 +7,7 @@ import re
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 
@@ -268,6 +268,56 @@ def model_and_rules(command: Command) -> Command:
         help="A plan that `graphprune plan -o FILE.json` wrote, instead of rules.",
     )
     return rule_options(plan(command))
+
+
+@dataclass(frozen=True, slots=True)
+class ShownOptions:
+    """What `train` and `resume` print.
+
+    Attributes:
+        quiet: Nothing but warnings and errors.
+        brief: The final report as a summary.
+        is_json: One JSON object a line on stdout, for machines.
+    """
+
+    quiet: bool = False
+    brief: bool = False
+    is_json: bool = False
+
+    @property
+    def form(self) -> Literal["text", "quiet", "json"]:
+        """What stdout gets."""
+        if self.is_json:
+            return "json"
+        return "quiet" if self.quiet else "text"
+
+
+quiet_option = click.option("--quiet", is_flag=True, help="Print only warnings and errors.")
+lines_option = click.option(
+    "--format",
+    "format_",
+    type=Choice(["text", "json"]),
+    default=None,
+    help="Format of the output; json is one object a line, as it happens [default: text].",
+)
+
+
+def shown_as(*, quiet: bool, brief: bool, format_: str | None) -> ShownOptions:
+    """Return what a command prints; `--quiet` with `--format json` is a usage error."""
+    if quiet and format_ == "json":
+        raise click.UsageError("--quiet cannot be combined with --format json; drop one")
+    return ShownOptions(quiet, brief, format_ == "json")
+
+
+def shown_options(command: Command) -> Command:
+    """Add `--quiet`, `--brief` and `--format` as one `shown: ShownOptions`."""
+
+    @functools.wraps(command)
+    def run(*args: Any, quiet: bool, brief: bool, format_: str | None, **others: Any) -> Any:
+        shown = shown_as(quiet=quiet, brief=brief, format_=format_)
+        return command(*args, shown=shown, **others)
+
+    return quiet_option(brief_option(lines_option(run)))  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, slots=True)

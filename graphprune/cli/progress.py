@@ -5,14 +5,17 @@ A run continues when its output is closed (`| head`, a closed terminal) or canno
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Literal, TextIO, cast
 
 import click
 from rich.console import Console
@@ -97,11 +100,33 @@ IMPORTING_KERAS = {2: IMPORTING, 3: "loading Keras"}
 """The first stage of a command by the version of Keras that it runs on."""
 
 
+Form = Literal["text", "quiet", "json"]
+"""What stdout gets: lines of text, nothing, or one JSON object a line."""
+
+
+def render_event(event: str, values: Mapping[str, Any]) -> str:
+    """Return what happened in a run as one line of JSON; numbers that are not finite are null.
+
+    Example:
+        >>> render_event("epoch", {"metrics": {"loss": math.nan}})
+        '{"event": "epoch", "metrics": {"loss": null}}'
+    """
+    return json.dumps({"event": event, **_finite(values)}, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 class Display:
     """What the user sees of a run. Without a terminal it prints the epochs' lines alone."""
 
-    def __init__(self, console: Console | None, live: ExitStack) -> None:
-        self._console, self._live = console, live
+    def __init__(self, console: Console | None, live: ExitStack, form: Form = "text") -> None:
+        self._console, self._live, self._form = console, live, form
         self._is_ascii = console is not None and not console.encoding.startswith("utf")
         self._stage, self._began = "", time.monotonic()
         self._now: Progress | None = None
@@ -116,6 +141,7 @@ class Display:
     def say(self, stage: str) -> None:
         """Show the current stage until the next training step, such as `loading the model`."""
         self._stage, self._began, self._now = stage, time.monotonic(), None
+        self.tell("stage", {"stage": stage})
         self.draw()  # at once: an import may keep the thread that draws from running
 
     def show(self, now: Progress) -> None:
@@ -124,9 +150,24 @@ class Display:
         self._times.append((time.monotonic(), now.step))
         if now.epoch_ended:
             self.print(render_epoch(now, line_width()))
+            values = asdict(now)
+            del values["epoch_ended"]
+            self.tell("epoch", values)
+
+    def tell(self, event: str, values: Mapping[str, Any]) -> None:
+        """Print what happened as JSON, if stdout gets JSON."""
+        if self._form == "json":
+            self._write(render_event(event, values))
 
     def print(self, text: str) -> None:
-        """Print lines on stdout, above the live line if both are on one terminal."""
+        """Print lines on stdout, above the live line if both are on one terminal.
+
+        Nothing is printed if stdout gets JSON or nothing.
+        """
+        if self._form == "text":
+            self._write(text)
+
+    def _write(self, text: str) -> None:
         if self._console is not None and is_one_terminal():
             self._console.print(Text(text))
         else:
@@ -162,14 +203,14 @@ class Display:
 
 
 @contextmanager
-def live_display() -> Iterator[Display]:
+def live_display(form: Form = "text") -> Iterator[Display]:
     """Yield the display of a run, with a live line on stderr if that is a terminal.
 
-    The live line is removed at the end.
+    The live line is removed at the end. There is none if the run is to be quiet.
     """
     with ExitStack() as stack:
-        if not sys.stderr.isatty() or is_dumb():
-            yield Display(None, stack)
+        if form == "quiet" or not sys.stderr.isatty() or is_dumb():
+            yield Display(None, stack, form)
             return
         # stderr itself leads nowhere while TensorFlow is imported
         descriptor = os.dup(sys.stderr.fileno())
@@ -179,7 +220,7 @@ def live_display() -> Iterator[Display]:
         lasting = cast(TextIO, LastingStream(stream, None))
         console = Console(file=lasting, soft_wrap=True, markup=False, emoji=False, highlight=False)
         fit_terminal(console)
-        display = Display(console, stack)
+        display = Display(console, stack, form)
         stack.enter_context(signals.drawing_on(descriptor))
         live = stack.enter_context(
             Live(

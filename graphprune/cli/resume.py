@@ -7,9 +7,15 @@ from pathlib import Path
 
 import click
 
-from graphprune.cli.finish import check_stop, report_run, stoppable
+from graphprune.cli.finish import end_run, stoppable
 from graphprune.cli.inputs import loading_arguments
-from graphprune.cli.options import LoadingOptions, WholeNumber, loading_options
+from graphprune.cli.options import (
+    LoadingOptions,
+    ShownOptions,
+    WholeNumber,
+    loading_options,
+    shown_options,
+)
 from graphprune.cli.planning import import_quietly
 from graphprune.cli.progress import IMPORTING_KERAS, lasting_output, live_display
 from graphprune.diagnostics.terminal_text import escape_controls
@@ -32,9 +38,14 @@ from graphprune.training import keras_of_run, resume
         " do anything."
     ),
 )
+@shown_options
 @loading_options
 def command(
-    run_folder: str, stop_after: int | None, trust_run: bool, loading: LoadingOptions
+    run_folder: str,
+    stop_after: int | None,
+    trust_run: bool,
+    shown: ShownOptions,
+    loading: LoadingOptions,
 ) -> None:
     """Continue the training run in DIR from its newest complete checkpoint.
 
@@ -49,7 +60,7 @@ def command(
     with (
         lasting_output(),
         stoppable(run_folder, is_new=False, loading=loading) as stop,
-        live_display() as display,
+        live_display(shown.form) as display,
     ):
         keras = keras_of_run(run_folder)
         display.say(IMPORTING_KERAS[keras])
@@ -68,8 +79,7 @@ def command(
                 stop=stop,
                 **loading_arguments(loading),
             )
-        check_stop(result, stop, loading)
-        report_run(result, loading)
+        end_run(result, stop, loading, shown)
 
 
 def _say_start(run_folder: str, checkpoint: Path | None) -> str:

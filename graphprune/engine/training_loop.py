@@ -18,6 +18,7 @@ from graphprune.runs.checkpoints import Checkpoint, RunState, resumable
 from graphprune.runs.event_files import Place, cut_run_events
 from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.run_options import RunOptions
+from graphprune.runs.run_status import clear_failure, write_failure
 from graphprune.runs.training_arguments import OnProgress, StopRequest
 from graphprune.sparsity.positions import Run
 
@@ -85,6 +86,7 @@ def run_to_end(seam: TrainingSeam, task: Task) -> TrainingResult:
         DataError: reading the data fails during training; the checkpoints stay.
     """
     options, start, request = task.options, task.start, task.request
+    clear_failure(task.folder.path)
     stop = request.stop or StopRequest()
     with (
         stop.listening(),
@@ -113,6 +115,9 @@ def run_to_end(seam: TrainingSeam, task: Task) -> TrainingResult:
             _fit(seam, task, pruning, recorder)
         except Interrupted:
             return task.result("interrupted", recorder.step, None)
+        except Exception as fault:
+            write_failure(task.folder.path, recorder.step, fault)
+            raise
         return _finish(seam, task, pruning.pruner, recorder)
 
 

@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from graphprune.report.numbers import format_bytes, format_count, format_share
 from graphprune.report.tables import align_rows
+
+
+def find_accuracy(metrics: Mapping[str, Any]) -> float | None:
+    """Return the accuracy on the test data among an epoch's metrics, or None.
+
+    Example:
+        >>> (
+        ...     find_accuracy(
+        ...         {"loss": 0.1, "accuracy": 1.0, "val_loss": 0.2, "val_accuracy": 0.98}
+        ...     ),
+        ...     find_accuracy({"accuracy": 1.0}),
+        ... )
+        (0.98, None)
+    """
+    return next(
+        (
+            float(value)
+            for name, value in metrics.items()
+            if name.startswith("val_") and "acc" in name and isinstance(value, int | float)
+        ),
+        None,
+    )
 
 
 @dataclass(frozen=True, slots=True)

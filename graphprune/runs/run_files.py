@@ -19,14 +19,16 @@ from graphprune.files import PART
 from graphprune.runs.records import Damage, hash_file
 from graphprune.runs.run_options import ORIGINAL, RunOptions
 
-RUN, RESULT, PLAN, GRAPH, METRICS = (
+RUN, RESULT, FAILURE, PLAN, GRAPH, METRICS, SETTINGS = (
     "run.json",
     "result.json",
+    "failure.json",
     "plan.json",
     "original.graph.json",
     "metrics.jsonl",
+    "run.yaml",
 )
-FIXED = (RUN, RESULT, PLAN, GRAPH, METRICS)
+FIXED = (RUN, RESULT, FAILURE, PLAN, GRAPH, METRICS, SETTINGS)
 RULES, CHECKPOINTS, STAGED, LOCK = "rules", "checkpoints", ".new-run", ".lock"
 MODELS = ("model.keras", "model.h5")
 STEP_FILES = (*MODELS, "state.npz", "state.json")
@@ -167,7 +169,7 @@ def remove_run(folder: Path, options: RunOptions | None) -> None:
             if step_of(path.name) is not None and is_folder(path):
                 remove_checkpoint(path)
         _remove_if_empty(steps)
-    for name in (METRICS, PLAN, GRAPH):
+    for name in (FAILURE, METRICS, PLAN, GRAPH):
         _remove_file(folder / name)
     _remove_if_empty(folder / RULES)
 

@@ -1,6 +1,7 @@
 """The folder of a training run: its inputs, for `graphprune resume DIR`, and its results.
 
     DIR/run.json                what the run was asked to do
+    DIR/run.yaml                the same as a run file, for people and for `graphprune train`
     DIR/plan.json               the plan, when the run began with one
     DIR/rules/                  copies of the rule files
     DIR/original.graph.json     the layer graph of the model that the run began with
@@ -10,6 +11,7 @@
     DIR/tensorboard/            events, if requested
     DIR/model.keras or .h5      the trained, wrapped model
     DIR/result.json             how the run ended; a run without it is not finished
+    DIR/failure.json            the error that ended it, see `graphprune.runs.run_status`
     DIR/.lock                   held by the process that trains
 
 Files and the folder itself are written atomically, with all that a start needs. Their content is
@@ -19,7 +21,7 @@ untrusted input: each file has its hash, and no link is followed out of the fold
 from __future__ import annotations
 
 import json
-import shutil
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -29,7 +31,7 @@ from typing import Any
 
 from graphprune.documents import to_json
 from graphprune.errors import CheckpointError, OutputError
-from graphprune.files import whole_file, write_whole
+from graphprune.files import copy_whole, write_whole
 from graphprune.runs import new_run
 from graphprune.runs.records import (
     FORMAT,
@@ -51,6 +53,7 @@ from graphprune.runs.run_files import (
     RESULT,
     RULES,
     RUN,
+    SETTINGS,
     clear_leftovers,
     is_folder,
 )
@@ -82,6 +85,11 @@ class RunFolder:
     def is_replaced(self) -> bool:
         """Whether another run replaces this one as soon as a process holds the lock."""
         return new_run.is_replaced(self.path)
+
+    @property
+    def has_result(self) -> bool:
+        """Whether there is a `result.json`, damaged or not."""
+        return os.path.lexists(self.path / RESULT)
 
     @property
     def began(self) -> float:
@@ -150,6 +158,7 @@ class RunFolder:
         plan: Mapping[str, Any] | None,
         graph: Mapping[str, Any],
         rule_files: Mapping[str, bytes],
+        run_file: str,
         found: str,
         force: bool,
         original: Path | None = None,
@@ -162,7 +171,7 @@ class RunFolder:
             OutputError: the folder is taken, or cannot be written.
             CheckpointError: another process created a run there, or is training there.
         """
-        first = _first_files(plan, graph, rule_files)
+        first = {**_first_files(plan, graph, rule_files), SETTINGS: run_file.encode()}
         files = {name: sha256(content).hexdigest() for name, content in first.items()}
         if original is not None:
             files[ORIGINAL] = hash_file(original)
@@ -179,7 +188,7 @@ class RunFolder:
                 (folder / name).parent.mkdir(exist_ok=True)
                 write_whole(folder / name, content)
             if original is not None:
-                _copy(original, folder / ORIGINAL)
+                copy_whole(original, folder / ORIGINAL)
             write_whole(folder / METRICS, b"")
             write_record(folder / RUN, config, mark=make_mark)
 
@@ -313,12 +322,8 @@ class RunFolder:
     def cut_metrics(self, step: int, mark: MetricsMark | None) -> str | None:
         """Remove the lines of epochs that ended after `step`, so that none is written twice.
 
-        Args:
-            step: Where the run resumes.
-            mark: What the checkpoint there recorded; None in format 1.
-
-        Returns:
-            What is wrong, where the lines up to there are not those that the run wrote.
+        `mark` is what the checkpoint there recorded, None in format 1. Returns what is wrong if the
+        lines up to there are not those that the run wrote.
         """
         content = self._metrics_bytes()
         if mark is not None and sha256(content[: mark.size]).hexdigest() == mark.sha256:
@@ -346,7 +351,7 @@ class RunFolder:
             return b""
 
     def _find_result(self) -> Record | None:
-        if not (self.path / RESULT).is_symlink() and not (self.path / RESULT).exists():
+        if not self.has_result:
             return None
         return read_record(self.path / RESULT, sealed_since=2)
 
@@ -388,8 +393,3 @@ def _ends_by(line: bytes, step: int) -> bool:
         return int(json.loads(line)["step"]) <= step
     except (ValueError, KeyError, TypeError, RecursionError):
         return False
-
-
-def _copy(source: Path, target: Path) -> None:
-    with source.open("rb") as stream, whole_file(target, needed=source.stat().st_size) as copied:
-        shutil.copyfileobj(stream, copied)

@@ -1,5 +1,6 @@
 """What a training command says when a signal stops it."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,8 +9,18 @@ import pytest
 
 from graphprune import signals
 from graphprune.cli import finish
-from graphprune.cli.finish import check_stop, report_run, say_how_to_go_on, stoppable
+from graphprune.cli.finish import (
+    NOTHING_GIVEN,
+    check_stop,
+    end_run,
+    report_run,
+    say_how_to_go_on,
+    stoppable,
+)
+from graphprune.cli.options import ShownOptions
+from graphprune.engine.progress import TensorProgress
 from graphprune.engine.training_result import TrainingResult
+from graphprune.report import SizeColumn, SizeTable
 from graphprune.runs.training_arguments import StopRequest
 
 pytestmark = pytest.mark.tf
@@ -102,4 +113,73 @@ def test_more_epochs_are_not_the_advice_for_layers_without_a_gradient(
     assert (
         capsys.readouterr().err
         == f"graphprune: runs/a: target missed by fc kernel, out kernel; {advice}\n"
+    )
+
+
+def tensor(name, zeros):
+    return TensorProgress("fc", name, 8, zeros, 6, 0.75, 0.1)
+
+
+def finished(*tensors):
+    return TrainingResult(
+        Path("runs/a"), "finished", 12, 12, Path("runs/a/m.keras"), {"loss": 0.5}, tensors
+    )
+
+
+SIZES = SizeTable((SizeColumn("after", 900, 300),))
+NEXT = "wrote runs/a/m.keras\nnext: graphprune strip runs/a -o sparse.keras\n"
+
+
+@pytest.fixture
+def end(capsys, monkeypatch):
+    """Returns the exit code, stdout and stderr of a run's end."""
+    monkeypatch.setattr(finish, "size_table", lambda _: SIZES)
+
+    def run(result, shown, stop=None):
+        code = 0
+        try:
+            end_run(result, stop or StopRequest(), NOTHING_GIVEN, shown)
+        except click.exceptions.Exit as exit:
+            code = exit.exit_code
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def test_a_brief_end_has_one_line_for_tensors_that_met_their_targets(end):
+    code, out, _ = end(finished(tensor("a", 6), tensor("b", 7)), ShownOptions(brief=True))
+    assert (code, out.split("\n\n")[0]) == (0, "2 of 2 tensors met the target, 81.2% zeros")
+    assert out.endswith(NEXT)
+    code, out, err = end(finished(tensor("a", 6), tensor("b", 2)), ShownOptions(brief=True))
+    assert out.splitlines()[:2] == [
+        "1 of 2 tensors met the target, 50.0% zeros",
+        "fc  b  2 of 8  25.0%  target 6 missed",
+    ]
+    assert (code, err.startswith("graphprune: runs/a: target missed by fc b; ")) == (1, True)
+
+
+def test_a_quiet_end_tells_only_of_missed_targets(end):
+    assert end(finished(tensor("a", 6)), ShownOptions(quiet=True)) == (0, "", "")
+    code, out, err = end(finished(tensor("a", 5)), ShownOptions(quiet=True))
+    assert (code, out, "target missed by fc a" in err) == (1, "", True)
+
+
+def test_an_end_as_json_is_one_line_whatever_ended_the_run(end, monkeypatch):
+    code, out, _ = end(finished(tensor("a", 5)), ShownOptions(is_json=True))
+    event = json.loads(out)
+    assert (code, out.count("\n")) == (1, 1)
+    assert (event["event"], event["status"], event["model"]) == (
+        "result",
+        "finished",
+        "runs/a/m.keras",
+    )
+    assert event["missed"] == [{"address": "fc", "name": "a"}]
+    assert (event["tensors"][0]["zeros"], event["sizes"][0]["raw"]) == (5, 900)
+    monkeypatch.setattr(signals, "first_signal", lambda: 15)
+    result = TrainingResult(Path("runs/a"), "interrupted", 7, 12, None, {})
+    code, out, err = end(result, ShownOptions(is_json=True), stopped_request())
+    assert (code, json.loads(out)["status"], "stopped after step 7" in err) == (
+        143,
+        "interrupted",
+        True,
     )

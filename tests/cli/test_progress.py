@@ -2,12 +2,16 @@
 gets into a pipe.
 """
 
+import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
+from commands import run_command
 from terminals import Terminal
 
+from graphprune.cli.progress import live_display
 from graphprune.report.progress_lines import render_bar, render_epoch
 from graphprune.runs.training_arguments import Progress
 
@@ -172,3 +176,51 @@ def test_lines_fit_and_keep_step_time_and_sparsity(width, metrics):
         assert "80.0%" in epoch
     if width >= 60:
         assert all(text in bar for text in ("1234/2250", "sparsity 50.0%", "80.0%", "eta 0:01:23"))
+
+
+STEP = Progress(1, 2, 10, 20, {"loss": float("nan")}, 0.5, 0.4, epoch_ended=True)
+
+
+@pytest.mark.parametrize(
+    ("form", "printed"),
+    [
+        ("text", "the plan\nepoch 1/2  step 10/20  loss nan  sparsity 40.0% (target 50.0%)\n"),
+        ("quiet", ""),
+        (
+            "json",
+            '{"event": "stage", "stage": "loading"}\n{"event": "plan", "changes": []}\n'
+            '{"event": "epoch", "epoch": 1, "epochs": 2, "step": 10, "steps": 20, "metrics":'
+            ' {"loss": null}, "target_sparsity": 0.5, "sparsity": 0.4}\n',
+        ),
+    ],
+)
+def test_stdout_gets_text_or_nothing_or_json(capsys, form, printed):
+    with live_display(form) as display:
+        display.say("loading")
+        display.print("the plan")
+        display.tell("plan", {"changes": []})
+        display.show(replace(STEP, epoch_ended=False))
+        display.show(STEP)
+    assert capsys.readouterr() == (printed, "")
+
+
+@pytest.mark.parametrize("command", ["train", "resume"])
+def test_an_error_is_the_last_line_of_json(tmp_path, command):
+    run = tmp_path / "none"
+    options = ("--data", "d.npz", "--epochs", "1", "--run", run) if command == "train" else ()
+    name = "none.keras" if command == "train" else run
+    done = run_command(command, name, *options, "--format", "json")
+    *_, line = done.out.splitlines()
+    event = json.loads(line)
+    assert (done.code, done.err, event["event"], event["kind"]) == (
+        1,
+        "",
+        "error",
+        "graphprune.diagnostics",
+    )
+    assert "no such file" in line or "no such folder" in line
+
+
+def test_quiet_and_json_exclude_each_other(tmp_path):
+    done = run_command("resume", tmp_path, "--quiet", "--format", "json")
+    assert (done.code, "--quiet cannot be combined" in done.out) == (64, True)

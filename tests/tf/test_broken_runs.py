@@ -11,6 +11,7 @@ from graphprune.errors import CheckpointError, DataError, TrainingError
 from graphprune.graph import read_graph
 from graphprune.plan import make_plan
 from graphprune.rules import parse_rules
+from graphprune.runs.run_status import summarize_run
 from graphprune.tf.models.loading import load_model
 from graphprune.tf.models.saving import save_model
 from graphprune.training import resume, train
@@ -58,6 +59,10 @@ def test_training_that_breaks_down_is_an_error_and_keeps_the_checkpoints_before(
     )
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000000"]
     assert not (tmp_path / "run" / "model.keras").exists()
+    found = summarize_run(tmp_path / "run")
+    assert (found.status, f"{tmp_path}/run: {found.message}") == ("failed", str(caught.value))
+    resume(tmp_path / "run", stop_after_step=1)
+    assert summarize_run(tmp_path / "run").status == "interrupted"
 
 
 def no_number(truth, guess):
