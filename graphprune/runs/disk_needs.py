@@ -66,15 +66,15 @@ class DiskNeeds:
 
         Example:
             >>> DiskNeeds(312_000, keep=3, keeps_best=True).describe()
-            'up to 1,872,000 bytes: 3 checkpoints and the best one, one being written, and 2 models'
+            'up to 1,872,000 bytes: 3 checkpoints, the best one, and 2 models at the end'
             >>> DiskNeeds(312_000, keep=1, keeps_best=False).describe()
-            'up to 624,000 bytes: 1 checkpoint, one being written, and the model at the end'
+            'up to 624,000 bytes: 1 checkpoint, and one being written'
         """
         newest = f"{self.keep} checkpoint{'' if self.keep == 1 else 's'}"
         if self.keeps_best:
-            parts = f"{newest} and the best one, one being written, and 2 models"
+            parts = f"{newest}, the best one, and 2 models at the end"
         else:
-            parts = f"{newest}, one being written, and the model at the end"
+            parts = f"{newest}, and one being written"
         return f"up to {show(self.total)}: {parts}"
 
     def check(self, run: Path) -> None:
