@@ -18,24 +18,30 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 LONGEST = (
     "tests/keras3/test_tensorflow.py",
     "tests/keras3/test_jax.py",
-    "tests/tf/test_layer_matrix.py",
     "tests/cli/test_story.py",
+    "tests/tf/test_layer_matrix.py",
     "tests/conversion/test_convert.py",
     "tests/tf/test_prunable_layer.py",
     "tests/tf/test_training.py",
     "tests/tf/test_audited_loading.py",
     "tests/tf/test_allowed_objects.py",
     "tests/tf/test_stopping.py",
-    "tests/tf/test_live_display.py",
     "tests/test_readme.py",
 )
 """Files that take long, longest first."""
 TOGETHER = {
     "tests/fuzz/test_loading.py": "tests/tf/test_audited_loading.py",
     "tests/keras3/test_layers.py": "tests/keras3/test_tensorflow.py",
+    **{
+        f"tests/tf/test_{name}.py": "tests/cli/test_story.py"
+        for name in (
+            *("against_tfmot", "custom_layers", "dialects", "live_display"),
+            *("signals_in_training", "tfmot_files"),
+        )
+    },
 }
-"""Files that run in the process of another, since both need a child process that takes long to
-start.
+"""Files that run in the process of another, since both need the same child process, which takes
+long to start: that of the audit, of Keras 3 on TensorFlow, the fork server.
 """
 
 
