@@ -240,3 +240,9 @@ def _remove(path: Path) -> None:
     else:
         with suppress(OSError):
             path.unlink()
+
+
+def copy_whole(source: Path, target: Path) -> None:
+    """Copy a file; `target` appears whole or not at all."""
+    with source.open("rb") as stream, whole_file(target, needed=source.stat().st_size) as copied:
+        shutil.copyfileobj(stream, copied)

@@ -24,7 +24,8 @@ from graphprune.engine.training_seam import Loading, TrainingSeam
 from graphprune.errors import ArchiveError, CheckpointError
 from graphprune.graph import ModelFile
 from graphprune.plan import Plan
-from graphprune.plan.from_document import plan_of
+from graphprune.plan.from_document import is_plan, plan_of
+from graphprune.rules.building.read import is_rule_text
 from graphprune.runs.resume_point import Tell
 from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.run_options import Compiling, RunOptions
@@ -84,6 +85,7 @@ def train(
     on_progress: OnProgress | None = None,
     on_stage: Tell = tell_nobody,
     stop: StopRequest | None = None,
+    run_file: Mapping[str, Any] | None = None,
 ) -> TrainingResult:
     """Wrap the model as `rules` say, train it on the data, and leave everything in `run_dir`.
 
@@ -124,6 +126,8 @@ def train(
         on_stage: Called at the start of each stage before the first step, such as `loading the
             model`.
         stop: Lets another thread stop the run at its next step, with a checkpoint.
+        run_file: Further keys of the run file that is written into `run_dir`, by their path, such
+            as the `vars` that a plan was made with.
 
     Raises:
         GraphpruneError: a file, a setting or the data cannot be used; the text says which, and what
@@ -158,6 +162,7 @@ def train(
         on_progress=on_progress,
         on_stage=on_stage,
         stop=stop,
+        run_file={**_named_rules(rules), **(run_file or {})},
     ).checked(custom_objects)
     folder = RunFolder(Path(run_dir))
     found = folder.check_free(force=force)
@@ -166,6 +171,15 @@ def train(
         check_tensorboard()
     loading = Loading(custom_objects, unsafe_lambda, unsafe_ops)
     return begin_run(seam, NewRun(request, model, asked_rules, given, folder, found, loading))
+
+
+def _named_rules(rules: Any) -> dict[str, Any]:
+    """Return the key `rules` of a run file, for rules that are named by paths."""
+    named = list(rules) if isinstance(rules, list | tuple) else [rules]
+    is_named = all(isinstance(one, str | PathLike) and not is_rule_text(one) for one in named)
+    if not is_named or is_plan(rules):
+        return {}
+    return {"rules": [str(one) for one in named]}
 
 
 def resume(

@@ -17,6 +17,8 @@ def shapes():
     waiting = [Shape]
     while waiting:
         shape = waiting.pop()
+        if shape.__module__.startswith("graphprune.runs"):
+            continue  # run files have their own page
         found[shape.__name__] = shape
         waiting += shape.__subclasses__()
     return found

@@ -16,6 +16,7 @@ RECIPES = {
     "A score",
     "A file format",
     "A layer class",
+    "A setting of training runs",
     "A target",
     "A command",
     "An operation or a setting that differs between the Kerases",

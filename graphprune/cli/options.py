@@ -292,24 +292,32 @@ class ShownOptions:
         return "quiet" if self.quiet else "text"
 
 
+quiet_option = click.option("--quiet", is_flag=True, help="Print only warnings and errors.")
+lines_option = click.option(
+    "--format",
+    "format_",
+    type=Choice(["text", "json"]),
+    default=None,
+    help="Format of the output; json is one object a line, as it happens [default: text].",
+)
+
+
+def shown_as(*, quiet: bool, brief: bool, format_: str | None) -> ShownOptions:
+    """Return what a command prints; `--quiet` with `--format json` is a usage error."""
+    if quiet and format_ == "json":
+        raise click.UsageError("--quiet cannot be combined with --format json; drop one")
+    return ShownOptions(quiet, brief, format_ == "json")
+
+
 def shown_options(command: Command) -> Command:
     """Add `--quiet`, `--brief` and `--format` as one `shown: ShownOptions`."""
 
     @functools.wraps(command)
     def run(*args: Any, quiet: bool, brief: bool, format_: str | None, **others: Any) -> Any:
-        if quiet and format_ == "json":
-            raise click.UsageError("--quiet cannot be combined with --format json; drop one")
-        return command(*args, shown=ShownOptions(quiet, brief, format_ == "json"), **others)
+        shown = shown_as(quiet=quiet, brief=brief, format_=format_)
+        return command(*args, shown=shown, **others)
 
-    quiet = click.option("--quiet", is_flag=True, help="Print only warnings and errors.")
-    lines = click.option(
-        "--format",
-        "format_",
-        type=Choice(["text", "json"]),
-        default=None,
-        help="Format of the output; json is one object a line, as it happens [default: text].",
-    )
-    return quiet(brief_option(lines(run)))  # type: ignore[return-value]
+    return quiet_option(brief_option(lines_option(run)))  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, slots=True)

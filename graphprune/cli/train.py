@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,19 +11,7 @@ import click
 
 from graphprune.cli.finish import end_run, stoppable
 from graphprune.cli.inputs import loading_arguments
-from graphprune.cli.options import (
-    LoadingOptions,
-    RealNumber,
-    RuleOptions,
-    ShownOptions,
-    WholeNumber,
-    allow_missed_option,
-    force_option,
-    keras_option,
-    loading_options,
-    model_and_rules,
-    shown_options,
-)
+from graphprune.cli.options import LoadingOptions, RuleOptions
 from graphprune.cli.outputs import print_warnings
 from graphprune.cli.planning import (
     import_quietly,
@@ -33,177 +21,77 @@ from graphprune.cli.planning import (
     plan_for,
 )
 from graphprune.cli.progress import IMPORTING_KERAS, Display, lasting_output, live_display
+from graphprune.cli.run_settings import (
+    loading_options_of,
+    rule_options_of,
+    run_settings,
+    shown_options_of,
+)
+from graphprune.engine.early_checks import check_early
 from graphprune.graph import ModelFile
 from graphprune.plan import Plan, check_reached, plan_to_config
 from graphprune.quiet import import_tensorflow
-from graphprune.runs.samples import check_samples, is_data_function
-from graphprune.runs.training_arguments import parse_strategy
+from graphprune.runs.run_file import arguments_of
+from graphprune.runs.run_folder import RunFolder
+from graphprune.runs.run_settings import TENSORBOARD
+from graphprune.runs.training_arguments import NONE, parse_strategy
 from graphprune.sparsity.positions import Run
 from graphprune.training import keras_for, train
 
-TENSORBOARD = "tensorboard"
-"""The default folder of events, in the run's folder."""
-
 
 @click.command("train")
-@click.argument("model")
-@click.option(
-    "--data",
-    required=True,
-    metavar="DATA",
-    help=(
-        "An .npz with x_train, y_train [x_test, y_test], or MODULE:FUNCTION that returns (train,"
-        " validation) datasets."
-    ),
-)
-@click.option(
-    "--run",
-    "run_folder",
-    required=True,
-    metavar="DIR",
-    help="A new folder for checkpoints, metrics, the plan and the trained model.",
-)
-@model_and_rules
-@click.option(
-    "--epochs", type=WholeNumber(1, 1_000_000), required=True, help="Passes over the data."
-)
-@click.option(
-    "--batch-size", type=WholeNumber(min=1), help="Samples in a batch of an .npz [default: 32]."
-)
-@click.option(
-    "--steps-per-epoch", type=WholeNumber(min=1), help="Steps in an epoch, for infinite datasets."
-)
-@click.option("--optimizer", help="Optimizer in place of the saved one: adam, sgd, ...")
-@click.option("--learning-rate", type=RealNumber(), help="Learning rate in place of the saved one.")
-@click.option("--loss", help="Loss in place of the saved one.")
-@click.option(
-    "--metrics", multiple=True, help="Metric in place of the saved ones. May be repeated."
-)
-@allow_missed_option
-@click.option("--reset-optimizer", is_flag=True, help="Reset the optimizer state.")
-@click.option(
-    "--checkpoint-every",
-    default="1 epoch",
-    show_default=True,
-    metavar="POSITION",
-    help="Distance between checkpoints: '1 epoch', '500 steps', '10%'.",
-)
-@click.option(
-    "--seed",
-    type=WholeNumber(min=0),
-    default=0,
-    show_default=True,
-    help="Seed for sample order and dropout.",
-)
-@click.option(
-    "--tensorboard",
-    is_flag=False,
-    flag_value=TENSORBOARD,
-    metavar="[DIR]",
-    help=(
-        "Write TensorBoard events (loss, metrics, sparsity of each tensor) into DIR [default:"
-        " tensorboard in the run's folder]."
-    ),
-)
-@click.option(
-    "--strategy",
-    default="none",
-    show_default=True,
-    metavar="NAME",
-    help=(
-        "'mirrored' trains on all GPUs, 'mirrored:N' on N of them (without a GPU, on N virtual CPU"
-        " devices); each batch is divided among them."
-    ),
-)
-@click.option(
-    "--stop-after",
-    type=WholeNumber(min=1),
-    metavar="STEP",
-    help="Stop after this step, as if the process had been killed; resume continues.",
-)
-@keras_option
-@shown_options
-@loading_options
-@force_option
-def command(
-    model: str,
-    data: str,
-    run_folder: str,
-    rules: RuleOptions,
-    plan_file: str | None,
-    epochs: int,
-    batch_size: int | None,
-    steps_per_epoch: int | None,
-    optimizer: str | None,
-    learning_rate: float | None,
-    loss: str | None,
-    metrics: tuple[str, ...],
-    allow_missed: bool,
-    reset_optimizer: bool,
-    checkpoint_every: str,
-    seed: int,
-    tensorboard: str | None,
-    strategy: str,
-    stop_after: int | None,
-    keras: int | None,
-    shown: ShownOptions,
-    loading: LoadingOptions,
-    force: bool,
-) -> None:
+@run_settings
+def command(settings: Mapping[str, Any]) -> None:
     """Train MODEL to its planned sparsity.
 
-    Rules or a plan say what to prune, unless MODEL has its masks already.
+    MODEL is a saved model, or a run file (.yaml) with the same settings as keys; options take the
+    place of its keys. Rules or a plan say what to prune, unless MODEL has its masks already.
 
-    The folder DIR gets checkpoints, metrics.jsonl, the plan, and at the end model.keras (or .h5).
+    The folder DIR gets run.yaml, checkpoints, metrics.jsonl, the plan, and at the end model.keras
+    (or .h5).
     After an interruption, `graphprune resume DIR` continues from the last checkpoint. A run that is
     too short for a target is refused before it begins. Exits 1 if a target was missed.
 
     \b
         graphprune train model.keras -r builtin:dense-90 --data digits.npz --epochs 10 --run runs/a
+        graphprune train runs/a/run.yaml --epochs 20 --run runs/b
     """  # noqa: D301 - click wants the real character
+    rules, loading = rule_options_of(settings), loading_options_of(settings)
+    shown = shown_options_of(settings)
+    arguments = arguments_of(settings)
+    run_folder, keras = settings["run"], settings.get("on.keras")
+    strategy = arguments.get("strategy", NONE)
     parse_strategy(strategy)
+    RunFolder(Path(run_folder)).check_free(force=arguments.get("force", False))
+    if "tensorboard" in arguments:
+        arguments["tensorboard"] = _summaries_folder(arguments["tensorboard"])
     with (
         lasting_output(),
         stoppable(run_folder, is_new=True, loading=loading) as stop,
         live_display(shown.form) as display,
-        _opened(model, keras, loading, display) as saved,
+        _opened(settings["model"], keras, loading, display) as saved,
     ):
-        plan = _make_plan(saved, rules, plan_file, strategy, loading)
+        plan = _make_plan(saved, rules, settings.get("plan"), strategy, loading)
         if plan is not None:
-            if not allow_missed:
-                check_reached(plan, Run(steps_per_epoch, epochs))
+            if not arguments.get("allow_missed"):
+                check_reached(plan, Run(arguments.get("steps_per_epoch"), arguments["epochs"]))
             display.print(str(plan))
             display.tell("plan", plan_to_config(plan))
-        if not is_data_function(data):
-            check_samples(data)  # before TensorFlow is imported
-
         version = keras_for(saved)
+        display.say("checking the data")
+        check_early(saved, arguments["data"], arguments, version)
         display.say(IMPORTING_KERAS[version])
         import_quietly(version)
         with closing(display):
             result = train(
                 _to_begin_with(saved, keras, loading),
                 plan,
-                data,
-                run_folder,
-                epochs=epochs,
-                batch_size=batch_size,
-                steps_per_epoch=steps_per_epoch,
-                optimizer=optimizer,
-                learning_rate=learning_rate,
-                loss=loss,
-                metrics=metrics or None,
-                reset_optimizer=reset_optimizer,
-                checkpoint_every=checkpoint_every,
-                seed=seed,
-                tensorboard=_summaries_folder(tensorboard),
-                strategy=strategy,
-                stop_after_step=stop_after,
-                allow_missed=allow_missed,
-                force=force,
+                run_dir=run_folder,
+                run_file=settings,
                 on_progress=display.show,
                 on_stage=display.say,
                 stop=stop,
+                **arguments,
                 **loading_arguments(loading),
             )
         end_run(result, stop, loading, shown)

@@ -15,9 +15,10 @@ from graphprune.engine.train_request import TrainRequest
 from graphprune.errors import TrainingError
 from graphprune.files import file_sha256, model_sha256
 from graphprune.plan import Plan, plan_sha256
-from graphprune.rules.text.files import find_rule_file
+from graphprune.rules.text.files import PREFIX, find_rule_file
 from graphprune.runs.checkpoints import Checkpoint, RunState
 from graphprune.runs.records import ModelName
+from graphprune.runs.run_file import render_run_file
 from graphprune.runs.run_options import RunOptions
 from graphprune.sparsity.positions import Position, Run, Unit, parse_position
 
@@ -184,15 +185,47 @@ def _schedule_units(layers: Mapping[str, PrunedLayer]) -> tuple[Unit, ...]:
     return tuple(sorted({place.unit for place in places}))
 
 
-def rule_files(rules: tuple[tuple[str, str], ...]) -> dict[str, bytes]:
+Copies = Mapping[str, tuple[str, bytes]]
+"""Rule files by the name of the copy: the path of the original, and the content."""
+
+
+def rule_copies(rules: tuple[tuple[str, str], ...]) -> Copies:
     """Return the rule files that still exist unchanged, each under its own name."""
-    found: dict[str, bytes] = {}
+    found: dict[str, tuple[str, bytes]] = {}
     for path, digest in rules:
         file = find_rule_file(path)
         if file.is_file() and file_sha256(file) == digest:
             name = file.name if file.name not in found else f"{len(found)}-{file.name}"
-            found[name] = file.read_bytes()
+            found[name] = path, file.read_bytes()
     return found
+
+
+def run_file_text(
+    request: TrainRequest, options: RunOptions, copies: Copies, *, has_plan: bool
+) -> str:
+    """Return the run file of a new run, which repeats it in another folder.
+
+    Its rules are the copies in the run's folder, and so is the plan where it was not made from rule
+    files. What was given as a Python object has no key; a comment says so.
+    """
+    written = request.written_settings()
+    notes = [
+        "What this run was asked to do. To repeat it, or to change it:",
+        "graphprune train run.yaml --run ANOTHER_FOLDER",
+    ]
+    written |= {"model": options.model, "data": options.data}
+    if options.is_data_given:
+        del written["data"]
+        notes.append(f"{options.data}; add the key data")
+    names = {path: f"rules/{name}" for name, (path, _) in copies.items()}
+    rules = written.pop("rules", [])
+    if has_plan and rules and all(rule.startswith(PREFIX) or rule in names for rule in rules):
+        written["rules"] = [rule if rule.startswith(PREFIX) else names[rule] for rule in rules]
+    elif has_plan:
+        changed = ("vars", "only", "off", "set")
+        written = {key: value for key, value in written.items() if key not in changed}
+        written["plan"] = "plan.json"
+    return render_run_file(written, tuple(notes))
 
 
 def other_versions(checkpoint: Checkpoint, versions: Mapping[str, str]) -> tuple[str, ...]:

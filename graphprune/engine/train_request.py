@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from graphprune.rules.building.read import rule_set_of
 from graphprune.rules.values.rule_set import RuleSet
 from graphprune.runs.resume_point import Tell
 from graphprune.runs.run_options import MAX_EPOCHS, Compiling
+from graphprune.runs.run_settings import SETTINGS
+from graphprune.runs.setting_values import plain_value
 from graphprune.runs.training_arguments import NONE, OnProgress, StopRequest, check_settings
 from graphprune.sparsity.positions import Position
 
@@ -43,6 +45,7 @@ class TrainRequest:
 
     Attributes:
         compiling: `optimizer`, `loss`, `metrics`, `learning_rate` and `reset_optimizer`.
+        run_file: Keys of the run file that do not follow from the others.
     """
 
     epochs: int
@@ -59,6 +62,7 @@ class TrainRequest:
     on_progress: OnProgress | None = None
     on_stage: Tell = tell_nobody
     stop: StopRequest | None = None
+    run_file: Mapping[str, Any] = field(default_factory=dict)
 
     def checked(self, custom_objects: Any) -> TrainRequest:
         """Return the settings with the metrics as a tuple, after a check of all types.
@@ -83,6 +87,21 @@ class TrainRequest:
             stop=self.stop,
         )
         return replace(self, compiling=replace(self.compiling, metrics=metrics))
+
+    def written_settings(self) -> dict[str, Any]:
+        """Return the settings for a run file, as plain values by key.
+
+        Defaults are left out.
+        """
+        defaults = {field.name: field.default for field in fields(self)}
+        found = dict(self.run_file)
+        for setting in SETTINGS:
+            name = setting.argument
+            part = self if name in defaults else self.compiling
+            value = getattr(part, name, None)
+            if value is not None and value is not False and value != defaults.get(name):
+                found[setting.key] = plain_value(value, value)
+        return found
 
     def check_epochs(self, place: str) -> None:
         """Refuse a number of epochs out of range.

@@ -17,7 +17,14 @@ from graphprune.engine.given_data import GivenData
 from graphprune.engine.origin import Origin, open_origin
 from graphprune.engine.ready_model import load_to_go_on, wrap_for_run
 from graphprune.engine.resuming import Resumption, Warnings, find_resumption, read_same_data
-from graphprune.engine.run_record import Beginning, RunData, first_state, new_options, rule_files
+from graphprune.engine.run_record import (
+    Beginning,
+    RunData,
+    first_state,
+    new_options,
+    rule_copies,
+    run_file_text,
+)
 from graphprune.engine.train_request import (
     CHECKING,
     LOADING,
@@ -109,11 +116,13 @@ def _train_loaded(
     seam.check_reads_back(model, Path(options.model_name).suffix, origin.place, origin.load)
     request.on_stage(TRACING)
     state = first_state(options, seam.versions())
+    copies = rule_copies(options.rules)
     with new.folder.created(
         options,
         plan=None if plan is None else plan_to_config(plan),
         graph=graph,
-        rule_files=rule_files(options.rules),
+        rule_files={name: content for name, (_, content) in copies.items()},
+        run_file=run_file_text(request, options, copies, has_plan=plan is not None),
         found=new.found,
         force=request.force,
         original=origin.file if origin.is_live else None,

@@ -19,15 +19,16 @@ from graphprune.files import PART
 from graphprune.runs.records import Damage, hash_file
 from graphprune.runs.run_options import ORIGINAL, RunOptions
 
-RUN, RESULT, FAILURE, PLAN, GRAPH, METRICS = (
+RUN, RESULT, FAILURE, PLAN, GRAPH, METRICS, SETTINGS = (
     "run.json",
     "result.json",
     "failure.json",
     "plan.json",
     "original.graph.json",
     "metrics.jsonl",
+    "run.yaml",
 )
-FIXED = (RUN, RESULT, FAILURE, PLAN, GRAPH, METRICS)
+FIXED = (RUN, RESULT, FAILURE, PLAN, GRAPH, METRICS, SETTINGS)
 RULES, CHECKPOINTS, STAGED, LOCK = "rules", "checkpoints", ".new-run", ".lock"
 MODELS = ("model.keras", "model.h5")
 STEP_FILES = (*MODELS, "state.npz", "state.json")

@@ -1,6 +1,7 @@
 """The folder of a training run: its inputs, for `graphprune resume DIR`, and its results.
 
     DIR/run.json                what the run was asked to do
+    DIR/run.yaml                the same as a run file, for people and for `graphprune train`
     DIR/plan.json               the plan, when the run began with one
     DIR/rules/                  copies of the rule files
     DIR/original.graph.json     the layer graph of the model that the run began with
@@ -21,7 +22,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -31,7 +31,7 @@ from typing import Any
 
 from graphprune.documents import to_json
 from graphprune.errors import CheckpointError, OutputError
-from graphprune.files import whole_file, write_whole
+from graphprune.files import copy_whole, write_whole
 from graphprune.runs import new_run
 from graphprune.runs.records import (
     FORMAT,
@@ -53,6 +53,7 @@ from graphprune.runs.run_files import (
     RESULT,
     RULES,
     RUN,
+    SETTINGS,
     clear_leftovers,
     is_folder,
 )
@@ -157,6 +158,7 @@ class RunFolder:
         plan: Mapping[str, Any] | None,
         graph: Mapping[str, Any],
         rule_files: Mapping[str, bytes],
+        run_file: str,
         found: str,
         force: bool,
         original: Path | None = None,
@@ -169,7 +171,7 @@ class RunFolder:
             OutputError: the folder is taken, or cannot be written.
             CheckpointError: another process created a run there, or is training there.
         """
-        first = _first_files(plan, graph, rule_files)
+        first = {**_first_files(plan, graph, rule_files), SETTINGS: run_file.encode()}
         files = {name: sha256(content).hexdigest() for name, content in first.items()}
         if original is not None:
             files[ORIGINAL] = hash_file(original)
@@ -186,7 +188,7 @@ class RunFolder:
                 (folder / name).parent.mkdir(exist_ok=True)
                 write_whole(folder / name, content)
             if original is not None:
-                _copy(original, folder / ORIGINAL)
+                copy_whole(original, folder / ORIGINAL)
             write_whole(folder / METRICS, b"")
             write_record(folder / RUN, config, mark=make_mark)
 
@@ -391,8 +393,3 @@ def _ends_by(line: bytes, step: int) -> bool:
         return int(json.loads(line)["step"]) <= step
     except (ValueError, KeyError, TypeError, RecursionError):
         return False
-
-
-def _copy(source: Path, target: Path) -> None:
-    with source.open("rb") as stream, whole_file(target, needed=source.stat().st_size) as copied:
-        shutil.copyfileobj(stream, copied)

@@ -33,8 +33,9 @@ def _check_name(name: str) -> str:
     """Refuse the name of a file that a run does not write at its beginning."""
     folder, slash, file = name.rpartition("/")
     is_rule_file = slash and folder == "rules" and file not in ("", ".", "..") and "\0" not in file
-    if name not in ("plan.json", "original.graph.json", ORIGINAL) and not is_rule_file:
-        raise ValueError(f"plan.json, original.graph.json, {ORIGINAL} or a file in rules")
+    known = ("plan.json", "original.graph.json", "run.yaml", ORIGINAL)
+    if name not in known and not is_rule_file:
+        raise ValueError(f"{', '.join(known)} or a file in rules")
     return name
 
 

@@ -50,6 +50,7 @@ def create(folder: Path, options: RunOptions = OPTIONS, *, found: str = "", forc
         plan={"kind": "plan"},
         graph={"kind": "graph"},
         rule_files={"prune.yaml": b"version: 1\n"},
+        run_file="version: 1\n",
         found=found,
         force=force,
     )

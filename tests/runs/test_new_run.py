@@ -187,6 +187,7 @@ def test_force_removes_what_the_run_wrote_and_nothing_else(tmp_path):
         "original.graph.json",
         "rules/prune.yaml",
         "metrics.jsonl",
+        "run.yaml",
     }
     assert all((run.path / name).read_text() == "mine" for name in mine)
 
@@ -362,7 +363,8 @@ def test_a_path_that_is_not_unicode_cannot_be_recorded(tmp_path):
 def test_a_graph_with_infinities_and_any_characters_is_recorded(tmp_path):
     graph = {"mask_value": float("-inf"), "name": "größe \udcff"}
     run = RunFolder(tmp_path / "run")
-    with run.created(OPTIONS, plan=None, graph=graph, rule_files={}, found="", force=False):
+    made = {"plan": None, "graph": graph, "rule_files": {}, "run_file": ""}
+    with run.created(OPTIONS, **made, found="", force=False):
         text = (run.path / "original.graph.json").read_text()
     assert json.loads(text) == graph
     assert "größe" in text

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path as FilePath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PlainValidator, WithJsonSchema
 
@@ -62,6 +62,8 @@ Slug = Annotated[
 class CaseShape(Shape):
     """One case: a graph and the expected result of the rules."""
 
+    takes_variables: ClassVar[bool] = False
+
     graph: Text = required(
         (
             "Path of a graph (written by `graphprune graph MODEL -o FILE.json`) or a model,"
@@ -90,6 +92,8 @@ class CaseShape(Shape):
 
 class CaseFileShape(Shape):
     """A whole file of rule tests."""
+
+    takes_variables: ClassVar[bool] = False
 
     version: Version = required("The version of the rule language: 1.", "1")
     rules: TextOrList = required(

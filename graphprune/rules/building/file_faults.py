@@ -29,10 +29,6 @@ _EXPECTED = {
     "recursion_loop": "must not contain itself",
 }
 _FORM_OF_TYPE: Mapping[str, Form] = {FORM_SHOWN: "shown", MATCHER_WANTED: "matcher"}
-_EMPTY_FILE_HELP = (
-    "begin with 'version: 1' and a list 'rules'; graphprune rules lists the files that ship, as"
-    " examples"
-)
 _PARTS = {
     "rules": "rule",
     "schedules": "schedule",
@@ -43,7 +39,8 @@ _PARTS = {
     "layers": "layer type",
     "cases": "case",
 }
-_PLAIN = {"defaults": "defaults: "}
+_PLAIN = {name: f"{name}: " for name in ("defaults", "train", "checkpoints", "on", "load", "show")}
+"""Sections that hold keys, and no named entries."""
 
 
 def check_shape(
@@ -82,14 +79,18 @@ def _validate(
     except ValidationError as err:
         found = [(_path(detail), detail) for detail in err.errors()]
         found = _without_misspelt(found, data, context["shapes"])
-        faults = _diagnostics(document, data, found, context["shapes"])
+        faults = _diagnostics(kind, document, data, found, context["shapes"])
         judged = {path for path, _ in found}
         faults += [fault for path, fault in _two_actions(document, data) if path not in judged]
         return None, tuple(faults), tuple(path for path, _ in found)
 
 
 def _diagnostics(
-    document: Document, data: Any, found: list[tuple[Path, Any]], shapes: Mapping[int, type[Shape]]
+    kind: type[Shape],
+    document: Document,
+    data: Any,
+    found: list[tuple[Path, Any]],
+    shapes: Mapping[int, type[Shape]],
 ) -> list[Diagnostic]:
     """Return the faults as diagnostics: the first of each kind, and a count of the rest.
 
@@ -101,7 +102,10 @@ def _diagnostics(
         slug = _slug(detail)
         seen[slug] += 1
         if seen[slug] <= MAX_OF_A_KIND:
-            listed.append(_diagnostic(document, data, path, detail, shapes))
+            if not path:
+                listed.append(_whole_fault(kind, document, data, detail))
+            else:
+                listed.append(_diagnostic(document, data, path, detail, shapes))
     return listed + [
         count_rest(slug, "error", count - MAX_OF_A_KIND)
         for slug, count in seen.items()
@@ -204,6 +208,19 @@ def _path(detail: Mapping[str, Any]) -> Path:
     )
 
 
+def _whole_fault(
+    kind: type[Shape], document: Document, data: Any, detail: Mapping[str, Any]
+) -> Diagnostic:
+    """Return the fault of a file that is no mapping."""
+    fault = _fault(detail)
+    return Diagnostic(
+        fault.slug,
+        f"a {kind.noun} {fault.expectation}, got {show(data)}",
+        document.value(()),
+        kind.opening,
+    )
+
+
 def _diagnostic(
     document: Document,
     data: Any,
@@ -266,8 +283,6 @@ def _fault(detail: Mapping[str, Any]) -> Fault:
 
 def _value_help(data: Any, path: Path, form: Form, shapes: Mapping[int, type[Shape]]) -> str | None:
     """Return help on how to write the value at `path`, from its nearest known key."""
-    if not path:
-        return _EMPTY_FILE_HELP
     label = f"{path[-1]}: " if isinstance(path[-1], str) else ""
     for length in range(len(path), 0, -1):
         shape = shapes.get(id(find_at(data, path[: length - 1])))
@@ -290,8 +305,6 @@ def field_name(path: Path) -> str:
 
     "" if the subject of the message already names it.
     """
-    if not path:
-        return "a rule file "
     skipped = {"match": 0, **dict.fromkeys(_PARTS, 2), **dict.fromkeys(_PLAIN, 1)}
     if path[0] not in skipped or len(path) == 1:
         return f"{path[0]} "

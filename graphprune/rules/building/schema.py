@@ -43,22 +43,24 @@ def build_schema(kind: Kind) -> dict[str, Any]:
         >>> build_schema("rules")["required"]
         ['version']
     """
-    shape, title = KINDS[kind]
+    schema = schema_of_shape(*KINDS[kind])
+    if kind == "rules":
+        schema["definitions"]["variable"] = _VARIABLE_TEXT
+        schema["properties"]["vars"].pop("examples", None)
+        schema["patternProperties"] = {
+            "^x-": {"description": "A place for YAML anchors; not read as rules."}
+        }
+    return schema
+
+
+def schema_of_shape(shape: type[Shape], title: str) -> dict[str, Any]:
+    """Return the JSON Schema of files of this shape."""
     raw = shape.model_json_schema(by_alias=True, ref_template="#/definitions/{model}")
     shapes = {found.__name__: found for found in _all_shapes(Shape)}
     definitions = {
         name: _mapping(shapes[name], node) for name, node in sorted(raw.pop("$defs", {}).items())
     }
     root = _mapping(shape, raw)
-    if kind == "rules":
-        definitions["variable"] = _VARIABLE_TEXT
-        variables = {
-            key: value for key, value in raw["properties"]["vars"].items() if key != "examples"
-        }
-        root["properties"]["vars"] = variables
-        root["patternProperties"] = {
-            "^x-": {"description": "A place for YAML anchors; not read as rules."}
-        }
     return {"$schema": DIALECT, "title": title, **root, "definitions": definitions}
 
 
@@ -70,9 +72,8 @@ def _all_shapes(base: type[Shape]) -> Iterator[type[Shape]]:
 
 def _mapping(shape: type[Shape], node: Node) -> Node:
     """Return the schema of a mapping, with help for its keys and rules that pydantic leaves out."""
-    takes_variables = not shape.__name__.startswith("Case")
     properties = {
-        key: _described(_value(item, takes_variables), help_for(shape, key))
+        key: _described(_value(item, shape.takes_variables), help_for(shape, key))
         for key, item in node["properties"].items()
     }
     result = {key: value for key, value in node.items() if key != "title"} | {

@@ -14,7 +14,7 @@ from typing import Any
 from graphprune.diagnostics.diagnostic import Diagnostic, Where
 from graphprune.rules.building.patterns import fixes_sparsity
 from graphprune.rules.building.prune_fields import TARGETS, PruneShape
-from graphprune.rules.text.document import Document, Path
+from graphprune.rules.text.document import Document, Path, set_at
 from graphprune.rules.text.shape import keys_of
 from graphprune.rules.text.yaml_text import parse_document
 from graphprune.rules.values.rule_set import Rule, Switches
@@ -78,7 +78,7 @@ def _change(
     section, _, rest = path.partition(".")
     if section in _SECTIONS and "." in rest:
         index, target = _find_named(documents, section, rest)
-        return index, _with_value(documents[index], target, value, where)
+        return index, documents[index].with_value(target, value, where)
     raise _Misdirected(
         "key/unknown",
         "no field of a rule's action, a budget or a schedule has this path",
@@ -110,9 +110,8 @@ def _change_rule(
         )
     document, target = documents[index], ("rules", place, "prune")
     if len(field) == 1:
-        return index, _with_value(
-            _without_targets(document, target, field[0], value), (*target, field[0]), value, where
-        )
+        document = _without_targets(document, target, field[0], value)
+        return index, document.with_value((*target, field[0]), value, where)
     found = _in_effect(documents, id, field[0], [])
     if found is not None and field[0] == "budget":
         rest = ".".join(field[1:])
@@ -125,7 +124,7 @@ def _change_rule(
         found = _named_schedule(documents, id, found.data)
     if found is not None and isinstance(found.data, dict):
         document = _with_copy(document, (*target, field[0]), found)
-    return index, _with_value(document, (*target, *field), value, where)
+    return index, document.with_value((*target, *field), value, where)
 
 
 def _named_schedule(documents: Sequence[Document], id: str, name: str) -> _Value:
@@ -182,7 +181,7 @@ def _change_defaults(
     named = prune.get("schedule") if isinstance(prune, dict) else None
     if field[0] == "schedule" and len(field) > 1 and isinstance(named, str):
         document = _with_copy(document, target[:3], _named_schedule(documents, "defaults", named))
-    return index, _with_value(document, target, value, where)
+    return index, document.with_value(target, value, where)
 
 
 def _find_rule(documents: Sequence[Document], id: str) -> tuple[int, int, Mapping[str, Any]]:
@@ -238,7 +237,7 @@ def _without_targets(document: Document, target: Path, field: str, value: Any) -
         return document
     prune = document.data["rules"][target[1]]["prune"]
     left = {name: item for name, item in prune.items() if name not in TARGETS}
-    return replace(document, data=_set(document.data, target, left))
+    return replace(document, data=set_at(document.data, target, left))
 
 
 def _with_copy(document: Document, path: Path, source: _Value) -> Document:
@@ -252,42 +251,13 @@ def _with_copy(document: Document, path: Path, source: _Value) -> Document:
             if place[:length] == source.path
         }
 
-    data = _set(document.data, path, source.data)
+    data = set_at(document.data, path, source.data)
     return replace(
         document,
         data=data,
         values={**document.values, **moved(source.document.values)},
         keys={**document.keys, **moved(source.document.keys)},
     )
-
-
-def _with_value(document: Document, path: Path, value: Any, where: Where) -> Document:
-    """Return the document with `value` at `path`; its position is the option that set it.
-
-    New mappings around it get the same position.
-    """
-    kept = {place: there for place, there in document.values.items() if place[: len(path)] != path}
-    keys = {place: there for place, there in document.keys.items() if place[: len(path)] != path}
-    made = {path[:length]: where for length in range(1, len(path) + 1) if path[:length] not in kept}
-    return replace(
-        document,
-        data=_set(document.data, path, value),
-        values={**kept, **made},
-        keys={**keys, **made},
-    )
-
-
-def _set(data: Any, path: Path, value: Any) -> Any:
-    """Return a copy of `data` with `value` at `path`; missing parent mappings are added."""
-    if not path:
-        return value
-    if isinstance(data, list):
-        return [
-            _set(item, path[1:], value) if index == path[0] else item
-            for index, item in enumerate(data)
-        ]
-    known = data if isinstance(data, dict) else {}
-    return {**known, str(path[0]): _set(known.get(str(path[0])), path[1:], value)}
 
 
 def select_rules(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from graphprune.diagnostics.diagnostic import MAX_OF_A_KIND, Diagnostic, Where
@@ -46,6 +46,36 @@ class Document:
             if path[:length] in self.values:
                 return self.values[path[:length]]
         return Where(self.file, 1, 1)
+
+    def with_value(self, path: Path, value: Any, where: Where) -> Document:
+        """Return the document with `value` at `path`; its position is the option that set it.
+
+        New mappings around it get the same position.
+        """
+        kept = {place: there for place, there in self.values.items() if place[: len(path)] != path}
+        keys = {place: there for place, there in self.keys.items() if place[: len(path)] != path}
+        made = {
+            path[:length]: where for length in range(1, len(path) + 1) if path[:length] not in kept
+        }
+        return replace(
+            self,
+            data=set_at(self.data, path, value),
+            values={**kept, **made},
+            keys={**keys, **made},
+        )
+
+
+def set_at(data: Any, path: Path, value: Any) -> Any:
+    """Return a copy of `data` with `value` at `path`; missing parent mappings are added."""
+    if not path:
+        return value
+    if isinstance(data, list):
+        return [
+            set_at(item, path[1:], value) if index == path[0] else item
+            for index, item in enumerate(data)
+        ]
+    known = data if isinstance(data, dict) else {}
+    return {**known, str(path[0]): set_at(known.get(str(path[0])), path[1:], value)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,9 @@ class Shape(BaseModel):
     Attributes:
         meant: Common wrong keys, and the correct key for each.
         missing: Help for missing keys whose example is not enough.
+        takes_variables: Whether `${name}` can replace a scalar.
+        noun: The name of a whole file of this shape, in messages.
+        opening: Help for a file that is no mapping.
     """
 
     model_config = ConfigDict(
@@ -84,6 +87,12 @@ class Shape(BaseModel):
 
     meant: ClassVar[Mapping[str, str]] = {}
     missing: ClassVar[Mapping[str, str]] = {}
+    takes_variables: ClassVar[bool] = True
+    noun: ClassVar[str] = "rule file"
+    opening: ClassVar[str] = (
+        "begin with 'version: 1' and a list 'rules'; graphprune rules lists the files that ship, as"
+        " examples"
+    )
 
     @model_validator(mode="before")
     @classmethod

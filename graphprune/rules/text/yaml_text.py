@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import warnings
 from collections.abc import Hashable, Iterator
@@ -254,3 +255,20 @@ def _parse_float(text: str) -> float:
     if special in (".inf", ".nan"):
         plain = plain.replace(".", "")  # float() reads inf and nan
     return float(plain)
+
+
+def render_yaml(data: Any) -> str:
+    r"""Return plain data as YAML, mappings in their order.
+
+    Example:
+        >>> render_yaml({"b": 1, "a": [True, "1"]})
+        "b: 1\na: [true, '1']\n"
+    """
+    yaml: Any = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = None  # only the innermost mappings and lists on one line
+    yaml.sort_base_mapping_type_on_output = False
+    yaml.allow_unicode = True
+    yaml.width = 4096
+    stream = io.StringIO()
+    yaml.dump(data, stream)
+    return stream.getvalue()
