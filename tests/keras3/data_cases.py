@@ -84,7 +84,7 @@ def an_npz_with_several_inputs_outputs_and_weights():
     assert "val_heads_accuracy" in whole.metrics
 
 
-@CASES
+@CASES.fast_on("tensorflow")
 def names_that_the_model_does_not_have_are_refused():
     for changed, message in (
         (
