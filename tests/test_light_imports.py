@@ -31,7 +31,8 @@ for arguments in json.loads(sys.argv[1]):
 """
 COLLECT = """
 import sys, pytest
-pytest.main(["--collect-only", "-q", "-p", "no:cacheprovider", "-m", "not tf"])
+options = ["-q", "-p", "no:cacheprovider", "--assert=plain"]
+pytest.main(["--collect-only", *options, "-m", "not tf"])
 print("imported:", *sorted({"tensorflow", "tf_keras", "keras"} & sys.modules.keys()))
 """
 COMMANDS = [
