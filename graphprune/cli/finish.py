@@ -16,7 +16,7 @@ from graphprune.cli.inputs import find_training_origin, open_model
 from graphprune.cli.options import LoadingOptions, ShownOptions
 from graphprune.cli.progress import render_event
 from graphprune.diff.sizes import measure_sizes, side_by_side
-from graphprune.errors import EXIT_ERROR
+from graphprune.errors import EXIT_MISSED
 from graphprune.graph import ModelFile
 from graphprune.report import SizeColumn, SizeTable, render_sizes_text
 from graphprune.report.numbers import count_of, format_count, format_share
@@ -168,7 +168,7 @@ def check_stop(
 def report_run(
     result: TrainingResult, loading: LoadingOptions = NOTHING_GIVEN, shown: ShownOptions = AS_TEXT
 ) -> None:
-    """Print how the run ended and what to do next; exit 1 if a tensor missed its target."""
+    """Print how the run ended and what to do next; exit 3 if a tensor missed its target."""
     if shown.form == "text":
         click.echo(_report(result, loading, brief=shown.brief))
     if result.missed:
@@ -176,7 +176,7 @@ def report_run(
         click.echo(
             f"graphprune: {result.run_dir}: target missed by {names}; {_advise(result)}", err=True
         )
-        raise click.exceptions.Exit(EXIT_ERROR)
+        raise click.exceptions.Exit(EXIT_MISSED)
 
 
 def _report(result: TrainingResult, loading: LoadingOptions, *, brief: bool) -> str:

@@ -49,7 +49,7 @@ def command(settings: Mapping[str, Any]) -> None:
     The folder DIR gets run.yaml, checkpoints, metrics.jsonl, the plan, and at the end model.keras
     (or .h5).
     After an interruption, `graphprune resume DIR` continues from the last checkpoint. A run that is
-    too short for a target is refused before it begins. Exits 1 if a target was missed.
+    too short for a target is refused before it begins. Exits 3 if a target was missed.
 
     \b
         graphprune train model.keras -r builtin:dense-90 --data digits.npz --epochs 10 --run runs/a

@@ -20,7 +20,6 @@ from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.run_options import RunOptions
 from graphprune.runs.run_status import clear_failure, write_failure
 from graphprune.runs.training_arguments import OnProgress, StopRequest
-from graphprune.sparsity.positions import Run
 
 
 class Watching(Protocol):
@@ -99,7 +98,7 @@ def run_to_end(seam: TrainingSeam, task: Task) -> TrainingResult:
             updates = seam.read_updates(task.model)
             place = Place(start.epoch, updates, seam.pruner(task.model).step)
             cut_run_events(task.folder, options, place)
-        pruning = seam.mask_updates(Run(options.steps_per_epoch, options.epochs), start.step)
+        pruning = seam.mask_updates(options.run, options.updates_by(start.step))
         recorder = seam.recorder(
             randomness,
             task.folder,

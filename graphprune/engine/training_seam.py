@@ -203,8 +203,8 @@ class TrainingSeam(ModelSeam, Protocol):
         """
         ...
 
-    def compile_model(self, model: Any, asked: Compiling, place: str) -> None:
-        """Compile a model in place, unless it is compiled as asked.
+    def compile_model(self, model: Any, asked: Compiling, place: str, run: Run = ...) -> None:
+        """Compile a model in place, unless it is compiled as asked; `run` is in updates.
 
         Raises:
             TrainingError: a name is unknown, or a setting is neither saved nor given.
