@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -58,7 +59,9 @@ def command(settings: Mapping[str, Any]) -> None:
     rules, loading = rule_options_of(settings), loading_options_of(settings)
     shown = shown_options_of(settings)
     arguments = arguments_of(settings)
-    run_folder, keras = settings["run"], settings.get("on.keras")
+    is_measured = bool(settings.get("evaluate"))
+    run_folder, keras = settings.get("run", os.curdir), settings.get("on.keras")
+    arguments.setdefault("epochs", 1)  # only a measurement needs no length
     strategy = arguments.get("strategy", NONE)
     parse_strategy(strategy)
     if "tensorboard" in arguments:
@@ -69,7 +72,9 @@ def command(settings: Mapping[str, Any]) -> None:
         live_display(shown.form) as display,
         _opened(settings["model"], keras, loading, display) as saved,
     ):
-        plan = _make_plan(saved, rules, settings.get("plan"), strategy, loading)
+        plan = None
+        if not is_measured:
+            plan = _make_plan(saved, rules, settings.get("plan"), strategy, loading)
         if plan is not None:
             if not arguments.get("allow_missed"):
                 check_reached(plan, Run(arguments.get("steps_per_epoch"), arguments["epochs"]))

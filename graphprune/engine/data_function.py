@@ -56,6 +56,21 @@ def import_object(spec: str) -> Any:
         raise TrainingError(fault.text, place=fault.place) from fault
 
 
+def call_named(spec: str) -> Any:
+    """Return what the function that `spec` names returns, such as callbacks.
+
+    Raises:
+        TrainingError: the module or the function does not exist, or fails.
+    """
+    try:
+        with _working_directory_kept(), _working_directory_first():
+            function = _find_function(spec, "be a function")
+            with _failure_named(spec, "failed"):
+                return function()
+    except DataError as fault:
+        raise TrainingError(fault.text, place=fault.place) from fault
+
+
 @contextmanager
 def _failure_named(spec: str, what: str) -> Iterator[None]:
     """Turn any error of the user's code into a DataError that says where it failed.

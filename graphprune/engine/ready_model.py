@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from graphprune.engine.early_stopping import check_metric
 from graphprune.engine.origin import Origin
 from graphprune.engine.reached import check_targets_reached
 from graphprune.engine.resuming import Resumption, check_original, read_first_plan
@@ -20,6 +21,7 @@ from graphprune.runs.event_files import Place, cut_run_events
 from graphprune.runs.resume_point import find_original
 from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.run_options import Compiling, RunOptions, run_of
+from graphprune.runs.setting_values import read_stopping
 from graphprune.sparsity.positions import Run
 
 
@@ -102,9 +104,22 @@ def wrap_for_run(
     length = run_of(data.steps_per_epoch, request.epochs, request.compiling)
     plan = plan_for(seam, origin, model, rules, length, allow_missed=request.allow_missed)
     wrapped = make_ready(seam, model, plan, request.compiling, data, origin.place, length)
+    if request.fitting.early_stopping is not None:
+        _check_stopping(seam, wrapped, data, request)
     if not request.allow_missed:
         check_targets_reached(seam.pruned_layers(wrapped), length, plan)
     return wrapped, plan
+
+
+def _check_stopping(seam: TrainingSeam, model: Any, data: RunData, request: TrainRequest) -> None:
+    """Refuse early stopping by a metric that the epochs do not have.
+
+    Raises:
+        TrainingError: there is no such metric.
+    """
+    names = seam.metric_names(model)
+    known = [*names, *(f"val_{name}" for name in names if data.test is not None)]
+    check_metric(read_stopping(request.fitting.early_stopping).metric, dict.fromkeys(known))
 
 
 def load_to_go_on(

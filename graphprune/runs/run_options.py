@@ -80,6 +80,20 @@ class Compiling:
     gradient_accumulation: Length = 1
 
     @property
+    def optimizer_name(self) -> str:
+        """The optimizer that was asked for; empty for that of the model."""
+        found = self.optimizer
+        return str(found["name"]) if isinstance(found, Mapping) else found or ""
+
+    @property
+    def rate_name(self) -> str:
+        """The learning rate that was asked for, or its curve; empty for that of the model."""
+        found = self.learning_rate
+        if isinstance(found, Mapping):
+            return f"{found['curve']} from {found['from']:g}"
+        return "" if found is None else f"{found:g}"
+
+    @property
     def on_resume(self) -> Compiling:
         """What a model of a checkpoint must be compiled with again; its file has the rest."""
         return Compiling(
@@ -124,14 +138,18 @@ def run_of(steps_per_epoch: int, epochs: int, compiling: Compiling) -> Run:
     """Return the length of a run in optimizer updates.
 
     Raises:
-        TrainingError: an epoch does not end with an update.
+        TrainingError: an epoch does not end with an update and an execution.
     """
     every = compiling.gradient_accumulation
-    if steps_per_epoch % every:
-        raise TrainingError(
-            f"gradient accumulation: an epoch has {steps_per_epoch} batches, which is no multiple"
-            f" of {every}; choose another batch size or another number"
-        )
+    for name, size in (
+        ("gradient accumulation", every),
+        ("steps per execution", compiling.steps_per_execution),
+    ):
+        if steps_per_epoch % size:
+            raise TrainingError(
+                f"{name}: an epoch has {steps_per_epoch} batches, which is no multiple of {size};"
+                " choose another batch size or another number"
+            )
     return Run(steps_per_epoch // every, epochs)
 
 
@@ -235,6 +253,8 @@ class RunResult:
         tensors: Every pruned tensor.
         model_sha256: Of the trained model's file; empty in format 1.
         run_id: Of the run; empty in format 1.
+        original_metrics: Loss and metrics of the original on the validation data.
+        stopped_early: Why training ended before its last epoch; empty if it did not.
     """
 
     step: Count
@@ -244,3 +264,5 @@ class RunResult:
     tensors: Many[TensorResult]
     model_sha256: HashOrNone = ""
     run_id: RunId = ""
+    original_metrics: Mapping[str, Any] = field(default_factory=dict)
+    stopped_early: str = ""

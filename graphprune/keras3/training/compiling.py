@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -14,6 +15,7 @@ from graphprune.engine.compile_names import (
     choose_optimizer,
 )
 from graphprune.engine.learning_rates import with_settings
+from graphprune.engine.live_compiling import LiveCompiling
 from graphprune.errors import TrainingError
 from graphprune.keras3.optimizers import build_optimizer
 from graphprune.runs.run_options import Compiling
@@ -52,6 +54,22 @@ def compile_model(model: Any, asked: Compiling, place: str, run: Run = NO_RUN) -
     model.steps_per_execution = asked.steps_per_execution
     # a run has the same variables from its first step on
     build_optimizer(model, model.optimizer)
+
+
+def compile_live(model: Any, live: LiveCompiling, asked: Compiling, place: str) -> None:
+    """Compile a model with objects that were given in Python; names come later.
+
+    Raises:
+        TrainingError: there is no optimizer.
+    """
+    current = live.fresh_optimizer() or getattr(model, "optimizer", None)
+    optimizer = choose_optimizer(current, replace(asked, learning_rate=None), place, NAMES, NO_RUN)
+    saved = dict(model._compile_config.config) if model.compiled else {}
+    model.compile(
+        optimizer=optimizer,
+        loss=saved.get("loss") if live.loss is None else live.loss,
+        metrics=saved.get("metrics") if live.metrics is None else live.fresh_metrics(),
+    )
 
 
 def _accumulating(optimizer: Any, every: int, place: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import tf_keras
@@ -14,6 +15,7 @@ from graphprune.engine.compile_names import (
     choose_loss,
     choose_optimizer,
 )
+from graphprune.engine.live_compiling import LiveCompiling
 from graphprune.errors import TrainingError
 from graphprune.runs.run_options import Compiling
 from graphprune.sparsity.positions import Run
@@ -58,6 +60,22 @@ def compile_model(model: tf_keras.Model, asked: Compiling, place: str, run: Run 
     # masks change, checkpoints are written and progress is told between executions
     model.steps_per_execution = asked.steps_per_execution
     _build_optimizer(model)
+
+
+def compile_live(model: Any, live: LiveCompiling, asked: Compiling, place: str) -> None:
+    """Compile a model with objects that were given in Python; names come later.
+
+    Raises:
+        TrainingError: there is no optimizer.
+    """
+    current = live.fresh_optimizer() or getattr(model, "optimizer", None)
+    optimizer = choose_optimizer(current, replace(asked, learning_rate=None), place, NAMES, NO_RUN)
+    saved = _saved_settings(model)
+    model.compile(
+        optimizer=optimizer,
+        loss=saved.get("loss") if live.loss is None else live.loss,
+        metrics=saved.get("metrics") if live.metrics is None else live.fresh_metrics(),
+    )
 
 
 def _check_accumulation(asked: Compiling, place: str) -> None:
