@@ -22,6 +22,18 @@ class Part:
     sparsity: object = None
 
 
+def options(name, **values):
+    """The settings of an operator: `options("Conv2DOptions", strideW=1)`."""
+    made = getattr(load_schema(), f"{name}T")()
+    for key, value in values.items():
+        setattr(made, key, value)
+    return made
+
+
+RELU = {"fusedActivationFunction": 1}
+"""A setting of operators that have an activation inside."""
+
+
 def level(size=0, segments=None, indices=None):
     """The metadata of one axis of a sparse tensor."""
     schema = load_schema()
@@ -64,15 +76,29 @@ def sparse_matrix(values, block=1):
 
 
 def tflite_bytes(parts, operators=()):
-    """Return a file with these tensors and operators: (kind, inputs, outputs) by tensor name."""
+    """Return a file with these tensors and operators: (kind, inputs, outputs) by tensor name, and
+    perhaps a settings object of the schema. What no operator makes and has no values is an input;
+    what none takes is an output.
+    """
     schema = load_schema()
     model, graph = schema.ModelT(), schema.SubGraphT()
     places = {part.name: index for index, part in enumerate(parts)}
     graph.tensors = [_tensor(part, index) for index, part in enumerate(parts)]
-    kinds = list(dict.fromkeys(kind for kind, _, _ in operators))
+    kinds = list(dict.fromkeys(kind for kind, *_ in operators))
+    made_by = {name for _, _, outputs, *_ in operators for name in outputs}
+    taken = {name for _, inputs, *_ in operators for name in inputs}
+    graph.inputs = [
+        places[part.name] for part in parts if part.values is None and part.name in taken - made_by
+    ]
+    graph.outputs = [places[part.name] for part in parts if part.name in made_by - taken]
     graph.operators = []
-    for kind, inputs, outputs in operators:
+    for kind, inputs, outputs, *given in operators:
         made = schema.OperatorT()
+        if given:
+            made.builtinOptionsType = getattr(
+                schema.BuiltinOptions, type(given[0]).__name__.removesuffix("T")
+            )
+            made.builtinOptions = given[0]
         made.opcodeIndex = kinds.index(kind)
         made.inputs = [places[name] for name in inputs]
         made.outputs = [places[name] for name in outputs]

@@ -135,10 +135,16 @@ def _choose(model: str, asked: Runtime | None) -> tuple[str, Runtime]:
 def _read_data(spec: str) -> BenchData:
     if is_data_function(spec):
         raise DataError("bench measures accuracy on an .npz file; give one", place=spec)
-    samples = read_samples(spec)
-    if samples.x_test is None or samples.y_test is None:
-        return BenchData(spec, samples.x_train, samples.y_train)
-    return BenchData(spec, samples.x_test, samples.y_test)
+    samples = read_samples(spec, "test")
+    rows = samples.train if samples.test is None else samples.test
+    x, y, *_ = rows.take(slice(None))
+    if isinstance(x, dict) or isinstance(y, dict):
+        raise DataError(
+            "bench measures models with one input and one output; give an .npz with x_test and"
+            " y_test",
+            place=spec,
+        )
+    return BenchData(spec, x, y)
 
 
 def _candidate(

@@ -74,8 +74,8 @@ def command(
         ...
         graphprune verify sparse.keras --plan plan.json
 
-    The exit code is 2 if something is not as planned, or a kernel cannot be checked. A .tflite file
-    does not have the layers, so its architecture is not checked. A file whose checksums do not
+    The exit code is 2 if something is not as planned, or a kernel cannot be checked. Of a .tflite
+    file, the operators are compared with what the layers compute. A file whose checksums do not
     match is refused, and so is a training run whose model was replaced.
     """  # noqa: D301 - click wants the real character
     inputs = [model, plan_file]

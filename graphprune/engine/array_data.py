@@ -1,4 +1,4 @@
-"""Arrays to train on: which samples make up each batch of a run, and their values."""
+"""Samples to train on that can be taken in any order: which of them make up each batch of a run."""
 
 from __future__ import annotations
 
@@ -10,33 +10,27 @@ from typing import Any, Self
 import numpy as np
 
 from graphprune.errors import DataError
-from graphprune.runs.npz import FileState
-from graphprune.runs.samples import Samples
+from graphprune.runs.samples import Array, Rows, Samples
 
 DEFAULT_BATCH_SIZE = 32
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class ArrayBatches:
-    """Arrays; each epoch takes them in its own random order.
+    """Samples; each epoch takes them in its own random order.
 
     Several replicas share each batch equally, so `batch_size` is a multiple of `replicas`, and an
     epoch leaves out the last samples that cannot be shared.
     """
 
     spec: str
-    x_train: Array
-    y_train: Array
-    x_test: Array | None
-    y_test: Array | None
+    train: Rows
+    held_out: Rows | None
     batch_size: int
     seed: int
     steps_per_epoch: int
     sha256: str
     replicas: int = 1
-    mapped: FileState | None = None
 
     @classmethod
     def of_samples(
@@ -54,10 +48,10 @@ class ArrayBatches:
         Raises:
             DataError: the number of samples or the length of an epoch does not fit.
         """
-        samples = shared(len(read.x_train), replicas)
+        samples = shared(len(read.train), replicas)
         if samples == 0:
             raise DataError(
-                f"x_train has {len(read.x_train)} samples, too few for {replicas} replicas; take"
+                f"x_train has {len(read.train)} samples, too few for {replicas} replicas; take"
                 " fewer",
                 place=spec,
             )
@@ -70,8 +64,7 @@ class ArrayBatches:
                 f" {steps_per_epoch} steps; change the batch size instead",
                 place=spec,
             )
-        arrays = (read.x_train, read.y_train, read.x_test, read.y_test)
-        return cls(spec, *arrays, size, seed, steps, read.sha256, replicas, read.mapped)
+        return cls(spec, read.train, read.test, size, seed, steps, read.sha256, replicas)
 
     def first_batch_sha256(self) -> str:
         """Return nothing: arrays are hashed as a whole."""
@@ -79,7 +72,7 @@ class ArrayBatches:
 
     def order(self, epoch: int) -> Array:
         """Return the order of the samples in `epoch`, which depends on seed and epoch alone."""
-        samples = len(self.x_train)
+        samples = len(self.train)
         whole = np.random.default_rng([self.seed, epoch]).permutation(samples)
         return whole[: shared(samples, self.replicas)]
 
@@ -89,11 +82,21 @@ class ArrayBatches:
             yield self.order(epoch)
             epoch += 1
 
-    def take(self, x: Array, y: Array, index: Array | slice) -> tuple[Array, Array]:
-        """Return the samples that an index names; an `.npz` that changed meanwhile is refused."""
-        if self.mapped is not None:
-            self.mapped.check()
-        return native(x[index]), native(y[index])
+    def first(self) -> tuple[Any, ...]:
+        """Return the first few samples as one batch."""
+        return self.train.take(slice(0, self.batch_size))
+
+    def labels(self) -> dict[str, Any]:
+        """Return all labels of the training and the validation samples, by what messages call them.
+
+        Where they are known only when samples are taken, they are those of the first batch.
+        """
+        few = slice(0, self.batch_size)
+        return {
+            f"y_{rows.part}": rows.take(few)[1] if rows.labels is None else rows.labels
+            for rows in (self.train, self.held_out)
+            if rows is not None
+        }
 
 
 def check_batch_size(spec: str, batch_size: int | None, replicas: int) -> None:
@@ -114,13 +117,3 @@ def check_batch_size(spec: str, batch_size: int | None, replicas: int) -> None:
 def shared(samples: int, replicas: int) -> int:
     """Return how many of the samples `replicas` replicas can share equally."""
     return samples - samples % replicas
-
-
-def native(array: Array) -> Array:
-    """Return the values as backends take them.
-
-    They are contiguous and in native byte order, with text as UTF-8.
-    """
-    if array.dtype.kind == "U":
-        return np.char.encode(array, "utf-8")
-    return np.ascontiguousarray(array, array.dtype.newbyteorder("="))

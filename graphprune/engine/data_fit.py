@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from graphprune.errors import DataError
-from graphprune.runs.samples import LabelRule, check_labels
+from graphprune.runs.labels import LabelRule, check_labels
+from graphprune.runs.samples import Tree
+from graphprune.suggestions import closest
 
 TEXT = "string"
 """The name of the dtype of text."""
@@ -25,8 +27,8 @@ NOTHING_THERE = {
 
 ONE_EACH = "give one for each"
 ONE_IN_A_FILE = (
-    "an .npz holds one: write a function that returns (train, validation) as tf.data.Dataset, with"
-    " batches of ((x1, x2, ...), y), and give it as --data MODULE:FUNCTION"
+    "name the arrays of an .npz by the inputs, such as x_train.image, or give a function that"
+    " returns datasets with batches of ((x1, x2, ...), y), as --data MODULE:FUNCTION"
 )
 
 
@@ -45,39 +47,69 @@ class BatchPart:
 
 def check_inputs(
     place: str,
-    given: Sequence[BatchPart],
+    given: Sequence[BatchPart] | Mapping[str, BatchPart],
     wanted: Mapping[str, BatchPart],
     *,
-    by_name: bool = False,
     remedy: str = ONE_EACH,
 ) -> None:
     """Refuse batches whose x a model does not take.
 
     Args:
         place: The start of the error's text.
-        given: The arrays of x.
+        given: The arrays of x, by name if x is a dict, which Keras matches to the inputs by name.
         wanted: The model's inputs by name.
-        by_name: Whether x is a dict, which Keras matches to the inputs by name.
         remedy: What to do about a wrong number of inputs.
 
     Raises:
         DataError: the number, a shape or a dtype does not fit.
     """
+    if isinstance(given, Mapping):
+        _check_named(place, given, wanted)
+        return
     if len(given) != len(wanted):
         raise DataError(
             f"x has {_count(len(given))}, the model takes {_count(len(wanted))}"
             f" ({', '.join(wanted)}); {remedy}",
             place=place,
         )
-    for x, (name, tensor) in zip(given, () if by_name else wanted.items(), strict=not by_name):
+    for x, (name, tensor) in zip(given, wanted.items(), strict=True):
         _check_input(place, x, name, tensor)
 
 
-def _check_input(place: str, x: BatchPart, name: str, tensor: BatchPart) -> None:
+def _check_named(
+    place: str, given: Mapping[str, BatchPart], wanted: Mapping[str, BatchPart]
+) -> None:
+    check_names(place, "x", tuple(given), tuple(wanted))
+    for name, x in given.items():
+        _check_input(place, x, name, wanted[name], f"x.{name}")
+
+
+def check_names(place: str, side: str, given: Sequence[str], wanted: Sequence[str]) -> None:
+    """Refuse names of arrays that are not those of a model's inputs (x) or outputs (y).
+
+    Raises:
+        DataError: one is unknown or missing; the text has the closest names.
+    """
+    noun = "input" if side == "x" else "output"
+    for name in given:
+        if name not in wanted:
+            near = closest(name, wanted) or f"the model's {noun}s are {', '.join(wanted)}"
+            raise DataError(
+                f"{side} has {name!r}, the model has no such {noun}; {near}", place=place
+            )
+    missing = [name for name in wanted if name not in given]
+    if missing and side == "x":
+        raise DataError(
+            f"x lacks {', '.join(map(repr, missing))}; the model's inputs are {', '.join(wanted)}",
+            place=place,
+        )
+
+
+def _check_input(place: str, x: BatchPart, name: str, tensor: BatchPart, called: str = "x") -> None:
     if (x.dtype == TEXT) != (tensor.dtype == TEXT):
         got, takes = ("text", tensor.dtype) if x.dtype == TEXT else (x.dtype, "text")
         raise DataError(
-            f"x is {got}, the model's input {name} takes {takes}; convert the data to fit",
+            f"{called} is {got}, the model's input {name} takes {takes}; convert the data to fit",
             place=place,
         )
     fits = _shapes_fit(x.shape, tensor.shape)
@@ -89,8 +121,8 @@ def _check_input(place: str, x: BatchPart, name: str, tensor: BatchPart) -> None
                 place=place,
             )
         raise DataError(
-            f"x has shape {x.text}, the model's input {name} takes {tensor.text}; reshape the"
-            " data to fit",
+            f"{called} has shape {x.text}, the model's input {name} takes {tensor.text}; reshape"
+            " the data to fit",
             place=place,
         )
 
@@ -186,23 +218,32 @@ def losses_by_output(given: Any, names: Sequence[str]) -> list[Any]:
 
 
 def check_array_labels(
-    spec: str, rules: Sequence[LabelRule | None], labels: Mapping[str, Any]
+    spec: str,
+    rules: Mapping[str, LabelRule | None],
+    labels: Mapping[str, Tree],
+    *,
+    is_weighted: bool = False,
 ) -> None:
-    """Refuse arrays of labels that the model's only loss does not take.
+    """Refuse arrays of labels that the model's losses do not take.
 
     Args:
         spec: The name of the data in messages.
-        rules: The label rule of each output.
-        labels: The arrays by name; None for one that is not there.
+        rules: The label rule of each output by its name.
+        labels: The labels of each part of the data, by what messages call it.
+        is_weighted: Whether there are sample weights.
 
     Raises:
         DataError: a label is of the wrong kind or out of range.
     """
-    if len(rules) != 1 or rules[0] is None:
-        return
-    for name, array in labels.items():
-        if array is not None:
-            check_labels(f"{spec}: {name}", array, rules[0])
+    for part, tree in labels.items():
+        for output, rule in rules.items():
+            found = tree.get(output) if isinstance(tree, dict) else tree
+            if rule is None or found is None or (len(rules) > 1 and not isinstance(tree, dict)):
+                continue
+            if is_weighted and rule.kind == "share":
+                continue  # a sample weight of 0 may exclude labels out of range
+            dot = f".{output}" if isinstance(tree, dict) else ""
+            check_labels(f"{spec}: {part}{dot}", np.asarray(found), rule)
 
 
 def check_batch_labels(

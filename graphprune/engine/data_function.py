@@ -18,7 +18,10 @@ from graphprune.errors import DataError, TrainingError
 from graphprune.suggestions import closest
 
 _LONGEST = 300
-WANTED = "return (train, validation) as batched tf.data.Dataset of (x, y); validation may be None"
+WANTED = (
+    "return (train, validation) as batched tf.data.Dataset of (x, y), or as keras.utils.Sequence or"
+    " PyDataset; validation may be None"
+)
 """What a data function must do, in messages."""
 
 

@@ -19,7 +19,7 @@ from graphprune.engine.faults import explain_fault
 from graphprune.engine.given_data import GivenBatches, GivenData
 from graphprune.engine.resuming import DATA
 from graphprune.errors import DataError
-from graphprune.runs.samples import is_data_function, read_samples, samples_of
+from graphprune.runs.samples import HeldOut, is_data_function, read_samples, samples_of
 
 ELEMENTS = "give batches of (x, y) or (x, y, weight)"
 INFINITE, UNKNOWN = -1, -2
@@ -54,16 +54,17 @@ def read_data(
     seed: int = 0,
     steps_per_epoch: int | None = None,
     replicas: int = 1,
+    held_out: HeldOut = "val",
 ) -> Arrays | Batches:
     """Return the data that `given` names or holds.
 
     A name is the path of an `.npz` or `package.module:function`.
 
     Args:
-        given: An `.npz` file with x_train and y_train (x_test and y_test too, if there is a test
-            set), or a function that takes nothing and returns `(train, validation)` as batched
-            datasets; validation may be None. Modules are also searched in the working directory. Or
-            the result of `given_data` for Python objects.
+        given: An `.npz` file with x_train and y_train (`graphprune.runs.samples` has all names), or
+            a function that takes nothing and returns `(train, validation)` as batched datasets or
+            sequences; validation may be None. Modules are also searched in the working directory.
+            Or the result of `given_data` for Python objects.
         reading: How the Keras of the model makes data.
         batch_size: Samples in a batch of arrays, 32 when None; datasets and sequences have their
             own, and it must be None.
@@ -72,6 +73,7 @@ def read_data(
         steps_per_epoch: The length of an epoch, for datasets and sequences that have none or should
             get a different one.
         replicas: How many replicas share a batch: `batch_size` is that of all of them together.
+        held_out: The validation samples of an `.npz` that has both x_val and x_test.
 
     Raises:
         DataError: the data is missing, damaged or invalid for its kind.
@@ -101,7 +103,7 @@ def read_data(
     check_batch_size(spec, batch_size, replicas)
     return reading.arrays.of_samples(
         spec,
-        read_samples(given) if isinstance(given, str) else samples_of(spec, given.arrays),
+        read_samples(given, held_out) if isinstance(given, str) else samples_of(spec, given.arrays),
         batch_size=batch_size,
         seed=seed,
         steps_per_epoch=steps_per_epoch,

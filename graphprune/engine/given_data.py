@@ -5,7 +5,7 @@ The kinds are told apart before anything is read.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from os import PathLike, fspath
 from typing import Any, ClassVar
@@ -122,18 +122,30 @@ def _pair_of_batches(data: tuple[Any, ...], kinds: BatchKinds) -> GivenBatches:
 
 
 def _pair(place: str, pair: Any, part: str) -> dict[str, np.ndarray[Any, Any]]:
-    """Return x and y by their names in an `.npz`."""
-    if not isinstance(pair, tuple) or len(pair) != 2:
+    """Return x, y and the weights, if there are any, by their names in an `.npz`."""
+    if not isinstance(pair, tuple) or len(pair) not in (2, 3):
         if isinstance(pair, tuple):
             raise TypeError(
-                f"{place} must be (x, y), got a tuple of {len(pair)}; for anything else,"
-                f" {_OTHERWISE}"
+                f"{place} must be (x, y) or (x, y, weight), got a tuple of {len(pair)}; for"
+                f" anything else, {_OTHERWISE}"
             )
         raise wrong_type(place, "(x, y), a tuple of two arrays", pair)
     return {
-        f"{side}_{part}": _array(f"{place}[{index}]", value)
-        for index, (side, value) in enumerate(zip("xy", pair, strict=True))
+        name: array
+        for index, (side, value) in enumerate(zip("xyw", pair, strict=False))
+        for name, array in _named(f"{place}[{index}]", f"{side}_{part}", value)
     }
+
+
+def _named(place: str, name: str, value: Any) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
+    """Yield an array, or those of a dict, by their names in an `.npz`."""
+    if not isinstance(value, dict) or name.startswith("w"):
+        yield name, _array(place, value)
+        return
+    if not value or not all(isinstance(key, str) and key for key in value):
+        raise TypeError(f"{place} must have the names of inputs or outputs as keys, got {value}")
+    for key, array in value.items():
+        yield f"{name}.{key}", _array(f"{place}[{key!r}]", array)
 
 
 def _array(place: str, value: Any) -> np.ndarray[Any, Any]:
@@ -142,7 +154,8 @@ def _array(place: str, value: Any) -> np.ndarray[Any, Any]:
             place,
             "one array",
             value,
-            f"make it one with numpy.asarray, or for several inputs or outputs {_OTHERWISE}",
+            "make it one with numpy.asarray; for several inputs or outputs, give a dict of arrays"
+            " by their names",
         )
     if not hasattr(value, "__array__") or isinstance(value, type):
         raise wrong_type(place, "an array", value)

@@ -19,6 +19,7 @@ from graphprune.archive.operations import Operation
 from graphprune.graph.classes.builtin_layers import known_class
 from graphprune.graph.classes.completion import complete_config, is_inherited
 from graphprune.graph.classes.python_code import CODE
+from graphprune.graph.computation import Computation, describe_computation
 from graphprune.graph.flow import call_order
 from graphprune.graph.frames import Frame, Member
 from graphprune.graph.layer_arguments import given_name, name_argument
@@ -99,10 +100,12 @@ class Architecture:
         model: A digest of the classes, settings and ends of the model and of those inside it.
         layers: By name, where inputs and operations without a name of their own have a digest of
             what they do.
+        computation: What it computes, for files without layers; None where that is not known.
     """
 
     model: str
     layers: Mapping[str, LayerFacts]
+    computation: Computation | None = None
 
 
 def fingerprint(graph: LayerGraph) -> tuple[str, Architecture]:
@@ -136,7 +139,8 @@ def _describe(facts: _Facts) -> Architecture:
         name = _short(facts.names[address]) if address in facts.names else address
         settings, taken = _digest(facts.layer(layer)), _digest(inputs.get(address, []))
         layers[name] = LayerFacts(address, _short(settings), _short(taken))
-    return Architecture(_short(_digest([*ends, *shapes])), layers)
+    computation = describe_computation(graph, facts.shapes)
+    return Architecture(_short(_digest([*ends, *shapes])), layers, computation)
 
 
 def _short(digest: str) -> str:
@@ -275,11 +279,12 @@ class _Facts:
             return settings
         if all(axis >= 0 for axis in axes):
             return settings
-        shape = self._shapes.get((layer.address, 0, 0))
+        shape = self.shapes.get((layer.address, 0, 0))
         return settings | {"axis": [axis % len(shape) for axis in axes]} if shape else settings
 
     @cached_property
-    def _shapes(self) -> Mapping[TensorUse, Shape]:
+    def shapes(self) -> Mapping[TensorUse, Shape]:
+        """The shapes of the model's tensors."""
         return find_tensor_shapes(self.graph)
 
 

@@ -49,7 +49,11 @@ def read(variable: Any) -> NDArray[Any]:
 
 
 def masked(value: Any, mask: Any) -> Any:
-    """Return a tensor with zeros where `mask` is False."""
+    """Return a tensor with zeros where `mask` is False, whatever the values are there."""
+    if keras.config.backend() == "tensorflow" and keras.backend.is_float_dtype(value.dtype):
+        # zero times infinity is zero; half the time of tf.where
+        kept = keras.ops.cast(mask, value.dtype)
+        return sys.modules["tensorflow"].math.multiply_no_nan(value, kept)
     return keras.ops.where(mask, value, keras.ops.cast(0, value.dtype))
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy as np
 
 from graphprune.engine.faults import explain_fault
 from graphprune.engine.file_accuracy import (
@@ -39,11 +38,9 @@ class Evaluation:
             raise DataError(
                 "the accuracy of Keras 3 models is measured on an .npz file; give one", place=spec
             )
-        read = read_samples(spec)
-        self._model, self._spec, self._training = model, spec, read.x_train
-        self._x, self._y = read.x_train, read.y_train
-        if read.x_test is not None and read.y_test is not None:
-            self._x, self._y = read.x_test, read.y_test
+        read = read_samples(spec, "test")
+        self._model, self._spec, self._training = model, spec, read.train
+        self._rows = read.train if read.test is None else read.test
 
     def of_original(self, original: Any) -> float | None:
         """Return the accuracy of another compiled model, by its own metrics.
@@ -54,7 +51,7 @@ class Evaluation:
         if not original.compiled:
             return None
         try:
-            found = original.evaluate(self._x, self._y, verbose=0, return_dict=True)
+            found = original.evaluate(*self._rows.take(slice(None)), verbose=0, return_dict=True)
         except Exception as fault:  # backends raise their own errors
             raise DataError(
                 f"the data does not fit {original.name}: {explain_fault(fault)}", place=self._spec
@@ -63,7 +60,7 @@ class Evaluation:
 
     def of_model(self, loaded: Any) -> float | None:
         """Return the accuracy of a model that was loaded from a file, of either Keras."""
-        return self._measure(lambda x: loaded.predict_on_batch(np.asarray(x)))
+        return self._measure(loaded.predict_on_batch)
 
     def of_outputs(self, compute: Compute) -> float | None:
         """Return the accuracy of a file that computes outputs from inputs, both by name."""
@@ -83,24 +80,25 @@ class Evaluation:
 
     def samples(self) -> Arrays:
         """Return training samples by the names of the inputs, for quantization."""
-        return self._name(self._training[:CALIBRATION])
+        return self._name(self._training.take(slice(0, CALIBRATION))[0])
 
     def _name(self, x: Any) -> Arrays:
         inputs = keras.tree.flatten(getattr(self._model, "inputs", None) or ())
         types = {str(tensor.name): str(tensor.dtype) for tensor in inputs}
-        return name_inputs(x, [x], types or {"input": self._model.input_dtype})
+        flat = keras.tree.flatten(x)
+        return name_inputs(x, flat, types or {"input": self._model.input_dtype})
 
     def _measure(self, predict: Callable[[Any], Any]) -> float | None:
         if not self._model.compiled:
             return None
         found: dict[str, Any] = {}
         self._model.reset_metrics()
-        for start in range(0, len(self._x), _BATCH):
-            rows = slice(start, start + _BATCH)
-            predicted = keras.tree.map_structure(
-                keras.ops.convert_to_tensor, predict(self._x[rows])
+        for start in range(0, len(self._rows), _BATCH):
+            x, y, *weights = self._rows.take(slice(start, start + _BATCH))
+            predicted, labels = (
+                keras.tree.map_structure(keras.ops.convert_to_tensor, one)
+                for one in (predict(x), y)
             )
-            labels = keras.ops.convert_to_tensor(self._y[rows])
-            found = self._model.compute_metrics(None, labels, predicted)
+            found = self._model.compute_metrics(None, labels, predicted, *weights)
         self._model.reset_metrics()
         return find_accuracy(found)

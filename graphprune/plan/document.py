@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, NotRequired
 from typing_extensions import TypedDict
 
 from graphprune.documents import Count, Flag, Items, Number, Share, Table, Text
+from graphprune.plan.architecture_document import ArchitectureJson
 from graphprune.plan.pruning_document import PruningJson
 from graphprune.plan.shrink_document import ShrinkJson
 from graphprune.rules.values.checks import CheckStatus
@@ -46,18 +47,6 @@ class ModelJson(TypedDict):
     """The number of weights that rules may prune."""
     parameters: Count
     """The number of all weights."""
-
-
-class ArchitectureJson(TypedDict):
-    """What the model is apart from how it is pruned; `verify` compares it."""
-
-    model: Text
-    """A digest of the classes, settings and ends of the model and of those inside it."""
-    layers: Table[Text]
-    """Of each layer, a digest of its class and settings, and of the tensors that it takes, with a
-    space between. The key is its address; inputs and operations without a name of their own have a
-    digest of what they do, and their address follows the digests.
-    """
 
 
 class RuleFileJson(TypedDict):

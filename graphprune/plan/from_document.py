@@ -13,7 +13,7 @@ from graphprune.arguments import check_path, wrong_type
 from graphprune.diagnostics.diagnostic import Diagnostic, Where
 from graphprune.documents import Unexpected, check_document, within
 from graphprune.errors import PlanError
-from graphprune.graph.architecture import Architecture, LayerFacts
+from graphprune.plan.architecture_document import architecture_from_document
 from graphprune.plan.changes import (
     Action,
     BudgetChange,
@@ -28,7 +28,6 @@ from graphprune.plan.changes import (
 from graphprune.plan.document import (
     FORMAT_VERSION,
     KIND,
-    ArchitectureJson,
     BudgetJson,
     DiagnosticJson,
     LayerChangeJson,
@@ -171,7 +170,7 @@ def _plan(document: PlanJson) -> Plan:
             path=model["path"],
             graph_sha256=model["graph_sha256"],
             architecture_sha256=model.get("architecture_sha256"),
-            architecture=_architecture(document.get("architecture")),
+            architecture=architecture_from_document(document.get("architecture")),
             layers=layers,
             prunable_weights=model["prunable_weights"],
             parameters=model["parameters"],
@@ -194,19 +193,6 @@ def _plan(document: PlanJson) -> Plan:
         depends_on_weights=document["depends_on_weights"],
         read_outlook=summary_from_document(document.get("shrink")),
     )
-
-
-def _architecture(document: ArchitectureJson | None) -> Architecture | None:
-    if document is None:
-        return None
-    layers = {}
-    for name, text in document["layers"].items():
-        settings, _, rest = text.partition(" ")
-        inputs, _, address = rest.partition(" ")
-        if not inputs:
-            raise Unexpected(("architecture", "layers", name), "two digests", text)
-        layers[name] = LayerFacts(address or name, settings, inputs)
-    return Architecture(document["model"], layers)
 
 
 def _changes(documents: list[LayerChangeJson]) -> tuple[LayerChange, ...]:

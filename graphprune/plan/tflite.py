@@ -1,40 +1,30 @@
 """A TensorFlow Lite file held against a plan.
 
-Such a file has neither layers nor settings, so its architecture is not checked. Its tensors are
-found by the names that the converter gave them, and by their shapes.
+Its tensors are found by the names that the converter gave them, and by their shapes.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graphprune.archive.tflite.file import TfliteFile, TfliteTensor
-from graphprune.graph.layers import SEPARATOR
 from graphprune.plan.changes import Plan, TensorChange
 from graphprune.plan.measured import Measuring, planned_tensors
-from graphprune.plan.verify import (
-    ArchitectureCheck,
-    NotFinite,
-    Verification,
-    add_facts,
-    list_checks,
-)
+from graphprune.plan.tflite_architecture import check_tflite_architecture
+from graphprune.plan.tflite_loops import find_loops, pair_loops
+from graphprune.plan.tflite_names import Path, find_prefixes, is_named, paths_in
+from graphprune.plan.verify import NotFinite, Verification, add_facts, list_checks
 
-NO_LAYERS = "a TensorFlow Lite file does not have the layers"
 _PASSED_ON = frozenset({"DEQUANTIZE", "DENSIFY", "TRANSPOSE", "RESHAPE", "CAST"})
 """Operators that give a constant to another operator."""
-_CALLED = re.compile(r"(Stateful)?PartitionedCall(_\d+)?(:\d+)?")
-"""A name that the converter gives to the outputs of a function."""
 _NO_NAME = "no tensor of the file has the name of the layer"
 _NO_SHAPE = "no tensor of the layer has its shape"
-Path = tuple[str, ...]
 _Key = tuple[str, str]
 
 
@@ -80,7 +70,7 @@ def verify_tflite(plan: Plan, file: TfliteFile, *, plan_path: str = "") -> Verif
         file.path,
         plan_path,
         tuple(checks),
-        ArchitectureCheck(unchecked=NO_LAYERS),
+        check_tflite_architecture(plan, file),
         tuple(_others(file, used)),
     )
 
@@ -97,7 +87,7 @@ def _others(file: TfliteFile, used: set[TfliteTensor]) -> Iterator[NotFinite]:
 def _find_tensors(plan: Plan, file: TfliteFile) -> dict[_Key, _Constant | str]:
     """Return the constant of each tensor that the plan prunes, or why there is none."""
     constants = _list_constants(file)
-    prefixes = _find_prefixes(_addresses(plan), [path for one in constants for path in one.paths])
+    prefixes = find_prefixes(_addresses(plan), [path for one in constants for path in one.paths])
     found: dict[_Key, _Constant | str] = {}
     for key, (tensor, _) in planned_tensors(plan).items():
         prefix = prefixes.get(key[0])
@@ -108,11 +98,12 @@ def _find_tensors(plan: Plan, file: TfliteFile) -> dict[_Key, _Constant | str]:
             one
             for one in constants
             if any(path[: len(prefix)] == prefix for path in one.paths)
-            and _to_keras(_blank(one.tensor), one.kinds, tensor.shape) is not None
+            and _fits(one, tensor)
             and (len(tensor.shape) > 1 or tensor.name.endswith("bias"))
         ]
         found[key] = _choose(fitting, tensor, prefix)
-    return found | _find_ends(plan, constants, found)
+    found |= _find_ends(plan, constants, found)
+    return found | _find_looped(plan, file, constants, found)
 
 
 def _find_ends(
@@ -129,14 +120,55 @@ def _find_ends(
     }
     nameless = [one for one in constants if not one.paths]
     pairs = [
-        (key, one)
-        for key, tensor in missing.items()
-        for one in nameless
-        if _to_keras(_blank(one.tensor), one.kinds, tensor.shape) is not None
+        (key, one) for key, tensor in missing.items() for one in nameless if _fits(one, tensor)
     ]
     keys = Counter(key for key, _ in pairs)
     ends = Counter(one for _, one in pairs)
     return {key: one for key, one in pairs if keys[key] == ends[one] == 1}
+
+
+def _find_looped(
+    plan: Plan,
+    file: TfliteFile,
+    constants: Sequence[_Constant],
+    found: Mapping[_Key, _Constant | str],
+) -> dict[_Key, _Constant | str]:
+    """Return the constants of recurrent layers that the names in the file do not tell."""
+    missing: dict[str, dict[str, TensorChange]] = defaultdict(dict)
+    for (address, name), (tensor, _) in planned_tensors(plan).items():
+        if isinstance(found[address, name], str) and name in _IN_LOOPS:
+            missing[address][name] = tensor
+    if not missing:
+        return {}
+    told = {(one.tensor.subgraph, one.tensor.index): one for one in constants}
+    taken = {one for one in found.values() if isinstance(one, _Constant)}
+    loops = [
+        {name: told[place] for name, place in loop.kernels.items()} for loop in find_loops(file)
+    ]
+    fitting = {
+        address: [
+            number
+            for number, loop in enumerate(loops)
+            if not taken & set(loop.values())
+            and all(_fits(loop[name], tensor) for name, tensor in tensors.items())
+        ]
+        for address, tensors in missing.items()
+    }
+    architecture = plan.architecture
+    pairs = pair_loops(fitting, None if architecture is None else architecture.computation)
+    return {
+        (address, name): loops[number][name]
+        for address, number in pairs.items()
+        for name in missing[address]
+    }
+
+
+_IN_LOOPS = ("kernel", "recurrent_kernel")
+
+
+def _fits(constant: _Constant, tensor: TensorChange) -> bool:
+    """Return whether a constant may be this weight, by its shape."""
+    return _to_keras(_blank(constant.tensor), constant.kinds, tensor.shape) is not None
 
 
 def _choose(fitting: Sequence[_Constant], tensor: TensorChange, prefix: Path) -> _Constant | str:
@@ -168,7 +200,7 @@ def _has_parts(rest: Path, parts: Sequence[str]) -> bool:
     at = 0
     for part in parts:
         stem = part.removesuffix("_layer")
-        while at < len(rest) and not (_means(rest[at], part) or rest[at].startswith(stem)):
+        while at < len(rest) and not (is_named(rest[at], part) or rest[at].startswith(stem)):
             at += 1
         if at == len(rest):
             return False
@@ -209,74 +241,9 @@ def _list_constants(file: TfliteFile) -> list[_Constant]:
                 else:
                     kinds.add(operator.kind)
             seen.add(place)
-        own = frozenset(_paths([tensor.name]))
-        found.append(_Constant(tensor, frozenset(kinds), frozenset(_paths(told)), own))
+        own = frozenset(paths_in([tensor.name]))
+        found.append(_Constant(tensor, frozenset(kinds), frozenset(paths_in(told)), own))
     return found
-
-
-def _paths(names: Iterable[str]) -> Iterator[Path]:
-    """Yield the paths in the names of operations, which the converter joins with semicolons."""
-    for name in names:
-        for part in name.split(";"):
-            segments = part.split("/")
-            while segments and _CALLED.fullmatch(segments[0]):
-                segments = segments[1:]
-            if len(segments) > 1:
-                yield tuple(segments)
-
-
-def _find_prefixes(addresses: Sequence[str], paths: Iterable[Path]) -> dict[str, Path]:
-    """Return the beginning of the paths of each layer, where one is left.
-
-    TensorFlow numbers names, so `fc_1` may be the layer `fc` or `fc_1`. A layer that has one
-    beginning left takes it from the others.
-
-    Example:
-        >>> paths = [("net", "fc_1", "MatMul"), ("net", "fc_1_2", "MatMul")]
-        >>> _find_prefixes(["fc", "fc_1"], paths)
-        {'fc': ('net', 'fc_1'), 'fc_1': ('net', 'fc_1_2')}
-    """
-    starts = {path[:end] for path in paths for end in range(1, len(path))}
-    open_ = {address: {start for start in starts if _fits(address, start)} for address in addresses}
-    found: dict[str, Path] = {}
-    waiting = [address for address, left in open_.items() if len(left) == 1]
-    while waiting:
-        address = waiting.pop()
-        if len(open_[address]) != 1:
-            continue
-        (start,) = open_[address]
-        found[address] = start
-        for other, left in open_.items():
-            if other != address and start in left:
-                left.discard(start)
-                if len(left) == 1 and other not in found:
-                    waiting.append(other)
-    return dict(sorted(found.items()))
-
-
-def _fits(address: str, start: Path) -> bool:
-    """Return whether a path that begins so may be that of a layer; the model's name is first."""
-    parts = address.split(SEPARATOR)
-    return len(start) - len(parts) in (0, 1) and all(
-        _means(segment, part) for segment, part in zip(start[-len(parts) :], parts, strict=True)
-    )
-
-
-_NUMBER = re.compile(r"_\d+")
-
-
-def _means(segment: str, name: str) -> bool:
-    """Return whether a segment is a layer's name as TensorFlow writes it, perhaps numbered.
-
-    tfmot's quantization wrappers put `quant_` before it.
-    """
-    written = re.sub(r"[^\w.-]", "_", name)
-    if not segment.startswith(written):
-        segment = segment.removeprefix("quant_")
-    if not segment.startswith(written):
-        return False
-    rest = segment[len(written) :]
-    return not rest or _NUMBER.fullmatch(rest) is not None
 
 
 def _blank(tensor: TfliteTensor) -> NDArray[np.bool_]:

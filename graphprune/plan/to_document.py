@@ -14,12 +14,11 @@ from typing import Any, cast
 from typing_extensions import TypedDict
 
 import graphprune
-from graphprune.graph.architecture import Architecture
+from graphprune.plan.architecture_document import architecture_to_document
 from graphprune.plan.changes import BudgetChange, Drift, LayerChange, Plan, TensorChange, summarize
 from graphprune.plan.document import (
     FORMAT_VERSION,
     KIND,
-    ArchitectureJson,
     BudgetJson,
     DiagnosticJson,
     DriftJson,
@@ -94,23 +93,12 @@ def to_document(plan: Plan) -> PlanJson:
             {"address": layer.address, "reason": layer.reason} for layer in plan.out_of_reach
         ]
     if architecture is not None:
-        document["architecture"] = _architecture(architecture)
+        document["architecture"] = architecture_to_document(architecture)
     if plan.weight_hashes:
         document["layer_weights"] = [
             {"address": address, "sha256": sha256} for address, sha256 in plan.weight_hashes
         ]
     return document
-
-
-def _architecture(found: Architecture) -> ArchitectureJson:
-    return {
-        "model": found.model,
-        "layers": {
-            name: f"{facts.settings} {facts.inputs}"
-            + ("" if name == facts.address else f" {facts.address}")
-            for name, facts in found.layers.items()
-        },
-    }
 
 
 def plan_sha256(plan: Plan) -> str:

@@ -12,7 +12,7 @@ import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
@@ -34,6 +34,10 @@ _BLOCK = 2**20
 _USABLE = 0.8
 """The share of the available memory that arrays may fill; training needs some as well."""
 _ENCRYPTED = 0x1
+
+
+Wanted = Callable[[str], bool]
+"""Whether an array is to be read, by its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +107,8 @@ class _Member:
         return is_stored and self.header.size >= MAPPED_FROM
 
 
-def read_shapes(
-    path: str, wanted: Sequence[str]
-) -> tuple[dict[str, tuple[int, ...]], tuple[str, ...]]:
-    """Return the shapes of the `wanted` arrays in the file, and the names of all members.
+def read_headers(path: str, wanted: Wanted) -> tuple[dict[str, Header], tuple[str, ...]]:
+    """Return the headers of the `wanted` arrays in the file, and the names of all members.
 
     Only headers are read.
 
@@ -117,11 +119,11 @@ def read_shapes(
         infos = _members(path, file)
         with zipfile.ZipFile(file) as archive:
             members = _read_headers(path, archive, infos, wanted)
-    return {member.name: member.header.shape for member in members}, tuple(infos)
+    return {member.name: member.header for member in members}, tuple(infos)
 
 
-def read_npz(path: str, wanted: Sequence[str]) -> NpzFile:
-    """Return the arrays named in `wanted` that the file holds; others are not read.
+def read_npz(path: str, wanted: Wanted) -> NpzFile:
+    """Return the arrays of the file whose names are `wanted`; others are not read.
 
     Raises:
         DataError: the file cannot be read or is damaged, an array is of a kind that no model is
@@ -140,13 +142,13 @@ def read_npz(path: str, wanted: Sequence[str]) -> NpzFile:
 
 
 def _read_headers(
-    path: str, archive: zipfile.ZipFile, infos: Mapping[str, zipfile.ZipInfo], wanted: Sequence[str]
+    path: str, archive: zipfile.ZipFile, infos: Mapping[str, zipfile.ZipInfo], wanted: Wanted
 ) -> list[_Member]:
     """Return the wanted members, which fit into memory."""
     members = [
         _Member(name, info, _read_header(path, archive, name, info))
         for name, info in infos.items()
-        if name in wanted
+        if wanted(name)
     ]
     _check_memory(path, members)
     return members

@@ -1,50 +1,148 @@
 """Samples and labels for training, checked before TensorFlow is imported.
 
-They are arrays of an `.npz` file, or arrays given in Python.
+They are arrays of an `.npz` file, or arrays given in Python, named by what they are:
+
+    x_train, y_train    samples and labels; several inputs or outputs are `x_train.NAME` each
+    x_val, y_val        what is evaluated after each epoch; x_test, y_test where there is none
+    w_train, w_val      a weight for each sample, optional
 """
 
 from __future__ import annotations
 
 import re
-import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn, Protocol
 
 import numpy as np
 
 from graphprune.errors import DataError
+from graphprune.runs.labels import find_first
 from graphprune.runs.npy_header import check_kind
-from graphprune.runs.npz import FileState, read_npz, read_shapes
+from graphprune.runs.npz import FileState, read_headers, read_npz
 from graphprune.suggestions import find_close
 
-NAMES = ("x_train", "y_train", "x_test", "y_test")
+Array = np.ndarray[Any, Any]
+Tree = Array | dict[str, Array]
+"""An array, or several by the names of the model's inputs or outputs."""
+Shapes = Mapping[str, tuple[int, ...]]
+HeldOut = Literal["val", "test"]
+
+PARTS = ("train", "val", "test")
+NAMES = tuple(f"{side}_{part}" for part in PARTS for side in "xyw")
+_MEMBER = re.compile(r"(?P<side>[xyw])_(?P<part>train|val|test)(?:\.(?P<name>.+))?", re.S)
 _FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 _NEEDED = "x_train and y_train are required, x_test and y_test are optional"
-_VALIDATION = ("val", "valid", "validation", "dev")
-_BLOCK = 2**20
+_OTHER_WORDS = {
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "tst": "test",
+    "training": "train",
+}
 _SHOWN = 10
+
+
+class Rows(Protocol):
+    """Samples that can be taken in any order, which is what makes a resumed run exact."""
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        ...
+
+    @property
+    def part(self) -> str:
+        """Which samples they are: `train`, `val` or `test`."""
+        ...
+
+    @property
+    def labels(self) -> Tree | None:
+        """All labels; None if they are known only when samples are taken."""
+        ...
+
+    def take(self, index: Array | slice) -> tuple[Any, ...]:
+        """Return the samples that an index names as (x, y), or (x, y, weights)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayRows:
+    """Samples in arrays; large ones of an `.npz` are maps of the file.
+
+    Attributes:
+        part: Which samples they are: `train`, `val` or `test`.
+        x, y: Arrays with one row per sample.
+        w: A weight for each sample; None without weights.
+        mapped: The file as it is now, where arrays are maps of it.
+    """
+
+    part: str
+    x: Tree
+    y: Tree
+    w: Array | None = None
+    mapped: FileState | None = None
+
+    def __len__(self) -> int:
+        return len(next(iter(arrays_in(self.x))))
+
+    @property
+    def labels(self) -> Tree:
+        """All labels."""
+        return self.y
+
+    @property
+    def parts(self) -> tuple[Any, ...]:
+        """(x, y), or (x, y, weights)."""
+        return (self.x, self.y) if self.w is None else (self.x, self.y, self.w)
+
+    @property
+    def largest(self) -> int:
+        """Bytes of the largest array."""
+        return max(array.nbytes for part in self.parts for array in arrays_in(part))
+
+    def take(self, index: Array | slice) -> tuple[Any, ...]:
+        """Return the samples that an index names; an `.npz` that changed meanwhile is refused."""
+        if self.mapped is not None:
+            self.mapped.check()
+        return tuple(map_arrays(lambda array: native(array[index]), part) for part in self.parts)
+
+
+def arrays_in(tree: Tree) -> Iterable[Array]:
+    """Return the arrays of a tree."""
+    return tree.values() if isinstance(tree, dict) else (tree,)
+
+
+def map_arrays(function: Callable[[Array], Any], tree: Tree) -> Any:
+    """Return the tree with what the function makes of each array."""
+    if isinstance(tree, dict):
+        return {name: function(array) for name, array in tree.items()}
+    return function(tree)
+
+
+def native(array: Array) -> Array:
+    """Return the values as backends take them.
+
+    They are contiguous and in native byte order, with text as UTF-8.
+    """
+    if array.dtype.kind == "U":
+        return np.char.encode(array, "utf-8")
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
 
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Arrays of samples; large ones of an `.npz` are maps of the file.
+    """Samples to train on.
 
     Attributes:
-        x_train, y_train, x_test, y_test: Arrays with one row per sample; None without a test set.
-        sha256: The hash of the file's bytes, or of the arrays that were given.
-        mapped: The file as it is now, where arrays are maps of it.
-        unused: One line for each array of the file that training does not use.
+        train: The training samples.
+        test: The validation samples; None without any.
+        sha256: The hash of the files' bytes, or of the arrays that were given.
     """
 
-    x_train: np.ndarray[Any, Any]
-    y_train: np.ndarray[Any, Any]
-    x_test: np.ndarray[Any, Any] | None
-    y_test: np.ndarray[Any, Any] | None
+    train: Rows
+    test: Rows | None
     sha256: str
-    mapped: FileState | None = None
-    unused: tuple[str, ...] = ()
 
 
 def is_data_function(spec: str) -> bool:
@@ -57,52 +155,46 @@ def is_data_function(spec: str) -> bool:
     return not spec.endswith(".npz") and _FUNCTION.fullmatch(spec) is not None
 
 
-def check_samples(spec: str) -> None:
+def check_samples(spec: str) -> tuple[Shapes, Mapping[str, np.dtype[Any]]]:
     """Check an `.npz` by the headers of its arrays alone, which is fast.
 
+    Returns:
+        The shapes and the dtypes of the arrays by name.
+
     Raises:
-        DataError: arrays are missing, are of a kind that no model is trained on, do not belong
-            together, or do not fit into memory.
+        DataError: arrays are missing or unknown, are of a kind that no model is trained on, do not
+            belong together, or do not fit into memory.
     """
-    shapes, names = read_shapes(spec, NAMES)
+    headers, names = read_headers(spec, _is_known)
     _check_names(spec, names)
+    shapes = {name: header.shape for name, header in headers.items()}
     _check_shapes(spec, shapes)
+    return shapes, {name: header.dtype for name, header in headers.items()}
 
 
-def _check_shapes(spec: str, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    for part in ("train", "test") if "x_test" in shapes else ("train",):
-        _check_pair(spec, part, shapes[f"x_{part}"], shapes[f"y_{part}"])
-    for side in "xy" if "x_test" in shapes else "":
-        _check_same_samples(spec, side, shapes[f"{side}_train"], shapes[f"{side}_test"])
-
-
-def read_samples(spec: str) -> Samples:
+def read_samples(spec: str, held_out: HeldOut = "val") -> Samples:
     """Return the samples that the `.npz` at `spec` holds.
 
-    Warns of arrays that training does not use.
+    Args:
+        spec: Its path.
+        held_out: Which samples are taken for validation if the file has both x_val and x_test.
 
     Raises:
         DataError: what `check_samples` refuses, a damaged file, or values that are NaN or infinite.
     """
     check_samples(spec)
-    file = read_npz(spec, NAMES)
+    file = read_npz(spec, _is_known)
     for name, array in file.arrays.items():
         _check_finite(spec, name, array)
-    unused = tuple(f"{spec}: {_explain_unused(name)}" for name in file.names if name not in NAMES)
-    for line in unused[:_SHOWN]:
-        warnings.warn(line, stacklevel=2)
-    x_train, y_train, x_test, y_test = (file.arrays.get(name) for name in NAMES)
-    if x_train is None or y_train is None:  # the file was replaced after the check
-        raise DataError("has changed while it was read; start again", place=spec)
-    return Samples(x_train, y_train, x_test, y_test, file.sha256, file.mapped, unused)
+    return _samples(file.arrays, file.sha256, held_out, file.mapped)
 
 
-def samples_of(place: str, arrays: Mapping[str, np.ndarray[Any, Any]]) -> Samples:
+def samples_of(place: str, arrays: Mapping[str, Array]) -> Samples:
     """Return arrays given by their names in an `.npz`, after the same checks as for a file.
 
     Args:
         place: What messages call the data.
-        arrays: x_train and y_train, and x_test and y_test where there is a test set.
+        arrays: The arrays.
 
     Raises:
         DataError: they are of a kind that no model is trained on, do not belong together, or hold
@@ -122,38 +214,101 @@ def samples_of(place: str, arrays: Mapping[str, np.ndarray[Any, Any]]) -> Sample
         _check_finite(place, name, array)
         digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
         digest.update(np.ascontiguousarray(array).data.cast("B"))
-    tests = arrays.get("x_test"), arrays.get("y_test")
-    return Samples(arrays["x_train"], arrays["y_train"], *tests, digest.hexdigest())
+    return _samples(arrays, digest.hexdigest(), "val")
 
 
-def find_first(array: np.ndarray[Any, Any], is_wrong: Any) -> tuple[int, ...] | None:
-    """Return the index of the first value for which `is_wrong` is true, in file order, or None.
-
-    The array is read in blocks, so that a memory-mapped file is never loaded as a whole.
-
-    Example:
-        >>> find_first(np.array([[1.0, 2.0], [np.nan, 4.0]]), np.isnan)
-        (1, 0)
-    """
-    order: Literal["C", "F"] = (
-        "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
+def _samples(
+    arrays: Mapping[str, Array], sha256: str, held_out: HeldOut, mapped: FileState | None = None
+) -> Samples:
+    order = ("val", "test") if held_out == "val" else ("test", "val")
+    test = next((part for part in order if _group(arrays, "x", part)), None)
+    return Samples(
+        _rows(arrays, "train", mapped),
+        None if test is None else _rows(arrays, test, mapped),
+        sha256,
     )
-    flat = array.reshape(-1, order=order)
-    for start in range(0, flat.size, _BLOCK):
-        found = np.flatnonzero(is_wrong(flat[start : start + _BLOCK]))
-        if found.size:
-            place = np.unravel_index(start + int(found[0]), array.shape, order=order)
-            return tuple(int(index) for index in place)
-    return None
+
+
+def _rows(arrays: Mapping[str, Array], part: str, mapped: FileState | None) -> ArrayRows:
+    x, y = (_tree(_group(arrays, side, part)) for side in "xy")
+    return ArrayRows(part, x, y, arrays.get(f"w_{part}"), mapped)
+
+
+def _tree(named: dict[str, Array]) -> Tree:
+    whole: Array | None = named.get("")
+    return named if whole is None else whole
+
+
+def _group(arrays: Mapping[str, Any], side: str, part: str) -> dict[str, Any]:
+    """Return the arrays of a side of a part, by the names of inputs or outputs; "" for none."""
+    found = {}
+    for member, array in arrays.items():
+        known = _MEMBER.fullmatch(member)
+        if known is not None and (known["side"], known["part"]) == (side, part):
+            found[known["name"] or ""] = array
+    return found
+
+
+def _is_known(name: str) -> bool:
+    known = _MEMBER.fullmatch(name)
+    return known is not None and not (known["side"] == "w" and known["name"])
 
 
 def _check_names(spec: str, names: tuple[str, ...]) -> None:
+    unknown = [name for name in names if not _is_known(name)]
+    for name in unknown:
+        if _guess(name):
+            _refuse_unknown(spec, name)
+    present = {(known["side"], known["part"]) for name in names if (known := _MEMBER.match(name))}
     for name in ("x_train", "y_train"):
-        if name not in names:
+        if (name[0], "train") not in present:
             raise DataError(f"has no {name}, it holds {_list(names)}; {_NEEDED}", place=spec)
-    if ("x_test" in names) != ("y_test" in names):
-        here, missing = ("x_test", "y_test") if "x_test" in names else ("y_test", "x_test")
-        raise DataError(f"has {here} but no {missing}; give both or neither", place=spec)
+    for name in unknown:
+        _refuse_unknown(spec, name)
+    for part in PARTS[1:]:
+        _check_part(spec, part, {side for side, of in present if of == part})
+    _check_single(spec, names)
+
+
+def _check_part(spec: str, part: str, sides: set[str]) -> None:
+    if sides in (set(), {"x", "y"}, {"x", "y", "w"}):
+        return
+    here = ", ".join(f"{side}_{part}" for side in "xyw" if side in sides)
+    missing = " and ".join(f"{side}_{part}" for side in "xy" if side not in sides)
+    advice = "give both or neither" if "w" not in sides else f"{here} needs it"
+    raise DataError(f"has {here} but no {missing}; {advice}", place=spec)
+
+
+def _check_single(spec: str, names: tuple[str, ...]) -> None:
+    """Refuse `x_train` beside `x_train.image`: one of them would not be used."""
+    for name in names:
+        whole, dot, _ = name.partition(".")
+        if dot and whole in names:
+            raise DataError(
+                f"has {whole} and {name}; give one array, or one for each name", place=spec
+            )
+
+
+def _refuse_unknown(spec: str, name: str) -> NoReturn:
+    guess = _guess(name)
+    said = f"did you mean {guess}?" if guess else f"known are {', '.join(NAMES)} and x_train.NAME"
+    raise DataError(f"unknown array {name[:40]}; {said}", place=spec)
+
+
+def _guess(name: str) -> str:
+    """Return the name that was probably meant; empty where none is near.
+
+    Example:
+        >>> _guess("x_valid"), _guess("Y_train"), _guess("sample_weight"), _guess("class_names")
+        ('x_val', 'y_train', 'w_train', '')
+    """
+    side, _, part = name.lower().partition("_")
+    word = f"{side}_{_OTHER_WORDS.get(part, part)}"
+    if word in NAMES:
+        return word
+    if "weight" in name.lower():
+        return "w_train"
+    return next(iter(find_close(name.lower(), NAMES, count=1)), "")
 
 
 def _list(names: tuple[str, ...]) -> str:
@@ -162,59 +317,70 @@ def _list(names: tuple[str, ...]) -> str:
     return f"{', '.join(shown) or 'nothing'}{more}"
 
 
-def _explain_unused(name: str) -> str:
-    """Return why an array is not used, and what to do if it should be.
-
-    Example:
-        >>> _explain_unused("x_val")
-        'x_val is not used; for evaluation after each epoch, name it x_test'
-        >>> _explain_unused("sample_weight")
-        'sample_weight is not used; for weights, give a data function that returns (x, y, weight)'
-    """
-    side, _, part = name.lower().partition("_")
-    if side in ("x", "y") and part in _VALIDATION:
-        return f"{name[:40]} is not used; for evaluation after each epoch, name it {side}_test"
-    if "weight" in name.lower():
-        return (
-            f"{name[:40]} is not used; for weights, give a data function that returns (x, y,"
-            " weight)"
-        )
-    close = find_close(name.lower(), NAMES, count=1)
-    return f"{name[:40]} is not used; {f'did you mean {close[0]}?' if close else _NEEDED}"
+def _check_shapes(spec: str, shapes: Shapes) -> None:
+    for part in PARTS:
+        if _group(shapes, "x", part):
+            _check_samples_of(spec, part, shapes)
+    for side in "xy":
+        for part in PARTS[1:]:
+            _check_same_samples(spec, side, part, shapes)
 
 
-_NONE = {
-    "train": "training needs at least one",
-    "test": "leave out x_test and y_test if there are none",
-}
-
-
-def _check_pair(spec: str, part: str, x: tuple[int, ...], y: tuple[int, ...]) -> None:
-    for name, shape in ((f"x_{part}", x), (f"y_{part}", y)):
-        if not shape:
+def _check_samples_of(spec: str, part: str, shapes: Shapes) -> None:
+    """Refuse arrays of a part that do not have one row for each sample."""
+    first, *others = [
+        name
+        for side in "xyw"
+        for name in shapes
+        if (known := _MEMBER.fullmatch(name)) and (known["side"], known["part"]) == (side, part)
+    ]
+    for name in (first, *others):
+        if not shapes[name]:
             raise DataError(f"{name} is a single value; it needs one row per sample", place=spec)
-    if x[0] != y[0]:
+    count = shapes[first][0]
+    for name in others:
+        if shapes[name][0] != count:
+            raise DataError(
+                f"{first} has {count} samples and {name} has {shapes[name][0]}; each sample needs"
+                f" one {_ROW[name[0]]}",
+                place=spec,
+            )
+    if count == 0:
+        raise DataError(f"{first} has no samples; {_none(part)}", place=spec)
+
+
+_ROW = {"x": "row", "y": "label", "w": "weight"}
+
+
+def _none(part: str) -> str:
+    if part == "train":
+        return "training needs at least one"
+    return f"leave out x_{part} and y_{part} if there are none"
+
+
+def _check_same_samples(spec: str, side: str, part: str, shapes: Shapes) -> None:
+    """Refuse validation samples of other names or shapes than training samples."""
+    train, test = _group(shapes, side, "train"), _group(shapes, side, part)
+    if not test:
+        return
+    if set(train) != set(test):
+        names = [", ".join(sorted(group)) or "no name" for group in (train, test)]
         raise DataError(
-            f"x_{part} has {x[0]} samples and y_{part} has {y[0]}; each sample needs one label",
+            f"{side}_train has {names[0] or 'no name'}, {side}_{part} has {names[1] or 'no name'};"
+            " give both the same names",
             place=spec,
         )
-    if x[0] == 0:
-        raise DataError(f"x_{part} has no samples; {_NONE[part]}", place=spec)
+    for name, shape in test.items():
+        if shape[1:] != train[name][1:]:
+            dot = f".{name}" if name else ""
+            raise DataError(
+                f"samples of {side}_{part}{dot} have shape {shape[1:]}, those of"
+                f" {side}_train{dot} {train[name][1:]}; give both the same",
+                place=spec,
+            )
 
 
-def _check_same_samples(
-    spec: str, side: str, train: tuple[int, ...], test: tuple[int, ...]
-) -> None:
-    """Refuse test samples of another shape than training samples, before training begins."""
-    if train[1:] != test[1:]:
-        raise DataError(
-            f"samples of {side}_test have shape {test[1:]}, those of {side}_train"
-            f" {train[1:]}; give both the same",
-            place=spec,
-        )
-
-
-def _check_finite(spec: str, name: str, array: np.ndarray[Any, Any]) -> None:
+def _check_finite(spec: str, name: str, array: Array) -> None:
     if array.dtype.kind != "f":
         return
     place = find_first(array, lambda block: ~np.isfinite(block))
@@ -224,92 +390,3 @@ def _check_finite(spec: str, name: str, array: np.ndarray[Any, Any]) -> None:
             " clean the data first",
             place=spec,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class LabelRule:
-    """What a loss takes as labels.
-
-    Attributes:
-        kind: `class` for whole numbers from 0 to below `classes`, `share` for numbers from 0 to 1.
-        loss, output: Names, for messages.
-        classes: The number of classes; None where it is not known.
-        ignored: A label that the loss leaves out, whatever its value.
-        exact: The largest whole number up to which the output's type holds all, for labels that are
-            floats.
-    """
-
-    kind: Literal["class", "share"]
-    loss: str
-    output: str
-    classes: int | None = None
-    ignored: int | None = None
-    exact: int = 2**24
-
-
-def check_labels(place: str, labels: np.ndarray[Any, Any], rule: LabelRule) -> None:
-    """Refuse labels that the loss does not take; `place` names them.
-
-    Floats are taken as class numbers where they are whole: Keras turns them into the same integers.
-
-    Raises:
-        DataError: one is of the wrong kind, or out of range.
-
-    Example:
-        >>> try:
-        ...     check_labels("y", np.array([0, 3]), LabelRule("class", "ce", "f", 3))
-        ... except DataError as fault:
-        ...     print(fault)
-        y holds 3 at (1,), but output 'f' has 3 classes; labels for ce are integers from 0 to 2
-    """
-    if labels.dtype.kind not in "biuf":
-        return  # text, which the model itself cannot take
-    if rule.kind == "share":
-        _refuse_first(
-            place,
-            labels,
-            labels_outside(labels, 1),
-            f"labels for {rule.loss} are numbers from 0 to 1",
-        )
-        return
-    if labels.dtype.kind == "f":
-        whole = find_first(labels, lambda block: block != np.floor(block))
-        _refuse_first(
-            place,
-            labels,
-            whole,
-            f"labels for {rule.loss} are class numbers; store them as integers",
-        )
-        if rule.classes is not None and rule.classes > rule.exact + 1:
-            raise DataError(
-                f"{place} is {labels.dtype}, but output {rule.output!r} is exact only up to"
-                f" {rule.exact}; store labels as integers"
-            )
-    last = None if rule.classes is None else rule.classes - 1
-    wanted = f"labels for {rule.loss} are integers from 0" + ("" if last is None else f" to {last}")
-    has = ""
-    if last is not None:
-        noun = "class" if rule.classes == 1 else "classes"
-        has = f", but output {rule.output!r} has {rule.classes} {noun}"
-    _refuse_first(place, labels, labels_outside(labels, last, rule.ignored), wanted, has)
-
-
-def labels_outside(
-    labels: np.ndarray[Any, Any], last: int | None, ignored: int | None = None
-) -> tuple[int, ...] | None:
-    """Return the index of the first label below 0 or above `last`, except `ignored`, or None."""
-
-    def is_outside(block: np.ndarray[Any, Any]) -> Any:
-        outside = block < 0
-        if last is not None:
-            outside |= block > last
-        return outside if ignored is None else outside & (block != ignored)
-
-    return find_first(labels, is_outside)
-
-
-def _refuse_first(
-    place: str, labels: np.ndarray[Any, Any], at: tuple[int, ...] | None, wanted: str, has: str = ""
-) -> None:
-    if at is not None:
-        raise DataError(f"{place} holds {labels[at]} at {at}{has}; {wanted}")

@@ -9,7 +9,7 @@ import pytest
 from builders import build_config
 from commands import run_command
 from saved_model_files import write_saved_model
-from tflite_files import Part, sparse_matrix, tflite_bytes
+from tflite_files import RELU, Part, options, sparse_matrix, tflite_bytes
 from weight_files import write_h5, write_keras
 
 from graphprune.plan import read_plan
@@ -123,6 +123,8 @@ def to_tflite(weights, biases):
         Part("net/conv/Conv2D", values=np.ascontiguousarray(np.moveaxis(weights["conv"], 3, 0))),
         Part("net/conv/BiasAdd/ReadVariableOp", values=biases["conv"]),
         Part("net/conv/Relu;net/conv/Conv2D", (1, 8, 8, 8)),
+        Part("axes", values=np.array([1, 2], "int32")),
+        Part("net/pool/Mean", (1, 8)),
         half,
         Part("net/fc_a/MatMul1", (16, 8)),
         Part("net/fc_a/Relu", (1, 16)),
@@ -139,12 +141,15 @@ def to_tflite(weights, biases):
                 "CONV_2D",
                 ["x", "net/conv/Conv2D", "net/conv/BiasAdd/ReadVariableOp"],
                 ["net/conv/Relu;net/conv/Conv2D"],
+                options("Conv2DOptions", strideW=1, strideH=1, **RELU),
             ),
+            ("MEAN", ["net/conv/Relu;net/conv/Conv2D", "axes"], ["net/pool/Mean"]),
             ("DEQUANTIZE", ["net/fc_a/MatMul"], ["net/fc_a/MatMul1"]),
             (
                 "FULLY_CONNECTED",
-                ["net/conv/Relu;net/conv/Conv2D", "net/fc_a/MatMul1"],
+                ["net/pool/Mean", "net/fc_a/MatMul1"],
                 ["net/fc_a/Relu"],
+                options("FullyConnectedOptions", **RELU),
             ),
             ("FULLY_CONNECTED", ["net/fc_a/Relu", "net/fc_b/MatMul1"], ["net/fc_b/MatMul"]),
             (
@@ -166,12 +171,7 @@ def test_a_model_as_planned(kind, tmp_path, planned):
     done = verify(kind, tmp_path, planned)
     assert (done.code, done.err) == (0, "")
     zeros = "5 tensors, 372 zeros of 372 planned"
-    assert done.out.splitlines()[-1] == (
-        f"No drift found, but not all was checked: {zeros}; architecture not checked: a TensorFlow"
-        " Lite file does not have the layers."
-        if kind == "tflite"
-        else f"As planned: {zeros}."
-    )
+    assert done.out.splitlines()[-1] == f"As planned: {zeros}."
 
 
 def wrong_axis(weights):
@@ -271,6 +271,23 @@ def one_more(config):
     return [("drop", "added"), ("out", "inputs")]
 
 
+def test_a_tflite_file_of_another_architecture_is_drift(tmp_path, planned):
+    config = settings()
+    changed_activation(config)
+    changed_dilation(config)
+    model = write("h5", tmp_path, config, planned[1])
+    (tmp_path / "rules.yaml").write_text(RULES)
+    plan = tmp_path / "other.json"
+    assert run_command("plan", model, "-r", tmp_path / "rules.yaml", "-o", plan).code == 0
+    done = verify("tflite", tmp_path, (plan, planned[1]))
+    assert (done.code, done.err) == (2, "")
+    assert [line for line in done.out.splitlines() if "settings" in line] == [
+        "  ! conv  has other settings than in the plan's original model",
+        "  ! fc_a  has other settings than in the plan's original model",
+    ]
+    assert done.out.endswith("; the architecture differs at 2 places.\n")
+
+
 @pytest.mark.parametrize("kind", ["h5", "keras", "saved"])
 @pytest.mark.parametrize("change", [changed_activation, changed_dilation, rewired, one_more])
 def test_another_architecture_is_drift(kind, change, tmp_path, planned):
@@ -346,8 +363,12 @@ def test_junit_and_markdown(tmp_path, planned):
     assert [line for line in lines if line.startswith("!")] == [
         line for line in lines if "all weights are zero" in line or "other settings" in line
     ]
+    document = json.loads(planned[0].read_text())
+    del document["architecture"]["computation"]
+    early = tmp_path / "early.json"
+    early.write_text(json.dumps(document))
     path = write("tflite", tmp_path, config, planned[1])
-    done = run_command("verify", path, "--plan", planned[0], "--format", "junit")
+    done = run_command("verify", path, "--plan", early, "--format", "junit")
     (suite,) = ET.fromstring(done.out)
     assert (suite.get("failures"), suite.get("skipped")) == ("0", "1")
 

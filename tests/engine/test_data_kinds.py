@@ -57,7 +57,7 @@ def test_arrays_have_an_order_for_each_epoch_that_replicas_share():
     assert len(set(first.tolist())) == 10
     assert first.tolist() != second.tolist()
     np.testing.assert_array_equal(next(data.orders(1)), second)
-    np.testing.assert_array_equal(data.take(data.x_train, data.y_train, first)[1], first)
+    np.testing.assert_array_equal(data.train.take(first)[1], first)
 
 
 @pytest.mark.parametrize(

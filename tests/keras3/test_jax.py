@@ -63,3 +63,8 @@ def test_losing_masks_is_refused(slow):
 
 def test_two_devices(slow):
     check_cases("device_cases.py", "jax", slow=slow)
+
+
+@pytest.mark.slow  # TensorFlow runs them in the suite
+def test_kinds_of_data(slow):
+    check_cases("data_cases.py", "jax", slow=slow)

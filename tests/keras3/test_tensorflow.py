@@ -60,3 +60,7 @@ def test_losing_masks_is_refused(slow):
 
 def test_two_devices(slow):
     check_cases("device_cases.py", "tensorflow", slow=slow)
+
+
+def test_kinds_of_data(slow):
+    check_cases("data_cases.py", "tensorflow", slow=slow)

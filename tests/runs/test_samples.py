@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from graphprune.errors import DataError
-from graphprune.runs.samples import LabelRule, check_labels, check_samples, find_first, read_samples
+from graphprune.runs.labels import LabelRule, check_labels, find_first
+from graphprune.runs.samples import check_samples, read_samples
 
 X, Y = np.arange(12, dtype="float32").reshape(4, 3), np.arange(4)
 
@@ -14,15 +15,31 @@ def write(path, **arrays) -> str:
 
 def test_samples_are_read_with_and_without_a_test_set(tmp_path):
     read = read_samples(write(tmp_path / "a.npz", x_train=X, y_train=Y))
-    assert (
-        read.x_train.tolist(),
-        read.y_train.tolist(),
-        read.x_test,
-        read.y_test,
-        read.unused,
-    ) == (X.tolist(), Y.tolist(), None, None, ())
+    x, y = read.train.take(slice(None))
+    assert (x.tolist(), y.tolist(), read.test) == (X.tolist(), Y.tolist(), None)
     read = read_samples(write(tmp_path / "b.npz", x_train=X, y_train=Y, x_test=X[:2], y_test=Y[:2]))
-    assert (read.x_test.tolist(), read.y_test.tolist()) == (X[:2].tolist(), [0, 1])
+    assert [part.tolist() for part in read.test.take(slice(None))] == [X[:2].tolist(), [0, 1]]
+
+
+def test_training_takes_x_val_and_measuring_takes_x_test(tmp_path):
+    parts = {"x_val": X[:3], "y_val": Y[:3], "x_test": X[:2], "y_test": Y[:2]}
+    path = write(tmp_path / "a.npz", x_train=X, y_train=Y, **parts)
+    assert [len(read_samples(path, part).test) for part in ("val", "test")] == [3, 2]
+    assert [read_samples(path, part).test.part for part in ("val", "test")] == ["val", "test"]
+
+
+def test_weights_and_several_inputs_and_outputs_are_taken_together(tmp_path):
+    path = write(
+        tmp_path / "a.npz",
+        **{"x_train.image": X, "x_train.size": Y, "y_train.heads": Y, "y_train.box": X},
+        w_train=Y / 4,
+    )
+    x, y, w = read_samples(path).train.take(np.array([2, 0]))
+    assert {name: array.tolist() for name, array in x.items()} == {
+        "image": X[[2, 0]].tolist(),
+        "size": [2, 0],
+    }
+    assert (y["heads"].tolist(), y["box"].shape, w.tolist()) == ([2, 0], (2, 3), [0.5, 0.0])
 
 
 def test_headers_alone_show_most_faults(tmp_path, monkeypatch):
@@ -42,31 +59,43 @@ def test_headers_alone_show_most_faults(tmp_path, monkeypatch):
         assert message in str(caught.value)
 
 
-UNUSED = {
-    "x_val": "x_val is not used; for evaluation after each epoch, name it x_test",
-    "Y_Valid": "Y_Valid is not used; for evaluation after each epoch, name it y_test",
-    "sample_weight": (
-        "sample_weight is not used; for weights, give a data function that returns (x, y, weight)"
-    ),
-    "x_tst": "x_tst is not used; did you mean x_test?",
-    "class_names": (
-        "class_names is not used; x_train and y_train are required, x_test and y_test are optional"
-    ),
+KNOWN = "x_train, y_train, w_train, x_val, y_val, w_val, x_test, y_test, w_test and x_train.NAME"
+FINE = {"x_train": X, "y_train": Y}
+NAMED = {"x_train.a": X, "y_train": Y}
+WRONG_NAMES = {
+    "unknown array x_valid; did you mean x_val?": {**FINE, "x_valid": X},
+    "unknown array Y_Validation; did you mean y_val?": {**FINE, "Y_Validation": Y},
+    "unknown array sample_weight; did you mean w_train?": {**FINE, "sample_weight": Y},
+    "unknown array x_tst; did you mean x_test?": {**FINE, "x_tst": X},
+    "unknown array X_train; did you mean x_train?": {"X_train": X, "y_train": Y},
+    "unknown array w_train.a; did you mean w_train?": {**FINE, "w_train.a": Y},
+    f"unknown array class_names; known are {KNOWN}": {**FINE, "class_names": Y},
+    "has w_val but no x_val and y_val; w_val needs it": {**FINE, "w_val": Y},
+    "has x_val but no y_val; give both or neither": {**FINE, "x_val": X},
+    "has x_train and x_train.a; give one array, or one for each name": {**FINE, "x_train.a": X},
+    "x_train has 4 samples and w_train has 3; each sample needs one weight": {
+        **FINE,
+        "w_train": Y[:3],
+    },
+    "x_train.a has 4 samples and x_train.b has 3; each sample needs one row": {
+        **NAMED,
+        "x_train.b": X[:3],
+    },
+    "x_train has a, x_val has b; give both the same names": {**NAMED, "x_val.b": X, "y_val": Y},
+    "samples of x_val.a have shape (2,), those of x_train.a (3,); give both the same": {
+        **NAMED,
+        "x_val.a": X[:, :2],
+        "y_val": Y,
+    },
 }
 
 
-@pytest.mark.parametrize("name", UNUSED)
-def test_arrays_that_training_does_not_use_are_told(tmp_path, name):
-    path = write(tmp_path / "a.npz", x_train=X, y_train=Y, **{name: X})
-    with pytest.warns(UserWarning, match="not used") as caught:
-        assert read_samples(path).unused == (f"{path}: {UNUSED[name]}",)
-    assert [str(warning.message) for warning in caught] == [f"{path}: {UNUSED[name]}"]
-
-
-def test_objects_that_training_does_not_use_stay_unread(tmp_path):
-    path = write(tmp_path / "a.npz", x_train=X, y_train=Y, notes=np.array([{}]))
-    with pytest.warns(UserWarning, match="notes is not used"):
-        assert read_samples(path).x_train.tolist() == X.tolist()
+@pytest.mark.parametrize("message", WRONG_NAMES)
+def test_names_that_are_unknown_or_do_not_belong_together_are_refused(tmp_path, message):
+    path = write(tmp_path / "a.npz", **WRONG_NAMES[message])
+    with pytest.raises(DataError) as caught:
+        check_samples(path)
+    assert str(caught.value) == f"{path}: {message}"
 
 
 def test_a_long_list_of_names_is_cut(tmp_path):

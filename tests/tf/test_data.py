@@ -127,7 +127,7 @@ def test_large_arrays_give_the_same_batches_without_a_copy_in_tensorflow(
     assert (elements(between.batches(1), 7), elements(between.test)) == wanted
     request.getfixturevalue("unheld")
     data = read_data(str(tmp_path / "a.npz"), batch_size=4, seed=3)
-    assert isinstance(data.x_train.base, np.memmap) == (save is np.savez)
+    assert isinstance(data.train.x.base, np.memmap) == (save is np.savez)
     assert (elements(data.batches(1), 7), elements(data.test)) == wanted
     assert [spec.shape for spec in data.batches().element_spec] == [
         spec.shape for spec in held.batches().element_spec
@@ -289,7 +289,8 @@ def test_a_zip_with_something_else_inside_is_refused(tmp_path):
 
 
 RETURNED = (
-    "must return (train, validation) as batched tf.data.Dataset of (x, y); validation may be None"
+    "must return (train, validation) as batched tf.data.Dataset of (x, y), or as"
+    " keras.utils.Sequence or PyDataset; validation may be None"
 )
 UNCOUNTED = "the training dataset failed while its batches were counted"
 WRONG_FUNCTIONS = {

@@ -22,7 +22,7 @@ def data(tmp_path_factory):
 def test_a_model_is_measured_on_the_test_set(data, tmp_path):
     model = build_model()
     save_model(model, tmp_path / "net.keras")
-    loss, accuracy = model.evaluate(data.x_test, data.y_test, verbose=0)
+    loss, accuracy = model.evaluate(data.held_out.x, data.held_out.y, verbose=0)
     assert (
         evaluate(model, data)
         == evaluate(tmp_path / "net.keras", data)
@@ -41,7 +41,7 @@ def test_without_a_test_set_the_training_set_is_taken_whole(tmp_path):
     )
     model, data = build_model(), read_data(str(tmp_path / "train.npz"), batch_size=4)
     assert evaluate(model, data)["accuracy"] == pytest.approx(
-        model.evaluate(data.x_train, data.y_train, verbose=0)[1]
+        model.evaluate(data.train.x, data.train.y, verbose=0)[1]
     )
 
 
@@ -91,9 +91,9 @@ def test_inputs_are_counted_and_named(data):
         check_data_fits(model, data)
     assert (
         str(caught.value)
-        == f"{data.spec}: {counted}; an .npz holds one: write a function that returns (train,"
-        " validation) as tf.data.Dataset, with batches of ((x1, x2, ...), y), and give it as --data"
-        " MODULE:FUNCTION"
+        == f"{data.spec}: {counted}; name the arrays of an .npz by the inputs, such as"
+        " x_train.image, or give a function that returns datasets with batches of ((x1, x2, ...),"
+        " y), as --data MODULE:FUNCTION"
     )
     images, others, y = np.ones((2, 4, 4, 1)), np.ones((2, 2)), np.ones((2, 3))
     with pytest.raises(DataError) as caught:
@@ -107,7 +107,7 @@ def one_batch(x, y):
 
 
 def test_a_dataset_without_batches_is_one_clear_line(data):
-    samples = tf.data.Dataset.from_tensor_slices((data.x_train, data.y_train))
+    samples = tf.data.Dataset.from_tensor_slices((data.train.x, data.train.y))
     with pytest.raises(DataError) as caught:
         check_data_fits(build_model(), StreamData("my_data:load", samples, None, 3))
     assert (
@@ -121,10 +121,10 @@ def test_a_label_that_the_model_has_no_class_for_is_one_clear_line(tmp_path):
     model, data = build_model(), read_data(write_data(tmp_path / "data.npz", classes=9))
     with pytest.raises(DataError) as caught:
         check_data_fits(model, data)
-    first = int(np.flatnonzero(data.y_train > 2)[0])
+    first = int(np.flatnonzero(data.train.y > 2)[0])
     assert (
         str(caught.value)
-        == f"{data.spec}: y_train holds {data.y_train[first]} at ({first},), but output"
+        == f"{data.spec}: y_train holds {data.train.y[first]} at ({first},), but output"
         " 'predictions' has 3 classes; labels for sparse_categorical_crossentropy are integers"
         " from 0 to 2"
     )

@@ -5,7 +5,7 @@ import tf_keras
 from tf_keras import layers
 
 from graphprune.errors import DataError
-from graphprune.runs.samples import LabelRule
+from graphprune.runs.labels import LabelRule
 from graphprune.tf.training.data import StreamData, read_data
 from graphprune.tf.training.evaluation import check_data_fits, find_label_rules
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -29,6 +29,7 @@ MAX_PARTS = 1_000_000
 """Tensors and operators of one file."""
 _SMALL = {"INT4": 4, "INT2": 2}
 """Bits of the types of which a byte holds several; the first is in the lowest bits."""
+_NUMBERS = (bool, int, float)
 _NOT_NUMBERS = frozenset({"STRING", "RESOURCE", "VARIANT"})
 
 
@@ -84,12 +85,15 @@ class TfliteOperator:
         subgraph: The subgraph that it is in.
         kind: Its name in the schema (`FULLY_CONNECTED`); that of a custom operation.
         inputs, outputs: Indices of tensors in the subgraph; -1 is an input that is left out.
+        settings: Its settings that are numbers, by their names in the schema's object API
+            (`strideW`); those that are 0 are left out.
     """
 
     subgraph: int
     kind: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    settings: Mapping[str, int | float] = field(default_factory=dict, compare=False)
 
 
 class TfliteFile:
@@ -138,6 +142,17 @@ class TfliteFile:
                 for place, graph in enumerate(self._subgraphs())
                 for index in self._within(graph.OperatorsLength())
             )
+
+    @cached_property
+    def ends(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The indices of the tensors that enter and leave the main subgraph.
+
+        Raises:
+            ArchiveError: the file is damaged.
+        """
+        with self._reading():
+            main = self._model.Subgraphs(0)
+            return _ints(main, "Inputs"), _ints(main, "Outputs")
 
     @property
     def constants(self) -> tuple[TfliteTensor, ...]:
@@ -260,7 +275,11 @@ class TfliteFile:
 
     def _operator(self, subgraph: int, raw: Any, kinds: list[str]) -> TfliteOperator:
         return TfliteOperator(
-            subgraph, kinds[raw.OpcodeIndex()], _ints(raw, "Inputs"), _ints(raw, "Outputs")
+            subgraph,
+            kinds[raw.OpcodeIndex()],
+            _ints(raw, "Inputs"),
+            _ints(raw, "Outputs"),
+            _settings(raw),
         )
 
     def _encoding(self, raw: Any) -> Encoding:
@@ -313,6 +332,17 @@ def _ints(raw: Any, vector: str) -> tuple[int, ...]:
     if not getattr(raw, f"{vector}Length")():
         return ()
     return tuple(getattr(raw, f"{vector}AsNumpy")().tolist())
+
+
+def _settings(raw: Any) -> dict[str, int | float]:
+    """Return the settings of an operator that are numbers and not 0."""
+    kind, table = names_of("BuiltinOptions").get(raw.BuiltinOptionsType(), ""), raw.BuiltinOptions()
+    if table is None or kind in ("", "NONE"):
+        return {}
+    options = getattr(load_schema(), kind)()
+    options.Init(table.Bytes, table.Pos)
+    values = vars(getattr(load_schema(), f"{kind}T").InitFromObj(options))
+    return {name: value for name, value in values.items() if value and type(value) in _NUMBERS}
 
 
 def _dtype_name(kind: str) -> str:

@@ -10,12 +10,14 @@ from typing import Any
 from graphprune.graph.classes.channel_rules import activation, elementwise, passing, slopes, softmax
 from graphprune.graph.classes.channels import SLOPED as KEEP_ZERO
 from graphprune.graph.classes.layer_class import SAME, LayerClass, Weight
+from graphprune.graph.classes.steps import ACTIVATION as ACTIVATION_STEPS
+from graphprune.graph.classes.steps import exponential, fixed, leaking, only_last_axis, rectified
 
 RANDOM = ("BaseRandomLayer",)
 ACTIVATION = LayerClass("activation", output_shapes=SAME, is_pure=True)
-DROPOUT = LayerClass("regularization", RANDOM, output_shapes=SAME, channels=passing)
+DROPOUT = LayerClass("regularization", RANDOM, output_shapes=SAME, channels=passing, steps=fixed())
 SPATIAL_DROPOUT = LayerClass(
-    "regularization", ("Dropout", *RANDOM), output_shapes=SAME, channels=passing
+    "regularization", ("Dropout", *RANDOM), output_shapes=SAME, channels=passing, steps=fixed()
 )
 
 
@@ -38,24 +40,33 @@ def _with_float32(config: dict[str, Any]) -> dict[str, Any]:
 
 SLOPED = replace(ACTIVATION, normalize=_with_float32)
 CLASSES: Mapping[str, LayerClass] = {
-    "Activation": replace(ACTIVATION, channels=activation),
-    "Softmax": replace(ACTIVATION, channels=softmax),
-    "ELU": replace(SLOPED, channels=elementwise(KEEP_ZERO["ELU"])),
-    "ReLU": replace(SLOPED, channels=elementwise(KEEP_ZERO["ReLU"])),
+    "Activation": replace(ACTIVATION, channels=activation, steps=ACTIVATION_STEPS),
+    "Softmax": replace(ACTIVATION, channels=softmax, steps=only_last_axis("softmax")),
+    "ELU": replace(SLOPED, channels=elementwise(KEEP_ZERO["ELU"]), steps=exponential),
+    "ReLU": replace(SLOPED, channels=elementwise(KEEP_ZERO["ReLU"]), steps=rectified),
     "LeakyReLU": replace(
         SLOPED,
         keras3_names={"alpha": "negative_slope"},
         channels=elementwise(KEEP_ZERO["LeakyReLU"]),
+        steps=leaking,
     ),
     "ThresholdedReLU": replace(
         ACTIVATION, versions=(2,), channels=elementwise(KEEP_ZERO["ThresholdedReLU"])
     ),
     "PReLU": LayerClass(
-        "activation", (), (Weight("alpha"),), output_shapes=SAME, is_pure=True, channels=slopes
+        "activation",
+        (),
+        (Weight("alpha"),),
+        output_shapes=SAME,
+        is_pure=True,
+        channels=slopes,
+        steps=fixed("prelu"),
     ),
     **dict.fromkeys(("AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise"), DROPOUT),
     **{f"SpatialDropout{rank}D": SPATIAL_DROPOUT for rank in (1, 2, 3)},
-    "ActivityRegularization": LayerClass("regularization", output_shapes=SAME, channels=passing),
-    "Identity": LayerClass(output_shapes=SAME, channels=passing),
+    "ActivityRegularization": LayerClass(
+        "regularization", output_shapes=SAME, channels=passing, steps=fixed()
+    ),
+    "Identity": LayerClass(output_shapes=SAME, channels=passing, steps=fixed()),
     "Masking": LayerClass(output_shapes=SAME),
 }

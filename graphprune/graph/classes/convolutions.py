@@ -42,7 +42,16 @@ from graphprune.graph.classes.spatial import (
     channels_of,
     convolved_length,
     over_space,
+    per_axis,
     transposed_length,
+)
+from graphprune.graph.classes.steps import (
+    StepCall,
+    Steps,
+    StepsRule,
+    activated,
+    convolution,
+    padded,
 )
 from graphprune.graph.shapes.axis_lengths import Shape
 
@@ -73,6 +82,7 @@ def _convolution(rank: int) -> LayerClass:
         channels=_channels(rank),
         resized=_resized,
         multiply_adds=at_each_place("kernel"),
+        steps=_steps(rank, "convolution", "kernel"),
     )
 
 
@@ -91,6 +101,7 @@ def _transposed(rank: int) -> LayerClass:
         channels=_channels(rank, is_transposed=True),
         resized=from_axis("filters", "kernel", -2),
         multiply_adds=at_each_place("kernel", of_input=True),
+        steps=_steps(rank, "transposed convolution", "kernel"),
     )
 
 
@@ -121,6 +132,7 @@ def _depthwise(rank: int) -> LayerClass:
         unused=_UNUSED_KERNEL | {"filters"},
         channels=_depthwise_channels(rank),
         multiply_adds=at_each_place("depthwise_kernel"),
+        steps=_steps(rank, "depthwise convolution", "depthwise_kernel"),
     )
 
 
@@ -143,7 +155,47 @@ def _separable(rank: int) -> LayerClass:
         channels=_separable_channels(rank),
         resized=from_axis("filters", "pointwise_kernel", -1),
         multiply_adds=at_each_place("depthwise_kernel", "pointwise_kernel"),
+        steps=_separable_steps(rank),
     )
+
+
+def _steps(rank: int, kind: str, weight: str) -> StepsRule:
+    return activated(lambda call: _convolution_steps(rank, kind, weight, call))
+
+
+def _convolution_steps(rank: int, kind: str, weight: str, call: StepCall) -> Steps | None:
+    """Return the steps of a convolution; along one axis it is one of two, the first of length 1.
+
+    Causal padding is a step of its own.
+    """
+    config, kernel = call.config, call.weights[weight]
+    if rank > 2 or config.get("data_format") == "channels_first":
+        return None
+    strides, dilation = (
+        (*(1,) * (2 - rank), *per_axis(config.get(key, 1), rank))
+        for key in ("strides", "dilation_rate")
+    )
+    padding, lengths = config["padding"], (*(1,) * (2 - rank), *kernel[:rank])
+    channels = kernel[rank:]
+    if kind == "depthwise convolution":
+        channels = (channels[0] * channels[1],)
+    before: Steps = ()
+    if padding == "causal":
+        reach = (lengths[-1] - 1) * dilation[-1]
+        before, padding = ((padded([(reach, 0), (0, 0)]),) if reach else ()), "valid"
+    return *before, convolution(kind, (*lengths, *channels), strides, dilation, padding)
+
+
+def _separable_steps(rank: int) -> StepsRule:
+    def rule(call: StepCall) -> Steps | None:
+        first = _convolution_steps(rank, "depthwise convolution", "depthwise_kernel", call)
+        pointwise = call.weights["pointwise_kernel"]
+        lengths = (*(1,) * (2 - rank), *pointwise)
+        if first is None:
+            return None
+        return *first, convolution("convolution", lengths, (1, 1), (1, 1), "valid")
+
+    return activated(rule)
 
 
 def _channels(rank: int, *, is_transposed: bool = False) -> ChannelRule:

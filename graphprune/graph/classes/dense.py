@@ -13,6 +13,7 @@ from graphprune.graph.classes.channels import ChannelCall, Channels, Weights, fr
 from graphprune.graph.classes.layer_class import Axes, Expected, LayerCall, LayerClass, Weight, one
 from graphprune.graph.classes.lengths import Config, Open, SettingError, parse_lengths, read_setting
 from graphprune.graph.classes.multiply_adds import at_each_place, einsum
+from graphprune.graph.classes.steps import MATRIX, looked_up
 from graphprune.graph.shapes.axis_lengths import Shape
 
 IN = Open("in")
@@ -224,6 +225,7 @@ CLASSES: Mapping[str, LayerClass] = {
         channels=_dense_channels,
         resized=from_axis("units", "kernel", 1),
         multiply_adds=at_each_place("kernel"),
+        steps=MATRIX,
     ),
     "EinsumDense": LayerClass(
         "dense",
@@ -248,6 +250,7 @@ CLASSES: Mapping[str, LayerClass] = {
         channels=_embedding_channels,
         resized=from_axis("output_dim", "embeddings", 1),
         multiply_adds=lambda *_facts: 0,
+        steps=looked_up,
     ),
     "ReversibleEmbedding": LayerClass(
         "embedding",

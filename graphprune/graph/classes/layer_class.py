@@ -11,6 +11,7 @@ from graphprune.archive.entries import Entry
 from graphprune.graph.classes.channels import ChannelRule, ResizeRule
 from graphprune.graph.classes.lengths import Config, Lengths
 from graphprune.graph.classes.multiply_adds import MultiplyAddsRule
+from graphprune.graph.classes.steps import StepsRule
 from graphprune.graph.shapes.axis_lengths import Shape
 from graphprune.graph.shapes.operation_calls import OperationCall
 
@@ -178,6 +179,8 @@ class LayerClass:
         resized: Returns the settings that change where channels are removed.
         multiply_adds: Returns how often a call multiplies and adds; None for a class that has no
             matrix, or whose parts have it.
+        steps: The rule that says what a call computes, in steps that other formats have as
+            operators; None where it is not compared with such formats.
     """
 
     category: str = "operation"
@@ -212,6 +215,7 @@ class LayerClass:
     channels: ChannelRule | None = None
     resized: ResizeRule | None = None
     multiply_adds: MultiplyAddsRule | None = None
+    steps: StepsRule | None = None
 
     @property
     def has_no_weights(self) -> bool:

@@ -10,6 +10,7 @@ from graphprune.graph.classes.channel_rules import normalizing
 from graphprune.graph.classes.channels import ChannelCall, Channels, along_last
 from graphprune.graph.classes.layer_class import SAME, Expected, LayerClass, Weight
 from graphprune.graph.classes.lengths import Config, Lengths, Open, parse_length
+from graphprune.graph.classes.steps import AFFINE, only_last_axis
 
 SCALE_AND_CENTER = (Weight("gamma", needs="scale"), Weight("beta", needs="center"))
 MOVING = ("moving_mean", "moving_variance")
@@ -92,6 +93,7 @@ BATCH_NORMALIZATION = LayerClass(
     is_pure=True,
     normalize=_with_listed_axes,
     channels=_batch_channels,
+    steps=only_last_axis(AFFINE),
 )
 
 CLASSES: Mapping[str, LayerClass] = {

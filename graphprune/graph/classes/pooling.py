@@ -17,6 +17,7 @@ from graphprune.graph.classes.spatial import (
     over_space,
     per_axis,
 )
+from graphprune.graph.classes.steps import StepCall, Steps, StepsRule, padded, pooling, reduced
 from graphprune.graph.shapes.axis_lengths import Shape
 
 Rule = Callable[[Config, Shape], Shape]
@@ -67,8 +68,41 @@ def _upsampled(rank: int) -> Rule:
     return rule
 
 
+def _pooling_steps(rank: int, kind: str) -> StepsRule:
+    def rule(call: StepCall) -> Steps | None:
+        config = call.config
+        if rank > 2 or config.get("data_format") == "channels_first":
+            return None
+        window = per_axis(config["pool_size"], rank)
+        strides = per_axis(config.get("strides") or window, rank)
+        return (pooling(f"{kind} pooling", window, strides, config.get("padding", "valid")),)
+
+    return rule
+
+
+def _global_steps(rank: int, kind: str) -> StepsRule:
+    def rule(call: StepCall) -> Steps | None:
+        if call.config.get("data_format") == "channels_first":
+            return None
+        return (reduced(kind, range(1, rank + 1), rank + 2),)
+
+    return rule
+
+
+def _padding_steps(rank: int) -> StepsRule:
+    def rule(call: StepCall) -> Steps | None:
+        config = call.config
+        if config.get("data_format") == "channels_first":
+            return None
+        widths = [config["padding"]] if rank == 1 else config["padding"]
+        pairs = [per_axis(width, 2) for width in widths]
+        return (padded([*pairs, (0, 0)]),) if any(map(any, pairs)) else ()
+
+    return rule
+
+
 def _classes(rank: int) -> Mapping[str, LayerClass]:
-    pooling = LayerClass(
+    pooled = LayerClass(
         "pooling",
         (f"Pooling{rank}D",),
         output_shapes=one(_pooled(rank)),
@@ -91,17 +125,27 @@ def _classes(rank: int) -> Mapping[str, LayerClass]:
         "UpSampling": _upsampled(rank),
     }
     return {
-        **{f"{kind}Pooling{rank}D": pooling for kind in ("Average", "Max")},
+        **{
+            f"{kind}Pooling{rank}D": replace(pooled, steps=_pooling_steps(rank, kind.lower()))
+            for kind in ("Average", "Max")
+        },
         **{
             f"Adaptive{kind}Pooling{rank}D": replace(
                 adaptive, bases=(f"BaseAdaptive{kind}Pooling", "BaseAdaptivePooling")
             )
             for kind in ("Average", "Max")
         },
-        **{f"Global{kind}Pooling{rank}D": over_all for kind in ("Average", "Max")},
+        **{
+            f"Global{name}Pooling{rank}D": replace(over_all, steps=_global_steps(rank, kind))
+            for name, kind in (("Average", "mean"), ("Max", "maximum"))
+        },
         **{
             f"{kind}{rank}D": LayerClass(
-                "shape", output_shapes=one(rule), is_pure=True, channels=each_channel(rank)
+                "shape",
+                output_shapes=one(rule),
+                is_pure=True,
+                channels=each_channel(rank),
+                steps=_padding_steps(rank) if kind == "ZeroPadding" else None,
             )
             for kind, rule in rules.items()
         },

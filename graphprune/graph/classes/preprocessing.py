@@ -12,6 +12,7 @@ from graphprune.graph.classes.layer_class import SAME, Difference, Expected, Lay
 from graphprune.graph.classes.lengths import Config
 from graphprune.graph.classes.normalization import along_axes
 from graphprune.graph.classes.recurrent import listed_parts
+from graphprune.graph.classes.steps import AFFINE, only_last_axis, rescaled
 from graphprune.graph.shapes.axis_lengths import Shape
 
 BASES = ("PreprocessingLayer",)
@@ -181,7 +182,12 @@ def _rescaled(call: ChannelCall) -> Sequence[Channels | None]:
 
 CLASSES: Mapping[str, LayerClass] = {
     "Normalization": LayerClass(
-        "normalization", BASES, _normalization_weights, _normalization_shapes, SAME
+        "normalization",
+        BASES,
+        _normalization_weights,
+        _normalization_shapes,
+        SAME,
+        steps=only_last_axis(AFFINE),
     ),
     "Discretization": LayerClass(
         "operation",
@@ -208,7 +214,9 @@ CLASSES: Mapping[str, LayerClass] = {
     "CategoryEncoding": LayerClass("embedding", output_shapes=one(_encoded)),
     "Hashing": LayerClass("embedding", output_shapes=one(_looked_up)),
     "HashedCrossing": LayerClass(),
-    "Rescaling": LayerClass("shape", output_shapes=SAME, is_pure=True, channels=_rescaled),
+    "Rescaling": LayerClass(
+        "shape", output_shapes=SAME, is_pure=True, channels=_rescaled, steps=rescaled
+    ),
     **dict.fromkeys(
         ("CenterCrop", "Resizing"),
         LayerClass("shape", output_shapes=one(_resized), channels=over_space(2)),

@@ -16,6 +16,7 @@ from graphprune.graph.classes.channel_rules import (
 from graphprune.graph.classes.channels import ChannelCall, Channels, Weights, along_last
 from graphprune.graph.classes.layer_class import LayerClass, merged, one
 from graphprune.graph.classes.lengths import Config
+from graphprune.graph.classes.steps import AFFINE, combined, concatenation, fixed
 from graphprune.graph.shapes.axis_lengths import Shape, broadcast, concatenate, size_of
 
 MERGE = ("_Merge",)
@@ -67,7 +68,7 @@ def _dotted(config: Config, shapes: Sequence[Shape]) -> Shape:
 
 
 def _merge(
-    *, is_symmetric: bool = True, is_pure: bool = True, absorbs_zero: bool = False
+    *computed: str, is_symmetric: bool = True, is_pure: bool = True, absorbs_zero: bool = False
 ) -> LayerClass:
     return LayerClass(
         "merge",
@@ -76,6 +77,7 @@ def _merge(
         is_symmetric=is_symmetric,
         is_pure=is_pure,
         channels=merging(absorbs_zero=absorbs_zero),
+        steps=combined(*computed),
     )
 
 
@@ -101,18 +103,33 @@ def _dot_channels(call: ChannelCall) -> Sequence[Channels | None]:
 
 CLASSES: Mapping[str, LayerClass] = {
     "Flatten": LayerClass(
-        "shape", output_shapes=one(_flattened), is_pure=True, channels=flattening
+        "shape", output_shapes=one(_flattened), is_pure=True, channels=flattening, steps=fixed()
     ),
     "Reshape": LayerClass(
-        "shape", output_shapes=one(_reshaped), is_pure=True, channels=reshaping, resized=_resized
+        "shape",
+        output_shapes=one(_reshaped),
+        is_pure=True,
+        channels=reshaping,
+        resized=_resized,
+        steps=fixed(),
     ),
-    "Permute": LayerClass("shape", output_shapes=one(_permuted), is_pure=True, channels=permuting),
+    "Permute": LayerClass(
+        "shape", output_shapes=one(_permuted), is_pure=True, channels=permuting, steps=fixed()
+    ),
     "RepeatVector": LayerClass("shape", output_shapes=one(_repeated), channels=passing),
-    **dict.fromkeys(("Add", "Average", "Maximum", "Minimum"), _merge()),
-    "Multiply": _merge(absorbs_zero=True),
-    "Subtract": _merge(is_symmetric=False),
+    "Add": _merge("add"),
+    "Average": _merge("add", AFFINE),
+    "Maximum": _merge("maximum"),
+    "Minimum": _merge("minimum"),
+    "Multiply": _merge("multiply", absorbs_zero=True),
+    "Subtract": _merge("subtract", is_symmetric=False),
     "Concatenate": LayerClass(
-        "merge", MERGE, output_shapes=merged(_concatenated), is_pure=True, channels=joining
+        "merge",
+        MERGE,
+        output_shapes=merged(_concatenated),
+        is_pure=True,
+        channels=joining,
+        steps=concatenation,
     ),
     "Dot": LayerClass("merge", MERGE, output_shapes=merged(_dotted), channels=_dot_channels),
 }

@@ -14,7 +14,6 @@ from functools import partial
 from typing import Any
 
 import keras
-import numpy as np
 
 from graphprune.engine import data_kinds
 from graphprune.engine import given_data as engine
@@ -37,6 +36,7 @@ from graphprune.engine.faults import explain_fault, find_place
 from graphprune.engine.given_data import BatchKinds, GivenBatches, GivenData
 from graphprune.engine.resuming import DATA
 from graphprune.errors import DataError, GraphpruneError
+from graphprune.runs.samples import Rows
 
 _PEEKED = 4
 """Batches that are kept, because Keras looks at the first ones before it trains on them."""
@@ -126,18 +126,18 @@ class ArrayData(ArrayBatches):
     @property
     def test(self) -> Any:
         """The test set in its own order, or None."""
-        if self.x_test is None or self.y_test is None:
+        if self.held_out is None:
             return None
-        count = -(-len(self.x_test) // self.batch_size)
-        return NumberedBatches(count, partial(self._slice, self.x_test, self.y_test))
+        count = -(-len(self.held_out) // self.batch_size)
+        return NumberedBatches(count, partial(self._slice, self.held_out))
 
-    def _slice(self, x: np.ndarray[Any, Any], y: np.ndarray[Any, Any], number: int) -> Any:
+    def _slice(self, rows: Rows, number: int) -> Any:
         begin = number * self.batch_size
-        return self.take(x, y, slice(begin, begin + self.batch_size))
+        return rows.take(slice(begin, begin + self.batch_size))
 
     def sample(self) -> Any:
         """Return the first few samples as one batch."""
-        return self._slice(self.x_train, self.y_train, 0)
+        return self.first()
 
     def batches(self, step: int, done: int, count: int) -> Any:
         """Return what `fit` trains on; arguments as for `RunBatches`, from `step` of the run on."""
@@ -148,7 +148,7 @@ class ArrayData(ArrayBatches):
         for order in self.orders(epoch):
             for begin in range(skipped * self.batch_size, len(order), self.batch_size):
                 index = order[begin : begin + self.batch_size]
-                yield self.take(self.x_train, self.y_train, index)
+                yield self.train.take(index)
             skipped = 0
 
 

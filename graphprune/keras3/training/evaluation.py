@@ -17,6 +17,7 @@ from graphprune.engine.data_fit import (
     check_array_labels,
     check_batch_labels,
     check_inputs,
+    check_names,
     explain_misfit,
     find_label_rule,
     labels_by_output,
@@ -28,7 +29,7 @@ from graphprune.keras3.optimizers import copy_of
 from graphprune.keras3.state import seed_generators
 from graphprune.keras3.training.data import ArrayData, Data, arrays_of_tensors, take_first
 from graphprune.keras3.training.recorder import recurrent_variables
-from graphprune.runs.samples import LabelRule
+from graphprune.runs.labels import LabelRule
 
 _DIGITS = {"float16": 11, "bfloat16": 8}
 """Binary digits of precision by dtype; Keras converts float labels to the dtype of the output."""
@@ -46,8 +47,9 @@ def check_data_fits(model: Any, data: Data) -> None:
     is_arrays = isinstance(data, ArrayData)
     _check_inputs(model, data.spec, first, ONE_IN_A_FILE if is_arrays else ONE_EACH)
     if isinstance(data, ArrayData):
-        labels = {"y_train": data.y_train, "y_test": data.y_test}
-        check_array_labels(data.spec, find_label_rules(model), labels)
+        rules = dict(zip(_outputs(model), find_label_rules(model), strict=True))
+        is_weighted = len(data.first()) == 3
+        check_array_labels(data.spec, rules, data.labels(), is_weighted=is_weighted)
     else:
         _check_labels(model, f"{data.spec}: the first training batch", first)
         if data.test is not None:
@@ -116,8 +118,13 @@ def _check_inputs(model: Any, place: str, batch: Any, remedy: str = ONE_EACH) ->
     if not inputs:
         return
     wanted = {str(tensor.name): part for tensor, part in zip(inputs, _parts(inputs), strict=True)}
-    is_named = isinstance(batch[0], Mapping)
-    check_inputs(place, _parts(batch[0], is_data=True), wanted, by_name=is_named, remedy=remedy)
+    x, y, *_ = batch
+    given: Any = _parts(x, is_data=True)
+    if isinstance(x, Mapping):
+        given = {name: _part(array, is_data=True) for name, array in x.items()}
+    check_inputs(place, given, wanted, remedy=remedy)
+    if isinstance(y, Mapping) and _outputs(model):
+        check_names(place, "y", tuple(y), tuple(_outputs(model)))
 
 
 def _parts(tensors: Any, *, is_data: bool = False) -> list[BatchPart]:

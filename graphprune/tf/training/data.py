@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 import tf_keras
 
 from graphprune.engine import data_kinds
-from graphprune.engine.array_data import ArrayBatches, native, shared
+from graphprune.engine.array_data import ArrayBatches, shared
 from graphprune.engine.data_function import WANTED, call_data_function
 from graphprune.engine.data_kinds import (
     ELEMENTS,
@@ -29,6 +28,7 @@ from graphprune.engine.data_kinds import (
 from graphprune.engine.given_data import GivenBatches, GivenData
 from graphprune.engine.resuming import DATA
 from graphprune.errors import DataError
+from graphprune.runs.samples import ArrayRows, HeldOut, Rows
 from graphprune.tf.training.given_data import KINDS, SequenceData, batches_sha256, whole_sequence
 
 HELD_BELOW = 256 * 2**20
@@ -49,53 +49,65 @@ class ArrayData(ArrayBatches):
     @property
     def test(self) -> tf.data.Dataset | None:
         """The test set in its own order, or None."""
-        if self.x_test is None or self.y_test is None:
+        if self.held_out is None:
             return None
-        if max(self.x_test.nbytes, self.y_test.nbytes) < HELD_BELOW:
-            return _slices(self.x_test, self.y_test).batch(self.batch_size)
-        indices = tf.data.Dataset.range(len(self.x_test)).batch(self.batch_size)
-        return self._gathered(indices, self.x_test, self.y_test)
+        if _is_held(self.held_out):
+            whole = self.held_out.take(slice(None))
+            return tf.data.Dataset.from_tensor_slices(whole).batch(self.batch_size)
+        indices = tf.data.Dataset.range(len(self.held_out)).batch(self.batch_size)
+        return _gathered(indices, self.held_out)
 
     def sample(self) -> tf.data.Dataset:
         """Return the first few samples as one batch."""
-        few = min(self.batch_size, len(self.x_train))
-        return _slices(self.x_train[:few], self.y_train[:few]).batch(self.batch_size)
+        return tf.data.Dataset.from_tensor_slices(self.first()).batch(self.batch_size)
 
     def batches(self, step: int = 0) -> tf.data.Dataset:
         """Return the batches from `step` (counted from the start of the run) on, without end."""
         epoch, batch = divmod(step, self.steps_per_epoch)
         epochs = tf.data.Dataset.from_generator(
             lambda: self.orders(epoch),
-            output_signature=tf.TensorSpec([shared(len(self.x_train), self.replicas)], tf.int64),
+            output_signature=tf.TensorSpec([shared(len(self.train), self.replicas)], tf.int64),
         )
         indices = epochs.flat_map(
             lambda order: tf.data.Dataset.from_tensor_slices(order).batch(self.batch_size)
         ).skip(batch)
-        return self._gathered(indices, self.x_train, self.y_train).prefetch(1)
-
-    def _gathered(self, indices: tf.data.Dataset, x: np.ndarray, y: np.ndarray) -> tf.data.Dataset:
-        """Return the samples that each batch of indices names.
-
-        TensorFlow would copy the whole arrays; rows of large ones are read in place by NumPy.
-        """
-        if max(x.nbytes, y.nbytes) < HELD_BELOW:
-            held_x, held_y = tf.constant(native(x)), tf.constant(native(y))
-            return indices.map(lambda index: (tf.gather(held_x, index), tf.gather(held_y, index)))
-
-        types = [tf.as_dtype(native(array[:1]).dtype) for array in (x, y)]
-        shapes = [[None, *array.shape[1:]] for array in (x, y)]
-
-        def gather(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            rows = tf.numpy_function(partial(self.take, x, y), [index], types)
-            return tuple(
-                tf.ensure_shape(tensor, shape) for tensor, shape in zip(rows, shapes, strict=True)
-            )
-
-        return indices.map(gather)
+        return _gathered(indices, self.train).prefetch(1)
 
 
-def _slices(x: np.ndarray, y: np.ndarray) -> tf.data.Dataset:
-    return tf.data.Dataset.from_tensor_slices((native(x), native(y)))
+def _is_held(rows: Rows) -> bool:
+    """Return whether TensorFlow gets a copy of these samples."""
+    return isinstance(rows, ArrayRows) and rows.largest < HELD_BELOW
+
+
+def _gathered(indices: tf.data.Dataset, rows: Rows) -> tf.data.Dataset:
+    """Return the samples that each batch of indices names.
+
+    TensorFlow would copy the whole arrays; rows of large ones are read in place by NumPy.
+    """
+    if _is_held(rows):
+        held = tf.nest.map_structure(tf.constant, rows.take(slice(None)))
+        return indices.map(
+            lambda index: tf.nest.map_structure(lambda array: tf.gather(array, index), held)
+        )
+
+    first = rows.take(slice(0, 1))
+    specs = [
+        tf.TensorSpec([None, *array.shape[1:]], tf.as_dtype(array.dtype))
+        for array in tf.nest.flatten(first)
+    ]
+
+    def gather(index: tf.Tensor) -> Any:
+        found = tf.numpy_function(
+            lambda chosen: tf.nest.flatten(rows.take(chosen)),
+            [index],
+            [spec.dtype for spec in specs],
+        )
+        shaped = [
+            tf.ensure_shape(tensor, spec.shape) for tensor, spec in zip(found, specs, strict=True)
+        ]
+        return tf.nest.pack_sequence_as(first, shaped)
+
+    return indices.map(gather)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +158,7 @@ def read_data(
     seed: int = 0,
     steps_per_epoch: int | None = None,
     replicas: int = 1,
+    held_out: HeldOut = "val",
 ) -> Data:
     """Return the data that `given` names or holds; see `graphprune.engine.data_kinds.read_data`.
 
@@ -159,44 +172,51 @@ def read_data(
         seed=seed,
         steps_per_epoch=steps_per_epoch,
         replicas=replicas,
+        held_out=held_out,
     )
 
 
-def _read_function(spec: str, seed: int, steps_per_epoch: int | None) -> StreamData:
+def _read_function(spec: str, seed: int, steps_per_epoch: int | None) -> StreamData | SequenceData:
     # so that datasets that shuffle without their own seed give the same order on resume
     tf.random.set_seed(seed)
-    train, test = check_pair(spec, call_data_function(spec), partial(_check_dataset, spec))
-    return _to_stream(spec, train, test, steps_per_epoch)
+    train, test = check_pair(spec, call_data_function(spec), partial(_check_batches, spec))
+    return _take(spec, train, test, steps_per_epoch)
 
 
-def _check_dataset(spec: str, name: str, dataset: Any) -> None:
-    if not isinstance(dataset, tf.data.Dataset):
+def _check_batches(spec: str, name: str, batches: Any) -> None:
+    if isinstance(batches, tf_keras.utils.Sequence):
+        return
+    if not isinstance(batches, tf.data.Dataset):
         raise DataError(
-            f"{name} is {type(dataset).__name__}; the function must {WANTED}", place=spec
+            f"{name} is {type(batches).__name__}; the function must {WANTED}", place=spec
         )
-    check_elements(f"{spec}: {name}", dataset.element_spec, f"the function must {WANTED}")
+    check_elements(f"{spec}: {name}", batches.element_spec, f"the function must {WANTED}")
 
 
 def _to_stream(
     spec: str, train: tf.data.Dataset, test: tf.data.Dataset | None, steps_per_epoch: int | None
 ) -> StreamData:
-    check_ends(spec, test)
     return StreamData(spec, train, test, steps_per_epoch or count_steps(spec, train))
 
 
 def _take_batches(given: GivenBatches, steps_per_epoch: int | None) -> StreamData | SequenceData:
-    test = given.test
+    for name, batches in (("the training dataset", given.train), ("validation", given.test)):
+        if isinstance(batches, tf.data.Dataset):
+            check_elements(f"{DATA}: {name}", batches.element_spec, ELEMENTS)
+    return _take(DATA, given.train, given.test, steps_per_epoch)
+
+
+def _take(
+    spec: str, train: Any, test: Any, steps_per_epoch: int | None
+) -> StreamData | SequenceData:
     if isinstance(test, tf_keras.utils.Sequence):
-        test = whole_sequence(test, read_first(f"{DATA}: validation", test, KINDS.noun))
+        test = whole_sequence(test, read_first(f"{spec}: validation", test, KINDS.noun))
     elif test is not None:
-        check_elements(f"{DATA}: validation", test.element_spec, ELEMENTS)
-        check_ends(DATA, test)
-    if isinstance(given.train, tf_keras.utils.Sequence):
-        first = read_first(DATA, given.train, KINDS.noun)
-        steps = steps_per_epoch or len(given.train)
-        return SequenceData(DATA, given.train, first, test, steps)
-    check_elements(f"{DATA}: the training dataset", given.train.element_spec, ELEMENTS)
-    return _to_stream(DATA, given.train, test, steps_per_epoch)
+        check_ends(spec, test)
+    if isinstance(train, tf_keras.utils.Sequence):
+        first = read_first(spec, train, KINDS.noun)
+        return SequenceData(spec, train, first, test, steps_per_epoch or len(train))
+    return _to_stream(spec, train, test, steps_per_epoch)
 
 
 _READING: Reading[ArrayData, StreamData | SequenceData] = Reading(

@@ -18,6 +18,7 @@ from graphprune.engine.data_fit import (
     check_array_labels,
     check_batch_labels,
     check_inputs,
+    check_names,
     explain_misfit,
     find_label_rule,
     labels_by_output,
@@ -25,8 +26,8 @@ from graphprune.engine.data_fit import (
 )
 from graphprune.engine.faults import explain_fault
 from graphprune.errors import DataError, TrainingError
+from graphprune.runs.labels import LabelRule
 from graphprune.runs.run_options import Compiling
-from graphprune.runs.samples import LabelRule
 from graphprune.tf.models.loading import load_model
 from graphprune.tf.training.compiling import compile_model
 from graphprune.tf.training.data import ArrayData, Data
@@ -135,8 +136,9 @@ def check_data_fits(model: tf_keras.Model, data: Data) -> None:
         ONE_IN_A_FILE if isinstance(data, ArrayData) else ONE_EACH,
     )
     if isinstance(data, ArrayData):
-        labels = {"y_train": data.y_train, "y_test": data.y_test}
-        check_array_labels(data.spec, find_label_rules(model), labels)
+        rules = dict(zip(model.output_names, find_label_rules(model), strict=True))
+        is_weighted = len(data.first()) == 3
+        check_array_labels(data.spec, rules, data.labels(), is_weighted=is_weighted)
     samples = _first_batch(model, data)
     states = read_recurrent_states(model)
     try:
@@ -186,9 +188,13 @@ def _check_inputs(
     model: tf_keras.Model, place: str, element_spec: Any, remedy: str = ONE_EACH
 ) -> None:
     wanted = zip(model.input_names, _parts(model.inputs), strict=True)
-    is_named = isinstance(element_spec[0], Mapping)
-    given = _parts(element_spec[0])
-    check_inputs(place, given, dict(wanted), by_name=is_named, remedy=remedy)
+    x, y, *_ = element_spec
+    given: Any = _parts(x)
+    if isinstance(x, Mapping):
+        given = {name: _parts(tensor)[0] for name, tensor in x.items()}
+    check_inputs(place, given, dict(wanted), remedy=remedy)
+    if isinstance(y, Mapping):
+        check_names(place, "y", tuple(y), model.output_names)
 
 
 def _misfit(model: tf_keras.Model, data: Data, why: str) -> str:

@@ -33,7 +33,7 @@ class Evaluation:
     """
 
     def __init__(self, model: tf_keras.Model, spec: str) -> None:
-        self._model, self._data = model, read_data(spec)
+        self._model, self._data = model, read_data(spec, held_out="test")
         if model._is_compiled:
             check_data_fits(model, self._data)
 

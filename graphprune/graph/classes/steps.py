@@ -1,0 +1,328 @@
+"""What a call of a layer computes, as steps in words: rules of layer classes.
+
+Other formats have such steps as operators, so that a file without layers can be compared with the
+model that it was made of. Steps that only move or rename values (flattening, dropout in inference)
+are left out, and an addition or multiplication of constants is the step `affine`, whatever layer
+makes it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from graphprune.graph.classes.channels import Weights
+from graphprune.graph.classes.lengths import Config
+from graphprune.graph.shapes.axis_lengths import Shape
+
+AFFINE = "affine"
+SYMMETRIC = frozenset({"add", "multiply", "maximum", "minimum"})
+"""Steps whose result does not depend on the order of the tensors that they take."""
+_LINEAR = ("convolution", "depthwise convolution", "transposed convolution", "matrix")
+
+
+@dataclass(frozen=True, slots=True)
+class StepCall:
+    """One call of a layer.
+
+    Attributes:
+        config: The layer's config.
+        weights: The shapes of its weights by name.
+        taken: The shapes of the tensors that it takes; None where one is not known.
+        arguments: The argument that each of them is for.
+    """
+
+    config: Config
+    weights: Weights
+    taken: Sequence[Shape | None]
+    arguments: Sequence[str] = ()
+
+
+Steps = tuple[str, ...]
+"""One after the other; the first takes all tensors of the call."""
+StepsRule = Callable[[StepCall], Steps | None]
+"""From a call to its steps; None for settings of which nothing is known."""
+
+
+def is_linear(step: str) -> bool:
+    """Return whether a step multiplies with a kernel, which can take in an affine step beside it.
+
+    Example:
+        >>> is_linear("matrix 3x4"), is_linear("relu")
+        (True, False)
+    """
+    return step.startswith(_LINEAR)
+
+
+def kind_of(step: str) -> str:
+    """Return a step without its figures.
+
+    Example:
+        >>> kind_of("depthwise convolution 3x3x8, strides 1x1, dilation 1x1, same")
+        'depthwise convolution'
+    """
+    first = step.split(",")[0]
+    return " ".join(word for word in first.split(" ") if not word[:1].isdigit())
+
+
+def matrix(kernel: Sequence[int]) -> str:
+    """Return the step of a product with a matrix: inputs, outputs."""
+    return f"matrix {_times(kernel)}"
+
+
+def convolution(
+    kind: str, kernel: Sequence[int], strides: Sequence[int], dilation: Sequence[int], padding: str
+) -> str:
+    """Return the step of a convolution.
+
+    Args:
+        kind: `convolution`, `depthwise convolution` or `transposed convolution`.
+        kernel: The spatial axes and channels of its kernel, as Keras has them; of a depthwise
+            convolution the channels of the output alone.
+        strides, dilation: For each spatial axis.
+        padding: `same` or `valid`.
+
+    Example:
+        >>> convolution("convolution", (3, 3, 8, 16), (2, 2), (1, 1), "same")
+        'convolution 3x3x8x16, strides 2x2, dilation 1x1, same'
+    """
+    return (
+        f"{kind} {_times(kernel)}, strides {_times(strides)}, dilation {_times(dilation)},"
+        f" {padding}"
+    )
+
+
+def pooling(kind: str, window: Sequence[int], strides: Sequence[int], padding: str) -> str:
+    """Return the step of a pooling; axes that it leaves as they are do not count.
+
+    Example:
+        >>> pooling("max pooling", (1, 2), (1, 2), "valid")
+        'max pooling 2, strides 2, valid'
+    """
+    used = [pair for pair in zip(window, strides, strict=True) if pair != (1, 1)]
+    return f"{kind} {_times(size for size, _ in used)}, strides {_times(s for _, s in used)}, " + (
+        padding
+    )
+
+
+def padded(widths: Sequence[Sequence[int]]) -> str:
+    """Return the step of padding with zeros, for all axes but the batch.
+
+    Example:
+        >>> padded([(0, 1), (0, 1), (0, 0)])
+        'pad 0+1 0+1 0+0'
+    """
+    return "pad " + " ".join(f"{before}+{after}" for before, after in widths)
+
+
+_CONVOLUTION = re.compile(
+    r"(.*convolution) (\d+)x(\d+)x.*, strides (\d+)x(\d+), dilation (\d+)x(\d+), valid"
+)
+
+
+def with_padding(step: str, pad: str, lengths: Sequence[int | None]) -> str | None:
+    """Return a convolution that pads itself, for one behind a step of padding; None for others.
+
+    Args:
+        step: The convolution.
+        pad: The step of padding before it.
+        lengths: Height and width of what is padded.
+
+    Example:
+        >>> step = convolution("convolution", (3, 3, 1, 8), (2, 2), (1, 1), "valid")
+        >>> with_padding(step, "pad 0+1 0+1 0+0", (16, 16))
+        'convolution 3x3x1x8, strides 2x2, dilation 1x1, same'
+        >>> with_padding(step, "pad 0+1 0+1 0+0", (17, 17))
+    """
+    match = _CONVOLUTION.fullmatch(step)
+    if match is None or match[1].startswith("transposed") or None in lengths or len(lengths) != 2:
+        return None
+    numbers = [int(number) for number in match.groups()[1:]]
+    widths = [_same_width(length or 1, *numbers[axis::2]) for axis, length in enumerate(lengths)]
+    return step.removesuffix("valid") + "same" if padded([*widths, (0, 0)]) == pad else None
+
+
+def _same_width(length: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
+    """Return how many zeros `same` puts before and behind an axis."""
+    made = -(-length // stride)
+    whole = max((made - 1) * stride + (kernel - 1) * dilation + 1 - length, 0)
+    return whole // 2, whole - whole // 2
+
+
+def joined(axis: int, rank: int) -> str:
+    """Return the step of a concatenation.
+
+    Example:
+        >>> joined(3, 4), joined(-1, 4)
+        ('concatenate -1', 'concatenate -1')
+    """
+    return f"concatenate {axis - rank if axis >= 0 else axis}"
+
+
+def reduced(kind: str, axes: Sequence[int], rank: int) -> str:
+    """Return the step of a mean or maximum over axes.
+
+    Example:
+        >>> reduced("mean", (1, -2), 4)
+        'mean over 1 2'
+    """
+    return f"{kind} over {' '.join(map(str, sorted({axis % rank for axis in axes})))}"
+
+
+def lookup(table: Sequence[int]) -> str:
+    """Return the step of a lookup of rows in a table."""
+    return f"lookup {_times(table)}"
+
+
+def leaky(slope: float) -> str:
+    """Return the step of a leaky ReLU."""
+    return f"leaky relu {slope:.4g}"
+
+
+ACTIVATIONS: Mapping[str, Steps] = {
+    "linear": (),
+    "relu": ("relu",),
+    "relu6": ("relu6",),
+    "tanh": ("tanh",),
+    "sigmoid": ("sigmoid",),
+    "softmax": ("softmax",),
+    "swish": ("swish",),
+    "silu": ("swish",),
+    "gelu": ("gelu",),
+    "hard_silu": ("hard swish",),
+    "hard_swish": ("hard swish",),
+    "elu": ("elu",),
+    "exponential": ("exp",),
+    "softplus": ("exp", AFFINE, "log"),
+}
+"""The steps of activations by their names; others are not compared."""
+
+
+def activation_steps(config: Config) -> Steps | None:
+    """Return the steps of the activation in a config; None for one of which nothing is known."""
+    name = config.get("activation")
+    if name is None:
+        return ()
+    return ACTIVATIONS.get(name) if isinstance(name, str) else None
+
+
+def fixed(*steps: str) -> StepsRule:
+    """Return the rule of a class that always has these steps."""
+    return lambda _call: steps
+
+
+def activated(rule: Callable[[StepCall], Steps | None]) -> StepsRule:
+    """Return the rule of a class whose calls end with the activation of the config."""
+
+    def whole(call: StepCall) -> Steps | None:
+        first, last = rule(call), activation_steps(call.config)
+        return None if first is None or last is None else first + last
+
+    return whole
+
+
+MATRIX = activated(lambda call: (matrix(call.weights["kernel"]),))
+
+
+def looked_up(call: StepCall) -> Steps:
+    """Return the steps of an embedding."""
+    return (lookup(call.weights["embeddings"]),)
+
+
+ACTIVATION: StepsRule = lambda call: activation_steps(call.config)  # noqa: E731 - a value
+
+
+def combined(*steps: str) -> StepsRule:
+    """Return the rule of a class that computes one tensor of several, with these steps."""
+    return lambda call: steps if len(call.taken) > 1 else None
+
+
+def concatenation(call: StepCall) -> Steps | None:
+    """Return the steps of a concatenation."""
+    first, axis = call.taken[0], call.config.get("axis", -1)
+    if first is None and axis >= 0:
+        return None
+    return (joined(axis, 0 if first is None else len(first)),)
+
+
+def rectified(call: StepCall) -> Steps | None:
+    """Return the steps of a ReLU layer; slopes and thresholds of its own are not compared."""
+    config = call.config
+    if config.get("threshold") or config.get("negative_slope"):
+        return None
+    return {None: ("relu",), 6.0: ("relu6",)}.get(config.get("max_value"))
+
+
+def exponential(call: StepCall) -> Steps | None:
+    """Return the steps of an ELU; another factor than 1 is not compared."""
+    return ("elu",) if call.config.get("alpha", 1.0) == 1 else None
+
+
+def leaking(call: StepCall) -> Steps | None:
+    """Return the steps of a leaky ReLU."""
+    return (leaky(call.config.get("negative_slope", call.config.get("alpha", 0.3))),)
+
+
+def rescaled(call: StepCall) -> Steps | None:
+    """Return the steps of a Rescaling; one that changes nothing has none."""
+    found = call.config.get("scale"), call.config.get("offset", 0.0)
+    return () if found == (1.0, 0.0) else (AFFINE,)
+
+
+def only_last_axis(*steps: str) -> StepsRule:
+    """Return the rule of a class whose axis must be the last one."""
+
+    def rule(call: StepCall) -> Steps | None:
+        axis: Any = call.config.get("axis", -1)
+        axis = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
+        shape = call.taken[0]
+        is_last = axis == -1 or (shape is not None and axis == len(shape) - 1)
+        return steps if is_last else None
+
+    return rule
+
+
+def _times(lengths: Any) -> str:
+    return "x".join(map(str, lengths))
+
+
+_BINARY = {"Add": "add", "Multiply": "multiply", "Subtract": "subtract"}
+_BINARY |= {"Maximum": "maximum", "Minimum": "minimum"}
+_UNARY = {
+    "Relu": "relu",
+    "Relu6": "relu6",
+    "Sigmoid": "sigmoid",
+    "Tanh": "tanh",
+    "Silu": "swish",
+    "Elu": "elu",
+    "Exp": "exp",
+    "Log": "log",
+    "Absolute": "abs",
+    "Square": "square",
+    "Negative": AFFINE,
+}
+
+
+def operation_steps(name: str, call: StepCall) -> Steps | None:
+    """Return the steps of an operation of Keras 3, or of the same of TensorFlow, by its class.
+
+    Example:
+        >>> operation_steps("Add", StepCall({}, {}, [(None, 3), (None, 3)]))
+        ('add',)
+        >>> operation_steps("Add", StepCall({}, {}, [(None, 3)]))
+        ('affine',)
+    """
+    if name in _UNARY:
+        return (_UNARY[name],)
+    step = _BINARY.get(name)
+    if step is None:
+        return (
+            (AFFINE,)
+            if name == "TrueDivide" and tuple(call.arguments) in (("0",), ("x",))
+            else None
+        )
+    if len(call.taken) == 2:
+        return (step,)
+    return (AFFINE,) if step in ("add", "multiply", "subtract") else None

@@ -1,0 +1,188 @@
+"""What a model computes, step by step, without the layers that only move or rename values.
+
+Steps are those of the layers' classes (`graphprune.graph.classes.steps`), so that files of other
+formats, which have operators and no layers, can be compared with a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from graphprune.archive.op_layers import find_operation
+from graphprune.archive.operations import Operation
+from graphprune.graph.classes.builtin_layers import DAMAGED, known_class
+from graphprune.graph.classes.steps import StepCall, Steps, operation_steps, with_padding
+from graphprune.graph.flow import MAX_CALLS
+from graphprune.graph.frames import Frame, Member
+from graphprune.graph.layer_graph import LayerGraph
+from graphprune.graph.layers import Layer
+from graphprune.graph.shapes.axis_lengths import Shape
+from graphprune.graph.tensor_shapes import TensorUse, calls_in_order
+
+INPUT = "input"
+UNKNOWN = "unknown"
+"""The steps of a layer that no rule describes, with the name of its class."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that a model computes.
+
+    Attributes:
+        layer: The address of the layer that it belongs to.
+        computes: What it is, in words; see `graphprune.graph.classes.steps`.
+        inputs: The steps that it takes the results of, by their positions.
+    """
+
+    layer: str
+    computes: str
+    inputs: tuple[int, ...] = ()
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether nothing is known of what the layer computes."""
+        return self.computes.startswith(UNKNOWN)
+
+
+@dataclass(frozen=True, slots=True)
+class Computation:
+    """The steps of a model, each after those that it takes the results of.
+
+    Attributes:
+        steps: The steps.
+        outputs: Those whose results leave the model.
+    """
+
+    steps: tuple[Step, ...]
+    outputs: tuple[int, ...]
+
+
+def describe_computation(
+    graph: LayerGraph, shapes: Mapping[TensorUse, Shape]
+) -> Computation | None:
+    """Return what a model computes; None where its config does not have the connections.
+
+    Args:
+        graph: The model; how its layers are pruned does not count.
+        shapes: The shapes of its tensors.
+    """
+    if not graph.is_connected:
+        return None
+    walk = _Walk(graph, shapes)
+    outputs = walk.model(graph.frames[""], None)
+    if outputs is None or None in outputs:
+        return None
+    return Computation(tuple(walk.steps), tuple(each for each in outputs if each is not None))
+
+
+@dataclass
+class _Walk:
+    graph: LayerGraph
+    shapes: Mapping[TensorUse, Shape]
+    steps: list[Step] = field(default_factory=list)
+    calls: int = 0
+    padded: dict[int, Shape] = field(default_factory=dict)
+
+    def model(self, frame: Frame, given: Sequence[int] | None) -> list[int | None] | None:
+        """Return the steps of a model's outputs, given those of the tensors that it takes.
+
+        None for models that call others too often.
+        """
+        found: dict[TensorUse, int] = {}
+        bound = dict(zip((use.source for use in frame.inputs), given or (), strict=False))
+        for member, call in calls_in_order(frame):
+            self.calls += 1
+            if self.calls > MAX_CALLS:
+                return None
+            address = frame.address_of(member.name)
+            if member.name in bound:
+                made: Sequence[int | None] = [bound[member.name]]
+            elif address in self.graph.frames:
+                taken = self._taken(frame, member, call, given, found)
+                inner = self.model(self.graph.frames[address], taken)
+                if inner is None:
+                    return None
+                made = inner
+            else:
+                made = [self._layer(frame, member, call, given, found)]
+            for index, step in enumerate(made):
+                if step is not None:
+                    found[member.name, call, index] = step
+        return [
+            _step_of(found, use.source, use.source_call, use.source_tensor) for use in frame.outputs
+        ]
+
+    def _taken(
+        self,
+        frame: Frame,
+        member: Member,
+        call: int,
+        given: Sequence[int] | None,
+        found: Mapping[TensorUse, int],
+    ) -> list[int]:
+        uses = member.calls[call]
+        if not uses and not frame.inputs and frame.members[0] is member:
+            return list(given) if given is not None else [self._add(Step(member.name, INPUT))]
+        steps = (_step_of(found, use.source, use.source_call, use.source_tensor) for use in uses)
+        return [step for step in steps if step is not None]
+
+    def _layer(
+        self,
+        frame: Frame,
+        member: Member,
+        call: int,
+        given: Sequence[int] | None,
+        found: Mapping[TensorUse, int],
+    ) -> int:
+        address = frame.address_of(member.name)
+        layer = self.graph.layers[address]
+        if layer.kind == "input":
+            return self._add(Step(address, INPUT))
+        taken = self._taken(frame, member, call, given, found)
+        uses = member.calls[call]
+        shapes: list[Shape | None] = [
+            self.shapes.get((frame.address_of(use.source), use.source_call, use.source_tensor))
+            for use in uses
+        ]
+        arguments = [use.argument for use in uses]
+        steps = _steps_of(layer, shapes or [None] * len(taken), arguments)
+        for step in (f"{UNKNOWN} {layer.type}",) if steps is None else steps:
+            taken = [self._add_behind(address, step, taken)]
+            if step.startswith("pad") and shapes[0] is not None and len(shapes[0]) == 4:
+                self.padded[taken[0]] = shapes[0]
+        return taken[0] if taken else self._add(Step(address, INPUT))
+
+    def _add_behind(self, address: str, computes: str, taken: Sequence[int]) -> int:
+        """Add a step; a convolution takes in the padding before it where that is its own kind."""
+        shape = self.padded.get(taken[0]) if len(taken) == 1 else None
+        if shape is not None:
+            pad = self.steps[taken[0]]
+            whole = with_padding(computes, pad.computes, shape[1:3])
+            if whole is not None:
+                return self._add(Step(address, whole, pad.inputs))
+        return self._add(Step(address, computes, tuple(taken)))
+
+    def _add(self, step: Step) -> int:
+        self.steps.append(step)
+        return len(self.steps) - 1
+
+
+def _step_of(found: Mapping[TensorUse, int], source: str, call: int, tensor: int) -> int | None:
+    """Return the step that makes a tensor; only models keep their tensors apart."""
+    return found.get((source, call, tensor), found.get((source, call, 0)))
+
+
+def _steps_of(
+    layer: Layer, taken: Sequence[Shape | None], arguments: Sequence[str]
+) -> Steps | None:
+    weights = {tensor.name: tensor.shape for tensor in layer.tensors}
+    call = StepCall(layer.config, weights, taken, arguments)
+    operation = find_operation(layer.entry)
+    known = known_class(layer.entry)
+    try:
+        if isinstance(operation, Operation):
+            return operation_steps(operation.name, call)
+        return None if known is None or known.steps is None else known.steps(call)
+    except DAMAGED:
+        return None

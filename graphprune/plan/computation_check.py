@@ -1,0 +1,217 @@
+"""Two computations held against each other, up to what converters change.
+
+A converter folds additions and multiplications of constants into kernels beside them, computes
+equal things once, and adds several tensors two by two.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from graphprune.graph.classes.steps import AFFINE, SYMMETRIC, is_linear
+from graphprune.graph.computation import INPUT, UNKNOWN, Computation, Step
+
+
+def simplify(found: Computation) -> Computation:
+    """Return the same computation in one form, whatever a converter made of it.
+
+    Example:
+        >>> steps = Step("x", "input"), Step("fc", "matrix 3x4", (0,)), Step("bn", "affine", (1,))
+        >>> [step.computes for step in simplify(Computation(steps, (2,))).steps]
+        ['input', 'matrix 3x4']
+    """
+    return in_order(_without_affine(_merged(found)))
+
+
+def _merged(found: Computation) -> Computation:
+    """Join affine steps behind kernels and each other, sums of sums, and equal steps."""
+    uses = _count_uses(found)
+    steps: list[Step] = []
+    known: dict[tuple[str, tuple[int, ...]], int] = {}
+    places: list[int] = []
+    for step in found.steps:
+        inputs = tuple(places[taken] for taken in step.inputs)
+        source = steps[inputs[0]] if inputs else None
+        if step.computes == AFFINE and source is not None and _takes_in(source):
+            places.append(inputs[0])
+            continue
+        gated = _find_gated(step, inputs, steps)
+        if gated is not None:
+            step, inputs = replace(step, computes=gated[0]), (gated[1],)
+        elif step.computes in SYMMETRIC:
+            inputs = tuple(
+                part
+                for taken, place in zip(step.inputs, inputs, strict=True)
+                for part in (
+                    steps[place].inputs
+                    if steps[place].computes == step.computes and uses[taken] == 1
+                    else (place,)
+                )
+            )
+        key = step.computes, inputs
+        is_own = is_linear(step.computes) or step.is_unknown or step.computes == INPUT
+        if is_own or key not in known:
+            known[key] = len(steps)
+            steps.append(replace(step, inputs=inputs))
+        places.append(known[key])
+    return Computation(tuple(steps), tuple(places[output] for output in found.outputs))
+
+
+def _takes_in(step: Step) -> bool:
+    """Return whether a step and an affine one behind it are one, or cannot be told apart."""
+    return step.computes == AFFINE or is_linear(step.computes) or step.is_unknown
+
+
+def _find_gated(step: Step, inputs: Sequence[int], steps: Sequence[Step]) -> tuple[str, int] | None:
+    """Return swish or hard swish, and its x, where a step is x * sigmoid(x) or x * relu6(x)."""
+    if step.computes != "multiply" or len(inputs) != 2:
+        return None
+    for gate, taken in (inputs, inputs[::-1]):
+        source = _behind_affine(gate, steps)
+        wanted = {(taken,), (_behind_affine(taken, steps),)}
+        is_from = {
+            steps[source].inputs,
+            tuple(_behind_affine(each, steps) for each in steps[source].inputs),
+        }
+        if (
+            steps[source].computes == "sigmoid"
+            and source == gate
+            and steps[gate].inputs == (taken,)
+        ):
+            return "swish", taken
+        if steps[source].computes == "relu6" and source != gate and wanted & is_from:
+            return "hard swish", taken
+    return None
+
+
+def _behind_affine(place: int, steps: Sequence[Step]) -> int:
+    return steps[place].inputs[0] if steps[place].computes == AFFINE else place
+
+
+def _count_uses(found: Computation) -> Counter[int]:
+    uses = Counter(taken for step in found.steps for taken in step.inputs)
+    return uses + Counter(found.outputs)
+
+
+def _without_affine(found: Computation) -> Computation:
+    """Leave out affine steps that only kernels take, behind padding too."""
+    users: dict[int, list[int]] = {}
+    for place, step in enumerate(found.steps):
+        for taken in step.inputs:
+            users.setdefault(taken, []).append(place)
+
+    def is_folded(place: int) -> bool:
+        return place not in found.outputs and all(
+            is_linear(found.steps[user].computes)
+            or (found.steps[user].computes.startswith("pad ") and is_folded(user))
+            for user in users.get(place, ())
+        )
+
+    dropped = {
+        place: step.inputs[0]
+        for place, step in enumerate(found.steps)
+        if step.computes == AFFINE and is_folded(place)
+    }
+    steps = tuple(
+        replace(step, inputs=tuple(dropped.get(taken, taken) for taken in step.inputs))
+        for step in found.steps
+    )
+    return Computation(steps, found.outputs)
+
+
+def in_order(found: Computation) -> Computation:
+    """Return the steps that outputs need, each behind its first input where it can be.
+
+    Inputs whose order does not matter are sorted by the layers whose kernels they come from.
+    """
+    kernels: list[str] = []
+    inputs_of: list[tuple[int, ...]] = []
+    for step in found.steps:
+        inputs_of.append(
+            tuple(sorted(step.inputs, key=lambda taken: kernels[taken]))
+            if step.computes in SYMMETRIC
+            else step.inputs
+        )
+        is_kernel = is_linear(step.computes) or not step.inputs
+        kernels.append(step.layer if is_kernel else kernels[step.inputs[0]])
+    places: dict[int, int] = {}
+    order: list[int] = []
+    for output in found.outputs:
+        waiting = [(output, iter(inputs_of[output]))]
+        while waiting:
+            place, inputs = waiting[-1]
+            following = next((taken for taken in inputs if taken not in places), None)
+            if following is not None:
+                waiting.append((following, iter(inputs_of[following])))
+                continue
+            waiting.pop()
+            if place not in places:
+                places[place] = len(order)
+                order.append(place)
+    steps = tuple(
+        replace(found.steps[place], inputs=tuple(places[taken] for taken in inputs_of[place]))
+        for place in order
+    )
+    return Computation(steps, tuple(places[output] for output in found.outputs))
+
+
+def are_same(left: Computation, right: Computation, named: frozenset[str]) -> bool:
+    """Return whether two simplified computations have the same steps and connections.
+
+    Args:
+        left, right: The two.
+        named: The layers that both name; other kernels are told by their steps alone.
+    """
+    numbers: dict[object, int] = {}
+    ends = [
+        Counter(_classes(each, named, numbers)[output] for output in each.outputs)
+        for each in (left, right)
+    ]
+    return ends[0] == ends[1]
+
+
+def find_missing(planned: Computation, found: Computation, named: frozenset[str]) -> list[Step]:
+    """Return the planned steps that another computation lacks, apart from unknown layers.
+
+    A step counts with all that it takes, back to layers of which nothing is known.
+    """
+    numbers: dict[object, int] = {}
+    classes, others = (_classes(each, named, numbers, is_cut=True) for each in (planned, found))
+    left = Counter(others)
+    missing = []
+    for step, number in zip(planned.steps, classes, strict=True):
+        left[number] -= 1
+        if left[number] < 0 and not step.is_unknown and step.computes not in (AFFINE, INPUT):
+            missing.append(step)
+    return missing
+
+
+def _classes(
+    found: Computation, named: frozenset[str], numbers: dict[object, int], *, is_cut: bool = False
+) -> list[int]:
+    """Return a number for each step, the same for those that compute the same of the same.
+
+    Args:
+        found: The steps.
+        named: The layers whose names count.
+        numbers: The numbers that were given before.
+        is_cut: Whether all steps of which nothing is known count as the same.
+    """
+    classes: list[int] = []
+    for step in found.steps:
+        inputs = tuple(classes[taken] for taken in step.inputs)
+        label = label_of(step, named)
+        if step.computes in SYMMETRIC:
+            inputs = tuple(sorted(inputs))
+        if is_cut and step.is_unknown:
+            label, inputs = UNKNOWN, ()
+        classes.append(numbers.setdefault((label, inputs), len(numbers)))
+    return classes
+
+
+def label_of(step: Step, named: frozenset[str]) -> str:
+    """Return what a step is, with its layer if it has a kernel and both sides name it."""
+    has_name = is_linear(step.computes) or step.is_unknown or step.computes == INPUT
+    return f"{step.computes} of {step.layer}" if has_name and step.layer in named else step.computes

@@ -1,0 +1,114 @@
+"""The loops of recurrent layers in a TensorFlow Lite file, and the layer that each comes from.
+
+The converter gives the operators of a GRU of tf_keras no layer's name. Its kernels are told by what
+they multiply: the state that the loop carries, or what it reads in each step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from graphprune.archive.tflite.file import TfliteFile, TfliteOperator
+from graphprune.graph.computation import Computation
+
+Place = tuple[int, int]
+"""Subgraph and index of a tensor."""
+_PASSED_ON = ("DEQUANTIZE", "DENSIFY")
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """The two matrices of a loop, by the name that Keras gives to such a weight.
+
+    Attributes:
+        kernels: The constant that multiplies what the loop reads (`kernel`), and the one that
+            multiplies its state (`recurrent_kernel`).
+    """
+
+    kernels: Mapping[str, Place]
+
+
+def find_loops(file: TfliteFile) -> tuple[Loop, ...]:
+    """Return the loops with one matrix of each kind, in the order in which they run.
+
+    Raises:
+        ArchiveError: the file is damaged.
+    """
+    bodies = [
+        int(operator.settings.get("bodySubgraphIndex", 0))
+        for operator in file.operators
+        if operator.kind == "WHILE" and operator.subgraph == 0
+    ]
+    loops = (_read_body(file, body) for body in dict.fromkeys(bodies) if body)
+    return tuple(loop for loop in loops if loop is not None)
+
+
+def _read_body(file: TfliteFile, body: int) -> Loop | None:
+    operators = [operator for operator in file.operators if operator.subgraph == body]
+    made = {output for operator in operators for output in operator.outputs}
+    constants = {one.index for one in file.constants if one.subgraph == body}
+    sources = {
+        operator.outputs[0]: operator.inputs[0]
+        for operator in operators
+        if operator.kind in _PASSED_ON
+    }
+    found: dict[str, list[int]] = {"kernel": [], "recurrent_kernel": []}
+    for operator in operators:
+        weight = _weight_of(operator, sources)
+        if weight in constants:
+            is_state = sources.get(operator.inputs[0], operator.inputs[0]) not in made
+            found["recurrent_kernel" if is_state else "kernel"].append(weight)
+    if any(len(weights) != 1 for weights in found.values()):
+        return None
+    return Loop({name: (body, weights[0]) for name, weights in found.items()})
+
+
+def _weight_of(operator: TfliteOperator, sources: Mapping[int, int]) -> int:
+    """Return the matrix of a product; -1 of another operator."""
+    if operator.kind != "FULLY_CONNECTED" or len(operator.inputs) < 2:
+        return -1
+    return sources.get(operator.inputs[1], operator.inputs[1])
+
+
+def pair_loops(
+    fitting: Mapping[str, Sequence[int]], computation: Computation | None
+) -> dict[str, int]:
+    """Return the loop of each layer, where there is one choice.
+
+    Args:
+        fitting: The loops, by their numbers, whose matrices have the shapes of each layer's.
+        computation: What the model computes: layers with as many loops of their shapes are paired
+            in order where each takes the results of the one before.
+
+    Example:
+        >>> pair_loops({"a": [0], "b": [1, 2]}, None)
+        {'a': 0}
+    """
+    groups: dict[tuple[int, ...], list[str]] = {}
+    for layer, loops in fitting.items():
+        groups.setdefault(tuple(loops), []).append(layer)
+    paired: dict[str, int] = {}
+    for loops, layers in groups.items():
+        if len(loops) != len(layers):
+            continue
+        order = layers if len(layers) == 1 else _chain(layers, computation)
+        paired |= dict(zip(order, loops, strict=False))
+    return paired
+
+
+def _chain(layers: Sequence[str], computation: Computation | None) -> list[str]:
+    """Return layers in the order in which each needs the one before; none if they do not."""
+    if computation is None:
+        return []
+    wanted = set(layers)
+    order: list[str] = []
+    before: list[frozenset[str]] = []
+    for step in computation.steps:
+        needed = frozenset[str]().union(*(before[taken] for taken in step.inputs))
+        if step.layer in wanted and step.layer not in needed:
+            if needed & wanted != set(order):
+                return []
+            order.append(step.layer)
+        before.append(needed | {step.layer} if step.layer in wanted else needed)
+    return order if set(order) == wanted else []

@@ -1,0 +1,79 @@
+"""Which layer a part of a TensorFlow Lite file comes from, by the names in it.
+
+The converter names tensors after operations of TensorFlow, whose names have those of the layers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from graphprune.graph.layers import SEPARATOR
+
+Path = tuple[str, ...]
+"""The parts of the name of an operation."""
+_CALLED = re.compile(r"(Stateful)?PartitionedCall(_\d+)?(:\d+)?")
+"""A name that the converter gives to the outputs of a function."""
+_NUMBER = re.compile(r"_\d+")
+
+
+def paths_in(names: Iterable[str]) -> Iterator[Path]:
+    """Yield the paths in the names of operations, which the converter joins with semicolons."""
+    for name in names:
+        for part in name.split(";"):
+            segments = part.split("/")
+            while segments and _CALLED.fullmatch(segments[0]):
+                segments = segments[1:]
+            if len(segments) > 1:
+                yield tuple(segments)
+
+
+def find_prefixes(addresses: Sequence[str], paths: Iterable[Path]) -> dict[str, Path]:
+    """Return the beginning of the paths of each layer, where one is left.
+
+    TensorFlow numbers names, so `fc_1` may be the layer `fc` or `fc_1`. A layer that has one
+    beginning left takes it from the others.
+
+    Example:
+        >>> paths = [("net", "fc_1", "MatMul"), ("net", "fc_1_2", "MatMul")]
+        >>> find_prefixes(["fc", "fc_1"], paths)
+        {'fc': ('net', 'fc_1'), 'fc_1': ('net', 'fc_1_2')}
+    """
+    starts = {path[:end] for path in paths for end in range(1, len(path))}
+    open_ = {address: {start for start in starts if _fits(address, start)} for address in addresses}
+    found: dict[str, Path] = {}
+    waiting = [address for address, left in open_.items() if len(left) == 1]
+    while waiting:
+        address = waiting.pop()
+        if len(open_[address]) != 1:
+            continue
+        (start,) = open_[address]
+        found[address] = start
+        for other, left in open_.items():
+            if other != address and start in left:
+                left.discard(start)
+                if len(left) == 1 and other not in found:
+                    waiting.append(other)
+    return dict(sorted(found.items()))
+
+
+def _fits(address: str, start: Path) -> bool:
+    """Return whether a path that begins so may be that of a layer; the model's name is first."""
+    parts = re.split(f"{re.escape(SEPARATOR)}|/", address)
+    return len(start) - len(parts) in (0, 1) and all(
+        is_named(segment, part) for segment, part in zip(start[-len(parts) :], parts, strict=True)
+    )
+
+
+def is_named(segment: str, name: str) -> bool:
+    """Return whether a segment is a layer's name as TensorFlow writes it, perhaps numbered.
+
+    tfmot's quantization wrappers put `quant_` before it.
+    """
+    written = re.sub(r"[^\w.-]", "_", name)
+    if not segment.startswith(written):
+        segment = segment.removeprefix("quant_")
+    if not segment.startswith(written):
+        return False
+    rest = segment[len(written) :]
+    return not rest or _NUMBER.fullmatch(rest) is not None

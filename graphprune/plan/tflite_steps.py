@@ -1,0 +1,311 @@
+"""What a TensorFlow Lite file computes, in the steps of layer classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from graphprune.archive.tflite.file import TfliteFile, TfliteOperator, TfliteTensor
+from graphprune.graph.classes.steps import (
+    AFFINE,
+    convolution,
+    joined,
+    leaky,
+    lookup,
+    matrix,
+    padded,
+    pooling,
+    reduced,
+    with_padding,
+)
+from graphprune.graph.computation import INPUT, Step
+
+_PASSED_ON = frozenset(
+    {
+        "BATCH_TO_SPACE_ND",
+        "CAST",
+        "DENSIFY",
+        "DEQUANTIZE",
+        "EXPAND_DIMS",
+        "QUANTIZE",
+        "RESHAPE",
+        "SPACE_TO_BATCH_ND",
+        "SQUEEZE",
+        "TRANSPOSE",
+    }
+)
+"""Operators that only move values or change their type; those of space and batch stand around a
+dilated convolution."""
+_ALIKE = {
+    "ABS": "abs",
+    "ADD_N": "add",
+    "ELU": "elu",
+    "EXP": "exp",
+    "GELU": "gelu",
+    "HARD_SWISH": "hard swish",
+    "LOG": "log",
+    "LOGISTIC": "sigmoid",
+    "NEG": AFFINE,
+    "PRELU": "prelu",
+    "RELU": "relu",
+    "RELU6": "relu6",
+    "SOFTMAX": "softmax",
+    "SQUARE": "square",
+    "TANH": "tanh",
+}
+"""The steps of operators that have no settings of interest."""
+_BINARY = {
+    "ADD": "add",
+    "MAXIMUM": "maximum",
+    "MINIMUM": "minimum",
+    "MUL": "multiply",
+    "SUB": "subtract",
+    "DIV": "divide",
+}
+_AFFINE = frozenset({"ADD", "DIV", "MUL", "SUB"})
+"""Those that are affine with a constant as one operand."""
+_FUSED = {1: "relu", 2: "clip -1 1", 3: "relu6", 4: "tanh"}
+"""Activations inside another operator (`ActivationFunctionType`)."""
+_REDUCED = {"MEAN": "mean", "REDUCE_MAX": "maximum"}
+_POOLED = {"AVERAGE_POOL_2D": "average pooling", "MAX_POOL_2D": "max pooling"}
+
+
+@dataclass(frozen=True, slots=True)
+class FoundStep:
+    """A step of a file.
+
+    Attributes:
+        step: What it is; its layer is not known yet.
+        names: The names in the file that tell it.
+    """
+
+    step: Step
+    names: tuple[str, ...]
+
+
+@dataclass
+class TfliteSteps:
+    """The steps of the main subgraph of a file, each after those that it takes the results of.
+
+    Attributes:
+        file: The file.
+        steps: The steps.
+    """
+
+    file: TfliteFile
+    steps: list[FoundStep] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Read the operators."""
+        self._made: dict[int, int] = {}
+        inputs, _ = self.file.ends
+        for index in inputs:
+            self._made[index] = self._add(Step("", INPUT), index)
+        for operator in self._operators:
+            self._read(operator)
+
+    @property
+    def outputs(self) -> tuple[int, ...]:
+        """The steps whose results leave the file."""
+        _, outputs = self.file.ends
+        return tuple(self._made[index] for index in outputs if index in self._made)
+
+    @cached_property
+    def _operators(self) -> list[TfliteOperator]:
+        return [operator for operator in self.file.operators if operator.subgraph == 0]
+
+    @cached_property
+    def _tensors(self) -> dict[int, TfliteTensor]:
+        return {tensor.index: tensor for tensor in self.file.tensors if tensor.subgraph == 0}
+
+    @cached_property
+    def _makers(self) -> dict[int, TfliteOperator]:
+        return {output: operator for operator in self._operators for output in operator.outputs}
+
+    def _add(self, step: Step, *tensors: int) -> int:
+        names = tuple(self._tensors[index].name for index in tensors if index in self._tensors)
+        self.steps.append(FoundStep(step, names))
+        return len(self.steps) - 1
+
+    def _read(self, operator: TfliteOperator) -> None:
+        """Add the steps of an operator; one that depends on constants and shapes alone has none."""
+        taken = [index for index in operator.inputs if index in self._made]
+        if operator.kind == "SHAPE" or not taken:
+            return
+        steps = tuple(dict.fromkeys(self._made[index] for index in taken))
+        if operator.kind in _PASSED_ON:
+            last = steps[0]
+        elif (source := self._looked_up(operator)) is not None:
+            last = source
+        else:
+            last = self._add_steps(operator, taken)
+        for output in operator.outputs:
+            self._made[output] = last
+
+    def _add_steps(self, operator: TfliteOperator, taken: Sequence[int]) -> int:
+        computes = self._describe(operator, taken) or f"operator {operator.kind}"
+        steps = tuple(self._made[index] for index in taken)
+        if computes.startswith("operator"):
+            steps = tuple(dict.fromkeys(steps))
+        steps, computes = self._with_padding(operator, steps, computes)
+        weights = [index for index in operator.inputs if self._is_weight(index)]
+        last = self._add(Step("", computes, steps), *weights, *operator.outputs)
+        fused = _FUSED.get(int(operator.settings.get("fusedActivationFunction", 0)))
+        return last if fused is None else self._add(Step("", fused, (last,)), *operator.outputs)
+
+    def _with_padding(
+        self, operator: TfliteOperator, steps: tuple[int, ...], computes: str
+    ) -> tuple[tuple[int, ...], str]:
+        """Take in the padding before a convolution where that is its own kind."""
+        maker = self._makers.get(operator.inputs[0]) if operator.inputs else None
+        if maker is None or maker.kind != "PAD":
+            return steps, computes
+        pad = self.steps[steps[0]].step
+        whole = with_padding(computes, pad.computes, self.shape(maker, 0)[1:3])
+        return (steps, computes) if whole is None else (pad.inputs, whole)
+
+    def _is_weight(self, index: int) -> bool:
+        tensor = self._tensors.get(index)
+        return tensor is not None and index not in self._made and len(tensor.shape) > 1
+
+    def _looked_up(self, operator: TfliteOperator) -> int | None:
+        """Return the indices that a lookup takes, where negative ones are made positive first.
+
+        Keras 3 looks up `where(i < 0, i + rows, i)`.
+        """
+        if operator.kind != "SELECT_V2" or len(operator.inputs) != 3:
+            return None
+        found = [self._made.get(index) for index in operator.inputs]
+        if None in found:
+            return None
+        is_less, moved, indices = (found[0], found[1], found[2])
+        assert is_less is not None
+        assert moved is not None
+        facts = [self.steps[each].step for each in (is_less, moved)]
+        wanted = [("operator LESS", (indices,)), (AFFINE, (indices,))]
+        is_such = [(each.computes, each.inputs) for each in facts] == wanted
+        return indices if is_such else None
+
+    def _describe(self, operator: TfliteOperator, taken: Sequence[int]) -> str | None:
+        """Return the step that an operator is; None for one that no layer class describes."""
+        kind = operator.kind
+        if kind in _BINARY:
+            return self._describe_binary(operator, taken)
+        reader = _READERS.get(kind)
+        return _ALIKE.get(kind) if reader is None else reader(self, operator)
+
+    def _describe_binary(self, operator: TfliteOperator, taken: Sequence[int]) -> str | None:
+        if len(taken) == 2:
+            return _BINARY[operator.kind]
+        is_divisor = operator.kind == "DIV" and operator.inputs[0] not in self._made
+        return AFFINE if operator.kind in _AFFINE and not is_divisor else None
+
+    def shape(self, operator: TfliteOperator, place: int) -> tuple[int, ...]:
+        """Return the shape of an input of an operator."""
+        return self._tensors[operator.inputs[place]].shape
+
+    def is_constant(self, operator: TfliteOperator, place: int) -> bool:
+        """Return whether an input of an operator does not depend on the file's inputs."""
+        return place < len(operator.inputs) and operator.inputs[place] not in self._made
+
+    def values(self, operator: TfliteOperator, place: int) -> list[int]:
+        """Return the whole numbers in a constant input of an operator; empty where it has none."""
+        tensor = self._tensors.get(operator.inputs[place])
+        if tensor is None or not tensor.stored or not tensor.dtype.startswith("int"):
+            return []
+        return [int(value) for value in np.ravel(self.file.read_stored(tensor))]
+
+    def dilated(self, operator: TfliteOperator) -> tuple[tuple[int, int], str] | None:
+        """Return dilation and padding of a convolution between operators of space and batch."""
+        maker = self._makers.get(operator.inputs[0])
+        while maker is not None and maker.kind in _PASSED_ON - {"SPACE_TO_BATCH_ND"}:
+            maker = self._makers.get(maker.inputs[0])
+        if maker is None or maker.kind != "SPACE_TO_BATCH_ND":
+            return None
+        blocks, widths = self.values(maker, 1), self.values(maker, 2)
+        if not 1 <= len(blocks) <= 2 or len(widths) != 2 * len(blocks):
+            return None
+        first, last = (*(1,) * (2 - len(blocks)), *blocks)
+        return (first, last), "same" if any(widths[::2]) else "valid"
+
+
+def _matrix(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
+    shape = steps.shape(operator, 1)
+    return matrix(shape[::-1]) if steps.is_constant(operator, 1) and len(shape) == 2 else None
+
+
+def _convolution(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
+    """Return the step of a convolution; kernels have the output's channels first, or last."""
+    shape = steps.shape(operator, 1)
+    if not steps.is_constant(operator, 1) or len(shape) != 4:
+        return None
+    settings, kind = operator.settings, "convolution"
+    kernel: tuple[int, ...] = (*shape[1:], shape[0])
+    if operator.kind == "DEPTHWISE_CONV_2D":
+        kind, kernel = "depthwise convolution", shape[1:]
+    elif operator.kind == "TRANSPOSE_CONV":
+        kind, kernel = "transposed convolution", (*shape[1:3], shape[0], shape[3])
+    strides, dilation = (
+        tuple(int(settings.get(name, 1)) for name in names)
+        for names in (("strideH", "strideW"), ("dilationHFactor", "dilationWFactor"))
+    )
+    padding = _padding(operator)
+    if kind != "transposed convolution":
+        dilation, padding = steps.dilated(operator) or (dilation, padding)
+    return convolution(kind, kernel, strides, dilation, padding)
+
+
+def _pooling(_steps: TfliteSteps, operator: TfliteOperator) -> str | None:
+    window, strides = (
+        tuple(int(operator.settings.get(f"{name}{axis}", 1)) for axis in axes)
+        for name, axes in (("filter", ("Height", "Width")), ("stride", ("H", "W")))
+    )
+    return pooling(_POOLED[operator.kind], window, strides, _padding(operator))
+
+
+def _padding(operator: TfliteOperator) -> str:
+    return "valid" if operator.settings.get("padding", 0) else "same"
+
+
+def _pad(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
+    widths = steps.values(operator, 1)
+    pairs = list(zip(widths[::2], widths[1::2], strict=False))
+    return padded(pairs[1:]) if pairs and pairs[0] == (0, 0) else None
+
+
+def _reduced(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
+    axes, rank = steps.values(operator, 1), len(steps.shape(operator, 0))
+    return reduced(_REDUCED[operator.kind], axes, rank) if axes and rank else None
+
+
+def _joined(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
+    if any(steps.is_constant(operator, place) for place in range(len(operator.inputs))):
+        return None
+    return joined(int(operator.settings.get("axis", 0)), len(steps.shape(operator, 0)))
+
+
+def _leaky(_steps: TfliteSteps, operator: TfliteOperator) -> str | None:
+    return leaky(float(operator.settings.get("alpha", 0.0)))
+
+
+def _lookup(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
+    return lookup(steps.shape(operator, 0)) if steps.is_constant(operator, 0) else None
+
+
+_READERS: dict[str, Callable[[TfliteSteps, TfliteOperator], str | None]] = {
+    "AVERAGE_POOL_2D": _pooling,
+    "CONCATENATION": _joined,
+    "CONV_2D": _convolution,
+    "DEPTHWISE_CONV_2D": _convolution,
+    "FULLY_CONNECTED": _matrix,
+    "GATHER": _lookup,
+    "LEAKY_RELU": _leaky,
+    "MAX_POOL_2D": _pooling,
+    "MEAN": _reduced,
+    "PAD": _pad,
+    "REDUCE_MAX": _reduced,
+    "TRANSPOSE_CONV": _convolution,
+}

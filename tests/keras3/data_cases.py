@@ -1,0 +1,110 @@
+"""Runs of Keras 3 on each kind of data: stopped in the middle of an epoch, they go on exactly."""
+
+import tempfile
+from functools import partial
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import layers
+from keras3.child import Cases, refusal
+from keras3.models import assert_same
+
+from graphprune import resume, train
+from graphprune.errors import DataError
+
+CASES = Cases()
+FOLDER = Path(tempfile.mkdtemp())
+RANDOM = np.random.default_rng(3)
+COUNT, HERE = 22, 4
+IMAGE, SIZE = RANDOM.normal(size=(COUNT, 4, 4)).astype("float32"), RANDOM.normal(size=(COUNT, 1))
+HEADS, BOX = RANDOM.integers(0, 3, COUNT), RANDOM.normal(size=(COUNT, 2))
+ARRAYS = {
+    "x_train.image": IMAGE,
+    "x_train.size": SIZE,
+    "y_train.heads": HEADS,
+    "y_train.box": BOX,
+    "w_train": RANDOM.random(COUNT),
+    "x_val.image": IMAGE[:9],
+    "x_val.size": SIZE[:9],
+    "y_val.heads": HEADS[:9],
+    "y_val.box": BOX[:9],
+    "w_val": RANDOM.random(9),
+}
+RULES = """
+version: 1
+rules:
+  - id: all
+    match: {type: Dense}
+    prune:
+      sparsity: 0.5
+      schedule: {curve: polynomial, from: 0, begin: 0%, end: 100%, every: 1 step}
+"""
+SETTINGS = {"epochs": 2, "checkpoint_every": "1 step", "seed": 5}
+
+
+def two():
+    """Return the path of a model with two inputs and two outputs."""
+    path = FOLDER / "two.keras"
+    if not path.exists():
+        keras.utils.set_random_seed(1)
+        image, size = keras.Input((4, 4), name="image"), keras.Input((1,), name="size")
+        x = layers.Concatenate()([layers.Flatten()(image), size])
+        x = layers.Dense(8, activation="relu", name="a")(x)
+        outputs = {"heads": layers.Dense(3, name="heads")(x), "box": layers.Dense(2, name="box")(x)}
+        model = keras.Model([image, size], outputs)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile("adam", {"heads": loss, "box": "mse"}, metrics={"heads": ["accuracy"]})
+        model.save(path)
+    return path
+
+
+def check_goes_on(name, model, data, **options):
+    """Hold a run that is stopped in the middle of an epoch against one that is not stopped."""
+    settings = {**SETTINGS, **options}
+    whole = train(model, RULES, data, FOLDER / f"{name}-whole", **settings)
+    train(model, RULES, data, FOLDER / f"{name}-cut", **settings, stop_after_step=HERE)
+    again = resume(FOLDER / f"{name}-cut")
+    assert (again.status, again.step) == ("finished", whole.step)
+    found = [keras.models.load_model(run.model).get_weights() for run in (whole, again)]
+    assert_same(*found)
+    lines = [(run.run_dir / "metrics.jsonl").read_text() for run in (whole, again)]
+    assert lines[0] == lines[1]
+    return whole
+
+
+@CASES
+def an_npz_with_several_inputs_outputs_and_weights():
+    path = FOLDER / "two.npz"
+    np.savez(path, **ARRAYS)
+    whole = check_goes_on("npz", two(), path, batch_size=8)
+    np.savez(FOLDER / "even.npz", **{**ARRAYS, "w_train": np.ones(COUNT)})
+    even = train(two(), RULES, FOLDER / "even.npz", FOLDER / "even", batch_size=8, **SETTINGS)
+    assert whole.metrics["loss"] != even.metrics["loss"]
+    assert "val_heads_accuracy" in whole.metrics
+
+
+@CASES
+def names_that_the_model_does_not_have_are_refused():
+    for changed, message in (
+        (
+            {"x_train.image": None, "x_train.img": IMAGE},
+            "x has 'img', the model has no such input; closest: 'image'",
+        ),
+        ({"x_train.size": None}, "x lacks 'size'; the model's inputs are image, size"),
+        (
+            {"y_train.heads": None, "y_train.head": HEADS},
+            "y has 'head', the model has no such output; closest: 'heads'",
+        ),
+        ({"y_train.heads": HEADS + 1}, "y_train.heads holds 3 at"),
+    ):
+        arrays = {name: array for name, array in ARRAYS.items() if "train" in name} | changed
+        path = FOLDER / "wrong.npz"
+        np.savez(path, **{name: one for name, one in arrays.items() if one is not None})
+        call = partial(train, two(), RULES, path, FOLDER / "none", **SETTINGS)
+        said = refusal(call, DataError)
+        assert said.startswith(f"{path}: {message}"), said
+
+
+if __name__ == "__main__":
+    CASES.run()

@@ -1,0 +1,185 @@
+"""The operators of a `.tflite` file against what the layers of a plan's model compute."""
+
+import numpy as np
+import pytest
+from builders import build_graph
+from lenet import rules
+from tflite_files import RELU, Part, options, tflite_bytes
+
+from graphprune.archive.tflite.file import TfliteFile
+from graphprune.plan import make_plan
+from graphprune.plan.tflite_architecture import check_tflite_architecture
+
+KEEP = rules("version: 1\nrules: [{id: all, match: '*', keep: true}]")
+NET = {
+    "in": "in(batch_input_shape=[None, 8, 8, 4])",
+    "stem": "stem:Conv2D(padding='same', strides=[2, 2])[3, 3, 4, 8]",
+    "bn": "bn[8]",
+    "relu": "relu",
+    "wide": "wide:Conv2D(padding='same', activation='relu', dilation_rate=[2, 2])[3, 3, 8, 8]",
+    "narrow": "narrow:Conv2D(padding='same', activation='relu')[3, 3, 8, 8]",
+    "pool": "pool(pool_size=[2, 2], strides=[2, 2], padding='valid')",
+    "flatten": "flatten",
+    "fc_a": "fc_a(activation='tanh')[32, 16]",
+    "drop": "drop(rate=0.5)",
+    "fc_b": "fc_b(activation='tanh')[16, 16]",
+    "fc_c": "fc_c(activation='tanh')[16, 16]",
+    "out": "out(activation='softmax')[16, 3]",
+}
+CHAIN = (
+    "{in} > {stem} > {bn} > {relu} > {wide}; relu > {narrow}; wide + narrow > add > {pool} >"
+    " {flatten} > {fc_a} > {drop} > {fc_b} > {fc_c} > {out}"
+)
+
+
+def plan_of(text=CHAIN, **changed):
+    graph = build_graph(text.format(**(NET | changed)))
+    return make_plan(graph, KEEP)
+
+
+def kernel(*shape):
+    return np.ones(shape, "float32")
+
+
+@pytest.fixture(scope="module")
+def file():
+    """The net as the converter writes it: batch normalization inside `stem`, a dilated convolution
+    between operators of space and batch, activations inside operators, no dropout.
+    """
+    parts = [
+        Part("serving_default_in:0", (1, 8, 8, 4)),
+        Part("net/stem/Conv2D", values=kernel(8, 3, 3, 4)),
+        Part("bias", values=kernel(8)),
+        Part("net/relu/Relu;net/stem/Conv2D", (1, 4, 4, 8)),
+        Part("blocks", values=np.array([2, 2], "int32")),
+        Part("pads", values=np.array([[2, 2], [2, 2]], "int32")),
+        Part("net/wide/Conv2D/SpaceToBatchND", (4, 4, 4, 8)),
+        Part("net/wide/Conv2D", values=kernel(8, 3, 3, 8)),
+        Part("net/wide/Conv2D1", (4, 2, 2, 8)),
+        Part("crops", values=np.array([[0, 0], [0, 0]], "int32")),
+        Part("net/wide/Conv2D/BatchToSpaceND", (1, 4, 4, 8)),
+        Part("net/wide/Relu", (1, 4, 4, 8)),
+        Part("net/narrow/Conv2D", values=kernel(8, 3, 3, 8)),
+        Part("net/narrow/Relu;net/narrow/Conv2D", (1, 4, 4, 8)),
+        Part("net/add/add", (1, 4, 4, 8)),
+        Part("net/pool/MaxPool", (1, 2, 2, 8)),
+        Part("shape", values=np.array([-1, 32], "int32")),
+        Part("net/flatten/Reshape", (1, 32)),
+        Part("net/fc_a/MatMul", values=kernel(16, 32)),
+        Part("net/fc_a/MatMul1", (1, 16)),
+        Part("net/fc_a/Tanh", (1, 16)),
+        Part("net/fc_b/MatMul", values=kernel(16, 16)),
+        Part("net/fc_b/MatMul1", (1, 16)),
+        Part("net/fc_b/Tanh", (1, 16)),
+        Part("net/fc_c/MatMul", values=kernel(16, 16)),
+        Part("net/fc_c/MatMul1", (1, 16)),
+        Part("net/fc_c/Tanh", (1, 16)),
+        Part("net/out/MatMul", values=kernel(3, 16)),
+        Part("net/out/MatMul1", (1, 3)),
+        Part("StatefulPartitionedCall:0", (1, 3)),
+    ]
+    name = [part.name for part in parts]
+    valid = options("Conv2DOptions", strideW=1, strideH=1, padding=1)
+    window = {"filterWidth": 2, "filterHeight": 2, "strideW": 2, "strideH": 2, "padding": 1}
+    operators = [
+        (
+            "CONV_2D",
+            [name[0], name[1], name[2]],
+            [name[3]],
+            options("Conv2DOptions", strideW=2, strideH=2, **RELU),
+        ),
+        ("SPACE_TO_BATCH_ND", [name[3], name[4], name[5]], [name[6]]),
+        ("CONV_2D", [name[6], name[7], name[2]], [name[8]], valid),
+        ("BATCH_TO_SPACE_ND", [name[8], name[4], name[9]], [name[10]]),
+        ("RELU", [name[10]], [name[11]]),
+        (
+            "CONV_2D",
+            [name[3], name[12], name[2]],
+            [name[13]],
+            options("Conv2DOptions", strideW=1, strideH=1, **RELU),
+        ),
+        ("ADD", [name[13], name[11]], [name[14]]),
+        ("MAX_POOL_2D", [name[14]], [name[15]], options("Pool2DOptions", **window)),
+        ("RESHAPE", [name[15], name[16]], [name[17]]),
+        ("FULLY_CONNECTED", [name[17], name[18]], [name[19]]),
+        ("TANH", [name[19]], [name[20]]),
+        ("FULLY_CONNECTED", [name[20], name[21]], [name[22]]),
+        ("TANH", [name[22]], [name[23]]),
+        ("FULLY_CONNECTED", [name[23], name[24]], [name[25]]),
+        ("TANH", [name[25]], [name[26]]),
+        ("FULLY_CONNECTED", [name[26], name[27]], [name[28]]),
+        ("SOFTMAX", [name[28]], [name[29]]),
+    ]
+    return TfliteFile(tflite_bytes(parts, operators))
+
+
+def found(plan, file):
+    check = check_tflite_architecture(plan, file)
+    return check.status, [(one.address, one.what) for one in check.differences]
+
+
+def test_a_converted_model_is_the_same(file):
+    assert found(plan_of(), file) == ("same", [])
+
+
+SETTINGS = {
+    "activation": ({"fc_a": NET["fc_a"].replace("tanh", "relu")}, "fc_a"),
+    "no activation": ({"fc_a": NET["fc_a"].replace("tanh", "linear")}, "fc_a"),
+    "activation inside": ({"narrow": NET["narrow"].replace("relu", "tanh")}, "narrow"),
+    "dilation": ({"wide": NET["wide"].replace("[2, 2]", "[1, 1]")}, "wide"),
+    "strides": ({"stem": NET["stem"].replace("[2, 2]", "[1, 1]")}, "stem"),
+    "padding": ({"narrow": NET["narrow"].replace("same", "valid")}, "narrow"),
+    "padding around a dilation": ({"wide": NET["wide"].replace("same", "valid")}, "wide"),
+    "pool": ({"pool": NET["pool"].replace("strides=[2, 2]", "strides=[1, 1]")}, "pool"),
+    "kind of pool": ({"pool": NET["pool"].replace("(", ":AveragePooling2D(", 1)}, "pool"),
+    "kernel": ({"fc_b": NET["fc_b"].replace("16, 16", "16, 8")}, "fc_b"),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_layer_with_other_settings_is_drift(name, file):
+    changed, layer = SETTINGS[name]
+    assert found(plan_of(**changed), file) == ("differs", [(layer, "settings")])
+
+
+CHAINS = {
+    "dropped": (" > {fc_b}", " > {fc_b} > fc_x[16, 16]", [("fc_x", "missing")]),
+    "dropped activation": (" > {pool}", " > {pool} > relu_x:ReLU", [("relu_x", "missing")]),
+    "added": ("{drop} > {fc_b}", "{drop}", [("fc_b", "added")]),
+    "added activation": (" > {relu}", "", [("stem", "settings")]),
+    "swapped": ("{fc_b} > {fc_c}", "{fc_c} > {fc_b}", [("fc_c", "inputs"), ("fc_b", "inputs")]),
+    "rewired": ("relu > {narrow}", "wide > {narrow}", [("narrow", "inputs"), ("wide", "inputs")]),
+    "not summed": ("wide + narrow > add", "wide + narrow > add:Multiply", [("add", "settings")]),
+}
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_other_layers_or_connections_are_drift(name, file):
+    before, after, wanted = CHAINS[name]
+    assert before in CHAIN
+    chain = CHAIN.replace(before, after)
+    if name == "added activation":
+        chain = chain.replace("relu > {narrow}", "bn > {narrow}")
+    assert found(plan_of(chain), file) == ("differs", wanted)
+
+
+def test_a_layer_without_a_rule_is_not_compared_and_the_rest_is(file):
+    other = NET["fc_b"].replace("tanh", "selu")
+    check = check_tflite_architecture(plan_of(fc_b=other), file)
+    assert (check.status, check.unchecked) == (
+        "unchecked",
+        "operators of fc_b (Dense) are not compared",
+    )
+    both = {"fc_b": other, "narrow": NET["narrow"].replace("same", "valid")}
+    assert found(plan_of(**both), file) == ("differs", [("narrow", "settings")])
+
+
+def test_kernels_of_one_shape_without_names_are_not_told_apart(file):
+    content = file._content
+    for name in (b"fc_b", b"fc_c"):
+        content = content.replace(b"net/" + name, b"xxx_yyyy")
+    check = check_tflite_architecture(plan_of(), TfliteFile(content))
+    assert (check.status, check.unchecked) == (
+        "unchecked",
+        "names in the file do not tell fc_b, fc_c apart",
+    )

@@ -1,0 +1,145 @@
+"""Runs of tf_keras on each kind of data: stopped in the middle of an epoch, they go on exactly."""
+
+import sys
+
+import numpy as np
+import pytest
+import tf_keras
+
+from graphprune.errors import DataError
+from graphprune.tf.models.loading import load_model
+from graphprune.training import resume, train
+
+pytestmark = pytest.mark.tf
+
+RANDOM = np.random.default_rng(3)
+COUNT = 22
+IMAGE, SIZE = RANDOM.normal(size=(COUNT, 4, 4)).astype("float32"), RANDOM.normal(size=(COUNT, 1))
+HEADS, BOX = RANDOM.integers(0, 3, COUNT), RANDOM.normal(size=(COUNT, 2))
+ARRAYS = {
+    "x_train.image": IMAGE,
+    "x_train.size": SIZE,
+    "y_train.heads": HEADS,
+    "y_train.box": BOX,
+    "w_train": RANDOM.random(COUNT),
+    "x_val.image": IMAGE[:9],
+    "x_val.size": SIZE[:9],
+    "y_val.heads": HEADS[:9],
+    "y_val.box": BOX[:9],
+    "w_val": RANDOM.random(9),
+}
+RULES = """
+version: 1
+rules:
+  - id: all
+    match: {type: Dense}
+    prune:
+      sparsity: 0.5
+      schedule: {curve: polynomial, from: 0, begin: 0%, end: 100%, every: 1 step}
+"""
+SETTINGS = {"epochs": 2, "checkpoint_every": "1 step", "seed": 5}
+HERE = 4
+"""The step at which runs are stopped: the second of the second epoch."""
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """The path of a model with two inputs and two outputs."""
+    tf_keras.utils.set_random_seed(1)
+    image, size = tf_keras.Input((4, 4), name="image"), tf_keras.Input((1,), name="size")
+    x = tf_keras.layers.Concatenate()([tf_keras.layers.Flatten()(image), size])
+    x = tf_keras.layers.Dense(8, activation="relu", name="a")(x)
+    outputs = [tf_keras.layers.Dense(3, name="heads")(x), tf_keras.layers.Dense(2, name="box")(x)]
+    model = tf_keras.Model([image, size], outputs)
+    loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", {"heads": loss, "box": "mse"}, metrics={"heads": "accuracy"})
+    path = tmp_path_factory.mktemp("model") / "two.keras"
+    model.save(path)
+    return path
+
+
+def check_goes_on(model, data, folder, **options):
+    """Hold a run that is stopped in the middle of an epoch against one that is not stopped."""
+    settings = {**SETTINGS, **options}
+    whole = train(model, RULES, data, folder / "whole", **settings)
+    train(model, RULES, data, folder / "cut", **settings, stop_after_step=HERE)
+    again = resume(folder / "cut")
+    assert (again.status, again.step) == ("finished", whole.step)
+    for one, other in zip(
+        *(load_model(run.model).get_weights() for run in (whole, again)), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+    lines = [(folder / name / "metrics.jsonl").read_text() for name in ("whole", "cut")]
+    assert lines[0] == lines[1]
+    return whole
+
+
+def test_an_npz_with_several_inputs_outputs_and_weights(model, tmp_path):
+    np.savez(tmp_path / "two.npz", **ARRAYS)
+    whole = check_goes_on(model, tmp_path / "two.npz", tmp_path, batch_size=8)
+    np.savez(tmp_path / "even.npz", **{**ARRAYS, "w_train": np.ones(COUNT)})
+    even = train(model, RULES, tmp_path / "even.npz", tmp_path / "e", batch_size=8, **SETTINGS)
+    assert whole.metrics["loss"] != even.metrics["loss"]
+    assert "val_heads_accuracy" in whole.metrics
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (
+            {"x_train.image": None, "x_train.img": IMAGE},
+            "x has 'img', the model has no such input; closest: 'image'",
+        ),
+        ({"x_train.size": None}, "x lacks 'size'; the model's inputs are image, size"),
+        (
+            {"y_train.heads": None, "y_train.head": HEADS},
+            "y has 'head', the model has no such output; closest: 'heads'",
+        ),
+        (
+            {"x_train.size": IMAGE},
+            "x.size has shape (4, 4), the model's input size takes (1,); reshape the data to fit",
+        ),
+        ({"y_train.heads": HEADS + 1}, "y_train.heads holds 3 at"),
+    ],
+)
+def test_names_and_labels_that_the_model_does_not_have(model, tmp_path, changed, message):
+    arrays = {name: array for name, array in ARRAYS.items() if "train" in name} | changed
+    np.savez(tmp_path / "d.npz", **{key: one for key, one in arrays.items() if one is not None})
+    with pytest.raises(DataError) as caught:
+        train(model, RULES, tmp_path / "d.npz", tmp_path / "run", **SETTINGS)
+    assert str(caught.value).startswith(f"{tmp_path}/d.npz: {message}")
+
+
+def test_arrays_in_python_may_be_dicts_and_have_weights(model, tmp_path):
+    x, y = {"image": IMAGE, "size": SIZE}, {"heads": HEADS, "box": BOX}
+    data = ((x, y, ARRAYS["w_train"]), (x, y))
+    result = train(
+        model, RULES, data, tmp_path / "run", batch_size=8, **SETTINGS, stop_after_step=HERE
+    )
+    assert resume(result.run_dir, data=data).status == "finished"
+
+
+FUNCTION = """
+import numpy as np, tf_keras
+class Batches(tf_keras.utils.Sequence):
+    def __init__(self):
+        self.random, self.order = np.random.default_rng(2), np.arange(21)
+    def __len__(self):
+        return 3
+    def __getitem__(self, index):
+        chosen = self.order[7 * index:7 * index + 7]
+        x = np.stack([chosen + n for n in range(16)], 1).reshape(-1, 4, 4) / 20
+        return {"image": x, "size": x[:, :1, 0]}, {"heads": chosen % 3, "box": x[:, 0, :2]}
+    def on_epoch_end(self):
+        self.random.shuffle(self.order)
+def load():
+    return Batches(), Batches()
+"""
+
+
+def test_a_function_that_returns_sequences(model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sequence_data.py").write_text(FUNCTION)
+    whole = check_goes_on(model, "sequence_data:load", tmp_path)
+    assert (whole.steps, "val_loss" in whole.metrics) == (6, True)
+    sys.modules.pop("sequence_data")

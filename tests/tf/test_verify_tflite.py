@@ -1,0 +1,106 @@
+"""`.tflite` files of the real converter against plans of tf_keras and Keras 3 models."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+from lenet import rules
+
+import graphprune
+from graphprune.archive.tflite.file import TfliteFile
+from graphprune.plan import make_plan
+from graphprune.plan.measured import planned_tensors
+from graphprune.plan.tflite import verify_tflite
+
+pytestmark = pytest.mark.tf
+
+RULES = rules(
+    "version: 1\nrules: [{id: all, match: '*', prune: {sparsity: 50%, schedule: {curve: step}}}]"
+)
+
+
+def convert(model, folder):
+    model.export(str(folder))
+    return TfliteFile(tf.lite.TFLiteConverter.from_saved_model(str(folder)).convert())
+
+
+def plan_of(model, path):
+    model.save(path)
+    return make_plan(graphprune.read_graph(path), RULES)
+
+
+def prune(model, plan):
+    """Make the first half of each planned tensor zero, another half in each second one."""
+    planned = {address for address, _ in planned_tensors(plan)}
+    for number, layer in enumerate(model.layers):
+        values = layer.get_weights()
+        names = [weight.name.split("/")[-1].split(":")[0] for weight in layer.weights]
+        for place, name in enumerate(names):
+            if layer.name in planned and name.endswith("kernel"):
+                flat = values[place].reshape(-1)
+                half = len(flat) // 2 + 1
+                flat[slice(None, half) if (number + place) % 2 else slice(-half, None)] = 0
+        layer.set_weights(values)
+
+
+def convolution_net(keras, **changed):
+    layers = keras.layers
+    first = {"strides": 2, "padding": "valid", "use_bias": False} | changed.get("first", {})
+    x = image = layers.Input((12, 12, 3), name="image")
+    x = layers.ZeroPadding2D(((0, 1), (0, 1)), name="pad")(x)
+    x = layers.Conv2D(8, 3, name="first", **first)(x)
+    x = layers.ReLU(6.0, name="first_relu")(layers.BatchNormalization(name="bn")(x))
+    y = layers.DepthwiseConv2D(3, padding="same", name="deep", activation="relu")(x)
+    y = layers.Conv2D(8, 3, padding="same", name="wide", dilation_rate=changed.get("rate", 2))(y)
+    x = layers.Activation(changed.get("activation", "swish"), name="act")(layers.Add()([x, y]))
+    x = layers.GlobalAveragePooling2D(name="mean")(layers.BatchNormalization(name="bn_b")(x))
+    for letter in changed.get("order", "ab"):
+        x = layers.Dense(8, "tanh", name=letter)(x)
+    return keras.Model(image, layers.Dense(3, "softmax", name="out")(x), name="net")
+
+
+CHANGED = {
+    "activation": ({"activation": "tanh"}, "act"),
+    "dilation": ({"rate": 1}, "wide"),
+    "stride": ({"first": {"strides": 1}}, "first"),
+}
+
+
+@pytest.mark.parametrize("name", ["tf_keras", "keras"])
+def test_the_architecture_of_a_converted_model_is_compared(name, tmp_path):
+    keras = pytest.importorskip(name)
+    model = convolution_net(keras)
+    plan = plan_of(model, tmp_path / "net.keras")
+    prune(model, plan)
+    file = convert(model, tmp_path / "net")
+    found = verify_tflite(plan, file)
+    assert (found.architecture.status, found.drift, found.unchecked) == ("same", (), ())
+    for changed, layer in CHANGED.values():
+        other = plan_of(convolution_net(keras, **changed), tmp_path / "other.keras")
+        differences = verify_tflite(other, file).architecture.differences
+        assert layer in {one.address for one in differences}
+    other = plan_of(convolution_net(keras, order="ba"), tmp_path / "other.keras")
+    differences = verify_tflite(other, file).architecture.differences
+    assert {(one.address, one.what) for one in differences} == {("a", "inputs"), ("b", "inputs")}
+
+
+def test_the_kernels_of_a_gru_are_found_by_what_they_multiply(tmp_path):
+    layers = tf_keras.layers
+    model = tf_keras.Sequential(
+        [
+            layers.Input((5, 6), batch_size=1, name="x"),
+            layers.GRU(6, return_sequences=True, name="one"),
+            layers.GRU(6, return_sequences=True, name="two"),
+            layers.GRU(4, name="three"),
+            layers.Dense(2, name="out"),
+        ],
+        name="net",
+    )
+    plan = plan_of(model, tmp_path / "net.keras")
+    prune(model, plan)
+    weights = model.get_layer("two").get_weights()
+    weights[1] = np.ones_like(weights[1])  # of the same shape as the other kernels of both layers
+    model.get_layer("two").set_weights(weights)
+    found = verify_tflite(plan, convert(model, tmp_path / "net"))
+    assert [check.unchecked for check in found.checks] == [""] * 7
+    assert [(check.address, check.tensor) for check in found.drift] == [("two", "recurrent_kernel")]
