@@ -31,7 +31,13 @@ from graphprune.runs.resume_point import Tell
 from graphprune.runs.run_file import check_arguments
 from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.run_options import Compiling, Fitting, RunOptions
-from graphprune.runs.training_arguments import NONE, OnProgress, StopRequest, check_run_dir
+from graphprune.runs.training_arguments import (
+    NONE,
+    OnProgress,
+    StopRequest,
+    check_callbacks,
+    check_run_dir,
+)
 from graphprune.sparsity.positions import Position
 
 
@@ -176,6 +182,7 @@ def train(
     check_origin(model, seam)
     given, run_dir = seam.given_data(data), check_run_dir(run_dir)
     asked_rules = given_rules(rules)
+    check_callbacks(callbacks)
     live = LiveCompiling(
         optimizer if has_objects(optimizer) and not isinstance(optimizer, Mapping) else None,
         loss if has_objects(loss) else None,

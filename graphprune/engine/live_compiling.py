@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from graphprune.arguments import wrong_type
+
 
 @dataclass(frozen=True, slots=True)
 class LiveCompiling:
@@ -20,6 +22,16 @@ class LiveCompiling:
     optimizer: Any = None
     loss: Any = None
     metrics: Any = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is neither a name nor an object of a Keras."""
+        if self.optimizer is not None and not hasattr(self.optimizer, "get_config"):
+            raise wrong_type("optimizer", "the name of one, such as 'adam', or one", self.optimizer)
+        for name, value in (("loss", self.loss), ("metrics", self.metrics)):
+            for part in _parts(value):
+                if not isinstance(part, str) and not callable(part):
+                    example = "'mse', or one" if name == "loss" else "['accuracy'], or metrics"
+                    raise wrong_type(name, f"the name of one, such as {example}", value)
 
     @property
     def is_empty(self) -> bool:
@@ -56,6 +68,15 @@ def has_objects(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return any(map(has_objects, value))
     return value is not None and not isinstance(value, str)
+
+
+def _parts(value: Any) -> list[Any]:
+    """Return the objects and names in a loss or metrics; a class counts as no object."""
+    if isinstance(value, Mapping):
+        return [part for one in value.values() for part in _parts(one)]
+    if isinstance(value, list | tuple):
+        return [part for one in value for part in _parts(one)]
+    return [] if value is None else [None if isinstance(value, type) else value]
 
 
 def _fresh(value: Any) -> Any:

@@ -120,6 +120,16 @@ def check_settings(
     return _metric_names(metrics)
 
 
+def check_callbacks(callbacks: Any) -> None:
+    """Refuse callbacks that are no list.
+
+    Raises:
+        TypeError: they are something else.
+    """
+    if not isinstance(callbacks, list | tuple):
+        raise wrong_type("callbacks", "a list of callbacks or of MODULE:FUNCTION", callbacks)
+
+
 def _metric_names(metrics: Any) -> Any:
     if metrics is None:
         return None
