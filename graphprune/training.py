@@ -188,6 +188,7 @@ def train(
         loss if has_objects(loss) else None,
         metrics if has_objects(metrics) else None,
     )
+    live.check(seam.live_kinds)
     compiling = Compiling(
         optimizer=optimizer if live.optimizer is None else None,
         loss=loss if live.loss is None else None,

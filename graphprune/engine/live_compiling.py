@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,15 +24,32 @@ class LiveCompiling:
     loss: Any = None
     metrics: Any = None
 
-    def __post_init__(self) -> None:
-        """Refuse what is neither a name nor an object of a Keras."""
-        if self.optimizer is not None and not hasattr(self.optimizer, "get_config"):
-            raise wrong_type("optimizer", "the name of one, such as 'adam', or one", self.optimizer)
-        for name, value in (("loss", self.loss), ("metrics", self.metrics)):
+    def check(self, kinds: Mapping[str, tuple[type, ...]]) -> None:
+        """Refuse what is neither a name, a function nor an object of the Keras.
+
+        Args:
+            kinds: The classes of `optimizer`, `loss` and `metrics`.
+
+        Raises:
+            TypeError: something else was given.
+        """
+        if self.optimizer is not None and not isinstance(self.optimizer, kinds["optimizer"]):
+            raise wrong_type(
+                "optimizer", "the name of one, such as 'adam', or an optimizer", self.optimizer
+            )
+        for name, value, example in (
+            ("loss", self.loss, "the name of one, such as 'mse', a function or a loss"),
+            ("metrics", self.metrics, "a list of names, such as ['accuracy'], or of metrics"),
+        ):
             for part in _parts(value):
-                if not isinstance(part, str) and not callable(part):
-                    example = "'mse', or one" if name == "loss" else "['accuracy'], or metrics"
-                    raise wrong_type(name, f"the name of one, such as {example}", value)
+                if not isinstance(part, (str, *kinds[name])) and not inspect.isroutine(part):
+                    raise wrong_type(name, example, value)
+            if (
+                name == "metrics"
+                and value is not None
+                and not isinstance(value, list | tuple | Mapping)
+            ):
+                raise wrong_type(name, example, value)
 
     @property
     def is_empty(self) -> bool:
@@ -71,12 +89,12 @@ def has_objects(value: Any) -> bool:
 
 
 def _parts(value: Any) -> list[Any]:
-    """Return the objects and names in a loss or metrics; a class counts as no object."""
+    """Return the objects and names in a loss or metrics."""
     if isinstance(value, Mapping):
         return [part for one in value.values() for part in _parts(one)]
     if isinstance(value, list | tuple):
         return [part for one in value for part in _parts(one)]
-    return [] if value is None else [None if isinstance(value, type) else value]
+    return [] if value is None else [value]
 
 
 def _fresh(value: Any) -> Any:

@@ -248,6 +248,11 @@ class TrainingSeam(ModelSeam, Protocol):
         ...
 
     @property
+    def live_kinds(self) -> Mapping[str, tuple[type, ...]]:
+        """The classes of an `optimizer`, a `loss` and of `metrics`."""
+        ...
+
+    @property
     def callback(self) -> type:
         """The class of callbacks."""
         ...

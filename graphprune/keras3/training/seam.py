@@ -60,6 +60,7 @@ __all__ = [
     "is_model",
     "keras",
     "live_graph",
+    "live_kinds",
     "load_archive",
     "mask_updates",
     "metric_names",
@@ -82,6 +83,11 @@ __all__ = [
 keras: Literal[2, 3] = 3
 backend: str = keras_3.config.backend()
 recorder, pruner = Recorder, Pruner
+live_kinds = {
+    "optimizer": (keras_3.optimizers.Optimizer,),
+    "loss": (keras_3.losses.Loss,),
+    "metrics": (keras_3.metrics.Metric,),
+}
 registered_name = REGISTRY.name_of
 callback = keras_3.callbacks.Callback
 

@@ -55,6 +55,7 @@ __all__ = [
     "is_model",
     "keras",
     "live_graph",
+    "live_kinds",
     "load_archive",
     "mask_updates",
     "metric_names",
@@ -77,6 +78,11 @@ __all__ = [
 keras: Literal[2, 3] = 2
 backend = "tensorflow"
 recorder, pruner = Recorder, Pruner
+live_kinds = {
+    "optimizer": (tf_keras.optimizers.Optimizer, tf_keras.optimizers.legacy.Optimizer),
+    "loss": (tf_keras.losses.Loss,),
+    "metrics": (tf_keras.metrics.Metric,),
+}
 registered_name = tf_keras.utils.get_registered_name
 callback = tf_keras.callbacks.Callback
 
