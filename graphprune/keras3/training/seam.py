@@ -163,7 +163,8 @@ def _values(model: Any) -> Iterator[Any]:
 def live_graph(model: Any, asked: Mapping[str, Sequence[str]]) -> LoadedModel:
     """Return the graph of a model with custom layers; `asked` names their weights to prune."""
     found = read_live(model, asked)
-    return LoadedModel(found.graph, found.zeros or {}, found.weights.read)
+    assert found.located is not None
+    return LoadedModel(found.graph, found.zeros or {}, found.located.read)
 
 
 def read_updates(model: Any) -> int:
