@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from graphprune.engine.data_function import import_object
 from graphprune.engine.learning_rates import rate_schedule, set_learning_rate, with_settings
@@ -17,7 +17,8 @@ from graphprune.suggestions import closest
 
 NO_RUN = Run()
 """A run of unknown length, for models that are not trained."""
-_SHORT = ("accuracy", "acc", "crossentropy", "ce")
+Kind = Literal["optimizer", "loss", "metric"]
+SHORT = ("accuracy", "acc", "crossentropy", "ce")
 """Names of metrics that Keras resolves by the loss and the shape of the output."""
 
 
@@ -77,7 +78,7 @@ class KerasNames:
     def _metric(self, name: str) -> Any:
         if is_object(name):
             return made_object(name)
-        if name not in _SHORT:
+        if name not in SHORT:
             _find("metric", name, self.metrics.get, self._metric_names)
         return name
 
@@ -144,10 +145,15 @@ def _find(kind: str, name: str, get: Any, names: Callable[[], set[str]]) -> Any:
         found = None
     # tf_keras returns the name of a metric that it does not know
     if found is None or isinstance(found, str):
-        known = sorted(names())
-        hint = closest(name, known, count=3) or f"known are {', '.join(known)}"
-        raise TrainingError(f"no {kind} is called {name!r}; {hint}")
+        raise unknown_name(kind, name, names())
     return found
+
+
+def unknown_name(kind: str, name: str, names: Iterable[str]) -> TrainingError:
+    """Return the error for a name that Keras does not know, with the closest of its names."""
+    known = sorted(names)
+    hint = closest(name, known, count=3) or f"known are {', '.join(known)}"
+    return TrainingError(f"no {kind} is called {name!r}; {hint}")
 
 
 def choose_loss(
