@@ -65,7 +65,8 @@ def command(settings: Mapping[str, Any]) -> None:
     arguments.setdefault("epochs", 1)  # only a measurement needs no length
     strategy = arguments.get("strategy", NONE)
     parse_strategy(strategy)
-    RunFolder(Path(run_folder)).check_free(force=arguments.get("force", False))
+    if not is_measured:
+        RunFolder(Path(run_folder)).check_free(force=arguments.get("force", False))
     if "tensorboard" in arguments:
         arguments["tensorboard"] = _summaries_folder(arguments["tensorboard"])
     with (
