@@ -2,13 +2,13 @@
 `--slow`. Holds output against golden files.
 """
 
-import gc
 import os
 from pathlib import Path
 
 import pytest
 from fork_server import LIGHT, ForkServer
 from hypothesis import HealthCheck, settings
+from quick_tensorflow import collect_rarely, trace_without_stacks
 
 TESTS = Path(__file__).parent
 TF_TESTS, GOLDEN = TESTS / "tf", TESTS / "golden"
@@ -18,21 +18,30 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 LONGEST = (
     "tests/keras3/test_tensorflow.py",
     "tests/keras3/test_jax.py",
-    "tests/tf/test_layer_matrix.py",
     "tests/cli/test_story.py",
+    "tests/tf/test_layer_matrix.py",
     "tests/conversion/test_convert.py",
     "tests/tf/test_prunable_layer.py",
     "tests/tf/test_training.py",
     "tests/tf/test_audited_loading.py",
     "tests/tf/test_allowed_objects.py",
     "tests/tf/test_stopping.py",
-    "tests/tf/test_live_display.py",
     "tests/test_readme.py",
 )
 """Files that take long, longest first."""
-TOGETHER = {"tests/fuzz/test_loading.py": "tests/tf/test_audited_loading.py"}
-"""Files that run in the process of another, since both load models in a process that takes long to
-start.
+TOGETHER = {
+    "tests/fuzz/test_loading.py": "tests/tf/test_audited_loading.py",
+    "tests/keras3/test_layers.py": "tests/keras3/test_tensorflow.py",
+    **{
+        f"tests/tf/test_{name}.py": "tests/cli/test_story.py"
+        for name in (
+            *("against_tfmot", "custom_layers", "dialects", "live_display"),
+            *("signals_in_training", "tfmot_files"),
+        )
+    },
+}
+"""Files that run in the process of another, since both need the same child process, which takes
+long to start: that of the audit, of Keras 3 on TensorFlow, the fork server.
 """
 
 
@@ -119,6 +128,7 @@ def _no_functions_for_a_gpu(request):
     import tensorflow as tf
     from tf_keras.src.layers.rnn import gru_lstm_utils
 
+    trace_without_stacks()
     with pytest.MonkeyPatch.context() as patch:
         if not tf.config.list_physical_devices("GPU"):
             patch.setattr(gru_lstm_utils, "function_register", lambda *args, **kwargs: None)
@@ -180,12 +190,8 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 def pytest_collection_finish(session):
-    """Leave what was imported out of garbage collection, which looks through all of TensorFlow
-    again and again, and takes a tenth of the time of tests that trace models.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 10, 10)
+    """Collect garbage rarely once everything is imported."""
+    collect_rarely()
 
 
 def _turn(item):

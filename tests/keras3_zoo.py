@@ -23,6 +23,7 @@ import keras
 import numpy as np
 from keras import layers
 from keras.src import api_export
+from quick_tensorflow import collect_rarely, trace_without_stacks
 
 import graphprune
 
@@ -426,6 +427,8 @@ def save(name: str, sample: Sample, folder: Path) -> None:
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
+    collect_rarely()
+    trace_without_stacks()
     target = Path(sys.argv[1])
     (target / "exported.json").write_text(json.dumps(exported()))
     failed = []

@@ -42,7 +42,7 @@ Connect = Callable[[layers.Layer, list[Any]], Any]
 """From a layer and its inputs to the tensor that it gives; what else the branch needs is made on
 the way.
 """
-BATCH, STEPS, SPARSITY = 2, 4, 0.75
+BATCH, STEPS, SPARSITY = 2, 3, 0.75
 
 
 def _plainly(layer: layers.Layer, inputs: list[Any]) -> Any:

@@ -36,8 +36,10 @@ def masks_of(model: Any) -> dict[str, list[list[bool]]]:
 
 
 def train_on(model: Any, x: Any, y: Any) -> None:
-    """Train a model of either Keras for an epoch of batches of 4, with a new optimizer."""
+    """Train a model of either Keras for an epoch of batches of 4, with a new optimizer, eagerly:
+    tracing takes longer.
+    """
     library = tf_keras if isinstance(model, tf_keras.Model) else keras
-    model.compile(library.optimizers.SGD(0.05), "mse")
+    model.compile(library.optimizers.SGD(0.05), "mse", run_eagerly=True)
     callbacks = [graphprune.UpdatePruningStep()]
     model.fit(x, y, batch_size=4, shuffle=False, verbose=0, callbacks=callbacks)

@@ -44,12 +44,17 @@ def residual_net(library, wide=8, inner=16):
     return library.Model(inputs, layers.Dense(5, name="fc")(x), name="net")
 
 
-def made(library, begin=0, group="auto"):
+def made(library, begin=0, group="auto", *, is_traced=True):
     """Return the net and its pruned clone, both compiled, with the weights of a seed."""
     library.utils.set_random_seed(7)
     net = residual_net(library)
-    net.compile(library.optimizers.SGD(0.05, momentum=0.9), "mse")
+    net.compile(library.optimizers.SGD(0.05, momentum=0.9), "mse", run_eagerly=not is_traced)
     return net, graphprune.apply_rules(net, rules(begin, group))
+
+
+def _is_quick_to_trace(library):
+    """Whether a few steps take less time compiled than run eagerly, as on JAX."""
+    return library.__name__ != "tf_keras"
 
 
 def samples():
@@ -134,7 +139,7 @@ def check_dead_channels(library, folder):
 
 def check_same_training(library):
     """Before the first mask, wrapped batch normalization trains and infers as it does unwrapped."""
-    net, pruned = made(library, begin=1000)
+    net, pruned = made(library, begin=1000, is_traced=_is_quick_to_trace(library))
     x, _ = samples()
     fit(net, pruned=False)
     fit(pruned)
@@ -147,9 +152,10 @@ def check_same_training(library):
 
 def check_going_on(library, folder):
     """Training that is saved and loaded in the middle ends with the same bits."""
-    _, whole = made(library)
+    is_traced = _is_quick_to_trace(library)
+    _, whole = made(library, is_traced=is_traced)
     fit(whole)
-    _, half = made(library)
+    _, half = made(library, is_traced=is_traced)
     fit(half, last=3)
     half.save(folder / "half.keras")
     again = graphprune.load_model(folder / "half.keras")

@@ -3,11 +3,14 @@
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from commands import Done, run_command
+
+from graphprune.engine.early_checks import check_name
 
 ROOT = Path(__file__).parents[1]
 MODEL = "fixtures/digits-cnn.keras"
@@ -28,7 +31,8 @@ for arguments in json.loads(sys.argv[1]):
 """
 COLLECT = """
 import sys, pytest
-pytest.main(["--collect-only", "-q", "-p", "no:cacheprovider", "-m", "not tf"])
+options = ["-q", "-p", "no:cacheprovider", "--assert=plain"]
+pytest.main(["--collect-only", *options, "-m", "not tf"])
 print("imported:", *sorted({"tensorflow", "tf_keras", "keras"} & sys.modules.keys()))
 """
 COMMANDS = [
@@ -106,26 +110,111 @@ def test_a_light_command_runs_where_tensorflow_cannot_be_imported(arguments, wit
     assert done.out
 
 
-def test_wrong_data_is_refused_before_tensorflow_is_imported(tmp_path):
-    np.savez(tmp_path / "d.npz", x_train=np.zeros((4, 8)), y_train=np.zeros(3))
-    command = (
-        "train",
-        MODEL,
-        "-r",
-        RULES,
-        "--data",
-        str(tmp_path / "d.npz"),
-        "--epochs",
-        "1",
-        "--run",
-        str(tmp_path / "run"),
-    )
-    done = run_without_tensorflow([command])[command]
-    message = (
-        f"graphprune: {tmp_path}/d.npz: x_train has 4 samples and y_train has 3; each sample needs"
-        " one label\n"
-    )
-    assert (done.code, done.err) == (1, message)
+RANDOM = np.random.default_rng(0)
+DIGITS = {"x_train": RANDOM.random((8, 8, 8, 1)), "y_train": np.arange(8)}
+TAKES = "labels for sparse_categorical_crossentropy are integers from 0 to 9"
+MISTAKES = {
+    "d.npz: x_train has 8 samples and y_train has 3; each sample needs one label": (
+        {**DIGITS, "y_train": np.zeros(3)},
+        (),
+    ),
+    "d.npz: x has shape (4, 8, 1), the model's input image takes (8, 8, 1); reshape the data to"
+    " fit": ({**DIGITS, "x_train": np.zeros((8, 4, 8, 1))}, ()),
+    f"d.npz: y_train holds 10 at (7,), but output 'digits' has 10 classes; {TAKES}": (
+        {**DIGITS, "y_train": np.arange(3, 11)},
+        (),
+    ),
+    f"d.npz: y_val holds -1 at (0,), but output 'digits' has 10 classes; {TAKES}": (
+        {**DIGITS, "x_val": DIGITS["x_train"], "y_val": np.arange(8) - 1},
+        (),
+    ),
+    "d.npz: y_train is one-hot, but sparse_categorical_crossentropy takes class numbers; use the"
+    " loss categorical_crossentropy, or labels.argmax(axis=-1)": (
+        {**DIGITS, "y_train": np.eye(10)[:8]},
+        (),
+    ),
+    "d.npz: y_train holds class numbers, but categorical_crossentropy takes one-hot labels of 10"
+    " classes; use the loss sparse_categorical_crossentropy, or one-hot labels"
+    " (keras.utils.to_categorical)": (DIGITS, ("--loss", "categorical_crossentropy")),
+    "d.npz: x has 'img', the model has no such input; closest: 'image'": (
+        {"x_train.img": DIGITS["x_train"], "y_train": np.arange(8)},
+        (),
+    ),
+    "d.npz: y has 'number', the model has no such output; the model's outputs are digits": (
+        {"x_train": DIGITS["x_train"], "y_train.number": np.arange(8)},
+        (),
+    ),
+    "no optimizer is called 'adamm'; closest: 'adam', 'nadam', 'adamw'": (
+        DIGITS,
+        ("--optimizer", "adamm"),
+    ),
+    "no loss is called 'sparse_crossentropy'; closest: 'binary_crossentropy',"
+    " 'sparse_categorical_crossentropy', 'categorical_crossentropy'": (
+        DIGITS,
+        ("--loss", "sparse_crossentropy"),
+    ),
+    "no metric is called 'acuracy'; closest: 'accuracy', 'binary_accuracy', 'auc'": (
+        DIGITS,
+        ("--metrics", "acuracy"),
+    ),
+    "no_such_module:load: no module 'no_such_module'; run from the folder that holds it": (
+        None,
+        ("--data", "no_such_module:load"),
+    ),
+    "run: already holds a run; resume it with graphprune resume run, or pass --force to start"
+    " over": (DIGITS, ()),
+    "uncompiled.keras: has no compile settings; compile the model before it is saved, or say how"
+    " to train it with --loss and --optimizer (loss and optimizer in Python)": (DIGITS, ()),
+}
+
+
+@pytest.fixture(scope="module")
+def mistakes(tmp_path_factory):
+    """How each mistake ends, by its message, in a process that cannot import a Keras."""
+    folder, commands = tmp_path_factory.mktemp("mistakes"), {}
+    with zipfile.ZipFile(MODEL) as whole, zipfile.ZipFile(folder / "un.keras", "w") as other:
+        for name in whole.namelist():
+            content = whole.read(name)
+            if name == "config.json":
+                content = json.dumps({**json.loads(content), "compile_config": None}).encode()
+            other.writestr(name, content)
+    (folder / "old").mkdir()
+    (folder / "old" / "run.json").write_text("{}")
+    for number, (message, (arrays, options)) in enumerate(MISTAKES.items()):
+        data = folder / f"{number}.npz"
+        if arrays is not None:
+            np.savez(data, **arrays)
+        model = folder / "un.keras" if message.startswith("uncompiled") else MODEL
+        run = folder / ("old" if message.startswith("run:") else "run")
+        commands[message] = (
+            *("train", str(model), "-r", RULES, "--data", str(data)),
+            *("--epochs", "1", "--run", str(run), *options),
+        )
+    ended = run_without_tensorflow(list(commands.values()))
+    short = {str(folder / "un.keras"): "uncompiled.keras", str(folder / "old"): "run"}
+    found = {}
+    for number, (message, command) in enumerate(commands.items()):
+        text = ended[command].err
+        for path, name in {**short, str(folder / f"{number}.npz"): "d.npz"}.items():
+            text = text.replace(path, name)
+        found[message] = (ended[command].code, text)
+    return found
+
+
+@pytest.mark.parametrize("message", MISTAKES)
+def test_a_mistake_of_a_new_user_is_told_before_a_keras_is_imported(message, mistakes):
+    assert mistakes[message] == (1, f"graphprune: {message}\n")
+
+
+@pytest.mark.parametrize("keras", [2, 3])
+def test_names_that_keras_knows_pass_the_early_check(keras):
+    for kind, names in {
+        "optimizer": ("adam", "AdamW", "sgd", "RMSprop", "lion"),
+        "loss": ("mse", "MSE", "huber", "kl_divergence", "SparseCategoricalCrossentropy"),
+        "metric": ("accuracy", "acc", "AUC", "mae", "SparseTopKCategoricalAccuracy"),
+    }.items():
+        for name in names:
+            check_name(kind, name, keras)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

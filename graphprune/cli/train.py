@@ -27,12 +27,13 @@ from graphprune.cli.run_settings import (
     run_settings,
     shown_options_of,
 )
+from graphprune.engine.early_checks import check_early
 from graphprune.graph import ModelFile
 from graphprune.plan import Plan, check_reached, plan_to_config
 from graphprune.quiet import import_tensorflow
 from graphprune.runs.run_file import arguments_of
+from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.run_settings import TENSORBOARD
-from graphprune.runs.samples import check_samples, is_data_function
 from graphprune.runs.training_arguments import NONE, parse_strategy
 from graphprune.sparsity.positions import Run
 from graphprune.training import keras_for, train
@@ -61,6 +62,7 @@ def command(settings: Mapping[str, Any]) -> None:
     run_folder, keras = settings["run"], settings.get("on.keras")
     strategy = arguments.get("strategy", NONE)
     parse_strategy(strategy)
+    RunFolder(Path(run_folder)).check_free(force=arguments.get("force", False))
     if "tensorboard" in arguments:
         arguments["tensorboard"] = _summaries_folder(arguments["tensorboard"])
     with (
@@ -75,10 +77,9 @@ def command(settings: Mapping[str, Any]) -> None:
                 check_reached(plan, Run(arguments.get("steps_per_epoch"), arguments["epochs"]))
             display.print(str(plan))
             display.tell("plan", plan_to_config(plan))
-        if not is_data_function(arguments["data"]):
-            check_samples(arguments["data"])  # before TensorFlow is imported
-
         version = keras_for(saved)
+        display.say("checking the data")
+        check_early(saved, arguments["data"], arguments, version)
         display.say(IMPORTING_KERAS[version])
         import_quietly(version)
         with closing(display):

@@ -72,6 +72,8 @@ class PruningStateJson(TypedDict):
     """
     group: NotRequired[Literal["none", "auto"]]
     """How channels are grouped; `none` by default."""
+    method: NotRequired[Literal["gradual", "keep"]]
+    """Whether the zeros that were there are held; `gradual` by default."""
     step: Count | None
     """Optimizer steps so far; null where weights were not read."""
     finished: Flag | None
@@ -319,6 +321,8 @@ def _state_to_config(state: PruningState | None) -> PruningStateJson | None:
     }
     if pruning is not None and pruning.group != "none":
         document["group"] = pruning.group
+    if pruning is not None and pruning.method != "gradual":
+        document["method"] = pruning.method
     return document
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from graphprune.errors import TrainingError
 from graphprune.runs.run_options import Compiling
 from graphprune.suggestions import closest
 
-_SHORT = ("accuracy", "acc", "crossentropy", "ce")
+Kind = Literal["optimizer", "loss", "metric"]
+SHORT = ("accuracy", "acc", "crossentropy", "ce")
 """Names of metrics that Keras resolves by the loss and the shape of the output."""
 
 
@@ -40,7 +41,7 @@ class KerasNames:
         if asked.loss is not None:
             _find("loss", asked.loss, self.losses.get, lambda: _functions(self.losses))
         for name in asked.metrics or ():
-            if name not in _SHORT:
+            if name not in SHORT:
                 _find("metric", name, self.metrics.get, self._metric_names)
 
     def _optimizer_names(self) -> set[str]:
@@ -74,10 +75,15 @@ def _find(kind: str, name: str, get: Any, names: Callable[[], set[str]]) -> Any:
         found = None
     # tf_keras returns the name of a metric that it does not know
     if found is None or isinstance(found, str):
-        known = sorted(names())
-        hint = closest(name, known, count=3) or f"known are {', '.join(known)}"
-        raise TrainingError(f"no {kind} is called {name!r}; {hint}")
+        raise unknown_name(kind, name, names())
     return found
+
+
+def unknown_name(kind: str, name: str, names: Iterable[str]) -> TrainingError:
+    """Return the error for a name that Keras does not know, with the closest of its names."""
+    known = sorted(names)
+    hint = closest(name, known, count=3) or f"known are {', '.join(known)}"
+    return TrainingError(f"no {kind} is called {name!r}; {hint}")
 
 
 def choose_loss(

@@ -172,12 +172,14 @@ class Output:
         classes: The length of its last axis; None if it is unknown.
         exact: The largest whole number up to which its dtype holds all.
         has_mask: Whether it has a mask, so that labels may be anything where it masks.
+        rank: The number of its axes, samples included; None if it is unknown.
     """
 
     name: str
     classes: int | None
     exact: int = 2**24
     has_mask: bool = False
+    rank: int | None = None
 
 
 def find_label_rule(losses: Any, loss: Any, output: Output) -> LabelRule | None:
@@ -199,12 +201,25 @@ def find_label_rule(losses: Any, loss: Any, output: Output) -> LabelRule | None:
             return None
         function, settings = known.fn, known._fn_kwargs
     name = getattr(function, "__name__", "")
-    shares = (losses.binary_crossentropy, losses.binary_focal_crossentropy)
-    if function in shares and not output.has_mask:
+    if getattr(losses, name, None) is not function:
+        return None
+    return label_rule(name, output, settings.get("ignore_class"))
+
+
+def label_rule(name: str, output: Output, ignored: int | None = None) -> LabelRule | None:
+    """Return the label rule of a loss function of Keras by its name; None if it is unknown.
+
+    Example:
+        >>> label_rule("sparse_categorical_crossentropy", Output("digits", 10)).kind
+        'class'
+    """
+    if name in ("binary_crossentropy", "binary_focal_crossentropy") and not output.has_mask:
         return LabelRule("share", name, output.name)
-    if function is losses.sparse_categorical_crossentropy:
-        ignored = settings.get("ignore_class")
-        return LabelRule("class", name, output.name, output.classes, ignored, output.exact)
+    facts = (output.name, output.classes, ignored, output.exact, output.rank)
+    if name == "sparse_categorical_crossentropy":
+        return LabelRule("class", name, *facts)
+    if name in ("categorical_crossentropy", "categorical_focal_crossentropy"):
+        return LabelRule("one-hot", name, *facts)
     return None
 
 

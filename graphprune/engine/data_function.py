@@ -9,6 +9,7 @@ import pkgutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -114,6 +115,27 @@ def _find_function(spec: str) -> Callable[[], Any]:
     return function  # type: ignore[no-any-return]
 
 
+def check_module(spec: str) -> None:
+    """Refuse a function whose module does not exist, without importing anything.
+
+    Only the outermost package is looked for.
+
+    Raises:
+        DataError: it does not exist.
+    """
+    name = spec.partition(":")[0].partition(".")[0]
+    importlib.invalidate_caches()
+    if name in sys.modules or name in sys.builtin_module_names:
+        return
+    if PathFinder.find_spec(name, [str(Path.cwd()), *sys.path]) is None:
+        raise _no_module(spec, name)
+
+
+def _no_module(spec: str, name: str) -> DataError:
+    close = _closest(name, _modules_beside(name))
+    return DataError(f"no module {name!r}{close}; run from the folder that holds it", place=spec)
+
+
 def _import(spec: str, module_name: str) -> ModuleType:
     importlib.invalidate_caches()
     with _failure_named(spec, f"importing {module_name} failed"):
@@ -124,10 +146,7 @@ def _import(spec: str, module_name: str) -> ModuleType:
                 module_name == fault.name or module_name.startswith(f"{fault.name}.")
             ):
                 raise
-            close = _closest(fault.name, _modules_beside(fault.name))
-            raise DataError(
-                f"no module {fault.name!r}{close}; run from the folder that holds it", place=spec
-            ) from fault
+            raise _no_module(spec, fault.name) from fault
 
 
 def _modules_beside(name: str) -> list[str]:

@@ -21,6 +21,7 @@ from graphprune.sparsity.budgets import (
     allocate_by_magnitude,
     allocate_by_size,
     allocate_by_threshold,
+    allocate_by_zeros,
     allocate_erk,
 )
 from graphprune.sparsity.counts import kept_count, zero_count
@@ -202,11 +203,17 @@ def _solve(
         if read_weight is None:
             return _no_weights(budget)
         weights = _Weights(tuple(part.key for part in parts), read_weight)
-        allocation = (
-            allocate_by_magnitude(members, weights, kept)
-            if budget.threshold is None
-            else allocate_by_threshold(weights, budget.threshold)
-        )
+        if budget.allocate == "keep":
+            empty = [
+                key for key, values in zip(weights.keys, weights, strict=True) if not values.any()
+            ]
+            if empty:
+                return _all_zeros(budget, *empty[0])
+            allocation = allocate_by_zeros(weights)
+        elif budget.threshold is not None:
+            allocation = allocate_by_threshold(weights, budget.threshold)
+        else:
+            allocation = allocate_by_magnitude(members, weights, kept)
     except InfeasibleBudgetError as err:
         return _infeasible(budget, whole, size + elsewhere - err.most, size + elsewhere - err.least)
     layers = {part.layer.address: part.layer for part in parts}.values()
@@ -214,17 +221,26 @@ def _solve(
 
 
 def _no_weights(budget: Budget) -> Diagnostic:
-    needs = (
-        f"budget {budget.name!r} is allocated by magnitude"
-        if budget.threshold is None
-        else "a threshold compares magnitudes"
-    )
+    needs = f"budget {budget.name!r} is allocated by magnitude"
+    if budget.threshold is not None:
+        needs = "a threshold compares magnitudes"
+    if budget.allocate == "keep":
+        needs = "method: keep counts zeros"
     message = f"{needs}, but the weights of the model are not available"
     return Diagnostic(
         "budget/no-weights",
         message,
         budget.where,
         "plan from the saved model, or give make_plan 'read_weight'",
+    )
+
+
+def _all_zeros(budget: Budget, address: str, tensor: str) -> Diagnostic:
+    return Diagnostic(
+        "budget/infeasible",
+        f"{address} {tensor} holds zeros alone, so with 'method: keep' nothing of it is trained",
+        budget.where,
+        "leave the layer out of the rule, or freeze it",
     )
 
 

@@ -19,8 +19,11 @@ from graphprune.sparsity.patterns import UNSTRUCTURED
 from graphprune.sparsity.positions import Run
 from graphprune.sparsity.pruning import Pruning
 
-_FIELDS = ("pattern", "pads", "group", "couplings", "weights", "sparsity", "shares", "schedule")
-_MASK_FIELDS = frozenset({"pattern", "pads", "group", "couplings", "weights"})
+_FIELDS = (
+    *("pattern", "pads", "group", "couplings", "weights", "method"),
+    *("sparsity", "shares", "schedule"),
+)
+_MASK_FIELDS = frozenset({"pattern", "pads", "group", "couplings", "weights", "method"})
 
 
 def pruning_for(
@@ -68,6 +71,7 @@ def _pruning_alone(fitted: Fitted, shares: Mapping[tuple[str, str], float]) -> P
         ),
         axes=None if action.pattern == UNSTRUCTURED else tuple(tensor.axes for tensor in tensors),
         group=action.group,
+        method=action.method,
     )
 
 

@@ -125,3 +125,5 @@ class PruningJson(TypedDict):
     """Whether channels that other layers are coupled to are pruned together; `none` by default."""
     couplings: NotRequired[Items[CouplingJson]]
     """How the tensors take part in groups of channels."""
+    method: NotRequired[Literal["gradual", "keep"]]
+    """Whether the zeros that are there are held (`keep`); `gradual` by default."""

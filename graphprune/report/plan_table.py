@@ -87,6 +87,8 @@ def budget_wishes(plan: Plan) -> Wishes:
 
 
 def _dense_reason(budget: BudgetChange, wanted: float | None) -> str:
+    if budget.allocate == "keep":
+        return "no weight is zero"
     if budget.allocate == "threshold":
         return f"no weight has {budget.name}"
     if wanted is None:

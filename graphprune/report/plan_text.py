@@ -190,6 +190,8 @@ def _budget_lines(plan: Plan) -> str:
 
 
 def _budget_head(budget: BudgetChange) -> str:
+    if budget.allocate == "keep":
+        return f"method keep, {escape_controls(budget.name)}"
     if budget.allocate == "threshold":
         return f"threshold {escape_controls(budget.name)}"
     return (

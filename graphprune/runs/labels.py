@@ -10,6 +10,7 @@ import numpy as np
 from graphprune.errors import DataError
 
 _BLOCK = 2**20
+_FEW = 1000
 
 
 def find_first(array: np.ndarray[Any, Any], is_wrong: Any) -> tuple[int, ...] | None:
@@ -38,20 +39,23 @@ class LabelRule:
     """What a loss takes as labels.
 
     Attributes:
-        kind: `class` for whole numbers from 0 to below `classes`, `share` for numbers from 0 to 1.
+        kind: `class` for whole numbers from 0 to below `classes`, `share` for numbers from 0 to 1,
+            `one-hot` for a share of each class.
         loss, output: Names, for messages.
         classes: The number of classes; None where it is not known.
         ignored: A label that the loss leaves out, whatever its value.
         exact: The largest whole number up to which the output's type holds all, for labels that are
             floats.
+        rank: The number of axes of the output; None where it is not known.
     """
 
-    kind: Literal["class", "share"]
+    kind: Literal["class", "share", "one-hot"]
     loss: str
     output: str
     classes: int | None = None
     ignored: int | None = None
     exact: int = 2**24
+    rank: int | None = None
 
 
 def check_labels(place: str, labels: np.ndarray[Any, Any], rule: LabelRule) -> None:
@@ -71,6 +75,9 @@ def check_labels(place: str, labels: np.ndarray[Any, Any], rule: LabelRule) -> N
     """
     if labels.dtype.kind not in "biuf":
         return  # text, which the model itself cannot take
+    if rule.kind == "one-hot":
+        _check_one_hot(place, labels, rule)
+        return
     if rule.kind == "share":
         _refuse_first(
             place,
@@ -79,6 +86,11 @@ def check_labels(place: str, labels: np.ndarray[Any, Any], rule: LabelRule) -> N
             f"labels for {rule.loss} are numbers from 0 to 1",
         )
         return
+    if _is_one_hot(labels, rule):
+        raise DataError(
+            f"{place} is one-hot, but {rule.loss} takes class numbers; use the loss"
+            f" {rule.loss.removeprefix('sparse_')}, or labels.argmax(axis=-1)"
+        )
     if labels.dtype.kind == "f":
         whole = find_first(labels, lambda block: block != np.floor(block))
         _refuse_first(
@@ -99,6 +111,30 @@ def check_labels(place: str, labels: np.ndarray[Any, Any], rule: LabelRule) -> N
         noun = "class" if rule.classes == 1 else "classes"
         has = f", but output {rule.output!r} has {rule.classes} {noun}"
     _refuse_first(place, labels, labels_outside(labels, last, rule.ignored), wanted, has)
+
+
+def _is_one_hot(labels: np.ndarray[Any, Any], rule: LabelRule) -> bool:
+    """Return whether labels have an axis of classes, as far as the first thousand samples tell."""
+    if labels.ndim != rule.rank or labels.shape[-1] != rule.classes or labels.shape[-1] < 2:
+        return False
+    few = labels[:_FEW]
+    return bool(((few == 0) | (few == 1)).all() and (few.sum(axis=-1) == 1).all())
+
+
+def _check_one_hot(place: str, labels: np.ndarray[Any, Any], rule: LabelRule) -> None:
+    """Refuse class numbers where a loss takes one-hot labels."""
+    if rule.classes is None or rule.classes < 2 or rule.rank is None:
+        return
+    shape = (
+        labels.shape[:-1] if labels.ndim == rule.rank and labels.shape[-1] == 1 else labels.shape
+    )
+    few = labels[:_FEW]
+    if len(shape) == rule.rank - 1 and bool((few == np.floor(few)).all()):
+        raise DataError(
+            f"{place} holds class numbers, but {rule.loss} takes one-hot labels of"
+            f" {rule.classes} classes; use the loss sparse_categorical_crossentropy, or one-hot"
+            " labels (keras.utils.to_categorical)"
+        )
 
 
 def labels_outside(

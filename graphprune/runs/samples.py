@@ -221,7 +221,7 @@ def _samples(
     arrays: Mapping[str, Array], sha256: str, held_out: HeldOut, mapped: FileState | None = None
 ) -> Samples:
     order = ("val", "test") if held_out == "val" else ("test", "val")
-    test = next((part for part in order if _group(arrays, "x", part)), None)
+    test = next((part for part in order if group_arrays(arrays, "x", part)), None)
     return Samples(
         _rows(arrays, "train", mapped),
         None if test is None else _rows(arrays, test, mapped),
@@ -230,7 +230,7 @@ def _samples(
 
 
 def _rows(arrays: Mapping[str, Array], part: str, mapped: FileState | None) -> ArrayRows:
-    x, y = (_tree(_group(arrays, side, part)) for side in "xy")
+    x, y = (_tree(group_arrays(arrays, side, part)) for side in "xy")
     return ArrayRows(part, x, y, arrays.get(f"w_{part}"), mapped)
 
 
@@ -239,7 +239,7 @@ def _tree(named: dict[str, Array]) -> Tree:
     return named if whole is None else whole
 
 
-def _group(arrays: Mapping[str, Any], side: str, part: str) -> dict[str, Any]:
+def group_arrays(arrays: Mapping[str, Any], side: str, part: str) -> dict[str, Any]:
     """Return the arrays of a side of a part, by the names of inputs or outputs; "" for none."""
     found = {}
     for member, array in arrays.items():
@@ -319,7 +319,7 @@ def _list(names: tuple[str, ...]) -> str:
 
 def _check_shapes(spec: str, shapes: Shapes) -> None:
     for part in PARTS:
-        if _group(shapes, "x", part):
+        if group_arrays(shapes, "x", part):
             _check_samples_of(spec, part, shapes)
     for side in "xy":
         for part in PARTS[1:]:
@@ -360,7 +360,7 @@ def _none(part: str) -> str:
 
 def _check_same_samples(spec: str, side: str, part: str, shapes: Shapes) -> None:
     """Refuse validation samples of other names or shapes than training samples."""
-    train, test = _group(shapes, side, "train"), _group(shapes, side, part)
+    train, test = group_arrays(shapes, side, "train"), group_arrays(shapes, side, part)
     if not test:
         return
     if set(train) != set(test):

@@ -135,6 +135,17 @@ def allocate_by_threshold(weights: Iterable[NDArray[np.floating]], threshold: fl
     return Allocation(kept, threshold, (None,) * len(kept))
 
 
+def allocate_by_zeros(weights: Iterable[NDArray[np.floating]]) -> Allocation:
+    """Return how many weights of each tensor are not zero; at least 1.
+
+    Example:
+        >>> allocate_by_zeros([np.array([0.5, 0.0, -0.0]), np.array([0.01])]).kept
+        (1, 1)
+    """
+    kept = tuple(max(1, int(np.count_nonzero(values))) for values in weights)
+    return Allocation(kept, 0.0, (None,) * len(kept))
+
+
 @dataclass(frozen=True, slots=True)
 class _Levels:
     """How many scores of each member that begin with one prefix have each next digit.

@@ -20,6 +20,8 @@ from graphprune.sparsity.schedules import Schedule
 
 Group = Literal["none", "auto"]
 GROUPS: tuple[str, ...] = get_args(Group)
+Method = Literal["gradual", "keep"]
+METHODS: tuple[str, ...] = get_args(Method)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ class Pruning:
             each layer by itself (`none`).
         couplings: How `weights` take part in groups of channels. Those that are in none are masked
             by `pattern` alone.
+        method: Whether sparsity follows the schedule (`gradual`), or the zeros that are there are
+            held (`keep`).
     """
 
     sparsity: float
@@ -53,6 +57,7 @@ class Pruning:
     axes: tuple[tuple[str, ...], ...] | None = None
     group: Group = "none"
     couplings: tuple[Coupling, ...] = ()
+    method: Method = "gradual"
 
     def __post_init__(self) -> None:
         for share in (self.sparsity, *(self.shares or ())):
@@ -74,6 +79,8 @@ class Pruning:
             )
         if self.group not in GROUPS:
             raise ValueError(f"group must be one of {', '.join(GROUPS)}, got {self.group!r}")
+        if self.method not in METHODS:
+            raise ValueError(f"method must be one of {', '.join(METHODS)}, got {self.method!r}")
         for coupling in self.couplings:
             if coupling.weight not in self.weights:
                 raise ValueError(f"couplings name {coupling.weight!r}, which is not in weights")
@@ -137,14 +144,15 @@ class Pruning:
         return tuple(dict.fromkeys(coupling.leader for coupling in self.couplings))
 
     def describe_pattern(self, address: str | None = None) -> str:
-        """Return the pattern in words, and how channels are grouped.
+        """Return the pattern in words, how channels are grouped, and a method other than gradual.
 
         For the layer at `address`, the other layers whose channels it loses are named too.
         """
         others = [leader for leader in self.leaders if address not in (None, leader)]
         follows = f" with {', '.join(others)}" if others else ""
         group = "" if self.group == "none" else f", group {self.group}"
-        return f"{self.pattern}{follows}{group}"
+        method = "" if self.method == "gradual" else f", method {self.method}"
+        return f"{self.pattern}{follows}{group}{method}"
 
     def target_zeros(self, weight: str, shape: Sequence[int]) -> int:
         """Return how many weights of the tensor `weight` are zero when its schedule is finished.
@@ -193,6 +201,8 @@ class Pruning:
             config["group"] = self.group
         if self.couplings:
             config["couplings"] = [coupling.to_config() for coupling in self.couplings]
+        if self.method != "gradual":
+            config["method"] = self.method
         return config
 
     @classmethod
@@ -216,6 +226,7 @@ class Pruning:
             axes=axes,
             group=config.get("group") or "none",
             couplings=tuple(map(Coupling.from_config, config.get("couplings") or ())),
+            method=config.get("method") or "gradual",
         )
 
 

@@ -226,9 +226,21 @@ def recurrent() -> tf_keras.Model:
     return tf_keras.Model([words, more], [steps + y[:, None, :2], z])
 
 
-@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+OFTEN = {(every_operation, ".keras"), (recurrent, ".keras"), (operations, ".h5"), (nested, ".h5")}
+"""Each of the models in one format, and operations and layers in both formats."""
+
+
 @pytest.mark.parametrize(
-    "build", [operations, every_operation, nested, recurrent], ids=lambda build: build.__name__
+    ("build", "suffix"),
+    [
+        pytest.param(
+            *(build, suffix),
+            marks=() if (build, suffix) in OFTEN else pytest.mark.slow,
+            id=f"{build.__name__}-{suffix}",
+        )
+        for build in (operations, every_operation, nested, recurrent)
+        for suffix in (".keras", ".h5")
+    ],
 )
 def test_models_compute_the_same(tmp_path, build, suffix):
     tf_keras.utils.set_random_seed(2)
@@ -376,8 +388,13 @@ LEARNED = {
 }
 
 
-@pytest.mark.parametrize("suffix", [".keras", ".h5"])
-@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize(
+    ("version", "suffix"),
+    [
+        *((2, ".keras"), (3, ".h5")),
+        *(pytest.param(*row, marks=pytest.mark.slow) for row in ((2, ".h5"), (3, ".keras"))),
+    ],
+)
 def test_what_layers_learned_is_converted(tmp_path, version, suffix):
     import tensorflow as tf
 

@@ -1,6 +1,7 @@
 """Pruned models of one Keras as those of the other: the same masks, steps and next update."""
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,9 @@ def build(version: int) -> Any:
     return KERASES[version].Model(one, layers.Dense(2, name="out")(both), name="m")
 
 
+@cache
 def pruned(version: int) -> Any:
-    """Return a model that was pruned by rules and trained for four steps."""
+    """Return a model that was pruned by rules and trained for four steps; no test changes it."""
     model = build(version)
     model.compile(KERASES[version].optimizers.Adam(0.01), "mse")
     model = graphprune.apply_rules(model, RULES)
@@ -149,7 +151,7 @@ def test_a_schedule_of_the_users_own_class_is_refused_by_name(tmp_path, version)
 @pytest.mark.parametrize("form", ["m.keras", "m.h5", "m"])
 def test_a_file_without_optimizer_state_loses_none(tmp_path, form):
     model = build(2)
-    model.compile("adam", "mse")
+    model.compile("adam", "mse", run_eagerly=True)
     model.save(tmp_path / form)
     assert not has_optimizer_state(read_archive(tmp_path / form))
     arguments = ("convert", tmp_path / form, "-o", tmp_path / "three.keras", "--keras", "3")
@@ -164,7 +166,7 @@ def test_a_file_without_optimizer_state_loses_none(tmp_path, form):
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 def test_the_optimizer_state_of_keras_3_is_seen(tmp_path, suffix):
     model, path = build(3), tmp_path / f"three{suffix}"
-    model.compile("adam", "mse")
+    model.compile("adam", "mse", run_eagerly=True)
     model.save(path)
     assert not has_optimizer_state(read_archive(path))
     model.fit(X, Y, epochs=1, verbose=0)

@@ -3,7 +3,6 @@ or from the command line, one JSON line a case.
 """
 
 import atexit
-import gc
 import importlib
 import json
 import os
@@ -12,6 +11,8 @@ import sys
 import tempfile
 import traceback
 from pathlib import Path
+
+from quick_tensorflow import collect_rarely, trace_without_stacks
 
 FOLDER = Path(__file__).parent
 DONE = "all cases ran\n"
@@ -48,6 +49,12 @@ class Cases(dict):
         """Add a case that takes long."""
         self.slow.add(case.__name__.replace("_", " "))
         return self(case)
+
+    def fast_on(self, backend):
+        """Return what adds a case that goes the same way through graphprune on every backend: this
+        one runs it in the suite, the others with `--slow`.
+        """
+        return self if os.environ.get("KERAS_BACKEND") == backend else self.slowly
 
     def each(self, names, fast):
         """Add a case for each name, which the function takes; all but the `fast` ones are slow."""
@@ -184,8 +191,9 @@ def serve():
         try:
             cases = importlib.import_module(f"keras3.{Path(script).stem}").CASES
             cases.given = given
-            gc.collect()
-            gc.freeze()  # otherwise all of Keras is looked through again and again
+            collect_rarely()
+            if os.environ.get("KERAS_BACKEND") == "tensorflow":
+                trace_without_stacks()
             cases.run(["--slow"] if slow else [])
         except BaseException:
             print(f"\n{json.dumps([script, traceback.format_exc()])}", flush=True)

@@ -10,7 +10,7 @@ from keras import layers
 from keras3.child import Cases, refusal
 from keras3.models import assert_same
 
-from graphprune import resume, train
+from graphprune import collect_prunable_layers, prune_scope, resume, train
 from graphprune.errors import DataError
 
 CASES = Cases()
@@ -84,7 +84,7 @@ def an_npz_with_several_inputs_outputs_and_weights():
     assert "val_heads_accuracy" in whole.metrics
 
 
-@CASES
+@CASES.fast_on("tensorflow")
 def names_that_the_model_does_not_have_are_refused():
     for changed, message in (
         (
@@ -104,6 +104,36 @@ def names_that_the_model_does_not_have_are_refused():
         call = partial(train, two(), RULES, path, FOLDER / "none", **SETTINGS)
         said = refusal(call, DataError)
         assert said.startswith(f"{path}: {message}"), said
+
+
+@CASES
+def zeros_of_a_file_stay_zero_to_the_bit_and_the_rest_is_trained():
+    keras.utils.set_random_seed(2)
+    parts = [layers.Dense(9, name="a"), layers.Dense(3, name="b")]
+    model = keras.Sequential([keras.Input((6,)), *parts])
+    for layer in parts:
+        kernel = np.array(layer.kernel)
+        kernel[RANDOM.random(kernel.shape) < 0.6] = 0
+        layer.kernel.assign(kernel)
+    before = {layer.name: np.array(layer.kernel) for layer in parts}
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.AdamW(0.05, weight_decay=0.1), loss)
+    model.save(FOLDER / "sparse.keras")
+    x, y = RANDOM.normal(size=(24, 6)).astype("float32"), RANDOM.integers(0, 3, 24)
+    np.savez(FOLDER / "held.npz", x_train=x, y_train=y)
+    rules = "version: 1\nrules: [{id: held, match: {type: Dense}, prune: {method: keep}}]\n"
+    options = {"epochs": 4, "batch_size": 8, "checkpoint_every": "1 step"}
+    source, data = FOLDER / "sparse.keras", FOLDER / "held.npz"
+    stopped = train(source, rules, data, FOLDER / "held", **options, stop_after_step=5)
+    result = resume(stopped.run_dir)
+    assert not result.missed
+    with prune_scope():
+        trained = keras.models.load_model(result.model)
+    for held in collect_prunable_layers(trained):
+        old, new = before[held.layer.name], np.array(held.layer.kernel)
+        assert ((new == 0) == (old == 0)).all()
+        assert (new[old != 0] != old[old != 0]).all()
+        assert held.pruning.method == "keep"
 
 
 if __name__ == "__main__":

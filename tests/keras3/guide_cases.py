@@ -2,8 +2,9 @@
 
 https://www.tensorflow.org/model_optimization/guide/pruning/pruning_with_keras and
 https://www.tensorflow.org/model_optimization/guide/pruning/comprehensive_guide. It runs with
-`tf.keras` and without environment variables. What differs: small data, and weight files whose names
-end in `.weights.h5`, as Keras 3 wants.
+`tf.keras` and without environment variables. What differs: small data, short trainings that run
+eagerly, since tracing takes most of their time, and weight files whose names end in `.weights.h5`,
+as Keras 3 wants.
 """
 
 import gzip
@@ -49,7 +50,10 @@ def setup_model():
 def setup_pretrained_weights():
     model = setup_model()
     model.compile(
-        loss=tf.keras.losses.categorical_crossentropy, optimizer="adam", metrics=["accuracy"]
+        loss=tf.keras.losses.categorical_crossentropy,
+        optimizer="adam",
+        metrics=["accuracy"],
+        run_eagerly=True,
     )
     model.fit(X, Y, verbose=0)
     path = os.path.join(tempfile.mkdtemp(), "pretrained.weights.h5")
@@ -59,7 +63,10 @@ def setup_pretrained_weights():
 
 def trained(model):
     model.compile(
-        loss=tf.keras.losses.categorical_crossentropy, optimizer="adam", metrics=["accuracy"]
+        loss=tf.keras.losses.categorical_crossentropy,
+        optimizer="adam",
+        metrics=["accuracy"],
+        run_eagerly=True,
     )
     callbacks = [UpdatePruningStep(), PruningSummaries(log_dir=tempfile.mkdtemp())]
     model.fit(X, Y, callbacks=callbacks, epochs=2, verbose=0)

@@ -48,7 +48,7 @@ def files_load_as_they_were(name):
         np.testing.assert_array_equal(array(loaded(x)), array(model(x)))
 
 
-@CASES
+@CASES.fast_on("tensorflow")
 def a_format_that_keras_cannot_read():
     model, x = operations()
     model.save(FOLDER / "known.keras")
@@ -194,7 +194,7 @@ def node(calls):
     return {"args": tensors, "kwargs": dict(calls[0][3]) if len(calls[0]) > 3 else {}}
 
 
-@CASES
+@CASES.fast_on("tensorflow")
 def nothing_in_a_file_runs():
     was_imported = "tf_keras" in sys.modules  # by cases that ran before in this process
     for write, name in ((write_keras, "m.keras"), (write_h5, "m.h5")):
@@ -210,7 +210,7 @@ def nothing_in_a_file_runs():
             assert ("tf_keras" in sys.modules) == was_imported, what
 
 
-@CASES
+@CASES.fast_on("tensorflow")
 def bytecode_needs_its_option():
     for write, name in ((write_keras, "m.keras"), (write_h5, "m.h5")):
         for what, config in hostile_files.lambda_models().items():
@@ -227,7 +227,7 @@ BOMBS_SAY = {
 }
 
 
-@CASES
+@CASES.fast_on("tensorflow")
 def bombs_are_refused():
     for what, (_, config) in BOMBS.items():
         path = write_keras(FOLDER / "m.keras", config)
@@ -236,7 +236,7 @@ def bombs_are_refused():
         assert BOMBS_SAY.get(what, BOMBS[what][0]) in text, (what, text)
 
 
-@CASES
+@CASES.fast_on("tensorflow")
 def classes_of_the_other_keras_are_refused():
     model, _ = models.custom_layers()
     model.save(FOLDER / "model.keras")
@@ -249,7 +249,7 @@ def classes_of_the_other_keras_are_refused():
     assert "the class that was given as 'Block' is built on tf_keras, and this model is one" in text
 
 
-@CASES
+@CASES.fast_on("tensorflow")
 def an_h5_file_with_operations_is_refused_in_words():
     model, _ = operations()
     model.save(FOLDER / "model.h5")
@@ -273,7 +273,7 @@ def a_file_of_tf_keras_is_converted():
     np.testing.assert_array_equal(array(layer.kernel), kernel)
 
 
-@CASES
+@CASES.fast_on("tensorflow")
 def settings_that_cannot_be_restored_are_told():
     model, x = operations()
     model.compile("adam", models.own_function)

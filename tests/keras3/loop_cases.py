@@ -139,7 +139,7 @@ def updates_that_loss_scaling_skips_count_as_steps():
     assert_finished(pruner)
 
 
-@CASES
+@CASES.fast_on("jax")
 def averages_are_written_into_the_model():
     model, optimizer = pruned(), keras.optimizers.Adam(0.05, use_ema=True)
     pruner = graphprune.Pruner(model, optimizer)

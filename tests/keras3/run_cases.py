@@ -154,7 +154,7 @@ def a_run_stopped_inside_of_an_epoch_goes_on():
     assert ("tf_keras" in sys.modules) == HAD_TF_KERAS
 
 
-@CASES
+@CASES.fast_on("jax")
 def a_run_stopped_in_its_validation_goes_on():
     stop, theirs = graphprune.StopRequest(), Recorder.on_test_batch_end
 
@@ -171,7 +171,7 @@ def a_run_stopped_in_its_validation_goes_on():
     check_like_whole("asked", resume(FOLDER / "asked", data=DATA))
 
 
-@CASES
+@CASES.fast_on("jax")
 def another_backend_is_refused():
     own = keras.config.backend()
     run("elsewhere", with_schedule(), rules=RULES, stop_after_step=1)
@@ -273,7 +273,7 @@ def datasets_of_tensorflow_go_on():
     check_resumes("stream", pruned, data, stops=(2, 3, 4))
 
 
-@CASES
+@CASES.fast_on("jax")
 def what_cannot_be_trained_is_refused():
     model = compiled()
     cases = {
@@ -376,7 +376,7 @@ def events_go_on_without_a_point_written_twice():
     assert points("events") == whole_points
 
 
-@CASES
+@CASES.fast_on("tensorflow")
 def commands_train_a_file_and_go_on():
     source, data, rules = FOLDER / "net.keras", FOLDER / "d.npz", FOLDER / "rules.yaml"
     with_schedule().save(source)

@@ -147,7 +147,7 @@ def checkpoints_of_each_epoch_go_on(name):
         assert_same(state(whole), state(fit(loaded, begin=epoch)))
 
 
-@CASES
+@CASES.fast_on("jax")
 def checkpoints_inside_of_an_epoch_hold_the_masks_of_their_step():
     path = str(FOLDER / "inside.keras")
 
@@ -182,7 +182,7 @@ class Stop(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-@CASES
+@CASES.fast_on("jax")
 def backup_and_restore():
     folder = str(FOLDER / "backup")
     try:
@@ -195,7 +195,7 @@ def backup_and_restore():
     assert_same(state(whole_of()), state(again))
 
 
-@CASES
+@CASES.fast_on("jax")
 def mixed_precision_goes_on():
     keras.config.set_dtype_policy("mixed_float16")
     try:
@@ -255,7 +255,7 @@ def plain_keras_loads_the_file():
     )
 
 
-@CASES
+@CASES.fast_on("tensorflow")
 def the_state_is_one_group_of_the_weights_file():
     half = half_of()
     half.save_weights(FOLDER / "group.weights.h5")
@@ -272,7 +272,7 @@ def the_state_is_one_group_of_the_weights_file():
     np.testing.assert_array_equal(mask.astype(bool), held.tensors[0].read_mask())
 
 
-@CASES
+@CASES.fast_on("tensorflow")
 def stripped_models_load_in_plain_keras():
     half = whole_of()
     stripped = graphprune.strip_pruning(half)
@@ -287,7 +287,7 @@ def stripped_models_load_in_plain_keras():
     np.testing.assert_array_equal(array(old(X)), array(half(X)))
 
 
-@CASES
+@CASES.fast_on("jax")
 def a_file_that_is_not_compiled_goes_on_with_a_new_optimizer():
     half = half_of()
     half.save(FOLDER / "half.keras")
@@ -320,7 +320,7 @@ def custom_layers_and_subclassed_models():
         assert_same(state(model), state(loaded))
 
 
-@CASES
+@CASES.fast_on("tensorflow")
 def the_old_format_is_refused():
     half = half_of()
     assert refusal(lambda: half.save(FOLDER / "half.h5"), OutputError) == (
@@ -329,7 +329,7 @@ def the_old_format_is_refused():
     )
 
 
-@CASES
+@CASES.fast_on("tensorflow")
 def masks_of_other_layers_are_refused():
     half = half_of()
     half.save_weights(FOLDER / "two.weights.h5")
@@ -349,7 +349,7 @@ def masks_of_other_layers_are_refused():
     assert "has the masks of other layers than the model (b)" in text
 
 
-@CASES
+@CASES.fast_on("tensorflow")
 def the_scope_leaves_keras_as_it_was():
     from keras.src.saving import saving_lib
 

@@ -141,7 +141,7 @@ def compiled_again():
     assert steps == {3 * STEPS}
 
 
-@CASES
+@CASES.fast_on("jax")
 def compiled_after_pruning():
     model, x = operations()
     pruned = graphprune.prune_low_magnitude(model, schedule())
@@ -149,7 +149,7 @@ def compiled_after_pruning():
     trained(pruned, x)
 
 
-@CASES
+@CASES.fast_on("tensorflow")
 def optimizer_state_is_kept():
     model, x = operations()
     model.compile(keras.optimizers.Adam(0.01), "mse")
@@ -176,7 +176,7 @@ def masks_are_those_of_the_engine():
         np.testing.assert_array_equal(held.tensors[0].read_mask(), mask)
 
 
-@CASES
+@CASES.fast_on("jax")
 def blocks_and_groups():
     model, x = operations()
     model.compile("sgd", "mse")
@@ -196,7 +196,7 @@ def blocks_and_groups():
     assert np.count_nonzero(kernel) == 8 * 8
 
 
-@CASES
+@CASES.fast_on("tensorflow")
 def layers_alone_and_in_lists():
     both = graphprune.prune_low_magnitude([layers.Dense(8), layers.Dense(4)], schedule())
     first = graphprune.prune_low_magnitude(layers.Dense(8, name="first"), schedule())
@@ -206,7 +206,7 @@ def layers_alone_and_in_lists():
     assert len(graphprune.collect_prunable_layers(model)) == 3
 
 
-@CASES
+@CASES.fast_on("jax")
 def pruned_model_inside_another():
     inner, x = operations()
     inner = graphprune.prune_low_magnitude(inner, schedule())
@@ -216,7 +216,7 @@ def pruned_model_inside_another():
     trained(outer, x)
 
 
-@CASES
+@CASES.fast_on("jax")
 def frozen_layers_follow_the_model():
     model, x = operations()
     model.get_layer("a").trainable = False
@@ -291,7 +291,7 @@ def low_rank_adaptation_is_refused():
     )
 
 
-@CASES
+@CASES.fast_on("tensorflow")
 def a_model_without_weights_is_refused():
     class Late(keras.Model):
         def __init__(self, **kwargs):
@@ -312,7 +312,7 @@ def tf_keras_is_not_imported():
     assert "tf_keras" not in sys.modules
 
 
-@CASES
+@CASES.fast_on("tensorflow")
 def an_older_keras_is_refused():
     assert refusal(lambda: check_version("3.2.1"), TrainingError) == (
         "Keras 3.2.1 is installed, and graphprune needs Keras 3.3 or newer; run:"
@@ -322,7 +322,7 @@ def an_older_keras_is_refused():
     check_version("4.0.0.dev2027")
 
 
-@CASES
+@CASES.fast_on("jax")
 def a_run_that_is_too_short_warns():
     pruned, x = pruned_operations()
     with warnings.catch_warnings(record=True) as caught:
@@ -332,7 +332,7 @@ def a_run_that_is_too_short_warns():
     assert any(text.startswith("schedule/never-reached: a, b, c:") for text in texts), texts
 
 
-@CASES
+@CASES.fast_on("jax")
 def the_length_of_the_run_can_be_given():
     pruned, x = pruned_operations()
     callback = UpdatePruningStep(run=Run(STEPS, 3))
@@ -341,7 +341,7 @@ def the_length_of_the_run_can_be_given():
     assert callback.pruner.total_sparsity() > 0.74
 
 
-@CASES
+@CASES.fast_on("tensorflow")
 def summaries_show_the_sparsity_in_tensorboard():
     pruned, x = pruned_operations()
     with tempfile.TemporaryDirectory() as folder:
@@ -360,7 +360,7 @@ def summaries_show_the_sparsity_in_tensorboard():
     assert len(points["epoch_loss"]) == 3
 
 
-@CASES
+@CASES.fast_on("tensorflow")
 def summaries_of_a_dense_model_are_refused():
     model, x = operations()
     model.compile("adam", "mse")

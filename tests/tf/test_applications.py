@@ -1,5 +1,5 @@
 """Every architecture of tf_keras.applications is read without TensorFlow as what the live model is,
-and a plan is made for it; `--slow` runs all of them, else a few and some with fewer blocks.
+and a plan is made for it; `--slow` runs all of them, else two with fewer blocks.
 """
 
 from __future__ import annotations
@@ -27,6 +27,10 @@ from graphprune.tf.pruning.surgery import graph_of_model
 
 pytestmark = pytest.mark.tf
 
+OFTEN = ("DenseNet", "EfficientNet")
+"""Two that have what the others have: concatenations, sums, gates, depthwise convolutions, and
+layers that prepare images.
+"""
 QUICK = ("MobileNet",)
 FEWER_BLOCKS: Mapping[str, Callable[[], tf_keras.Model]] = {
     "DenseNet": lambda: densenet.DenseNet([2, 1, 1, 2], weights=None),
@@ -42,8 +46,8 @@ EVERY = sorted(
     if inspect.isfunction(build) and "weights" in inspect.signature(build).parameters
 )
 ARCHITECTURES = [
-    *(pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in EVERY),
-    *FEWER_BLOCKS,
+    pytest.param(name, marks=() if name in OFTEN else pytest.mark.slow)
+    for name in (*EVERY, *FEWER_BLOCKS)
 ]
 
 

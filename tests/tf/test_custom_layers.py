@@ -117,7 +117,7 @@ def test_a_custom_layer_that_rules_teach_is_planned_wrapped_trained_saved_and_st
     assert facts == [("u", ("in", "rank"), (8, 4), 0, 24), ("v", ("rank", "out"), (4, 12), 0, 36)]
 
     wrapped = apply_plan(load_model(tmp_path / f"model{suffix}", {"LowRankDense": low_rank}), plan)
-    wrapped.compile(tf_keras.optimizers.SGD(0.1), "mse")
+    wrapped.compile(tf_keras.optimizers.SGD(0.1), "mse", run_eagerly=True)
     pruner = Pruner(wrapped)
     pruner.start(Run(steps_per_epoch=3, epochs=1))
     for step in range(3):

@@ -118,7 +118,14 @@ RECURRENT = {
 }
 
 
-@pytest.mark.parametrize("name", RECURRENT)
+OFTEN = ("stacked", "distributed", "stateful")
+"""A layer on its own kernel, one inside of another, and one that carries its state on."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name if name in OFTEN else pytest.param(name, marks=pytest.mark.slow) for name in RECURRENT],
+)
 def test_later_calls_of_a_tflite_interpreter_predict_what_keras_predicts(name):
     tf_keras.utils.set_random_seed(3)
     model = tf_keras.Sequential(

@@ -91,6 +91,9 @@ MODELS: dict[str, Make] = {
     "normalization": lambda: normalization("bn", "a"),
     "all-frozen": lambda: normalization("a", "bn", "b"),
 }
+SELDOM = ("backward", "nested-forward", "query", "first-cell")
+"""Models whose layers stand frozen in another model as well; `--slow` runs them."""
+OFTEN = [pytest.param(name, marks=pytest.mark.slow) if name in SELDOM else name for name in MODELS]
 PARTS = {
     "query": "_query_dense",
     "key": "_key_dense",
@@ -113,7 +116,7 @@ def live_weight(layer: tf_keras.layers.Layer, name: str) -> np.ndarray:
     return next(weight for weight in cell.weights if weight.name.endswith(f"/{last}:0")).numpy()
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", OFTEN)
 def test_each_weight_is_found_by_its_name(tmp_path, name):
     tf.random.set_seed(7)
     model = MODELS[name]()
@@ -136,7 +139,7 @@ def test_each_weight_is_found_by_its_name(tmp_path, name):
                     )
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if name != "two-kinds"])
+@pytest.mark.parametrize("name", [name for name in OFTEN if name != "two-kinds"])
 def test_an_h5_file_loads_with_each_weight_in_its_place(tmp_path, name):
     tf.random.set_seed(7)
     model = MODELS[name]()

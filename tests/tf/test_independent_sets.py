@@ -321,8 +321,6 @@ def assert_sets_agree(model: tf_keras.Model) -> None:
 
 QUICK = {
     "MobileNet": lambda: applications.MobileNet(alpha=0.25, weights=None),
-    "MobileNetV2": lambda: applications.MobileNetV2(alpha=0.35, weights=None),
-    "MobileNetV3Small": lambda: applications.MobileNetV3Small(weights=None),
     "VGG16": lambda: applications.VGG16(weights=None, input_shape=(32, 32, 3), classes=10),
     "RegNetX": lambda: regnet.RegNet([1, 1, 2, 2], [24, 56, 152, 368], 8, "X", 64, weights=None),
     "ResNet": lambda: resnet.ResNet(
@@ -333,6 +331,8 @@ QUICK = {
     ),
 }
 SLOW = {
+    "MobileNetV2": lambda: applications.MobileNetV2(alpha=0.35, weights=None),
+    "MobileNetV3Small": lambda: applications.MobileNetV3Small(weights=None),
     "RegNetX002": lambda: applications.RegNetX002(weights=None),
     "ResNet50": lambda: applications.ResNet50(weights=None),
     "DenseNet121": lambda: applications.DenseNet121(weights=None),

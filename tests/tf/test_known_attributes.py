@@ -38,7 +38,8 @@ PARTS = {
 }
 
 
-QUICK = ("bidirectional", "dense", "spectral")
+QUICK = ("time distributed", "dense", "spectral")
+"""A wrapper around a wrapper, and a layer that Keras does not find by itself."""
 
 
 @pytest.mark.parametrize(

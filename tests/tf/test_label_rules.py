@@ -30,14 +30,15 @@ class OwnSparse(tf_keras.losses.SparseCategoricalCrossentropy):
         return super().call(tf.abs(y_true), y_pred)
 
 
-CLASS = LabelRule("class", SPARSE, "out0", 3)
+CLASS = LabelRule("class", SPARSE, "out0", 3, rank=2)
+ONE_HOT = "categorical_crossentropy"
 RULES = {
     "name": (SPARSE, CLASS),
     "function": (tf_keras.losses.sparse_categorical_crossentropy, CLASS),
     "object": (tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True), CLASS),
     "ignoring": (
         tf_keras.losses.SparseCategoricalCrossentropy(ignore_class=255),
-        LabelRule("class", SPARSE, "out0", 3, 255),
+        LabelRule("class", SPARSE, "out0", 3, 255, rank=2),
     ),
     "config": (tf_keras.losses.serialize(tf_keras.losses.SparseCategoricalCrossentropy()), CLASS),
     "list": ([SPARSE], CLASS),
@@ -45,6 +46,7 @@ RULES = {
     "binary": (BINARY, LabelRule("share", BINARY, "out0")),
     "binary-object": (tf_keras.losses.BinaryCrossentropy(), LabelRule("share", BINARY, "out0")),
     "focal": ("binary_focal_crossentropy", LabelRule("share", "binary_focal_crossentropy", "out0")),
+    "one-hot": (ONE_HOT, LabelRule("one-hot", ONE_HOT, "out0", 3, rank=2)),
     "other": ("mse", None),
     "own": (lambda y, p: tf.reduce_mean(p), None),
     "own-class": (OwnSparse(), None),
@@ -66,7 +68,10 @@ def test_each_output_has_its_own():
         == wanted
     )
     assert find_label_rules(model({"out1": BINARY}, 2)) == [None, wanted[1]]
-    assert find_label_rules(model(SPARSE, 2)) == [CLASS, LabelRule("class", SPARSE, "out1", 3)]
+    assert find_label_rules(model(SPARSE, 2)) == [
+        CLASS,
+        LabelRule("class", SPARSE, "out1", 3, rank=2),
+    ]
 
 
 def test_half_precision_holds_fewer_whole_numbers():

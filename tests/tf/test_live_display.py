@@ -87,13 +87,13 @@ def on_screen(text, columns):
 
 
 @pytest.mark.parametrize("columns", [80, pytest.param(200, marks=pytest.mark.slow)])
-def test_train_leaves_the_lines_that_a_pipe_gets(home, tmp_path, columns):
-    seen = Terminal(graphprune(*TRAIN, "--force"), columns, prepare(home, tmp_path)).end()
+def test_train_leaves_the_lines_that_a_pipe_gets(home, server, tmp_path, columns):
+    folder = prepare(home, tmp_path)
+    seen = Terminal(graphprune(*TRAIN, "--force"), columns, folder, server=server).end()
     assert (seen.code, seen.cursor) == (0, True)
     assert seen.lines == on_screen((home / "train.txt").read_text(), columns)
     shown = [lines[-1] for lines in seen.moments if lines]
-    for stage in ("loading TensorFlow", "tracing the training step"):
-        assert any(line.endswith(stage) for line in shown), stage
+    assert any(line.endswith("tracing the training step") for line in shown)
     assert any("eta" in line for line in shown)
 
 

@@ -208,7 +208,9 @@ def _saved(model, folder: Path) -> Path:
     ("data", "recorded"),
     [
         (Batches, "a Sequence, Batches"),
-        (lambda: (Batches(), datasets()[1]), "a Sequence, Batches"),
+        pytest.param(
+            lambda: (Batches(), datasets()[1]), "a Sequence, Batches", marks=pytest.mark.slow
+        ),
         (datasets, "a tf.data.Dataset with batches of float32 (None, 4, 4, 1), int64 (None,)"),
     ],
     ids=["Sequence", "Sequence and dataset", "datasets"],

@@ -25,7 +25,7 @@ def original() -> tf_keras.Model:
     model = tf_keras.Sequential(
         [layers.Input((8,)), layers.Dense(4, name="a"), layers.Dense(2, name="b")], name="net"
     )
-    model.compile("adam", "mse")
+    model.compile("adam", "mse", run_eagerly=True)
     return model
 
 

@@ -52,7 +52,7 @@ def build(pruning):
     model = wrap_layers(
         tf_keras.Model(x, layers.Dense(6, use_bias=False, name="d")(x)), {"d": pruning}
     )
-    model.compile(tf_keras.optimizers.SGD(0.1), "mse")
+    model.compile(tf_keras.optimizers.SGD(0.1), "mse", run_eagerly=True)
     return model
 
 

@@ -57,7 +57,8 @@ def fit(folder, update_freq, **settings) -> tf_keras.Model:
     tf_keras.utils.set_random_seed(1)
     model = tf_keras.Sequential([layers.Input((3, 2)), layers.LSTM(4, name="lstm")])
     model = prune_low_magnitude(model, PolynomialDecay(0.25, 0.75, 1, 11, power=1, frequency=2))
-    model.compile("sgd", "mse", **settings)
+    # tracing takes most of the time
+    model.compile("sgd", "mse", **settings, run_eagerly="steps_per_execution" not in settings)
     model.fit(
         X,
         Y,

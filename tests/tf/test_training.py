@@ -136,9 +136,9 @@ OPTIMIZERS = {
         ("adam", ".h5"),
         ("momentum", ".keras"),
         pytest.param("momentum", ".h5", marks=pytest.mark.slow),
-        ("legacy", ".keras"),
+        pytest.param("legacy", ".keras", marks=pytest.mark.slow),
         ("scaled", ".h5"),
-        ("averaged", ".keras"),
+        pytest.param("averaged", ".keras", marks=pytest.mark.slow),
     ],
 )
 def test_resume_is_exact_for_every_optimizer_and_format(tmp_path, optimizer, suffix):
@@ -170,10 +170,11 @@ def test_resume_is_exact_for_recurrent_dropout_noise_and_carried_states(tmp_path
     tf_keras.utils.set_random_seed(7)
     inputs = layers.Input(batch_shape=(5, 3, 2), name="series")
     x = layers.GaussianNoise(0.1, name="noise")(inputs)
-    kept = {"stateful": True, "unroll": True}  # a loop would take most of the time to trace
+    kept = {"stateful": True, "unroll": True}
     x = layers.LSTM(4, dropout=0.3, recurrent_dropout=0.2, **kept, name="lstm")(x)
     model = tf_keras.Model(inputs, layers.Dense(2, name="predictions")(x), name="net")
-    model.compile(tf_keras.optimizers.Adam(0.01), "mse")
+    # tracing would take most of the time
+    model.compile(tf_keras.optimizers.Adam(0.01), "mse", run_eagerly=True)
     setting = build_setting(tmp_path, model=wrap(model, lstm=ramp("kernel", "recurrent_kernel")))
     rng = np.random.default_rng(3)
     np.savez(setting.data, x_train=rng.normal(size=(20, 3, 2)), y_train=rng.normal(size=(20, 2)))

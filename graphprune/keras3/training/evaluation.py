@@ -87,6 +87,7 @@ def find_label_rules(model: Any) -> list[LabelRule | None]:
             tensor.shape[-1] if len(tensor.shape) else None,
             2 ** _DIGITS.get(tensor.dtype, 24),
             has_mask=getattr(tensor, "_keras_mask", None) is not None,
+            rank=len(tensor.shape),
         )
         for name, tensor in _outputs(model).items()
     ]

@@ -11,11 +11,13 @@ from typing import Annotated, Any, ClassVar
 from graphprune.rules.building.patterns import fixes_sparsity, to_pattern
 from graphprune.rules.building.prune_fields import (
     TARGETS,
+    UNUSED,
     Fields,
     Given,
     Inheritance,
     PruneShape,
     fields_of,
+    holds_zeros,
 )
 from graphprune.rules.building.schedules import ScheduleShape, build_schedule
 from graphprune.rules.text.document import Notes, Path
@@ -128,6 +130,8 @@ class ActionBuilder:
         fields = self.inheritance.complete(id, fields_of(shape, notes, path, subject))
         if fields is None:
             return None
+        if holds_zeros(fields):
+            return _keep_zeros(fields)
         pattern, target, schedule = (
             self._pattern(fields),
             self._target(fields),
@@ -135,7 +139,7 @@ class ActionBuilder:
         )
         is_known = not (
             self.inheritance.lost_defaults
-            or notes.lacks(path, "like")
+            or notes.lacks(path, "like", "method")
             or notes.has_unknown(path, keys_of(PruneShape))
         )
         if is_known:
@@ -221,6 +225,20 @@ class ActionBuilder:
                 help,
             )
         return self.budgets.get(given.value)
+
+
+def _keep_zeros(fields: Fields) -> Prune | None:
+    """Return the action that holds the zeros that are there, or None after noting a fault."""
+    wrong = [fields[name] for name in UNUSED if name in fields]
+    for given in wrong:
+        message = f"{given.path[-1]} cannot be combined with 'method: keep'"
+        given.fault("value/range", message, "delete one of them; the zeros that are there are held")
+    if wrong:
+        return None
+    method = fields["method"]
+    budget = Budget.of_zeros(method.notes.document.key(method.path))
+    weights = _value(fields, "weights", None)
+    return Prune(0.0, Schedule(curve="step"), weights=weights, budget=budget, method="keep")
 
 
 def build_budget(

@@ -13,13 +13,15 @@ from graphprune.rules.text.numbers import Magnitude, Share
 from graphprune.rules.text.shape import Shape, optional
 from graphprune.rules.text.words import Text, TextOrList, choice
 from graphprune.rules.values.rule_set import Misfit
-from graphprune.sparsity.pruning import GROUPS, Group
+from graphprune.sparsity.pruning import GROUPS, METHODS, Group, Method
 from graphprune.suggestions import closest
 
 TARGETS = ("sparsity", "budget", "threshold")
 """The fields of a prune action that set how many weights become zero. A rule has exactly one of
 them, or a pattern that fixes the share.
 """
+UNUSED = (*TARGETS, "schedule", "pattern", "misfit", "group")
+"""The fields that `method: keep` does not take: the zeros that are there say all."""
 
 
 MisfitName = Annotated[
@@ -55,6 +57,16 @@ GroupName = Annotated[
             "auto prunes channels together that other layers are coupled to, none each layer by"
             " itself"
         ),
+    ),
+]
+
+
+MethodName = Annotated[
+    Method,
+    *choice(
+        METHODS,
+        {"hold": "method: keep", "frozen": "method: keep", "fine-tune": "method: keep"},
+        "gradual follows the schedule, keep holds the zeros that are there",
     ),
 ]
 
@@ -116,6 +128,14 @@ class PruneFieldsShape(Shape):
         ),
         "auto",
         default="none",
+    )
+    method: MethodName = optional(
+        (
+            "gradual: sparsity follows the schedule. keep: the weights that are zero stay zero"
+            " while the others are trained; it takes no sparsity, schedule or pattern."
+        ),
+        "keep",
+        default="gradual",
     )
 
 
@@ -253,15 +273,23 @@ def _tell_of_cycle(seen: list[str], back: str, like: Given) -> None:
         )
 
 
+def holds_zeros(fields: Fields) -> bool:
+    """Return whether the fields of an action hold the zeros that are there."""
+    return "method" in fields and fields["method"].value == "keep"
+
+
 def _merge(own: Fields, inherited: Fields) -> Fields:
     """Return `own`, with missing fields from `inherited`.
 
-    A target, or a pattern that fixes it, replaces every inherited target.
+    A target, or a pattern that fixes it, replaces every inherited target; `method: keep` replaces
+    all that it does not take.
     """
     fixes_target = bool(own.keys() & set(TARGETS)) or (
         "pattern" in own and fixes_sparsity(own["pattern"].value)
     )
-    dropped = TARGETS if fixes_target else ()
+    dropped: tuple[str, ...] = TARGETS if fixes_target else ()
+    if holds_zeros(own):
+        dropped = UNUSED
     return {
         name: given for name, given in inherited.items() if name not in dropped and name != "like"
     } | dict(own)

@@ -27,6 +27,7 @@ def settings_on(layer: Layer, action: Prune) -> tuple[Any, ...]:
         weights,
         action.misfit,
         action.group,
+        action.method,
     )
 
 
@@ -94,6 +95,9 @@ def describe_settings(rule: Rule, *, long: bool = False) -> str:
     action = rule.action
     if not isinstance(action, Prune):
         return "keep"
+    if action.method == "keep":
+        weights = "" if action.weights is None else f", weights {', '.join(action.weights)}"
+        return f"method keep, the {action.budget and action.budget.name}{weights}"
     schedule = (
         _long_schedule(action.schedule) if long else action.schedule.name or action.schedule.curve
     )

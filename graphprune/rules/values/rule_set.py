@@ -13,7 +13,7 @@ from graphprune.rules.values.checks import Check, CheckOutcome, matchers_of
 from graphprune.rules.values.custom_layers import CustomLayer
 from graphprune.sparsity.counts import percent
 from graphprune.sparsity.patterns import UNSTRUCTURED, Pattern
-from graphprune.sparsity.pruning import Group
+from graphprune.sparsity.pruning import Group, Method
 from graphprune.sparsity.schedules import Schedule
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _group(by: str, decides: str, to: str, ids: Sequence[str]) -> str:
     return f"{'' if by == decides else f'{by} '}{_VERBS[to]} {', '.join(ids)}"
 
 
-Allocate = Literal["uniform", "erk", "magnitude", "threshold"]
+Allocate = Literal["uniform", "erk", "magnitude", "threshold", "keep"]
 Over = Literal["claimed", "prunable"]
 Misfit = Literal["error", "skip", "pad"]
 
@@ -96,7 +96,17 @@ class Budget:
         """Return the budget of a rule with a `threshold`: tensors lose the weights below it."""
         return cls(f"|w| < {threshold:g}", 0.0, "threshold", where=where, threshold=threshold)
 
+    @classmethod
+    def of_zeros(cls, where: Where) -> Budget:
+        """Return the budget of a rule with `method: keep`: tensors keep the zeros that they have.
+
+        Their shares are measured when the plan is made, as those of a threshold.
+        """
+        return cls("zeros that are there", 0.0, "keep", where=where, threshold=0.0)
+
     def __str__(self) -> str:
+        if self.allocate == "keep":
+            return "method keep"
         if self.threshold is not None:
             return f"threshold {self.threshold:g}"
         bounds = "".join(
@@ -126,6 +136,7 @@ class Prune:
         misfit: What to do with a tensor that the pattern does not fit.
         budget: The budget that gives each tensor its share; None if all have `sparsity`.
         group: Whether coupled channels are pruned together; only with the pattern of channels.
+        method: Whether sparsity follows the schedule, or the zeros that are there are held.
         pattern_where: The position of the pattern in the file.
     """
 
@@ -136,6 +147,7 @@ class Prune:
     misfit: Misfit = "error"
     budget: Budget | None = None
     group: Group = "none"
+    method: Method = "gradual"
     pattern_where: Where | None = field(default=None, compare=False)
 
     def tensors_of(self, layer: Layer) -> tuple[Tensor, ...]:

@@ -45,6 +45,7 @@ def find_label_rules(model: tf_keras.Model) -> list[LabelRule | None]:
             tensor.shape[-1] if tensor.shape.rank else None,
             2 ** _DIGITS.get(tensor.dtype, 24),
             has_mask=getattr(tensor, "_keras_mask", None) is not None,
+            rank=tensor.shape.rank,
         )
         for name, tensor in zip(model.output_names, tf.nest.flatten(model.outputs), strict=True)
     ]

@@ -1,0 +1,212 @@
+"""Checks of a new run that need no Keras, so that mistakes are told within seconds.
+
+They repeat what is checked again on the live model, by the same functions and in the same words, as
+far as the file, the data and the source text of the installed Keras tell. What they cannot tell
+passes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from graphprune.engine.compile_names import SHORT, Kind, choose_loss, unknown_name
+from graphprune.engine.data_fit import (
+    TEXT,
+    BatchPart,
+    Output,
+    check_array_labels,
+    check_inputs,
+    check_names,
+    label_rule,
+    losses_by_output,
+)
+from graphprune.engine.data_function import check_module
+from graphprune.graph import ModelFile
+from graphprune.graph.frames import Use
+from graphprune.graph.tensor_shapes import find_tensor_shapes
+from graphprune.runs.labels import LabelRule
+from graphprune.runs.npz import read_npz
+from graphprune.runs.run_options import Compiling
+from graphprune.runs.samples import check_samples, group_arrays, is_data_function
+
+_PACKAGES = {2: "tf_keras", 3: "keras"}
+_HOMES: Mapping[Kind, str] = {"optimizer": "optimizers", "loss": "losses", "metric": "metrics"}
+_WORD = re.compile(r"[A-Za-z_]\w*")
+_DEFINED = re.compile(r"^(?:def|class) ([A-Za-z]\w*)", re.M)
+_CASE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
+def check_early(saved: ModelFile, data: str, compiling: Mapping[str, Any], keras: int) -> None:
+    """Refuse settings and data of a new run that the model cannot be trained with.
+
+    Args:
+        saved: The model.
+        data: The path of an `.npz`, or `package.module:function`.
+        compiling: `optimizer`, `loss` and `metrics` as `train` was given them.
+        keras: The Keras that will train it: 2 for tf_keras, or 3.
+
+    Raises:
+        TrainingError: Keras knows no such name, or the model has no loss.
+        DataError: the data is missing, damaged, or does not fit the model.
+    """
+    for kind, name in _names(compiling):
+        check_name(kind, name, keras)
+    settings = _compile_settings(saved)
+    loss = choose_loss(
+        settings, Compiling(loss=compiling.get("loss")), saved.path, adds_losses=bool(settings)
+    )
+    if is_data_function(data):
+        check_module(data)
+        return
+    _check_npz(saved, data, loss)
+
+
+def _names(compiling: Mapping[str, Any]) -> list[tuple[Kind, str]]:
+    """Return the names among the settings, without objects of the user's (`MODULE:NAME`)."""
+    optimizer = compiling.get("optimizer")
+    if isinstance(optimizer, Mapping):
+        optimizer = optimizer.get("name")
+    given: list[tuple[Kind, Any]] = [("optimizer", optimizer)]
+    given += [("loss", name) for name in _flat(compiling.get("loss"))]
+    given += [("metric", name) for name in _flat(compiling.get("metrics"))]
+    return [(kind, name) for kind, name in given if isinstance(name, str) and ":" not in name]
+
+
+def _flat(value: Any) -> list[Any]:
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        return [name for part in value for name in _flat(part)]
+    return [value]
+
+
+def check_name(kind: Kind, name: str, keras: int) -> None:
+    """Refuse a name that appears nowhere in the source text of the installed Keras.
+
+    Raises:
+        TrainingError: it does not appear; the text has the closest names.
+    """
+    defined, words = _source_names(_PACKAGES[keras], _HOMES[kind])
+    is_short = kind == "metric" and name in SHORT
+    if not words or is_short or name.lower() in words:
+        return
+    raise unknown_name(kind, name, defined)
+
+
+@cache
+def _source_names(package: str, home: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the public names that the modules of a part of Keras define, and all its words.
+
+    Words are in small letters, with the snake case of classes; none if Keras is not installed.
+    """
+    spec = PathFinder.find_spec(package)
+    places = [] if spec is None else list(spec.submodule_search_locations or ())
+    defined, words = set[str](), set[str]()
+    for place in places:
+        source = Path(place, "src")
+        for path in sorted([*source.glob(f"{home}.py"), *Path(source, home).glob("*.py")]):
+            if path.stem.endswith("_test"):
+                continue
+            text = path.read_text(encoding="utf-8", errors="replace")
+            found = _WORD.findall(text)
+            words |= {word.lower() for word in found} | {to_snake_case(word) for word in found}
+            defined |= {_shown(name, home) for name in _DEFINED.findall(text)}
+    return frozenset(defined), frozenset(words)
+
+
+def _shown(name: str, home: str) -> str:
+    return name.lower() if home == "optimizers" else to_snake_case(name)
+
+
+def to_snake_case(name: str) -> str:
+    """Return the name of a class as Keras's functions are named.
+
+    Example:
+        >>> to_snake_case("SparseCategoricalCrossentropy"), to_snake_case("KLDivergence")
+        ('sparse_categorical_crossentropy', 'kl_divergence')
+    """
+    return _CASE.sub("_", name).lower()
+
+
+def _compile_settings(saved: ModelFile) -> Mapping[str, Any]:
+    """Return the settings that the model was compiled with; empty if it was not."""
+    archive = saved.need_archive()
+    return archive.config.get("compile_config") or archive.training_config or {}
+
+
+def _check_npz(saved: ModelFile, spec: str, loss: Any) -> None:
+    shapes, dtypes = check_samples(spec)
+    inputs, outputs = _ends(saved, saved.graph.frames[""].inputs), _outputs(saved)
+    if not inputs or not outputs:
+        return
+    parts = {
+        name: BatchPart(
+            (None, *shape[1:]), TEXT if dtypes[name].kind in "SU" else dtypes[name].name
+        )
+        for name, shape in shapes.items()
+    }
+    given = group_arrays(parts, "x", "train")
+    check_inputs(spec, list(given.values()) if "" in given else given, inputs)
+    labels = group_arrays(parts, "y", "train")
+    if "" not in labels:
+        check_names(spec, "y", tuple(labels), tuple(outputs))
+    rules = _label_rules(loss, outputs)
+    if any(rule is not None for rule in rules.values()):
+        _check_labels(spec, rules, is_weighted="w_train" in shapes)
+
+
+def _check_labels(spec: str, rules: Mapping[str, LabelRule | None], *, is_weighted: bool) -> None:
+    arrays = read_npz(spec, lambda name: name.startswith("y_")).arrays
+    parts = {part: group_arrays(arrays, "y", part) for part in ("train", "val", "test")}
+    labels = {f"y_{part}": found.get("", found) for part, found in parts.items() if found}
+    check_array_labels(spec, rules, labels, is_weighted=is_weighted)
+
+
+def _label_rules(loss: Any, outputs: Mapping[str, BatchPart]) -> dict[str, LabelRule | None]:
+    losses = losses_by_output(loss, list(outputs))
+    return {
+        name: _rule(one, name, part)
+        for one, (name, part) in zip(losses, outputs.items(), strict=True)
+    }
+
+
+def _rule(loss: Any, name: str, part: BatchPart) -> LabelRule | None:
+    """Return the label rule of a loss as files have it; outputs with masks are left to Keras."""
+    settings: Mapping[str, Any] = {}
+    if isinstance(loss, Mapping):
+        if not isinstance(loss.get("class_name"), str) or loss.get("registered_name"):
+            return None
+        settings, loss = loss.get("config") or {}, loss["class_name"]
+    if not isinstance(loss, str) or not isinstance(settings, Mapping):
+        return None
+    shape = part.shape or ()
+    output = Output(name, shape[-1] if shape else None, rank=len(shape) or None, has_mask=True)
+    return label_rule(to_snake_case(loss), output, settings.get("ignore_class"))
+
+
+def _outputs(saved: ModelFile) -> dict[str, BatchPart]:
+    found = _ends(saved, saved.graph.frames[""].outputs)
+    return {} if len(found) != len(saved.graph.frames[""].outputs) else found
+
+
+def _ends(saved: ModelFile, uses: Sequence[Use]) -> dict[str, BatchPart]:
+    """Return the tensors that enter or leave the model, by the names of their layers."""
+    shapes = find_tensor_shapes(saved.graph)
+    return {
+        use.source: BatchPart(
+            shapes.get((use.source, use.source_call, use.source_tensor)), _dtype(saved, use.source)
+        )
+        for use in uses
+    }
+
+
+def _dtype(saved: ModelFile, address: str) -> str:
+    dtype = saved.graph.layer(address).config.get("dtype")
+    return dtype if isinstance(dtype, str) else np.dtype("float32").name
