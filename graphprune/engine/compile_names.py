@@ -113,7 +113,7 @@ def _by_output(what: str, asked: Any, outputs: Sequence[str], find: Callable[[An
     for output in asked:
         if output not in outputs:
             hint = closest(output, outputs, count=3) or f"outputs are {', '.join(outputs)}"
-            raise TrainingError(f"{what}: the model has no output {output!r}; {hint}")
+            raise TrainingError(f"the model has no output {output!r}; {hint}", place=what)
     return {output: find(part) for output, part in asked.items()}
 
 
