@@ -1,6 +1,7 @@
 """docs/scaling.md says what the formulae of benchmarks/scaling.py give for its unit costs."""
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture(scope="module")
 def scaling():
     spec = importlib.util.spec_from_file_location("scaling", ROOT / "benchmarks" / "scaling.py")
-    module = importlib.util.module_from_spec(spec)
+    module = sys.modules["scaling"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 

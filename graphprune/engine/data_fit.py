@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -293,14 +293,3 @@ def labels_by_output(y: Any, names: Sequence[str], flat: Sequence[Any]) -> list[
     if isinstance(y, Mapping):
         return [y.get(name) for name in names]
     return list(flat) if len(flat) == len(names) else [None] * len(names)
-
-
-def names_in_epochs(measured: Iterable[str], *, validates: bool) -> tuple[str, ...]:
-    """Return the names that an epoch's line of metrics has.
-
-    Example:
-        >>> names_in_epochs(["loss", "accuracy"], validates=True)
-        ('loss', 'accuracy', 'val_loss', 'val_accuracy')
-    """
-    names = tuple(measured)
-    return (*names, *(f"val_{name}" for name in names)) if validates else names

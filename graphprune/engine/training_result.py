@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ from graphprune.engine.progress import TensorProgress
 from graphprune.runs.best import Best
 from graphprune.runs.run_options import RunResult
 
-Status = Literal["finished", "interrupted", "already-finished"]
+Status = Literal["finished", "interrupted", "already-finished", "checked", "evaluated"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,8 @@ class TrainingResult:
 
     Attributes:
         run_dir: The run's folder.
-        status: `already-finished` if there was nothing left to do.
+        status: `already-finished` if there was nothing left to do; `checked` and `evaluated` after
+            a dry run and a measurement, which write nothing.
         step, steps: Optimizer updates done, and in the whole run.
         model: The trained, wrapped model; None while the run is not finished.
         metrics: The last line of `metrics.jsonl`.
@@ -33,6 +34,8 @@ class TrainingResult:
             gradient.
         best: The best epoch, where the run was asked to keep it.
         best_model: The model of that epoch; None while the run is not finished.
+        original_metrics: Loss and metrics of the original on the validation data.
+        stopped_early: Why training ended before its last epoch; empty if it did not.
     """
 
     run_dir: Path
@@ -47,6 +50,8 @@ class TrainingResult:
     standing_still: tuple[str, ...] = ()
     best: Best | None = None
     best_model: Path | None = None
+    original_metrics: Mapping[str, Any] = field(default_factory=dict)
+    stopped_early: str = ""
 
     @property
     def missed(self) -> tuple[TensorProgress, ...]:
@@ -64,7 +69,16 @@ class TrainingResult:
             "tensors": [asdict(tensor) for tensor in self.tensors],
             "best": None if self.best is None else asdict(self.best),
             "best_model": None if self.best_model is None else self.best_model.name,
+            "original_metrics": dict(self.original_metrics),
+            "stopped_early": self.stopped_early,
         }
+
+    @classmethod
+    def of_model(
+        cls, run_dir: Path, status: Status, measured: Mapping[str, Any], steps: int = 0
+    ) -> TrainingResult:
+        """Return the result where nothing was written."""
+        return cls(run_dir, status, 0, steps, None, {}, original_metrics=measured)
 
     @classmethod
     def of_finished(cls, run_dir: Path, result: RunResult) -> TrainingResult:
@@ -79,4 +93,6 @@ class TrainingResult:
             tuple(TensorProgress(**asdict(tensor)) for tensor in result.tensors),
             best=result.best,
             best_model=None if result.best_model is None else run_dir / result.best_model,
+            original_metrics=result.original_metrics,
+            stopped_early=result.stopped_early,
         )

@@ -17,7 +17,6 @@ from graphprune.rules.text.numbers import Count, parse_number
 from graphprune.rules.text.shape import Fault, Shape, kind_of, optional, required
 from graphprune.rules.text.words import Text, choice, parse_text
 from graphprune.runs.best import rises
-from graphprune.runs.run_options import MAX_EPOCHS
 from graphprune.sparsity.positions import Position, parse_position
 
 CURVES = ("constant", "cosine", "step")
@@ -26,6 +25,7 @@ Curve = Literal["constant", "cosine", "step"]
 Mode = Literal["min", "max"]
 
 _OBJECT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
 
 _Kind = TypeVar("_Kind")
 
@@ -46,6 +46,11 @@ def parse_object(value: Any) -> str:
     if not is_object(text):
         raise Fault("value/range", "must be MODULE:FUNCTION", "write for example 'my_code:build'")
     return text
+
+
+def parse_objects(value: Any) -> tuple[str, ...]:
+    """Return the names of objects of the user's: one, or a list."""
+    return tuple(parse_object(part) for part in (value if isinstance(value, list) else [value]))
 
 
 def parse_rate(value: Any) -> float:
@@ -248,11 +253,10 @@ ClassWeight = Annotated[
         }
     ),
 ]
-OwnObject = Annotated[
-    str,
-    PlainValidator(parse_object),
-    WithJsonSchema({"type": "string", "pattern": f"^{_OBJECT.pattern}$"}),
-]
+_OBJECT_NAME = {"type": "string", "pattern": f"^{_OBJECT.pattern}$"}
+OBJECTS = WithJsonSchema(
+    {"anyOf": [_OBJECT_NAME, {"type": "array", "items": _OBJECT_NAME, "minItems": 1}]}
+)
 ShareOfSamples = Annotated[
     float,
     PlainValidator(parse_share_below_one),
@@ -266,26 +270,6 @@ ShareOfSamples = Annotated[
     ),
 ]
 Policy = Annotated[str, *choice(POLICIES, {"float16": "mixed_float16"}, "a dtype policy of Keras")]
-
-
-def _epochs(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_EPOCHS:
-        raise Fault("value/range", f"must be a whole number from 1 to {MAX_EPOCHS:,}")
-    return value
-
-
-def _keras(value: Any) -> int:
-    if isinstance(value, bool) or value not in (2, 3):
-        raise Fault("value/range", "must be 2 (tf_keras) or 3")
-    return int(value)
-
-
-Epochs = Annotated[
-    int,
-    PlainValidator(_epochs),
-    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAX_EPOCHS}),
-]
-Keras = Annotated[int, PlainValidator(_keras), WithJsonSchema({"enum": [2, 3]})]
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,6 @@ from graphprune.engine.data_fit import (
     find_label_rule,
     labels_by_output,
     losses_by_output,
-    names_in_epochs,
 )
 from graphprune.engine.faults import explain_fault
 from graphprune.errors import DataError, GraphpruneError, TrainingError
@@ -36,8 +35,8 @@ _DIGITS = {"float16": 11, "bfloat16": 8}
 """Binary digits of precision by dtype; Keras converts float labels to the dtype of the output."""
 
 
-def check_data_fits(model: Any, data: Data) -> tuple[str, ...]:
-    """Refuse data that a compiled model cannot take; return the metrics of its epochs.
+def check_data_fits(model: Any, data: Data) -> None:
+    """Refuse data that a compiled model cannot take.
 
     The model's loss is computed on one batch, which also builds its metrics.
 
@@ -57,11 +56,10 @@ def check_data_fits(model: Any, data: Data) -> tuple[str, ...]:
             other = take_first(data.spec, "validation", data.test)
             _check_inputs(model, f"{data.spec}: validation", other)
             _check_labels(model, f"{data.spec}: the first validation batch", other)
-    measured = _check_loss(model, data.spec, first)
-    return names_in_epochs(measured, validates=data.test is not None)
+    _check_loss(model, data.spec, first)
 
 
-def _check_loss(model: Any, spec: str, batch: Any) -> dict[str, Any]:
+def _check_loss(model: Any, spec: str, batch: Any) -> None:
     kept = [*recurrent_variables(model), *(one.state for one in seed_generators(model))]
     values = [copy_of(variable) for variable in kept]
     if keras.config.backend() != "tensorflow":
@@ -79,7 +77,6 @@ def _check_loss(model: Any, spec: str, batch: Any) -> dict[str, Any]:
             variable.assign(value)
     if not found:
         raise TrainingError(f"{model.name}: has no loss; give one with --loss")
-    return dict(found)
 
 
 def find_label_rules(model: Any) -> list[LabelRule | None]:

@@ -23,7 +23,6 @@ from graphprune.engine.data_fit import (
     find_label_rule,
     labels_by_output,
     losses_by_output,
-    names_in_epochs,
 )
 from graphprune.engine.faults import explain_fault
 from graphprune.errors import DataError, TrainingError
@@ -123,8 +122,8 @@ def measure_accuracy(model: tf_keras.Model, data: Data) -> float | None:
     return next((value for name, value in evaluate(model, data).items() if "acc" in name), None)
 
 
-def check_data_fits(model: tf_keras.Model, data: Data) -> tuple[str, ...]:
-    """Refuse data that a compiled model cannot take; return the metrics of its epochs.
+def check_data_fits(model: tf_keras.Model, data: Data) -> None:
+    """Refuse data that a compiled model cannot take.
 
     The model's loss is computed on one batch, which also builds its metrics.
 
@@ -152,7 +151,6 @@ def check_data_fits(model: tf_keras.Model, data: Data) -> tuple[str, ...]:
         restore_recurrent_states(model, states)
     if not found:
         raise TrainingError(f"{model.name}: has no loss; give one with --loss")
-    return names_in_epochs(found, validates=data.test is not None)
 
 
 def _first_batch(model: tf_keras.Model, data: Data) -> tf.data.Dataset:

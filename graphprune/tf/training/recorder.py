@@ -61,6 +61,10 @@ class Recorder(RunRecorder, tf_keras.callbacks.Callback):
         with self._randomness.hidden():
             return copy_model(self.model, path, self.memory)
 
+    def end_training(self) -> None:
+        """Let `fit` end after this epoch."""
+        self.model.stop_training = True
+
     def check_weights(self, place: str, remedy: str) -> None:
         """Refuse weights that are not finite.
 
