@@ -130,6 +130,9 @@ def check_trusted(folder: RunFolder, options: RunOptions, *, trust_run: bool, te
     asks = []
     if options.calls_function:
         asks.append(f"calls the function {options.data} for its data")
+    called = (*options.compiling.named_objects, *options.fitting.callbacks)
+    if called:
+        asks.append(f"imports {', '.join(called)}")
     if _has_events_elsewhere(folder, options):
         asks.append(f"writes TensorBoard events to {options.tensorboard}")
     if asks and not trust_run:
