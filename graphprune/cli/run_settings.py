@@ -33,7 +33,8 @@ from graphprune.cli.options import (
 from graphprune.errors import RuleError
 from graphprune.rules.text.yaml_text import parse_document
 from graphprune.runs.run_file import check_flags, is_run_file, read_run_file
-from graphprune.runs.run_settings import SETTINGS, TENSORBOARD, Setting
+from graphprune.runs.run_settings import SETTINGS, TENSORBOARD
+from graphprune.runs.setting import Setting
 
 _SHARED = {
     "--rules": rules_option,

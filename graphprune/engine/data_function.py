@@ -47,6 +47,16 @@ def call_data_function(spec: str, prepare: Callable[[], None] = _do_nothing) -> 
             return function()
 
 
+def find_function(spec: str) -> Callable[..., Any]:
+    """Return the function that `spec` names, without calling it.
+
+    Raises:
+        DataError: the module or function does not exist.
+    """
+    with _working_directory_kept(), _working_directory_first():
+        return _find_function(spec)
+
+
 @contextmanager
 def _failure_named(spec: str, what: str) -> Iterator[None]:
     """Turn any error of the user's code into a DataError that says where it failed.

@@ -8,11 +8,12 @@ for an `.npz`).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from graphprune.engine.file_data import FileData
 from graphprune.engine.given_data import GivenData
 from graphprune.engine.origin import Origin, open_origin
 from graphprune.engine.ready_model import load_to_go_on, wrap_for_run
@@ -63,7 +64,7 @@ class NewRun:
     request: TrainRequest
     model: Any
     rules: Plan | RuleSet | None
-    given: str | GivenData
+    given: str | GivenData | FileData
     folder: RunFolder
     found: str
     loading: Loading
@@ -81,6 +82,8 @@ def begin_run(seam: TrainingSeam, new: NewRun) -> TrainingResult:
     new.request.on_stage(LOADING)
     with open_origin(new.model, new.loading, seam) as origin, spread.scope():
         loaded = origin.load_first()
+        if isinstance(new.given, FileData):
+            new = replace(new, given=new.given.of_model(read_graph(origin.file)))
         new.request.on_stage(READING)
         data = seam.read_data(
             new.given,

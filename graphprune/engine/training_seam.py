@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 from graphprune.archive import read_archive
 from graphprune.archive.archive import Archive
 from graphprune.engine.callbacks import MaskUpdates
+from graphprune.engine.file_data import FileData
 from graphprune.engine.given_data import GivenData
 from graphprune.engine.held import PrunedLayer
 from graphprune.engine.pruner import Pruner
@@ -181,7 +182,7 @@ class TrainingSeam(ModelSeam, Protocol):
 
     def read_data(
         self,
-        given: str | GivenData,
+        given: str | GivenData | FileData,
         *,
         batch_size: int | None = None,
         seed: int = 0,

@@ -20,7 +20,8 @@ from graphprune.rules.text.files import PREFIX, read_text
 from graphprune.rules.text.shape import Shape, optional, required
 from graphprune.rules.text.words import Version
 from graphprune.rules.text.yaml_text import parse_document, render_yaml
-from graphprune.runs.run_settings import BY_KEY, SETTINGS, TENSORBOARD, Setting
+from graphprune.runs.run_settings import BY_KEY, SETTINGS, TENSORBOARD
+from graphprune.runs.setting import Setting
 from graphprune.runs.setting_values import is_object, plain_value
 from graphprune.suggestions import ask_for_file
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator
 
 from graphprune.documents import Expected, FirstOnly
+from graphprune.runs.data_files import DataFiles
 from graphprune.runs.records import (
     Count,
     Hash,
@@ -93,6 +94,7 @@ class RunOptions(RunFacts):
         files: The hash of each file that the run began with, by name.
         keras: 2 where tf_keras trains the model, or 3.
         backend: The backend of Keras that trains it.
+        data_files: What is needed to read a CSV, images or TFRecord files; None for other data.
     """
 
     model: PathText
@@ -111,6 +113,7 @@ class RunOptions(RunFacts):
     files: Annotated[Mapping[FileName, Hash], FirstOnly()] = field(default_factory=dict)
     keras: Keras = 2
     backend: Backend = "tensorflow"
+    data_files: DataFiles | None = None
 
     @property
     def steps(self) -> int:

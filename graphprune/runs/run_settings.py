@@ -6,8 +6,7 @@ run writes are made from it. A new setting is a row here; see CONTRIBUTING.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import PlainValidator, WithJsonSchema
 
@@ -17,59 +16,10 @@ from graphprune.rules.text.shape import Fault
 from graphprune.rules.text.words import Text, TextOrList, Truth, Variable, choice
 from graphprune.runs import setting_values as values
 from graphprune.runs.run_options import MAX_EPOCHS
-
-Form = Literal["text", "whole", "real", "switch", "list", "pairs", "by-output", "yaml"]
-"""How a flag writes its value: as text, a whole number, a number or a YAML mapping, nothing (a
-switch), repeated, `NAME=VALUE`, `[OUTPUT=]NAME`, or YAML.
-"""
-
+from graphprune.runs.setting import Setting
 
 TENSORBOARD = "tensorboard"
 """The default folder of events, in the run's folder."""
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """A flag of `train` and the key of the run file that says the same.
-
-    Attributes:
-        key: The key's path in the run file, such as `train.epochs`.
-        flag: The flag; empty for the command's argument.
-        value: The type of the key's value: check and JSON Schema.
-        help: What it does, for both.
-        example: The key's value in YAML.
-        form: How the flag writes the value.
-        argument: The argument of `graphprune.train` for it; empty where the command uses it.
-        metavar: The flag's value in help.
-        least, most: The limits of a whole number.
-        shown: The default that help shows.
-        is_path: Whether it is a path, relative to the run file's folder.
-        is_recorded: Whether the run file that a run writes has it.
-    """
-
-    key: str
-    flag: str
-    value: Any
-    help: str
-    example: str
-    form: Form = "text"
-    argument: str = ""
-    metavar: str | None = None
-    least: int | None = None
-    most: int | None = None
-    shown: str = ""
-    is_path: bool = False
-    is_recorded: bool = True
-
-    @property
-    def path(self) -> tuple[str, ...]:
-        """The key as a path."""
-        return tuple(self.key.split("."))
-
-    @property
-    def option(self) -> str:
-        """The name of the flag's value in the command."""
-        return self.flag.lstrip("-").replace("-", "_") or self.key
 
 
 def _epochs(value: Any) -> int:
@@ -137,11 +87,40 @@ SETTINGS: tuple[Setting, ...] = (
         "--data",
         Text,
         (
-            "An .npz with x_train, y_train [x_test, y_test], or MODULE:FUNCTION that returns"
-            " (train, validation) datasets."
+            "An .npz with x_train, y_train [x_val, y_val]; MODULE:FUNCTION that returns (train,"
+            " validation) datasets; a .csv; a folder with a folder of images a class; or TFRecord"
+            " files, such as 'records/*.tfrecord'."
         ),
         "digits.npz",
         argument="data",
+        metavar="DATA",
+        is_path=True,
+    ),
+    Setting(
+        "label",
+        "--label",
+        TextOrList,
+        "The column of a .csv that has the labels; one for each output.",
+        "species",
+        form="list",
+        argument="label",
+    ),
+    Setting(
+        "parse",
+        "--parse",
+        Text,
+        "The function that makes (x, y) of one record of TFRecord files.",
+        "my_data:parse",
+        argument="parse",
+        metavar="MODULE:FUNCTION",
+    ),
+    Setting(
+        "validation_data",
+        "--validation-data",
+        Text,
+        "Validation samples for a .csv, images or TFRecord files, of the same kind.",
+        "valid.csv",
+        argument="validation_data",
         metavar="DATA",
         is_path=True,
     ),
