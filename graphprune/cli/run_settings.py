@@ -169,8 +169,8 @@ def _pairs(setting: Setting, given: tuple[str, ...]) -> dict[str, Any]:
 
 def _check_complete(settings: Mapping[str, Any], model: str) -> None:
     """Refuse settings without data, folder or length."""
-    missing = [setting for setting in SETTINGS if setting.key in _REQUIRED]
-    for setting in missing:
+    wanted = ("data",) if settings.get("evaluate") else _REQUIRED
+    for setting in [setting for setting in SETTINGS if setting.key in wanted]:
         if setting.key in settings:
             continue
         if is_run_file(model):

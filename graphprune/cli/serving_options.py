@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from graphprune.cli.options import Command, WholeNumber
+from graphprune.serving.tflite_forms import Precision
 
 strict_option = click.option(
     "--strict",
@@ -24,11 +25,11 @@ class ServingOptions:
     """How `.tflite` files are to be stored.
 
     Attributes:
-        quantize: The precision of weights: `float32` or a name of `--quantize`.
+        quantize: The precision of weights.
         batch: The batch size; None for the default.
     """
 
-    quantize: str = "float32"
+    quantize: Precision = Precision.FLOAT32
     batch: int | None = None
 
     def check(self, outputs: Sequence[str], data: str | None) -> None:
@@ -39,12 +40,12 @@ class ServingOptions:
         """
         has_tflite = any(Path(output).suffix == ".tflite" for output in outputs)
         for name, is_given in (
-            ("--quantize", self.quantize != "float32"),
+            ("--quantize", self.quantize is not Precision.FLOAT32),
             ("--batch", self.batch is not None),
         ):
             if is_given and not has_tflite:
                 raise click.UsageError(f"{name} is for .tflite files, and no output is one")
-        if self.quantize == "int8" and data is None:
+        if self.quantize is Precision.INT8 and data is None:
             raise click.UsageError(
                 "--quantize int8 needs samples to measure the range of activations; give --data"
             )
@@ -55,12 +56,12 @@ def serving_options(command: Command) -> Command:
 
     @functools.wraps(command)
     def run(*args: Any, quantize: str, batch: int | None, **others: Any) -> Any:
-        return command(*args, serving=ServingOptions(quantize, batch), **others)
+        return command(*args, serving=ServingOptions(Precision(quantize), batch), **others)
 
     quantized = click.option(
         "--quantize",
-        type=click.Choice(["float32", "float16", "dynamic", "int8"]),
-        default="float32",
+        type=click.Choice([str(precision) for precision in Precision]),
+        default=str(Precision.FLOAT32),
         show_default=True,
         help=(
             "How .tflite files store weights. dynamic: 8 bits, computed in float32. int8: 8 bits"

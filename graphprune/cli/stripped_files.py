@@ -22,8 +22,9 @@ from graphprune.documents import to_json
 from graphprune.graph.read import open_model_file
 from graphprune.interface import load_model
 from graphprune.report import SizeTable, render_sizes_text, sizes_to_config
+from graphprune.report.numbers import format_bytes
 from graphprune.serving.predicting import open_predictor
-from graphprune.serving.tflite_forms import Precision, TfliteRequest
+from graphprune.serving.tflite_forms import TfliteRequest
 from graphprune.serving.tflite_writing import MadeTflite
 from graphprune.serving.written_zeros import count_written
 from graphprune.sparsity.missed_targets import MissedTarget
@@ -97,7 +98,7 @@ class _Writing:
         if getattr(stripped, "optimizer", None) is not None and not files.keep_optimizer:
             self._served = seam(stripped, "surgery").strip_model(stripped, compiled=False)
         self._evaluation: Any = None
-        self._request = TfliteRequest(Precision(files.serving.quantize), files.serving.batch)
+        self._request = TfliteRequest(files.serving.quantize, files.serving.batch)
 
     def measure_original(self, origin: str, data: str) -> float | None:
         """Return the accuracy of the saved model `origin`; that of files is measured from now on.
@@ -153,6 +154,8 @@ class _Writing:
         )
         if made is not None and made.rejected:
             _warn(explain_fallback(target, made))
+        if made is not None and made.slower is not None:
+            _warn(explain_slower(target, made.slower, made.saved))
         return made
 
     def _measure_accuracy(self, target: Path) -> float | None:
@@ -173,6 +176,15 @@ def explain_fallback(target: Path, made: MadeTflite) -> str:
     """Return why a `.tflite` file is not stored in the form that was asked for."""
     faults = "; ".join(f"{rejected.form}: {rejected.reason}" for rejected in made.rejected)
     return f"{target}: stored as {made.form}, because better forms do not work ({faults})"
+
+
+def explain_slower(target: Path, slower: float, saved: int) -> str:
+    """Return that a sparse `.tflite` file takes more time, and why it is written all the same."""
+    return (
+        f"{target}: is {format_bytes(saved)} smaller without its zeros, and takes {slower:.1f}"
+        " times as long here as with them; prune in blocks that LiteRT skips (graphprune targets),"
+        " or measure on the device with graphprune bench"
+    )
 
 
 def _warn(text: str) -> None:

@@ -133,6 +133,9 @@ def check_trusted(folder: RunFolder, options: RunOptions, *, trust_run: bool, te
         asks.append(f"calls the function {options.data} for its data")
     if options.data_files is not None and options.data_files.parse is not None:
         asks.append(f"calls the function {options.data_files.parse} for its data")
+    called = (*options.compiling.named_objects, *options.fitting.callbacks)
+    if called:
+        asks.append(f"imports {', '.join(called)}")
     if _has_events_elsewhere(folder, options):
         asks.append(f"writes TensorBoard events to {options.tensorboard}")
     if asks and not trust_run:

@@ -65,8 +65,8 @@ def find_layer_runs(path: str | Path, processor: Processor) -> tuple[LayerRun, .
         ArchiveError: the file is damaged.
     """
     file = read_tflite(path)
-    uses = tuple(_weights(file))
-    shares = {id(use): _share_of_zeros(file, use[1]) for use in uses}
+    uses = tuple(weights_of(file))
+    shares = {id(use): share_of_zeros(file, use[1]) for use in uses}
     pointwise = [use for use in uses if _is_pointwise(*use)]
     size = sum(tensor.size for _, tensor in pointwise)
     zeros = sum(shares[id(use)] * use[1].size for use in pointwise)
@@ -86,7 +86,7 @@ def find_layer_runs(path: str | Path, processor: Processor) -> tuple[LayerRun, .
 Use = tuple[TfliteOperator, TfliteTensor]
 
 
-def _weights(file: TfliteFile) -> Iterator[Use]:
+def weights_of(file: TfliteFile) -> Iterator[Use]:
     """Yield each operator that has constant weights, with the tensor that the file stores."""
     tensors = {(tensor.subgraph, tensor.index): tensor for tensor in file.tensors}
     sources = {
@@ -106,7 +106,8 @@ def _weights(file: TfliteFile) -> Iterator[Use]:
             yield operator, tensor
 
 
-def _share_of_zeros(file: TfliteFile, tensor: TfliteTensor) -> float:
+def share_of_zeros(file: TfliteFile, tensor: TfliteTensor) -> float:
+    """Return the share of zeros among the values of a constant."""
     return float(np.mean(file.read(tensor) == 0)) if tensor.size else 0.0
 
 

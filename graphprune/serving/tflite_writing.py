@@ -7,6 +7,7 @@ form that does not load, deviates from the Keras model or loses zeros falls back
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,9 @@ from graphprune.serving.exported import Exported
 from graphprune.serving.kept_zeros import find_lost_zeros, zeros_of
 from graphprune.serving.outputs import EXACT, HALF, Arrays, Limit, not_written, sample_inputs
 from graphprune.serving.proving import prove
+from graphprune.serving.running import open_runner
+from graphprune.serving.runtimes import RunnerError, RunnerSpec
+from graphprune.serving.sparse_layers import FEWEST_ZEROS, share_of_zeros, weights_of
 from graphprune.serving.tflite_forms import (
     DENSE,
     Precision,
@@ -27,11 +31,13 @@ from graphprune.serving.tflite_forms import (
     saved_model_to_tflite,
     split_samples,
 )
+from graphprune.serving.timing import time_in_turns
 
-_SPARSE_FROM = 0.3
-"""The share of zeros from which the converter stores a tensor without them."""
 _CHECKED = 4
 """Samples that a file is checked with, where it leaves the batch open."""
+_TURNS = 8
+"""Of both files, when the latency of a sparse form is compared."""
+_SLOWER = 1.1
 _LIMITS = {
     Precision.FLOAT32: EXACT,
     Precision.FLOAT16: HALF,
@@ -62,11 +68,16 @@ class MadeTflite:
         content: Its bytes.
         form: How it is stored.
         rejected: Better forms that failed, the best first.
+        slower: Of a sparse form, how many times the latency of the same file with its zeros stored
+            it takes on this machine; None where it is not slower, or does not run.
+        saved: Bytes that a sparse form is smaller by.
     """
 
     content: bytes
     form: TfliteForm
     rejected: tuple[Rejected, ...] = ()
+    slower: float | None = None
+    saved: int = 0
 
 
 def make_tflite(exported: Exported, request: TfliteRequest, place: str) -> MadeTflite:
@@ -98,15 +109,47 @@ class _Making:
         for form in self._candidates():
             reason = self._find_fault(form)
             if reason is None:
-                return MadeTflite(self.converted[form], form, tuple(rejected))
+                return self._made(form, tuple(rejected))
             rejected.append(Rejected(form, reason))
         raise not_written("TensorFlow Lite", rejected[-1].reason, place)
+
+    def _made(self, form: TfliteForm, rejected: tuple[Rejected, ...]) -> MadeTflite:
+        content = self.converted[form]
+        if not form.is_sparse:
+            return MadeTflite(content, form, rejected)
+        try:
+            dense = self._convert(TfliteForm(form.precision))
+        except OutputError:
+            return MadeTflite(content, form, rejected)
+        saved = len(dense) - len(content)
+        return MadeTflite(content, form, rejected, self._time(content, dense), saved)
+
+    def _time(self, sparse: bytes, dense: bytes) -> float | None:
+        """Return how many times the latency of a dense file a sparse one takes, if it is slower.
+
+        Both take turns, each in a process of its own. Machines are noisy: it is slower if it is so
+        in three of four turns, and by more than a tenth in half of them.
+        """
+        files = [self.file.with_name(f"{name}.tflite") for name in ("dense", "sparse")]
+        for file, content in zip(files, (dense, sparse), strict=True):
+            file.write_bytes(content)
+        try:
+            with ExitStack() as stack:
+                runners = [
+                    stack.enter_context(open_runner(RunnerSpec.of_file(file))) for file in files
+                ]
+                for runner in runners:
+                    runner.prepare(self.inputs)
+                ratio = time_in_turns(runners, _TURNS)[1].ratio
+        except RunnerError:  # the dense file need not run
+            return None
+        return ratio.median if ratio.low > 1 and ratio.median > _SLOWER else None
 
     def _candidates(self) -> Iterator[TfliteForm]:
         """Yield the forms to try; sparse ones only where they make the file smaller."""
         dense = TfliteFile(self.converted[DENSE])
         has_zeros = any(
-            flags.mean() > _SPARSE_FROM for each in zeros_of(dense).values() for flags in each
+            share_of_zeros(dense, tensor) >= FEWEST_ZEROS for _, tensor in weights_of(dense)
         )
         for form in forms_of(self.request.precision):
             if not form.is_sparse or (has_zeros and self._is_smaller(form)):

@@ -96,9 +96,11 @@ class Coupling:
     def scores(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return what the tensor adds to the score of each of its channels.
 
-        The squared norm is the importance of Fang et al., 2023 (DepGraph, arXiv:2301.12900, section
-        3.3). Their division by the largest scores of a group is left out: it compares groups, and
-        channels are chosen within one.
+        The sum of squared norms over a group is the importance of Fang et al., 2023 (DepGraph,
+        arXiv:2301.12900, section 3.3). What they divide it by (the largest scores of the group in
+        the paper; in Torch-Pruning, their program, the group's mean score, and the number of its
+        tensors) is the same for all channels of a group and changes no order in it. Torch-Pruning
+        also counts the kernels that only read a channel, and by default no biases.
         """
         others = tuple(index for index in range(values.ndim) if index != self.axis)
         with np.errstate(over="ignore"):

@@ -1,6 +1,7 @@
 """Models with tfmot's quantization wrappers are seen as the models inside."""
 
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -173,3 +174,19 @@ def test_a_quantized_model_is_verified(tmp_path, suffix):
 def test_a_model_without_quantizers_is_itself(tmp_path):
     model = open_model_file(write_plain(tmp_path / "plain.h5", "Functional"))
     assert without_quantizers(model) is model
+
+
+def test_strip_refuses_a_damaged_quantized_model_before_it_imports_keras(tmp_path):
+    path = write_quantized(tmp_path / "net.keras", "Functional")
+    with zipfile.ZipFile(path) as archive:
+        info = archive.getinfo("model.weights.h5")
+    content = bytearray(path.read_bytes())
+    content[info.header_offset + 30 + len(info.filename) + info.compress_size // 2] ^= 1
+    path.write_bytes(content)
+    done = run_command("strip", path, "-o", tmp_path / "out.keras")
+    assert (done.code, done.out) == (1, "")
+    assert done.err == (
+        f"graphprune: {path}: damaged zip (Bad CRC-32 for file 'model.weights.h5'); save or copy"
+        " the model again\n"
+    )
+    assert not (tmp_path / "out.keras").exists()

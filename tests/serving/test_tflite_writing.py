@@ -1,16 +1,20 @@
 """The form of a TensorFlow Lite file: the best that loads, computes the same and keeps zeros."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tf_keras
 from tf_keras import layers
 
 from graphprune.archive.tflite.file import TfliteFile
+from graphprune.cli.stripped_files import explain_slower
 from graphprune.errors import OutputError
 from graphprune.serving import tflite_writing
 from graphprune.serving.kept_zeros import find_lost_zeros, zeros_of
 from graphprune.serving.predicting import open_predictor
 from graphprune.serving.tflite_forms import Precision, TfliteForm, TfliteRequest
+from graphprune.serving.timing import Spread, Timing
 from graphprune.tf.models.export import to_tflite, write_model
 
 pytestmark = pytest.mark.tf
@@ -116,6 +120,29 @@ def test_a_form_that_loses_zeros_is_not_served(model, monkeypatch):
     )
 
 
+def test_a_sparse_form_that_is_slower_is_served_and_says_so(model, monkeypatch):
+    ratios = iter([Spread(1.52, 1.4, 1.6), Spread(1.52, 0.9, 1.6), Spread(1.05, 1.01, 1.1)])
+    compared = []
+
+    def time_in_turns(runners, turns):
+        compared.append([runner.spec.path.stem for runner in runners])
+        assert all(runner.time(1)[0] > 0 for runner in runners)
+        same = Spread(1.0, 1.0, 1.0)
+        return [Timing(same, same, turns), Timing(same, next(ratios), turns)]
+
+    monkeypatch.setattr(tflite_writing, "time_in_turns", time_in_turns)
+    made = [to_tflite(model) for _ in range(3)]
+    assert [forms(each) for each in made] == [("float32, sparse", [])] * 3
+    assert [each.slower for each in made] == [1.52, None, None]
+    assert compared == [["dense", "sparse"]] * 3
+    assert made[0].saved > len(made[0].content)
+    assert explain_slower(Path("net.tflite"), 1.52, 786_000) == (
+        "net.tflite: is 786.0 kB smaller without its zeros, and takes 1.5 times as long here as"
+        " with them; prune in blocks that LiteRT skips (graphprune targets), or measure on the"
+        " device with graphprune bench"
+    )
+
+
 def test_a_model_without_zeros_is_not_converted_twice(monkeypatch):
     converted = []
     right = tflite_writing.saved_model_to_tflite
@@ -152,7 +179,7 @@ def test_a_conversion_that_crashes_falls_back_with_the_signal_named():
     model = tf_keras.Sequential([layers.Input((6, 16), name="x"), layers.LSTM(32)])
     samples = {"x": RANDOM.normal(size=(8, 6, 16)).astype("float32")}
     made = to_tflite(model, TfliteRequest(Precision.INT8, samples=samples))
-    assert forms(made) == ("float32", ["int8"])
+    assert (forms(made), made.slower) == (("float32", ["int8"]), None)
     assert "the converter crashes while it measures activations (SIGSEGV)" in (
         made.rejected[0].reason
     )

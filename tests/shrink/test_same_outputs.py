@@ -61,6 +61,7 @@ def test_a_net_without_its_dead_channels_computes_the_same(package, name, suffix
     assert check(NETS[name], package, suffix, len(name), tmp_path) > 0
 
 
+@pytest.mark.timeout(3600)  # 150 nets under --slow
 @pytest.mark.parametrize("package", KERASES)
 def test_random_nets_without_their_dead_channels_compute_the_same(package, request):
     @settings(max_examples=150 if request.config.getoption("--slow") else 4)
