@@ -23,6 +23,8 @@ from graphprune.diagnostics.terminal_text import shorten
 EXIT_OK = 0
 EXIT_ERROR = 1
 EXIT_DIFFERENT = 2
+EXIT_MISSED = 3
+"""Training ended and a target was missed."""
 EXIT_USAGE = 64
 EXIT_STOPPED = 130
 

@@ -15,6 +15,8 @@ from graphprune.archive import read_archive
 from graphprune.archive.archive import keras_of
 from graphprune.dispatch import is_keras_3, seam_of
 from graphprune.engine.callbacks import check_tensorboard
+from graphprune.engine.file_data import file_data
+from graphprune.engine.live_compiling import LiveCompiling, has_objects
 from graphprune.engine.origin import check_origin
 from graphprune.engine.resuming import find_result
 from graphprune.engine.train_request import Rules, TrainRequest, given_rules, tell_nobody
@@ -27,9 +29,16 @@ from graphprune.plan import Plan
 from graphprune.plan.from_document import is_plan, plan_of
 from graphprune.rules.building.read import is_rule_text
 from graphprune.runs.resume_point import Tell
+from graphprune.runs.run_file import check_arguments
 from graphprune.runs.run_folder import RunFolder
-from graphprune.runs.run_options import Compiling, RunOptions
-from graphprune.runs.training_arguments import NONE, OnProgress, StopRequest, check_run_dir
+from graphprune.runs.run_options import Compiling, Fitting, RunOptions
+from graphprune.runs.training_arguments import (
+    NONE,
+    OnProgress,
+    StopRequest,
+    check_callbacks,
+    check_run_dir,
+)
 from graphprune.sparsity.positions import Position
 
 
@@ -65,12 +74,20 @@ def train(
     run_dir: str | Path,
     *,
     epochs: int,
+    label: str | Sequence[str] | None = None,
+    parse: str | None = None,
+    validation_data: str | Path | None = None,
     batch_size: int | None = None,
-    optimizer: str | None = None,
-    loss: str | None = None,
-    metrics: Sequence[str] | None = None,
-    learning_rate: float | None = None,
+    validation_split: float | None = None,
+    optimizer: Any = None,
+    loss: Any = None,
+    metrics: Any = None,
+    learning_rate: float | Mapping[str, Any] | None = None,
     reset_optimizer: bool = False,
+    class_weight: Mapping[int, float] | None = None,
+    gradient_accumulation: int = 1,
+    callbacks: Sequence[Any] = (),
+    early_stopping: str | Mapping[str, Any] | None = None,
     checkpoint_every: Position | str = "1 epoch",
     steps_per_epoch: int | None = None,
     seed: int = 0,
@@ -80,8 +97,12 @@ def train(
     force: bool = False,
     tensorboard: str | Path | None = None,
     strategy: str = NONE,
+    jit_compile: bool | None = None,
+    steps_per_execution: int = 1,
     stop_after_step: int | None = None,
     allow_missed: bool = False,
+    dry_run: bool = False,
+    evaluate: bool = False,
     on_progress: OnProgress | None = None,
     on_stage: Tell = tell_nobody,
     stop: StopRequest | None = None,
@@ -103,11 +124,31 @@ def train(
         data: Arrays as `(x, y)` or `((x, y), (x_val, y_val))`; a `tf.data.Dataset` or a
             `tf_keras.utils.Sequence`, or a pair (training, validation) of them, in an order of
             their own; the path of an `.npz`, or `package.module:function` (see `read_data`).
+            Or the path of a `.csv`, of a folder of images, or of TFRecord files (also a pattern of
+            paths).
         run_dir: A new folder, or one with an earlier run and `force`.
         epochs: Passes over the data.
-        batch_size: Samples in a batch of arrays, 32 by default.
-        optimizer, loss, metrics, learning_rate: Replace the model's compile settings.
+        label: The column of a `.csv` that has the labels, or one for each output.
+        parse: The function for one record of TFRecord files, `package.module:function`: it takes
+            the bytes as a tensor and returns (x, y) or (x, y, weight).
+        validation_data: Validation samples of the same kind, for a `.csv`, images or TFRecords.
+        batch_size: Samples in a batch of arrays and files, 32 by default.
+        validation_split: The share of the samples of arrays, the last ones, to validate with.
+        optimizer: In place of the model's: a name, `{"name": "AdamW", "weight_decay": 1e-4}`, or an
+            optimizer, of which the run uses a copy without state.
+        loss: In place of the model's: a name, `module:function`, a loss or function, or a dict of
+            these by output.
+        metrics: The same, a list, or a dict of lists by output.
+        learning_rate: A number, or a curve such as `{"curve": "cosine", "from": 1e-3, "to": 1e-5,
+            "warm_up": "5%"}`; a curve begins with the run, so the optimizer state is reset.
         reset_optimizer: Reset the optimizer state.
+        class_weight: The weight of each class in the loss.
+        gradient_accumulation: Batches whose gradients make one update (Keras 3). Steps of schedules
+            are updates; an epoch must have a multiple of it.
+        callbacks: Callbacks, or `module:function` for functions that return them. One with
+            `get_state` and `set_state` keeps its state in checkpoints.
+        early_stopping: `METRIC[:patience]`, or a dict with `metric`, `patience` and `mode`. It is
+            watched from the end of the schedules on, never before.
         checkpoint_every: Such as `1 epoch` or `50 steps`. Checkpoints are also written at the
             beginning and the end.
         steps_per_epoch: The length of an epoch, for datasets that never end.
@@ -119,7 +160,12 @@ def train(
             relative one is in `run_dir`.
         strategy: `none`; `mirrored` for all GPUs, `mirrored:N` for N of them (without a GPU, N
             logical CPU devices). They share each batch: `batch_size` is that of all together.
+        jit_compile: Compile steps with XLA, or do not.
+        steps_per_execution: Steps in one call of the compiled function. Masks change, and
+            checkpoints are written, between two calls. An epoch must have a multiple of it.
         stop_after_step: Stop right after this step, as if the process had been killed.
+        dry_run: Check everything, train on one batch, and write nothing.
+        evaluate: Only measure the model on the validation data, and write nothing.
         allow_missed: Train, with a warning, if the run is too short for a schedule to reach its
             target.
         on_progress: Called after each step and each epoch.
@@ -145,8 +191,48 @@ def train(
     seam = training_seam(keras_for(model))
     check_origin(model, seam)
     given, run_dir = seam.given_data(data), check_run_dir(run_dir)
+    files = file_data(given, label, parse, validation_data)
     asked_rules = given_rules(rules)
-    compiling = Compiling(optimizer, loss, metrics, learning_rate, reset_optimizer)  # type: ignore[arg-type]  # `checked` makes a tuple of the metrics
+    check_callbacks(callbacks)
+    live = LiveCompiling(
+        optimizer if has_objects(optimizer) and not isinstance(optimizer, Mapping) else None,
+        loss if has_objects(loss) else None,
+        metrics if has_objects(metrics) else None,
+    )
+    live.check(seam.live_kinds)
+    compiling = Compiling(
+        optimizer=optimizer if live.optimizer is None else None,
+        loss=loss if live.loss is None else None,
+        metrics=metrics if live.metrics is None else None,
+        learning_rate=learning_rate,
+        reset_optimizer=reset_optimizer,
+        jit_compile=jit_compile,
+        steps_per_execution=steps_per_execution,
+        gradient_accumulation=gradient_accumulation,
+    )
+    check_arguments(
+        {
+            "train.optimizer": _plain(compiling.optimizer),
+            "train.loss": _plain(compiling.loss),
+            "train.metrics": compiling.metrics if isinstance(metrics, Mapping) else None,
+            "train.learning_rate": _plain(learning_rate),
+            "train.stop.early": early_stopping,
+            "train.class_weight": _texts(class_weight),
+            "train.validation_split": validation_split,
+            "train.gradient_accumulation": gradient_accumulation,
+            "on.steps_per_execution": steps_per_execution,
+            "on.jit_compile": jit_compile,
+        }
+    )
+    named = tuple(one for one in callbacks if isinstance(one, str))
+    objects = tuple(one for one in callbacks if not isinstance(one, str))
+    fitting = Fitting(
+        callbacks=named,
+        live_callbacks=len(objects),
+        early_stopping=early_stopping,
+        class_weight=_texts(class_weight),
+        validation_split=validation_split,
+    )
     request = TrainRequest(
         epochs=epochs,
         compiling=compiling,
@@ -162,15 +248,34 @@ def train(
         on_progress=on_progress,
         on_stage=on_stage,
         stop=stop,
+        fitting=fitting,
+        callbacks=objects,
+        dry_run=dry_run,
+        evaluate=evaluate,
+        given=(*live.given, *(("callbacks",) if objects else ())),
         run_file={**_named_rules(rules), **(run_file or {})},
     ).checked(custom_objects)
     folder = RunFolder(Path(run_dir))
-    found = folder.check_free(force=force)
+    found = "" if evaluate else folder.check_free(force=force)
     request.check_epochs(run_dir)
     if tensorboard is not None:
         check_tensorboard()
     loading = Loading(custom_objects, unsafe_lambda, unsafe_ops)
-    return begin_run(seam, NewRun(request, model, asked_rules, given, folder, found, loading))
+    data_of = files or given
+    new = NewRun(request, model, asked_rules, data_of, folder, found, loading, live)
+    return begin_run(seam, new)
+
+
+def _plain(value: Any) -> Any:
+    """Return a mapping as a dict; None for text and numbers, which have checks of their own."""
+    return None if value is None or isinstance(value, str | int | float) else value
+
+
+def _texts(weights: Any) -> Any:
+    """Return class weights as JSON has them; anything else is left to the check."""
+    if not isinstance(weights, Mapping):
+        return weights
+    return {str(name): weight for name, weight in weights.items()}
 
 
 def _named_rules(rules: Any) -> dict[str, Any]:
@@ -187,6 +292,7 @@ def resume(
     *,
     plan: Plan | str | Path | None = None,
     data: Any = None,
+    callbacks: Sequence[Any] = (),
     custom_objects: Mapping[str, Any] | None = None,
     unsafe_lambda: bool = False,
     unsafe_ops: bool = False,
@@ -208,6 +314,7 @@ def resume(
         plan: Must be the plan that the run was made from; None trusts the run.
         data: The same data again, if it was given to `train` as Python objects. Arrays must be
             equal; datasets and a Sequence must come in the same order as from the start.
+        callbacks: Callbacks like those that were given to `train` as objects, in the same order.
         custom_objects, unsafe_lambda, unsafe_ops, stop_after_step, on_progress, on_stage, stop: As
             for `train`.
         trust_run: Call the data function that a run names, and write events to the folder it names,
@@ -236,6 +343,7 @@ def resume(
         return finished
     request = ResumeRequest(
         data=data,
+        callbacks=tuple(callbacks),
         trust_run=trust_run,
         stop_after_step=stop_after_step,
         on_checkpoint=on_checkpoint,

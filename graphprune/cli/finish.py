@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from graphprune.cli.inputs import find_training_origin, open_model
 from graphprune.cli.options import LoadingOptions, ShownOptions
 from graphprune.cli.progress import render_event
 from graphprune.diff.sizes import measure_sizes, side_by_side
-from graphprune.errors import EXIT_ERROR
+from graphprune.errors import EXIT_MISSED
 from graphprune.graph import ModelFile
 from graphprune.report import SizeColumn, SizeTable, render_sizes_text
 from graphprune.report.numbers import count_of, format_count, format_share
@@ -130,7 +130,7 @@ def end_run(
 
 def result_to_config(result: TrainingResult) -> dict[str, Any]:
     """Return how a run ended as JSON data; sizes are those of a finished run."""
-    is_done = result.status != "interrupted"
+    is_done = result.model is not None
     return {
         "status": result.status,
         "run": str(result.run_dir),
@@ -138,6 +138,8 @@ def result_to_config(result: TrainingResult) -> dict[str, Any]:
         "steps": result.steps,
         "model": None if result.model is None else str(result.model),
         "metrics": dict(result.metrics),
+        "original_metrics": dict(result.original_metrics),
+        "stopped_early": result.stopped_early,
         "tensors": [asdict(tensor) for tensor in result.tensors],
         "missed": [{"address": one.address, "name": one.name} for one in result.missed],
         "sizes": sizes_to_config(size_table(result)) if is_done else [],
@@ -168,7 +170,7 @@ def check_stop(
 def report_run(
     result: TrainingResult, loading: LoadingOptions = NOTHING_GIVEN, shown: ShownOptions = AS_TEXT
 ) -> None:
-    """Print how the run ended and what to do next; exit 1 if a tensor missed its target."""
+    """Print how the run ended and what to do next; exit 3 if a tensor missed its target."""
     if shown.form == "text":
         click.echo(_report(result, loading, brief=shown.brief))
     if result.missed:
@@ -176,10 +178,12 @@ def report_run(
         click.echo(
             f"graphprune: {result.run_dir}: target missed by {names}; {_advise(result)}", err=True
         )
-        raise click.exceptions.Exit(EXIT_ERROR)
+        raise click.exceptions.Exit(EXIT_MISSED)
 
 
 def _report(result: TrainingResult, loading: LoadingOptions, *, brief: bool) -> str:
+    if result.model is None and result.status != "interrupted":
+        return _say_measured(result)
     if result.status == "interrupted":
         return (
             f"stopped after step {result.step} of {result.steps}; go on with:"
@@ -188,6 +192,8 @@ def _report(result: TrainingResult, loading: LoadingOptions, *, brief: bool) -> 
     lines = []
     if result.status == "already-finished":
         lines.append(f"{result.run_dir}: finished already, at step {result.step}; nothing to do")
+    if result.stopped_early:
+        lines.append(result.stopped_early)
     lines += [*(brief_rows(result) if brief else tensor_rows(result)), ""]
     did = "wrote" if result.status == "finished" else "the trained model is"
     run = shlex.quote(str(result.run_dir))
@@ -195,10 +201,21 @@ def _report(result: TrainingResult, loading: LoadingOptions, *, brief: bool) -> 
         [
             *lines,
             render_sizes_text(size_table(result)),
+            *([*drops, ""] if (drops := drop_rows(result)) else []),
             f"{did} {result.model}",
             f"next: graphprune strip {run} -o sparse.keras{loading.typed}",
         ]
     )
+
+
+def _say_measured(result: TrainingResult) -> str:
+    """Return what a dry run or a measurement found."""
+    rows = [(name, f"{value:.4f}") for name, value in result.original_metrics.items()]
+    lines = align_rows(rows, right={1})
+    if result.status == "evaluated":
+        return "\n".join(lines)
+    said = f"model, rules, data and settings fit, for {result.steps} steps; nothing was written"
+    return "\n".join([*(["the original on the test set:", *lines, ""] if lines else []), said])
 
 
 def _advise(result: TrainingResult) -> str:
@@ -225,7 +242,7 @@ def _advise(result: TrainingResult) -> str:
 def size_table(result: TrainingResult) -> SizeTable:
     """Return the sizes and zeros of a run's original and trained model, and the accuracy."""
     columns = [
-        ("before", find_training_origin(str(result.run_dir)), None),
+        ("before", find_training_origin(str(result.run_dir)), _accuracy(result.original_metrics)),
         ("after", str(result.run_dir), find_accuracy(result.metrics)),
     ]
     models = [(title, open_model(path), accuracy) for title, path, accuracy in columns]
@@ -237,6 +254,26 @@ def size_table(result: TrainingResult) -> SizeTable:
             ]
         )
     )
+
+
+def _accuracy(original: Mapping[str, Any]) -> float | None:
+    """Return the accuracy of the original on the validation data; None if there is none."""
+    return find_accuracy({f"val_{name}": value for name, value in original.items()})
+
+
+def drop_rows(result: TrainingResult) -> list[str]:
+    """Return one line a metric that the original and the trained model have: both, and the change.
+
+    Metrics of each output have its name. Losses are left out, unless there is nothing else.
+    """
+    measured = {name: one for name, one in result.original_metrics.items() if "loss" not in name}
+    rows = [
+        (name, f"{before:.4f}", f"{after:.4f}", f"{after - before:+.4f}")
+        for name, before in (measured or result.original_metrics).items()
+        if isinstance(after := result.metrics.get(f"val_{name}"), int | float)
+    ]
+    head = ("test set", "before", "after", "change")
+    return align_rows([head, *rows], right={1, 2, 3}) if rows else []
 
 
 def brief_rows(result: TrainingResult) -> list[str]:

@@ -180,8 +180,8 @@ def render_fault(fault: Fault) -> str:
 def main() -> NoReturn:
     """Run the command line and exit.
 
-    The codes are 0 (done), 1 (wrong input), 2 (different, only with --detailed-exitcode) and 64
-    (wrong usage).
+    The codes are 0 (done), 1 (wrong input), 2 (different, only with --detailed-exitcode), 3
+    (training missed a target) and 64 (wrong usage).
     """
     click.UsageError.exit_code = EXIT_USAGE
     # before TensorFlow is imported: its start-up notes are not for users of a command line

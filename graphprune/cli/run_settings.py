@@ -33,7 +33,8 @@ from graphprune.cli.options import (
 from graphprune.errors import RuleError
 from graphprune.rules.text.yaml_text import parse_document
 from graphprune.runs.run_file import check_flags, is_run_file, read_run_file
-from graphprune.runs.run_settings import SETTINGS, TENSORBOARD, Setting
+from graphprune.runs.run_settings import SETTINGS, TENSORBOARD
+from graphprune.runs.setting import Setting
 
 _SHARED = {
     "--rules": rules_option,
@@ -168,8 +169,8 @@ def _pairs(setting: Setting, given: tuple[str, ...]) -> dict[str, Any]:
 
 def _check_complete(settings: Mapping[str, Any], model: str) -> None:
     """Refuse settings without data, folder or length."""
-    missing = [setting for setting in SETTINGS if setting.key in _REQUIRED]
-    for setting in missing:
+    wanted = ("data",) if settings.get("evaluate") else _REQUIRED
+    for setting in [setting for setting in SETTINGS if setting.key in wanted]:
         if setting.key in settings:
             continue
         if is_run_file(model):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -50,7 +51,7 @@ def command(settings: Mapping[str, Any]) -> None:
     The folder DIR gets run.yaml, checkpoints, metrics.jsonl, the plan, and at the end model.keras
     (or .h5).
     After an interruption, `graphprune resume DIR` continues from the last checkpoint. A run that is
-    too short for a target is refused before it begins. Exits 1 if a target was missed.
+    too short for a target is refused before it begins. Exits 3 if a target was missed.
 
     \b
         graphprune train model.keras -r builtin:dense-90 --data digits.npz --epochs 10 --run runs/a
@@ -59,10 +60,13 @@ def command(settings: Mapping[str, Any]) -> None:
     rules, loading = rule_options_of(settings), loading_options_of(settings)
     shown = shown_options_of(settings)
     arguments = arguments_of(settings)
-    run_folder, keras = settings["run"], settings.get("on.keras")
+    is_measured = bool(settings.get("evaluate"))
+    run_folder, keras = settings.get("run", os.curdir), settings.get("on.keras")
+    arguments.setdefault("epochs", 1)  # only a measurement needs no length
     strategy = arguments.get("strategy", NONE)
     parse_strategy(strategy)
-    RunFolder(Path(run_folder)).check_free(force=arguments.get("force", False))
+    if not is_measured:
+        RunFolder(Path(run_folder)).check_free(force=arguments.get("force", False))
     if "tensorboard" in arguments:
         arguments["tensorboard"] = _summaries_folder(arguments["tensorboard"])
     with (
@@ -71,7 +75,9 @@ def command(settings: Mapping[str, Any]) -> None:
         live_display(shown.form) as display,
         _opened(settings["model"], keras, loading, display) as saved,
     ):
-        plan = _make_plan(saved, rules, settings.get("plan"), strategy, loading)
+        plan = None
+        if not is_measured:
+            plan = _make_plan(saved, rules, settings.get("plan"), strategy, loading)
         if plan is not None:
             if not arguments.get("allow_missed"):
                 check_reached(plan, Run(arguments.get("steps_per_epoch"), arguments["epochs"]))

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from graphprune.engine.data_function import import_object
+from graphprune.engine.learning_rates import rate_schedule, set_learning_rate, with_settings
 from graphprune.errors import TrainingError
 from graphprune.runs.run_options import Compiling
+from graphprune.runs.setting_values import RateCurve, is_object, read_rate
+from graphprune.sparsity.positions import Run
 from graphprune.suggestions import closest
 
+NO_RUN = Run()
+"""A run of unknown length, for models that are not trained."""
 Kind = Literal["optimizer", "loss", "metric"]
 SHORT = ("accuracy", "acc", "crossentropy", "ce")
 """Names of metrics that Keras resolves by the loss and the shape of the output."""
@@ -24,25 +30,57 @@ class KerasNames:
     losses: Any
     metrics: Any
 
-    def find_optimizer(self, name: str) -> Any:
-        """Return the optimizer that a name means.
+    def find_optimizer(self, asked: str | Mapping[str, Any]) -> Any:
+        """Return the optimizer that a name means, or a mapping with its name and settings.
 
         Raises:
-            TrainingError: there is none; the text has the closest names.
+            TrainingError: there is none, or it has no such setting; the text has the closest names.
         """
-        return _find("optimizer", name, self.optimizers.get, self._optimizer_names)
+        if isinstance(asked, str):
+            return _find("optimizer", asked, self.optimizers.get, self._optimizer_names)
+        name = str(asked["name"])
+        kind = type(_find("optimizer", name, self.optimizers.get, self._optimizer_names))
+        settings = {key: value for key, value in asked.items() if key != "name"}
+        known = _settings_of(kind)
+        for key in settings:
+            if key not in known:
+                hint = closest(key, known, count=3) or f"known are {', '.join(sorted(known))}"
+                raise TrainingError(f"the optimizer {name!r} has no setting {key!r}; {hint}")
+        try:
+            return kind(**settings)
+        except (TypeError, ValueError) as fault:
+            raise TrainingError(f"the optimizer {name!r} cannot be made: {fault}") from fault
 
-    def check(self, asked: Compiling) -> None:
-        """Refuse a loss or a metric that Keras does not know.
+    def find_loss(self, asked: Any, outputs: Sequence[str]) -> Any:
+        """Return a loss to compile with, from names by which it is asked for.
+
+        Args:
+            asked: A name, `MODULE:FUNCTION`, or these by output.
+            outputs: The names of the model's outputs.
 
         Raises:
             TrainingError: a name is unknown; the text has the closest names.
         """
-        if asked.loss is not None:
-            _find("loss", asked.loss, self.losses.get, lambda: _functions(self.losses))
-        for name in asked.metrics or ():
-            if name not in SHORT:
-                _find("metric", name, self.metrics.get, self._metric_names)
+        return _by_output("loss", asked, outputs, self._loss)
+
+    def find_metrics(self, asked: Any, outputs: Sequence[str]) -> Any:
+        """Return metrics to compile with; the same as for `find_loss`, a list each."""
+        return _by_output(
+            "metrics", asked, outputs, lambda names: [self._metric(name) for name in names]
+        )
+
+    def _loss(self, name: str) -> Any:
+        if is_object(name):
+            return made_object(name)
+        _find("loss", name, self.losses.get, lambda: _functions(self.losses))
+        return name
+
+    def _metric(self, name: str) -> Any:
+        if is_object(name):
+            return made_object(name)
+        if name not in SHORT:
+            _find("metric", name, self.metrics.get, self._metric_names)
+        return name
 
     def _optimizer_names(self) -> set[str]:
         members: Mapping[str, Any] = vars(self.optimizers)
@@ -54,6 +92,38 @@ class KerasNames:
 
     def _metric_names(self) -> set[str]:
         return _functions(self.metrics) | {"accuracy"}
+
+
+def made_object(spec: str) -> Any:
+    """Return the object that `MODULE:NAME` names; a class is called without arguments."""
+    found = import_object(spec)
+    if not inspect.isclass(found):
+        return found
+    try:
+        return found()
+    except TypeError as fault:
+        raise TrainingError(
+            f"the class needs arguments ({fault}); name a function or an instance", place=spec
+        ) from fault
+
+
+def _by_output(what: str, asked: Any, outputs: Sequence[str], find: Callable[[Any], Any]) -> Any:
+    if not isinstance(asked, Mapping):
+        return find(asked)
+    for output in asked:
+        if output not in outputs:
+            hint = closest(output, outputs, count=3) or f"outputs are {', '.join(outputs)}"
+            raise TrainingError(f"the model has no output {output!r}; {hint}", place=what)
+    return {output: find(part) for output, part in asked.items()}
+
+
+def _settings_of(kind: type) -> set[str]:
+    """Return the names of the arguments of an optimizer's class and its bases."""
+    found: set[str] = set()
+    for base in kind.__mro__[:-1]:
+        if "__init__" in vars(base):
+            found |= set(inspect.signature(base).parameters)
+    return found - {"self", "kwargs", "args", "name"}
 
 
 def _functions(module: Any) -> set[str]:
@@ -110,34 +180,36 @@ def choose_loss(
     return loss
 
 
-def choose_optimizer(current: Any, asked: Compiling, place: str, names: KerasNames) -> Any:
+def choose_optimizer(
+    current: Any, asked: Compiling, place: str, names: KerasNames, run: Run
+) -> Any:
     """Return the optimizer to compile with; `current` is that of the model, or None.
+
+    A curve of the learning rate begins with the run, so its optimizer is new, without state.
 
     Raises:
         TrainingError: a name is unknown, or an optimizer is neither saved nor given.
     """
     if asked.optimizer is not None:
-        return names.find_optimizer(asked.optimizer)
+        current = names.find_optimizer(asked.optimizer)
     if current is None:
         raise TrainingError(
             "has no optimizer; name one with --optimizer (optimizer in Python)", place=place
         )
-    return type(current).from_config(current.get_config()) if asked.reset_optimizer else current
+    if isinstance(asked.learning_rate, Mapping):
+        curve = read_rate(asked.learning_rate)
+        assert isinstance(curve, RateCurve)
+        rate = rate_schedule(names.optimizers.schedules, curve, run)
+        return with_settings(current, learning_rate=rate)
+    is_new = asked.reset_optimizer and asked.optimizer is None
+    return type(current).from_config(current.get_config()) if is_new else current
 
 
-def set_learning_rate(optimizer: Any, rate: float, place: str) -> None:
-    """Set a constant learning rate.
+def apply_rate(optimizer: Any, asked: Compiling, place: str) -> None:
+    """Set the constant learning rate that is asked for, if there is one.
 
     Raises:
         TrainingError: it is out of range, or the optimizer's rate follows a schedule.
     """
-    if not 0 < rate < float("inf"):
-        raise TrainingError(f"the learning rate must be above 0, got {rate:g}", place=place)
-    try:
-        optimizer.learning_rate = rate
-    except TypeError as fault:
-        raise TrainingError(
-            "its learning rate follows a schedule; to use a constant one, name the"
-            " optimizer too, with --optimizer",
-            place=place,
-        ) from fault
+    if isinstance(asked.learning_rate, int | float):
+        set_learning_rate(optimizer, asked.learning_rate, place)

@@ -1,4 +1,4 @@
-"""Training data from a function of the user's, `package.module:function`."""
+"""Objects of the user's that are named as `package.module:function`: data, losses, callbacks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from graphprune.engine.faults import find_place
-from graphprune.errors import DataError
+from graphprune.errors import DataError, TrainingError
 from graphprune.suggestions import closest
 
 _LONGEST = 300
@@ -41,10 +41,48 @@ def call_data_function(spec: str, prepare: Callable[[], None] = _do_nothing) -> 
         DataError: the module or function does not exist, or fails.
     """
     with _working_directory_kept(), _working_directory_first():
-        function = _find_function(spec)
+        function = _find_function(spec, WANTED)
         prepare()
         with _failure_named(spec, "failed"):
             return function()
+
+
+def find_function(spec: str) -> Callable[..., Any]:
+    """Return the function that `spec` names, without calling it.
+
+    Raises:
+        DataError: the module or function does not exist.
+    """
+    with _working_directory_kept(), _working_directory_first():
+        return _find_function(spec, "take one record and return (x, y)")
+
+
+def import_object(spec: str) -> Any:
+    """Return the object that `package.module:name` names, such as a loss.
+
+    Raises:
+        TrainingError: the module or the object does not exist, or importing fails.
+    """
+    try:
+        with _working_directory_kept(), _working_directory_first():
+            return _find_function(spec, "be a function or a class")
+    except DataError as fault:
+        raise TrainingError(fault.text, place=fault.place) from fault
+
+
+def call_named(spec: str) -> Any:
+    """Return what the function that `spec` names returns, such as callbacks.
+
+    Raises:
+        TrainingError: the module or the function does not exist, or fails.
+    """
+    try:
+        with _working_directory_kept(), _working_directory_first():
+            function = _find_function(spec, "be a function")
+            with _failure_named(spec, "failed"):
+                return function()
+    except DataError as fault:
+        raise TrainingError(fault.text, place=fault.place) from fault
 
 
 @contextmanager
@@ -95,7 +133,7 @@ def _working_directory_first() -> Iterator[None]:
         sys.path.remove(here)
 
 
-def _find_function(spec: str) -> Callable[[], Any]:
+def _find_function(spec: str, wanted: str) -> Callable[[], Any]:
     module_name, _, name = spec.partition(":")
     module = _import(spec, module_name)
     function = getattr(module, name, None)
@@ -110,7 +148,7 @@ def _find_function(spec: str) -> Callable[[], Any]:
         )
     if not callable(function):
         raise DataError(
-            f"{name} is not a function, got {type(function).__name__}; it must {WANTED}", place=spec
+            f"{name} is not a function, got {type(function).__name__}; it must {wanted}", place=spec
         )
     return function  # type: ignore[no-any-return]
 

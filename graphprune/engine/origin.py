@@ -5,7 +5,7 @@ A live model is saved first, so that both are loaded in the same way.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +31,7 @@ class Origin:
         is_live: Whether the model was live, so that the run keeps its file.
         has_own_objects: Whether it has, or may have, the user's own classes or functions.
         load: Loads a file of the model, this one or a checkpoint.
+        custom_objects: The user's own classes and functions, by name.
     """
 
     place: str
@@ -38,6 +39,7 @@ class Origin:
     is_live: bool
     has_own_objects: bool
     load: Load
+    custom_objects: Mapping[str, Any]
 
     def load_first(self) -> Any:
         """Return the model.
@@ -93,8 +95,8 @@ def open_origin(model: Any, loading: Loading, seam: ModelSeam) -> Iterator[Origi
     if isinstance(model, ModelFile):
         model = model.need_archive().path
     if not seam.is_model(model):
-        is_named = bool(loading.custom_objects)
-        yield Origin(str(model), Path(model), False, is_named, loading.by(seam))
+        named = loading.custom_objects or {}
+        yield Origin(str(model), Path(model), False, bool(named), loading.by(seam), named)
         return
     objects = {**seam.own_objects(model), **(loading.custom_objects or {})}
     load = replace(loading, custom_objects=objects).by(seam)
@@ -102,4 +104,4 @@ def open_origin(model: Any, loading: Loading, seam: ModelSeam) -> Iterator[Origi
     with TemporaryDirectory(prefix="graphprune-") as folder:
         file = Path(folder) / ORIGINAL
         seam.save_model(model, file)
-        yield Origin(str(model.name), file, True, bool(objects), load)
+        yield Origin(str(model.name), file, True, bool(objects), load, objects)

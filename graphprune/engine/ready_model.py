@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from graphprune.engine.early_stopping import check_metric
 from graphprune.engine.origin import Origin
 from graphprune.engine.reached import check_targets_reached
 from graphprune.engine.resuming import Resumption, check_original, read_first_plan
@@ -19,12 +20,19 @@ from graphprune.rules.values.rule_set import RuleSet
 from graphprune.runs.event_files import Place, cut_run_events
 from graphprune.runs.resume_point import find_original
 from graphprune.runs.run_folder import RunFolder
-from graphprune.runs.run_options import Compiling, RunOptions
+from graphprune.runs.run_options import Compiling, RunOptions, run_of
+from graphprune.runs.setting_values import read_stopping
 from graphprune.sparsity.positions import Run
 
 
 def make_ready(
-    seam: TrainingSeam, model: Any, plan: Plan | None, asked: Compiling, data: RunData, place: str
+    seam: TrainingSeam,
+    model: Any,
+    plan: Plan | None,
+    asked: Compiling,
+    data: RunData,
+    place: str,
+    run: Run,
 ) -> Any:
     """Return the model wrapped by `plan`, compiled as asked, and checked against the data.
 
@@ -47,7 +55,7 @@ def make_ready(
             place=place,
         )
     seam.check_finite(model, place, "such a model cannot be pruned by magnitude; train it again")
-    seam.compile_model(model, asked, place)
+    seam.compile_model(model, asked, place, run)
     seam.check_data_fits(model, data)
     seam.check_gradients(model, data, place)
     return model
@@ -93,12 +101,25 @@ def wrap_for_run(
         RuleError: the rules do not fit the model, or a target is out of reach.
         TrainingError: no layer is pruned, or a setting does not exist.
     """
-    length = Run(data.steps_per_epoch, request.epochs)
+    length = run_of(data.steps_per_epoch, request.epochs, request.compiling)
     plan = plan_for(seam, origin, model, rules, length, allow_missed=request.allow_missed)
-    wrapped = make_ready(seam, model, plan, request.compiling, data, origin.place)
+    wrapped = make_ready(seam, model, plan, request.compiling, data, origin.place, length)
+    if request.fitting.early_stopping is not None:
+        _check_stopping(seam, wrapped, data, request)
     if not request.allow_missed:
         check_targets_reached(seam.pruned_layers(wrapped), length, plan)
     return wrapped, plan
+
+
+def _check_stopping(seam: TrainingSeam, model: Any, data: RunData, request: TrainRequest) -> None:
+    """Refuse early stopping by a metric that the epochs do not have.
+
+    Raises:
+        TrainingError: there is no such metric.
+    """
+    names = seam.metric_names(model)
+    known = [*names, *(f"val_{name}" for name in names if data.test is not None)]
+    check_metric(read_stopping(request.fitting.early_stopping).metric, dict.fromkeys(known))
 
 
 def load_to_go_on(
@@ -112,7 +133,7 @@ def load_to_go_on(
     if found.checkpoint is None:
         return _load_first(seam, folder, found.options, data, load)
     model = load(found.checkpoint.model)
-    seam.compile_model(model, Compiling(), str(found.checkpoint.model))
+    seam.compile_model(model, found.options.compiling.on_resume, str(found.checkpoint.model))
     seam.check_data_fits(model, data)
     return model
 
@@ -128,6 +149,8 @@ def _load_first(
     plan = read_first_plan(folder, options)
     check_original(folder, options)
     original = find_original(folder.path, options)
-    model = make_ready(seam, load(original), plan, options.compiling, data, str(original))
+    model = make_ready(
+        seam, load(original), plan, options.compiling, data, str(original), options.run
+    )
     cut_run_events(folder, options, Place(0, seam.read_updates(model), 0))
     return model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphprune.engine.callbacks import MaskUpdates
+from graphprune.engine.early_stopping import KIND as STOPPING
+from graphprune.engine.early_stopping import EarlyStopping
 from graphprune.engine.progress import overall
 from graphprune.errors import TrainingError
 from graphprune.runs.checkpoints import RunState, write_checkpoint
@@ -55,10 +57,15 @@ class RunRecorder(ABC):
         stop_after_step: int | None,
         on_progress: OnProgress | None,
         stop: StopRequest,
+        kept: Mapping[str, Callable[[], Arrays]] | None = None,
+        stopping: EarlyStopping | None = None,
     ) -> None:
         self._folder, self._options, self._start, self._pruning = folder, options, start, pruning
         self._metric_sums, self._stop_after_step = metric_sums, stop_after_step
         self._on_progress, self._stop = on_progress, stop
+        self._kept, self._stopping = dict(kept or {}), stopping
+        if stopping is not None:
+            self._kept[STOPPING] = stopping.to_arrays
         self._saved_at = (start.epoch, start.batch)
         self._before_validation: dict[str, Arrays] = {}
         self._epoch = start.epoch
@@ -84,6 +91,10 @@ class RunRecorder(ABC):
     @abstractmethod
     def save_model(self, path: Path) -> None:
         """Save the model at `path`, with layer settings as before training."""
+
+    @abstractmethod
+    def end_training(self) -> None:
+        """Let `fit` end after this epoch."""
 
     @abstractmethod
     def check_weights(self, place: str, remedy: str) -> None:
@@ -124,7 +135,8 @@ class RunRecorder(ABC):
         self._stop_if_asked(self._epoch, batch + 1)
         if self._on_progress is not None:
             self._tell(logs or {}, epoch_ended=False)
-        if self.step == self._stop_after_step:
+        stop_after = self._stop_after_step
+        if stop_after is not None and self._before() < stop_after <= self.step:
             raise Interrupted
 
     def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -147,9 +159,19 @@ class RunRecorder(ABC):
         )
         if self._on_progress is not None:
             self._tell(logs or {}, epoch_ended=True)
-        if self._is_due() or self.step == self._options.steps:
+        is_over = self._looks_over(values)
+        if self._is_due() or self.step == self._options.steps or is_over:
             self.save(epoch + 1, 0)
         self._stop_if_asked(epoch + 1, 0)
+        if is_over:
+            self.end_training()
+
+    def _looks_over(self, metrics: Mapping[str, Any]) -> bool:
+        """Return whether early stopping ends training after this epoch."""
+        if self._stopping is None:
+            return False
+        self._stopping.look(metrics, at_target=self._pruning.pruner.is_finished)
+        return self._stopping.is_over
 
     def _stop_if_asked(self, epoch: int, batch: int) -> None:
         """Stop if requested, with a checkpoint that resumes at `batch` of `epoch`.
@@ -184,6 +206,7 @@ class RunRecorder(ABC):
                 if batch == self._options.steps_per_epoch
                 else self.read_passing()
             ),
+            **{kind: read() for kind, read in self._kept.items()},
         }
         if not batch:
             arrays["metrics"] = {}
@@ -224,7 +247,18 @@ class RunRecorder(ABC):
             )
 
     def _is_due(self) -> bool:
-        return self.step % self._options.checkpoint_every == 0
+        every = self._options.checkpoint_every
+        return self.step // every > self._before() // every
+
+    def _before(self) -> int:
+        """Return the step before the execution that ended with this step.
+
+        An execution is one step, or `steps_per_execution` of them, but none goes over the end of an
+        epoch.
+        """
+        length, size = self._options.steps_per_epoch, self._options.compiling.steps_per_execution
+        epoch, batch = divmod(max(0, self.step - 1), length)
+        return epoch * length + batch // size * size
 
     def _measure(self, *, anew: bool) -> tuple[float, float]:
         """Return target and measured sparsity over all pruned weights.

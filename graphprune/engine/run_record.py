@@ -6,10 +6,11 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import graphprune
 from graphprune.archive import read_archive
+from graphprune.engine.file_data import FileData
 from graphprune.engine.held import PrunedLayer
 from graphprune.engine.train_request import TrainRequest
 from graphprune.errors import TrainingError
@@ -39,6 +40,11 @@ class RunData(Protocol):
     @property
     def steps_per_epoch(self) -> int:
         """The length of an epoch."""
+        ...
+
+    @property
+    def test(self) -> Any:
+        """What the run is validated with; None without validation data."""
         ...
 
     @property
@@ -83,6 +89,7 @@ class Beginning:
         strategy: `none` or `mirrored:N`.
         keras: 2 for tf_keras, or 3.
         backend: The backend of Keras.
+        original_metrics: Loss and metrics of the original on the validation data.
     """
 
     file: Path
@@ -95,6 +102,7 @@ class Beginning:
     strategy: str
     keras: int
     backend: str
+    original_metrics: Mapping[str, Any]
 
 
 def new_options(request: TrainRequest, begin: Beginning) -> RunOptions:
@@ -113,6 +121,7 @@ def new_options(request: TrainRequest, begin: Beginning) -> RunOptions:
         model_sha256=model_sha256(begin.file),
         model_name=_model_name(begin),
         data=_describe_data(data, begin.given),
+        data_files=begin.given.files if isinstance(begin.given, FileData) else None,
         data_sha256=data.sha256,
         batch_size=data.batch_size,
         epochs=request.epochs,
@@ -133,6 +142,8 @@ def new_options(request: TrainRequest, begin: Beginning) -> RunOptions:
         first_batch_sha256=begin.first_batch,
         keras=begin.keras,
         backend=begin.backend,
+        fitting=request.fitting,
+        original_metrics=begin.original_metrics,
     )
 
 
@@ -217,6 +228,8 @@ def run_file_text(
     if options.is_data_given:
         del written["data"]
         notes.append(f"{options.data}; add the key data")
+    if request.given:
+        notes.append(f"Given in Python, and not here: {', '.join(request.given)}.")
     names = {path: f"rules/{name}" for name, (path, _) in copies.items()}
     rules = written.pop("rules", [])
     if has_plan and rules and all(rule.startswith(PREFIX) or rule in names for rule in rules):

@@ -15,7 +15,7 @@ from graphprune.plan.from_document import is_plan, plan_of
 from graphprune.rules.building.read import rule_set_of
 from graphprune.rules.values.rule_set import RuleSet
 from graphprune.runs.resume_point import Tell
-from graphprune.runs.run_options import MAX_EPOCHS, Compiling
+from graphprune.runs.run_options import MAX_EPOCHS, Compiling, Fitting
 from graphprune.runs.run_settings import SETTINGS
 from graphprune.runs.setting_values import plain_value
 from graphprune.runs.training_arguments import NONE, OnProgress, StopRequest, check_settings
@@ -24,11 +24,14 @@ from graphprune.sparsity.positions import Position
 LOADING = "loading the model"
 READING = "reading the data"
 CHECKING = "checking that model and data fit"
+MEASURING = "measuring the original"
 TRACING = "tracing the training step"
 
 Rules = RuleSet | str | Path | Mapping[str, Any] | Sequence[str | Path | Mapping[str, Any]]
 """Rules as users give them."""
 
+_PARTS = {field.name: field.default for part in (Compiling, Fitting) for field in fields(part)}
+"""The defaults of settings in parts of a request."""
 _KINDS = (
     "a RuleSet, the path of a rule file, 'builtin:NAME', YAML text, a dict, a list of these, a Plan"
     " or the path of its JSON file, or None for a model that is wrapped already"
@@ -45,7 +48,11 @@ class TrainRequest:
 
     Attributes:
         compiling: `optimizer`, `loss`, `metrics`, `learning_rate` and `reset_optimizer`.
+        fitting: `callbacks`, `early_stopping`, `class_weight`, `validation_split` and precision.
+        callbacks: Callbacks given in Python.
+        dry_run, evaluate: Check everything, or measure the model, and write nothing.
         run_file: Keys of the run file that do not follow from the others.
+        given: The arguments that are live objects, in words, for the run file.
     """
 
     epochs: int
@@ -62,7 +69,12 @@ class TrainRequest:
     on_progress: OnProgress | None = None
     on_stage: Tell = tell_nobody
     stop: StopRequest | None = None
+    fitting: Fitting = field(default_factory=Fitting)
+    callbacks: tuple[Any, ...] = ()
+    dry_run: bool = False
+    evaluate: bool = False
     run_file: Mapping[str, Any] = field(default_factory=dict)
+    given: tuple[str, ...] = ()
 
     def checked(self, custom_objects: Any) -> TrainRequest:
         """Return the settings with the metrics as a tuple, after a check of all types.
@@ -97,9 +109,10 @@ class TrainRequest:
         found = dict(self.run_file)
         for setting in SETTINGS:
             name = setting.argument
-            part = self if name in defaults else self.compiling
-            value = getattr(part, name, None)
-            if value is not None and value is not False and value != defaults.get(name):
+            parts = [part for part in (self.compiling, self.fitting, self) if hasattr(part, name)]
+            value = getattr(parts[0], name) if parts else None
+            default = {**defaults, **_PARTS}.get(name)
+            if value not in (None, False, (), default):
                 found[setting.key] = plain_value(value, value)
         return found
 

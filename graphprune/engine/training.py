@@ -7,14 +7,18 @@ for an `.npz`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from graphprune.engine.file_data import FileData
 from graphprune.engine.given_data import GivenData
+from graphprune.engine.live_compiling import LiveCompiling
 from graphprune.engine.origin import Origin, open_origin
+from graphprune.engine.own_callbacks import make_callbacks
 from graphprune.engine.ready_model import load_to_go_on, wrap_for_run
 from graphprune.engine.resuming import Resumption, Warnings, find_resumption, read_same_data
 from graphprune.engine.run_record import (
@@ -28,21 +32,22 @@ from graphprune.engine.run_record import (
 from graphprune.engine.train_request import (
     CHECKING,
     LOADING,
+    MEASURING,
     READING,
     TRACING,
     TrainRequest,
     tell_nobody,
 )
-from graphprune.engine.training_loop import Task, run_to_end
+from graphprune.engine.training_loop import Task, run_to_end, try_one_batch
 from graphprune.engine.training_result import TrainingResult
 from graphprune.engine.training_seam import Loading, Spread, TrainingSeam
-from graphprune.errors import CheckpointError
+from graphprune.errors import CheckpointError, DataError
 from graphprune.graph import read_graph
 from graphprune.plan import Plan, plan_to_config
 from graphprune.rules.values.rule_set import RuleSet
 from graphprune.runs.resume_point import Tell, cut_metrics
 from graphprune.runs.run_folder import RunFolder
-from graphprune.runs.run_options import RunOptions
+from graphprune.runs.run_options import RunOptions, run_of
 from graphprune.runs.training_arguments import OnProgress, StopRequest
 
 
@@ -51,6 +56,7 @@ class NewRun:
     """A run that is to begin.
 
     Attributes:
+        live: Optimizer, loss and metrics that were given as objects.
         request: Its settings.
         model: The path of a saved model, or a live one.
         rules: The rules or the plan; None for a model that is pruned already.
@@ -63,10 +69,11 @@ class NewRun:
     request: TrainRequest
     model: Any
     rules: Plan | RuleSet | None
-    given: str | GivenData
+    given: str | GivenData | FileData
     folder: RunFolder
     found: str
     loading: Loading
+    live: LiveCompiling
 
 
 def begin_run(seam: TrainingSeam, new: NewRun) -> TrainingResult:
@@ -79,8 +86,11 @@ def begin_run(seam: TrainingSeam, new: NewRun) -> TrainingResult:
     """
     spread = seam.open_spread(new.request.strategy)
     new.request.on_stage(LOADING)
-    with open_origin(new.model, new.loading, seam) as origin, spread.scope():
+    loading = new.loading.with_named(new.request.compiling, seam)
+    with spread.scope(), _opened(seam, new.model, loading, new.live, new.request) as origin:
         loaded = origin.load_first()
+        if isinstance(new.given, FileData):
+            new = replace(new, given=new.given.of_model(read_graph(origin.file)))
         new.request.on_stage(READING)
         data = seam.read_data(
             new.given,
@@ -92,14 +102,35 @@ def begin_run(seam: TrainingSeam, new: NewRun) -> TrainingResult:
         return _train_loaded(seam, new, origin, loaded, data, spread)
 
 
+@contextmanager
+def _opened(
+    seam: TrainingSeam, model: Any, loading: Loading, live: LiveCompiling, request: TrainRequest
+) -> Iterator[Origin]:
+    """Yield the model as a saved one, compiled with the objects that were given in Python."""
+    with open_origin(model, loading, seam) as origin:
+        if live.is_empty:
+            yield origin
+            return
+        compiled = origin.load_first()
+        seam.compile_live(compiled, live, request.compiling, origin.place)
+        loading = replace(loading, custom_objects=origin.custom_objects)
+        with open_origin(compiled, loading, seam) as other:
+            yield other
+
+
 def _train_loaded(
     seam: TrainingSeam, new: NewRun, origin: Origin, loaded: Any, data: RunData, spread: Spread
 ) -> TrainingResult:
     request = new.request
+    if request.evaluate:
+        return _evaluate(seam, new, origin, loaded, data)
     graph = read_graph(origin.file).to_config()
     first_batch = data.first_batch_sha256()
     request.on_stage(CHECKING)
     model, plan = wrap_for_run(seam, request, origin, loaded, new.rules, data)
+    callbacks = make_callbacks(request.fitting.callbacks, request.callbacks, seam.callback)
+    request.on_stage(MEASURING)
+    measured = seam.evaluate(model, data)
     begin = Beginning(
         file=origin.file,
         recorded=origin.recorded,
@@ -111,12 +142,16 @@ def _train_loaded(
         strategy=spread.name,
         keras=seam.keras,
         backend=seam.backend,
+        original_metrics=measured,
     )
     options = new_options(request, begin)
     seam.check_reads_back(model, Path(options.model_name).suffix, origin.place, origin.load)
     request.on_stage(TRACING)
     state = first_state(options, seam.versions())
     copies = rule_copies(options.rules)
+    if request.dry_run:
+        try_one_batch(seam, Task(model, data, options, new.folder, state, request=request))
+        return TrainingResult.of_model(new.folder.path, "checked", measured, steps=options.steps)
     with new.folder.created(
         options,
         plan=None if plan is None else plan_to_config(plan),
@@ -128,7 +163,24 @@ def _train_loaded(
         original=origin.file if origin.is_live else None,
     ):
         origin.discard()
-        return run_to_end(seam, Task(model, data, options, new.folder, state, request=request))
+        return run_to_end(
+            seam,
+            Task(model, data, options, new.folder, state, request=request, callbacks=callbacks),
+        )
+
+
+def _evaluate(
+    seam: TrainingSeam, new: NewRun, origin: Origin, loaded: Any, data: RunData
+) -> TrainingResult:
+    """Measure the model on the validation data."""
+    length = run_of(data.steps_per_epoch, new.request.epochs, new.request.compiling)
+    seam.compile_model(loaded, new.request.compiling, origin.place, length)
+    seam.check_data_fits(loaded, data)
+    if data.test is None:
+        raise DataError("has no test set to measure the model on", place=data.spec)
+    new.request.on_stage(MEASURING)
+    measured = seam.evaluate(loaded, data)
+    return TrainingResult.of_model(new.folder.path, "evaluated", measured)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +188,7 @@ class ResumeRequest:
     """How to go on with a run; the attributes are those of `graphprune.resume`."""
 
     data: Any = None
+    callbacks: tuple[Any, ...] = ()
     trust_run: bool = False
     stop_after_step: int | None = None
     on_checkpoint: Callable[[Path | None], None] | None = None
@@ -200,9 +253,11 @@ def _load_task(
         replicas=spread.replicas,
     )
     given = None if request.data is None else seam.given_data(request.data)
+    callbacks = _same_callbacks(seam, folder, options, request)
     data = read_same_data(folder, options, given, warnings.tell, read)
     request.on_stage(LOADING)
-    model = load_to_go_on(seam, folder, found, data, loading.by(seam))
+    load = loading.with_named(options.compiling, seam).by(seam)
+    model = load_to_go_on(seam, folder, found, data, load)
     state = found.state(seam.versions(), warnings.tell)
     cut_metrics(folder, state, warnings.tell)
     if request.on_checkpoint is not None:
@@ -216,7 +271,26 @@ def _load_task(
         found.checkpoint,
         request=request,
         warnings=warnings.told,
+        callbacks=callbacks,
     )
+
+
+def _same_callbacks(
+    seam: TrainingSeam, folder: RunFolder, options: RunOptions, request: ResumeRequest
+) -> tuple[Any, ...]:
+    """Return the callbacks of the run, made again by functions or given again.
+
+    Raises:
+        CheckpointError: another number of them was given in Python.
+    """
+    wanted, got = options.fitting.live_callbacks, len(request.callbacks)
+    if wanted != got:
+        raise CheckpointError(
+            f"began with {wanted} callbacks given in Python, got {got}; give the same ones again:"
+            " resume(..., callbacks=[...])",
+            place=folder.path,
+        )
+    return make_callbacks(options.fitting.callbacks, request.callbacks, seam.callback)
 
 
 def check_backend(folder: RunFolder, options: RunOptions, seam: TrainingSeam) -> None:

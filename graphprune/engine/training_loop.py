@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from graphprune.engine.callbacks import MaskUpdates
+from graphprune.engine.early_stopping import KIND as STOPPING
+from graphprune.engine.early_stopping import EarlyStopping
 from graphprune.engine.faults import explain_fault
+from graphprune.engine.own_callbacks import kept_states, restore_states
 from graphprune.engine.pruner import Pruner
 from graphprune.engine.recorder import Interrupted, RunRecorder
 from graphprune.engine.resuming import arrays_by_kind
@@ -19,8 +23,8 @@ from graphprune.runs.event_files import Place, cut_run_events
 from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.run_options import RunOptions
 from graphprune.runs.run_status import clear_failure, write_failure
+from graphprune.runs.setting_values import read_stopping
 from graphprune.runs.training_arguments import OnProgress, StopRequest
-from graphprune.sparsity.positions import Run
 
 
 class Watching(Protocol):
@@ -53,6 +57,7 @@ class Task:
         checkpoint: The checkpoint of this state; None for the beginning.
         request: Who follows the run, and may stop it.
         warnings: The warnings so far, for the result.
+        callbacks: The user's own callbacks.
     """
 
     model: Any
@@ -63,6 +68,7 @@ class Task:
     checkpoint: Checkpoint | None = None
     request: Watching = field(kw_only=True)
     warnings: tuple[str, ...] = ()
+    callbacks: tuple[Any, ...] = ()
 
     def result(self, status: Status, step: int, model: Path | None, **more: Any) -> TrainingResult:
         """Return the result of the run at `step`."""
@@ -75,6 +81,7 @@ class Task:
             self.folder.last_metrics(),
             resumed_from=None if self.checkpoint is None else self.checkpoint.folder,
             warnings=self.warnings,
+            original_metrics=self.options.original_metrics,
             **more,
         )
 
@@ -99,7 +106,9 @@ def run_to_end(seam: TrainingSeam, task: Task) -> TrainingResult:
             updates = seam.read_updates(task.model)
             place = Place(start.epoch, updates, seam.pruner(task.model).step)
             cut_run_events(task.folder, options, place)
-        pruning = seam.mask_updates(Run(options.steps_per_epoch, options.epochs), start.step)
+        pruning = seam.mask_updates(options.run, options.updates_by(start.step))
+        stopping = _stopping_of(options, state.get(STOPPING, {}))
+        restore_states(task.callbacks, state)
         recorder = seam.recorder(
             randomness,
             task.folder,
@@ -110,19 +119,54 @@ def run_to_end(seam: TrainingSeam, task: Task) -> TrainingResult:
             stop_after_step=request.stop_after_step,
             on_progress=request.on_progress,
             stop=stop,
+            kept=kept_states(task.callbacks),
+            stopping=stopping,
         )
+        left = task
+        if stopping is not None and stopping.is_over:  # no epoch is left
+            left = replace(task, options=replace(options, epochs=start.epoch))
         try:
-            _fit(seam, task, pruning, recorder)
+            _fit(seam, left, pruning, recorder)
         except Interrupted:
             return task.result("interrupted", recorder.step, None)
         except Exception as fault:
             write_failure(task.folder.path, recorder.step, fault)
             raise
-        return _finish(seam, task, pruning.pruner, recorder)
+        return _finish(seam, task, pruning.pruner, recorder, stopping)
+
+
+def _stopping_of(options: RunOptions, state: Mapping[str, Any]) -> EarlyStopping | None:
+    asked = options.fitting.early_stopping
+    return None if asked is None else EarlyStopping(read_stopping(asked), state)
+
+
+def try_one_batch(seam: TrainingSeam, task: Task) -> None:
+    """Train on one batch, and write nothing.
+
+    Raises:
+        DataError: reading the batch fails.
+    """
+    size = task.options.compiling.steps_per_execution
+    every = task.options.compiling.gradient_accumulation
+    options = replace(task.options, epochs=1, steps_per_epoch=max(size, every))
+    pruning = seam.mask_updates(task.options.run, 0)
+    with seam.saved_randomness(task.model, options.seed):
+        try:
+            seam.fit(Fit(task.model, task.data, options, task.start), [pruning, *task.callbacks])
+        except Exception as fault:
+            if not seam.is_data_fault(fault):
+                raise
+            raise DataError(
+                f"the first batch failed: {explain_fault(fault)}", place=task.data.spec
+            ) from fault
 
 
 def _finish(
-    seam: TrainingSeam, task: Task, pruner: Pruner, recorder: RunRecorder
+    seam: TrainingSeam,
+    task: Task,
+    pruner: Pruner,
+    recorder: RunRecorder,
+    stopping: EarlyStopping | None,
 ) -> TrainingResult:
     """Write the trained model and the result."""
     path = task.folder.path / task.options.model_name
@@ -135,9 +179,22 @@ def _finish(
         path,
         tensors=pruner.tensors(),
         standing_still=pruner.standing_still(),
+        stopped_early=_explain_stop(task.options, recorder, stopping),
     )
     task.folder.write_result(result.to_config(), task.options.run_id)
     return result
+
+
+def _explain_stop(
+    options: RunOptions, recorder: RunRecorder, stopping: EarlyStopping | None
+) -> str:
+    """Return why training ended before its last epoch; empty if it did not."""
+    if recorder.step == options.steps:
+        return ""
+    epoch = recorder.step // options.steps_per_epoch
+    if stopping is not None and stopping.is_over:
+        return stopping.explain(epoch, options.epochs)
+    return f"a callback stopped training after epoch {epoch} of {options.epochs}"
 
 
 def _fit(seam: TrainingSeam, task: Task, pruning: MaskUpdates, recorder: RunRecorder) -> None:
@@ -151,7 +208,8 @@ def _fit(seam: TrainingSeam, task: Task, pruning: MaskUpdates, recorder: RunReco
         summaries = seam.summaries(task.folder.path / events, pruning.run)
     fit = Fit(task.model, task.data, task.options, task.start)
     try:
-        seam.fit(fit, [pruning, *([] if summaries is None else [summaries]), recorder])
+        written = [] if summaries is None else [summaries]
+        seam.fit(fit, [pruning, *written, *task.callbacks, recorder])
     except Exception as fault:
         if not seam.is_data_fault(fault):
             raise

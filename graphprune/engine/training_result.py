@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from graphprune.engine.progress import TensorProgress
 from graphprune.runs.run_options import RunResult
 
-Status = Literal["finished", "interrupted", "already-finished"]
+Status = Literal["finished", "interrupted", "already-finished", "checked", "evaluated"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,8 @@ class TrainingResult:
 
     Attributes:
         run_dir: The run's folder.
-        status: `already-finished` if there was nothing left to do.
+        status: `already-finished` if there was nothing left to do; `checked` and `evaluated` after
+            a dry run and a measurement, which write nothing.
         step, steps: Optimizer updates done, and in the whole run.
         model: The trained, wrapped model; None while the run is not finished.
         metrics: The last line of `metrics.jsonl`.
@@ -30,6 +31,8 @@ class TrainingResult:
             TensorFlow version.
         standing_still: Addresses of pruned layers that no update reached, because they get no
             gradient.
+        original_metrics: Loss and metrics of the original on the validation data.
+        stopped_early: Why training ended before its last epoch; empty if it did not.
     """
 
     run_dir: Path
@@ -42,6 +45,8 @@ class TrainingResult:
     resumed_from: Path | None = None
     warnings: tuple[str, ...] = ()
     standing_still: tuple[str, ...] = ()
+    original_metrics: Mapping[str, Any] = field(default_factory=dict)
+    stopped_early: str = ""
 
     @property
     def missed(self) -> tuple[TensorProgress, ...]:
@@ -57,7 +62,16 @@ class TrainingResult:
             "model": model,
             "metrics": dict(self.metrics),
             "tensors": [asdict(tensor) for tensor in self.tensors],
+            "original_metrics": dict(self.original_metrics),
+            "stopped_early": self.stopped_early,
         }
+
+    @classmethod
+    def of_model(
+        cls, run_dir: Path, status: Status, measured: Mapping[str, Any], steps: int = 0
+    ) -> TrainingResult:
+        """Return the result where nothing was written."""
+        return cls(run_dir, status, 0, steps, None, {}, original_metrics=measured)
 
     @classmethod
     def of_finished(cls, run_dir: Path, result: RunResult) -> TrainingResult:
@@ -70,4 +84,6 @@ class TrainingResult:
             run_dir / result.model,
             result.metrics,
             tuple(TensorProgress(**asdict(tensor)) for tensor in result.tensors),
+            original_metrics=result.original_metrics,
+            stopped_early=result.stopped_early,
         )

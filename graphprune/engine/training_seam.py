@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from graphprune.archive import read_archive
 from graphprune.archive.archive import Archive
 from graphprune.engine.callbacks import MaskUpdates
+from graphprune.engine.data_function import import_object
+from graphprune.engine.file_data import FileData
 from graphprune.engine.given_data import GivenData
 from graphprune.engine.held import PrunedLayer
+from graphprune.engine.live_compiling import LiveCompiling
 from graphprune.engine.pruner import Pruner
 from graphprune.engine.recorder import Arrays, RunRecorder
 from graphprune.engine.run_record import RunData
@@ -33,6 +36,19 @@ class Loading:
     custom_objects: Mapping[str, Any] | None = None
     unsafe_lambda: bool = False
     unsafe_ops: bool = False
+
+    def with_named(self, compiling: Compiling, seam: ModelSeam) -> Loading:
+        """Return it with the losses and metrics that the settings of a run name.
+
+        Raises:
+            TrainingError: one cannot be imported.
+        """
+        found: dict[str, Any] = {}
+        for spec in compiling.named_objects:
+            value = import_object(spec)
+            named = value if hasattr(value, "__name__") else type(value)
+            found |= {named.__name__: named, seam.registered_name(named): named}
+        return replace(self, custom_objects={**found, **(self.custom_objects or {})})
 
     def by(self, seam: ModelSeam) -> Load:
         """Return the function that loads a saved model in this way."""
@@ -82,6 +98,12 @@ class Fit:
     options: RunOptions
     start: RunState
 
+    @property
+    def class_weight(self) -> dict[int, float] | None:
+        """The weight of each class in the loss; None for equal weights."""
+        weights = self.options.fitting.class_weight
+        return None if weights is None else {int(name): one for name, one in weights.items()}
+
 
 class ModelSeam(Protocol):
     """Models of a Keras: loading, saving, and what a run needs to know of them."""
@@ -96,6 +118,10 @@ class ModelSeam(Protocol):
         Raises:
             GraphError: it is of a kind that is not supported.
         """
+        ...
+
+    def registered_name(self, value: Any) -> str:
+        """Return the name by which files have a class or function."""
         ...
 
     def own_objects(self, model: Any) -> dict[str, Any]:
@@ -181,7 +207,7 @@ class TrainingSeam(ModelSeam, Protocol):
 
     def read_data(
         self,
-        given: str | GivenData,
+        given: str | GivenData | FileData,
         *,
         batch_size: int | None = None,
         seed: int = 0,
@@ -203,11 +229,40 @@ class TrainingSeam(ModelSeam, Protocol):
         """
         ...
 
-    def compile_model(self, model: Any, asked: Compiling, place: str) -> None:
-        """Compile a model in place, unless it is compiled as asked.
+    def compile_model(self, model: Any, asked: Compiling, place: str, run: Run = ...) -> None:
+        """Compile a model in place, unless it is compiled as asked; `run` is in updates.
 
         Raises:
             TrainingError: a name is unknown, or a setting is neither saved nor given.
+        """
+        ...
+
+    def metric_names(self, model: Any) -> tuple[str, ...]:
+        """Return the names of loss and metrics of a compiled model whose metrics are built."""
+        ...
+
+    def evaluate(self, model: Any, data: Any) -> dict[str, float]:
+        """Return loss and metrics on the validation data; empty without validation data.
+
+        The state of the model stays as it was.
+        """
+        ...
+
+    @property
+    def live_kinds(self) -> Mapping[str, tuple[type, ...]]:
+        """The classes of an `optimizer`, a `loss` and of `metrics`."""
+        ...
+
+    @property
+    def callback(self) -> type:
+        """The class of callbacks."""
+        ...
+
+    def compile_live(self, model: Any, live: LiveCompiling, asked: Compiling, place: str) -> None:
+        """Compile a model with objects that were given in Python; names come later.
+
+        Raises:
+            TrainingError: there is no optimizer.
         """
         ...
 

@@ -13,14 +13,15 @@ from typing import Any, ClassVar
 from pydantic import create_model
 
 from graphprune.diagnostics.diagnostic import Diagnostic, Where, sort_by_place
-from graphprune.errors import RuleError
+from graphprune.errors import RuleError, TrainingError
 from graphprune.rules.building.file_faults import check_document
 from graphprune.rules.text.document import Document
 from graphprune.rules.text.files import PREFIX, read_text
 from graphprune.rules.text.shape import Shape, optional, required
 from graphprune.rules.text.words import Version
 from graphprune.rules.text.yaml_text import parse_document, render_yaml
-from graphprune.runs.run_settings import BY_KEY, SETTINGS, TENSORBOARD, Setting
+from graphprune.runs.run_settings import BY_KEY, SETTINGS, TENSORBOARD
+from graphprune.runs.setting import Setting
 from graphprune.runs.setting_values import is_object, plain_value
 from graphprune.suggestions import ask_for_file
 
@@ -122,6 +123,27 @@ def check_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
         setting = BY_KEY[key]
         document = document.with_value(setting.path, value, Where(setting.flag or setting.key))
     return check_settings(document)
+
+
+def check_arguments(arguments: Mapping[str, Any]) -> None:
+    """Refuse arguments of `graphprune.train` that a run file would refuse.
+
+    Args:
+        arguments: Plain values by key of the run file.
+
+    Raises:
+        TrainingError: a value is wrong; the text begins with the argument.
+    """
+    for key, value in arguments.items():
+        if value is None:
+            continue
+        setting = BY_KEY[key]
+        document = Document("", {"version": _VERSION}).with_value(setting.path, value, Where(""))
+        _, faults = check_document(RunFileShape, document)
+        if faults:
+            text = faults[0].message.removeprefix("train: ").removeprefix("on: ")
+            help = f"; {faults[0].help}" if faults[0].help else ""
+            raise TrainingError(f"{text}{help}", place=setting.argument)
 
 
 def _overridden(written: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator
 
 from graphprune.documents import Expected, FirstOnly
+from graphprune.errors import TrainingError
+from graphprune.runs.data_files import DataFiles
 from graphprune.runs.records import (
     Count,
     Hash,
@@ -21,6 +23,8 @@ from graphprune.runs.records import (
     RunId,
 )
 from graphprune.runs.run_facts import RunFacts
+from graphprune.runs.setting_values import is_object
+from graphprune.sparsity.positions import Run
 
 MAX_EPOCHS = 1_000_000
 ORIGINAL = "original.keras"
@@ -57,18 +61,97 @@ class Compiling:
     """How to compile a model for training; None keeps what the model was saved with.
 
     Attributes:
-        optimizer, loss: Names that Keras knows, such as `adam` and
-            `sparse_categorical_crossentropy`.
-        metrics: Names that Keras knows, such as `accuracy`.
-        learning_rate: A constant rate.
+        optimizer: A name that Keras knows, such as `adam`, or a mapping with `name` and settings.
+        loss: A name that Keras knows, `MODULE:FUNCTION`, or these by output.
+        metrics: The same, several.
+        learning_rate: A constant rate, or a curve; see `graphprune.runs.setting_values`.
         reset_optimizer: Reset the optimizer state: no moments, no iterations.
+        jit_compile: Whether steps are compiled by XLA.
+        steps_per_execution: Steps in one call of the compiled function.
+        gradient_accumulation: Batches whose gradients make one update.
     """
 
-    optimizer: str | None = None
-    loss: str | None = None
-    metrics: Many[str] | None = None
-    learning_rate: Rate | None = None
+    optimizer: str | Mapping[str, Any] | None = None
+    loss: str | Mapping[str, str] | None = None
+    metrics: Many[str] | Mapping[str, Many[str]] | None = None
+    learning_rate: Rate | Mapping[str, Any] | None = None
     reset_optimizer: bool = False
+    jit_compile: bool | None = None
+    steps_per_execution: Length = 1
+    gradient_accumulation: Length = 1
+
+    @property
+    def optimizer_name(self) -> str:
+        """The optimizer that was asked for; empty for that of the model."""
+        found = self.optimizer
+        return str(found["name"]) if isinstance(found, Mapping) else found or ""
+
+    @property
+    def rate_name(self) -> str:
+        """The learning rate that was asked for, or its curve; empty for that of the model."""
+        found = self.learning_rate
+        if isinstance(found, Mapping):
+            return f"{found['curve']} from {found['from']:g}"
+        return "" if found is None else f"{found:g}"
+
+    @property
+    def on_resume(self) -> Compiling:
+        """What a model of a checkpoint must be compiled with again; its file has the rest."""
+        return Compiling(
+            jit_compile=self.jit_compile,
+            steps_per_execution=self.steps_per_execution,
+            gradient_accumulation=self.gradient_accumulation,
+        )
+
+    @property
+    def named_objects(self) -> tuple[str, ...]:
+        """The user's own losses and metrics, as `MODULE:FUNCTION`."""
+        found: list[str] = []
+        for given in (self.loss, self.metrics):
+            parts = given.values() if isinstance(given, Mapping) else [given]
+            for part in parts:
+                found += [part] if isinstance(part, str) else list(part or ())
+        return tuple(name for name in found if is_object(name))
+
+
+@dataclass(frozen=True, slots=True)
+class Fitting:
+    """How `fit` is called, beside data and length.
+
+    Attributes:
+        callbacks: Functions that return callbacks, as `MODULE:FUNCTION`.
+        live_callbacks: The number of callbacks that were given in Python.
+        early_stopping: When to stop before the last epoch; see `graphprune.runs.setting_values`.
+        class_weight: The weight of each class in the loss, by number as text.
+        validation_split: The share of the samples that is kept for validation.
+        precision: The dtype policy of the layers.
+    """
+
+    callbacks: Many[str] = ()
+    live_callbacks: Count = 0
+    early_stopping: str | Mapping[str, Any] | None = None
+    class_weight: Mapping[str, float] | None = None
+    validation_split: float | None = None
+    precision: str | None = None
+
+
+def run_of(steps_per_epoch: int, epochs: int, compiling: Compiling) -> Run:
+    """Return the length of a run in optimizer updates.
+
+    Raises:
+        TrainingError: an epoch does not end with an update and an execution.
+    """
+    every = compiling.gradient_accumulation
+    for name, size in (
+        ("gradient accumulation", every),
+        ("steps per execution", compiling.steps_per_execution),
+    ):
+        if steps_per_epoch % size:
+            raise TrainingError(
+                f"{name}: an epoch has {steps_per_epoch} batches, which is no multiple of {size};"
+                " choose another batch size or another number"
+            )
+    return Run(steps_per_epoch // every, epochs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +176,9 @@ class RunOptions(RunFacts):
         files: The hash of each file that the run began with, by name.
         keras: 2 where tf_keras trains the model, or 3.
         backend: The backend of Keras that trains it.
+        data_files: What is needed to read a CSV, images or TFRecord files; None for other data.
+        fitting: Callbacks, early stopping, class weights and the like.
+        original_metrics: Loss and metrics of the original on the validation data.
     """
 
     model: PathText
@@ -111,6 +197,18 @@ class RunOptions(RunFacts):
     files: Annotated[Mapping[FileName, Hash], FirstOnly()] = field(default_factory=dict)
     keras: Keras = 2
     backend: Backend = "tensorflow"
+    data_files: DataFiles | None = None
+    fitting: Fitting = field(default_factory=Fitting)
+    original_metrics: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def run(self) -> Run:
+        """The length of the run in optimizer updates."""
+        return run_of(self.steps_per_epoch, self.epochs, self.compiling)
+
+    def updates_by(self, step: int) -> int:
+        """Return the optimizer updates by a step of the run; steps are batches."""
+        return step // self.compiling.gradient_accumulation
 
     @property
     def steps(self) -> int:
@@ -158,6 +256,8 @@ class RunResult:
         tensors: Every pruned tensor.
         model_sha256: Of the trained model's file; empty in format 1.
         run_id: Of the run; empty in format 1.
+        original_metrics: Loss and metrics of the original on the validation data.
+        stopped_early: Why training ended before its last epoch; empty if it did not.
     """
 
     step: Count
@@ -167,3 +267,5 @@ class RunResult:
     tensors: Many[TensorResult]
     model_sha256: HashOrNone = ""
     run_id: RunId = ""
+    original_metrics: Mapping[str, Any] = field(default_factory=dict)
+    stopped_early: str = ""

@@ -1,81 +1,24 @@
 """The settings of a training run: one table of the flags of `train` and the keys of the run file.
 
 The options of the command, the shape of the run file with its JSON Schema, and the run file that a
-run writes are made from it. A new setting is a row here; see CONTRIBUTING.md.
+run writes are made from it. A new setting is a row; see CONTRIBUTING.md.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import PlainValidator, WithJsonSchema
 
-from graphprune.rules.building.schedules import Place
-from graphprune.rules.text.numbers import Count, PositiveCount
+from graphprune.rules.text.numbers import PositiveCount
 from graphprune.rules.text.shape import Fault
-from graphprune.rules.text.words import Text, TextOrList, Truth, Variable, choice
-from graphprune.runs import setting_values as values
-from graphprune.runs.run_options import MAX_EPOCHS
-
-Form = Literal["text", "whole", "real", "switch", "list", "pairs", "by-output", "yaml"]
-"""How a flag writes its value: as text, a whole number, a number or a YAML mapping, nothing (a
-switch), repeated, `NAME=VALUE`, `[OUTPUT=]NAME`, or YAML.
-"""
-
+from graphprune.rules.text.words import Text, TextOrList, Truth, choice
+from graphprune.runs.input_settings import INPUT_SETTINGS
+from graphprune.runs.setting import Setting
+from graphprune.runs.train_settings import TRAIN_SETTINGS
 
 TENSORBOARD = "tensorboard"
 """The default folder of events, in the run's folder."""
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """A flag of `train` and the key of the run file that says the same.
-
-    Attributes:
-        key: The key's path in the run file, such as `train.epochs`.
-        flag: The flag; empty for the command's argument.
-        value: The type of the key's value: check and JSON Schema.
-        help: What it does, for both.
-        example: The key's value in YAML.
-        form: How the flag writes the value.
-        argument: The argument of `graphprune.train` for it; empty where the command uses it.
-        metavar: The flag's value in help.
-        least, most: The limits of a whole number.
-        shown: The default that help shows.
-        is_path: Whether it is a path, relative to the run file's folder.
-        is_recorded: Whether the run file that a run writes has it.
-    """
-
-    key: str
-    flag: str
-    value: Any
-    help: str
-    example: str
-    form: Form = "text"
-    argument: str = ""
-    metavar: str | None = None
-    least: int | None = None
-    most: int | None = None
-    shown: str = ""
-    is_path: bool = False
-    is_recorded: bool = True
-
-    @property
-    def path(self) -> tuple[str, ...]:
-        """The key as a path."""
-        return tuple(self.key.split("."))
-
-    @property
-    def option(self) -> str:
-        """The name of the flag's value in the command."""
-        return self.flag.lstrip("-").replace("-", "_") or self.key
-
-
-def _epochs(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_EPOCHS:
-        raise Fault("value/range", f"must be a whole number from 1 to {MAX_EPOCHS:,}")
-    return value
 
 
 def _keras(value: Any) -> int:
@@ -84,208 +27,10 @@ def _keras(value: Any) -> int:
     return int(value)
 
 
-Epochs = Annotated[
-    int,
-    PlainValidator(_epochs),
-    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MAX_EPOCHS}),
-]
 Keras = Annotated[int, PlainValidator(_keras), WithJsonSchema({"enum": [2, 3]})]
 
-SETTINGS: tuple[Setting, ...] = (
-    Setting(
-        "model", "", Text, "The saved model to train.", "model.keras", is_path=True, metavar="MODEL"
-    ),
-    Setting(
-        "rules",
-        "--rules",
-        TextOrList,
-        "Rule files, or builtin:NAME for one that ships.",
-        "[prune.yaml]",
-        form="list",
-        is_path=True,
-    ),
-    Setting(
-        "vars",
-        "--var",
-        dict[str, Variable],
-        "Values for variables of the rule files.",
-        "{final: 90%}",
-        form="pairs",
-    ),
-    Setting(
-        "only", "--only", TextOrList, "Use only these rules of the files.", "[wide]", form="list"
-    ),
-    Setting("off", "--off", TextOrList, "Leave these rules out.", "[wide]", form="list"),
-    Setting(
-        "set",
-        "--set",
-        dict[str, Variable],
-        "Fields of actions, budgets, schedules or defaults, by path.",
-        "{wide.prune.sparsity: 80%}",
-        form="pairs",
-    ),
-    Setting(
-        "plan",
-        "--plan",
-        Text,
-        "A plan that graphprune plan wrote, instead of rules.",
-        "plan.json",
-        is_path=True,
-    ),
-    Setting(
-        "data",
-        "--data",
-        Text,
-        (
-            "An .npz with x_train, y_train [x_test, y_test], or MODULE:FUNCTION that returns"
-            " (train, validation) datasets."
-        ),
-        "digits.npz",
-        argument="data",
-        metavar="DATA",
-        is_path=True,
-    ),
-    Setting(
-        "run",
-        "--run",
-        Text,
-        "A new folder for checkpoints, metrics, the plan and the trained model.",
-        "runs/a",
-        metavar="DIR",
-        is_path=True,
-        is_recorded=False,
-    ),
-    Setting(
-        "train.epochs",
-        "--epochs",
-        Epochs,
-        "Passes over the data.",
-        "30",
-        form="whole",
-        argument="epochs",
-        least=1,
-        most=MAX_EPOCHS,
-    ),
-    Setting(
-        "train.batch_size",
-        "--batch-size",
-        PositiveCount,
-        "Samples in a batch of an .npz [default: 32].",
-        "64",
-        form="whole",
-        argument="batch_size",
-        least=1,
-    ),
-    Setting(
-        "train.steps_per_epoch",
-        "--steps-per-epoch",
-        PositiveCount,
-        "Steps in an epoch, for infinite datasets.",
-        "500",
-        form="whole",
-        argument="steps_per_epoch",
-        least=1,
-    ),
-    Setting(
-        "train.optimizer",
-        "--optimizer",
-        values.Optimizer,
-        (
-            "Optimizer in place of the saved one: adam, sgd, ..., or with settings, such as"
-            " '{name: AdamW, weight_decay: 1e-4}'."
-        ),
-        "{name: AdamW, weight_decay: 1e-4}",
-        form="yaml",
-        argument="optimizer",
-        metavar="NAME",
-    ),
-    Setting(
-        "train.reset_optimizer",
-        "--reset-optimizer",
-        Truth,
-        "Reset the optimizer state.",
-        "true",
-        form="switch",
-        argument="reset_optimizer",
-    ),
-    Setting(
-        "train.learning_rate",
-        "--learning-rate",
-        values.LearningRate,
-        (
-            "Learning rate in place of the saved one: a number, or a curve (constant, cosine,"
-            " step), such as '{curve: cosine, from: 1e-3, to: 1e-5, warm_up: 5%}'."
-        ),
-        "{curve: cosine, from: 1e-3, to: 1e-5, warm_up: 5%}",
-        form="real",
-        argument="learning_rate",
-        metavar="RATE",
-    ),
-    Setting(
-        "train.loss",
-        "--loss",
-        values.Loss,
-        (
-            "Loss in place of the saved one: a name or MODULE:FUNCTION; for several outputs"
-            " OUTPUT=LOSS."
-        ),
-        "sparse_categorical_crossentropy",
-        form="by-output",
-        argument="loss",
-        metavar="[OUTPUT=]LOSS",
-    ),
-    Setting(
-        "train.metrics",
-        "--metrics",
-        values.Metrics,
-        "Metrics in place of the saved ones, written like the loss.",
-        "[accuracy]",
-        form="by-output",
-        argument="metrics",
-        metavar="[OUTPUT=]METRIC",
-    ),
-    Setting(
-        "train.seed",
-        "--seed",
-        Count,
-        "Seed for sample order and dropout.",
-        "0",
-        form="whole",
-        argument="seed",
-        least=0,
-        shown="0",
-    ),
-    Setting(
-        "train.allow_missed",
-        "--allow-missed",
-        Truth,
-        "Only warn if the run is too short for a schedule to reach its target.",
-        "true",
-        form="switch",
-        argument="allow_missed",
-    ),
-    Setting(
-        "train.stop.after",
-        "--stop-after",
-        PositiveCount,
-        "Stop after this step, as if the process had been killed; resume continues.",
-        "500",
-        form="whole",
-        argument="stop_after_step",
-        metavar="STEP",
-        least=1,
-        is_recorded=False,
-    ),
-    Setting(
-        "checkpoints.every",
-        "--checkpoint-every",
-        Place,
-        "Distance between checkpoints: '1 epoch', '500 steps', '10%'.",
-        "1 epoch",
-        argument="checkpoint_every",
-        metavar="POSITION",
-        shown="1 epoch",
-    ),
+
+_OTHERS: tuple[Setting, ...] = (
     Setting(
         "tensorboard",
         "--tensorboard",
@@ -311,6 +56,29 @@ SETTINGS: tuple[Setting, ...] = (
         argument="strategy",
         metavar="NAME",
         shown="none",
+    ),
+    Setting(
+        "on.jit_compile",
+        "--jit-compile",
+        Truth,
+        "Compile training steps with XLA.",
+        "true",
+        form="switch",
+        argument="jit_compile",
+    ),
+    Setting(
+        "on.steps_per_execution",
+        "--steps-per-execution",
+        PositiveCount,
+        (
+            "Steps in one call of the compiled function. Masks change, and checkpoints are written,"
+            " between two calls."
+        ),
+        "10",
+        form="whole",
+        argument="steps_per_execution",
+        metavar="N",
+        least=1,
     ),
     Setting(
         "on.keras",
@@ -372,6 +140,26 @@ SETTINGS: tuple[Setting, ...] = (
         is_recorded=False,
     ),
     Setting(
+        "dry_run",
+        "--dry-run",
+        Truth,
+        "Check everything, train on one batch, and write nothing.",
+        "true",
+        form="switch",
+        argument="dry_run",
+        is_recorded=False,
+    ),
+    Setting(
+        "evaluate",
+        "--evaluate",
+        Truth,
+        "Only measure the model on the test set, and write nothing.",
+        "true",
+        form="switch",
+        argument="evaluate",
+        is_recorded=False,
+    ),
+    Setting(
         "force",
         "--force",
         Truth,
@@ -382,6 +170,7 @@ SETTINGS: tuple[Setting, ...] = (
         is_recorded=False,
     ),
 )
+SETTINGS = (*INPUT_SETTINGS, *TRAIN_SETTINGS, *_OTHERS)
 """The settings in the order of the run file and of help."""
 
 BY_KEY = {setting.key: setting for setting in SETTINGS}

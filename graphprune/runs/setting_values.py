@@ -48,6 +48,11 @@ def parse_object(value: Any) -> str:
     return text
 
 
+def parse_objects(value: Any) -> tuple[str, ...]:
+    """Return the names of objects of the user's: one, or a list."""
+    return tuple(parse_object(part) for part in (value if isinstance(value, list) else [value]))
+
+
 def parse_rate(value: Any) -> float:
     """Return a learning rate: a finite number above 0."""
     if not 0 < parse_number(value) < float("inf"):
@@ -248,11 +253,10 @@ ClassWeight = Annotated[
         }
     ),
 ]
-OwnObject = Annotated[
-    str,
-    PlainValidator(parse_object),
-    WithJsonSchema({"type": "string", "pattern": f"^{_OBJECT.pattern}$"}),
-]
+_OBJECT_NAME = {"type": "string", "pattern": f"^{_OBJECT.pattern}$"}
+OBJECTS = WithJsonSchema(
+    {"anyOf": [_OBJECT_NAME, {"type": "array", "items": _OBJECT_NAME, "minItems": 1}]}
+)
 ShareOfSamples = Annotated[
     float,
     PlainValidator(parse_share_below_one),

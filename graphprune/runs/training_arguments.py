@@ -82,8 +82,8 @@ def check_settings(
     custom_objects: Any,
     strategy: Any,
     stop: Any,
-) -> tuple[str, ...] | None:
-    """Return the metrics as a tuple of names, or None where none were given.
+) -> Any:
+    """Return the metrics as a tuple of names, by output too; None where none were given.
 
     Args:
         counts: Whole numbers by argument; None means not given.
@@ -98,14 +98,14 @@ def check_settings(
         if value is not None:
             check_whole(name, value)
     for name, value in names.items():
-        if value is not None and not isinstance(value, str):
+        if value is not None and not isinstance(value, str | Mapping):
             raise wrong_type(
                 name,
                 f"the name of one, such as {'adam' if name == 'optimizer' else 'mse'!r}",
                 value,
                 _COMPILED,
             )
-    if learning_rate is not None:
+    if learning_rate is not None and not isinstance(learning_rate, Mapping):
         check_number("learning_rate", learning_rate)
     if not isinstance(checkpoint_every, str | Position):
         raise wrong_type(
@@ -120,9 +120,21 @@ def check_settings(
     return _metric_names(metrics)
 
 
-def _metric_names(metrics: Any) -> tuple[str, ...] | None:
+def check_callbacks(callbacks: Any) -> None:
+    """Refuse callbacks that are no list.
+
+    Raises:
+        TypeError: they are something else.
+    """
+    if not isinstance(callbacks, list | tuple):
+        raise wrong_type("callbacks", "a list of callbacks or of MODULE:FUNCTION", callbacks)
+
+
+def _metric_names(metrics: Any) -> Any:
     if metrics is None:
         return None
+    if isinstance(metrics, Mapping):
+        return {output: _metric_names(part) for output, part in metrics.items()}
     names = (metrics,) if isinstance(metrics, str) else metrics
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise wrong_type("metrics", "a list of names, such as ['accuracy']", metrics, _COMPILED)

@@ -1,6 +1,7 @@
 """What a training command says when a signal stops it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -106,10 +107,13 @@ def test_more_epochs_are_not_the_advice_for_layers_without_a_gradient(
         model="m",
         missed=missed,
         standing_still=still,
+        stopped_early="",
+        original_metrics={},
+        metrics={},
     )
     with pytest.raises(click.exceptions.Exit) as stop:
         report_run(result)
-    assert stop.value.exit_code == 1
+    assert stop.value.exit_code == 3
     assert (
         capsys.readouterr().err
         == f"graphprune: runs/a: target missed by fc kernel, out kernel; {advice}\n"
@@ -155,19 +159,35 @@ def test_a_brief_end_has_one_line_for_tensors_that_met_their_targets(end):
         "1 of 2 tensors met the target, 50.0% zeros",
         "fc  b  2 of 8  25.0%  target 6 missed",
     ]
-    assert (code, err.startswith("graphprune: runs/a: target missed by fc b; ")) == (1, True)
+    assert (code, err.startswith("graphprune: runs/a: target missed by fc b; ")) == (3, True)
+
+
+def test_the_end_has_what_the_original_and_the_trained_model_reach_by_output(end):
+    measured = {"loss": 0.9, "kind_accuracy": 0.75, "size_mae": 2.0}
+    metrics = {"loss": 0.5, "val_loss": 0.4, "val_kind_accuracy": 0.7, "val_size_mae": 2.5}
+    result = replace(finished(tensor("a", 6)), original_metrics=measured, metrics=metrics)
+    early = replace(result, stopped_early="stopped early after epoch 3 of 9: ...")
+    _, out, _ = end(early, ShownOptions())
+    assert out.startswith("stopped early after epoch 3 of 9: ...\nfc  a")
+    table = out.partition("test set")[2].splitlines()
+    assert table[:4] == [
+        "       before   after   change",
+        "kind_accuracy  0.7500  0.7000  -0.0500",
+        "size_mae       2.0000  2.5000  +0.5000",
+        "",
+    ]
 
 
 def test_a_quiet_end_tells_only_of_missed_targets(end):
     assert end(finished(tensor("a", 6)), ShownOptions(quiet=True)) == (0, "", "")
     code, out, err = end(finished(tensor("a", 5)), ShownOptions(quiet=True))
-    assert (code, out, "target missed by fc a" in err) == (1, "", True)
+    assert (code, out, "target missed by fc a" in err) == (3, "", True)
 
 
 def test_an_end_as_json_is_one_line_whatever_ended_the_run(end, monkeypatch):
     code, out, _ = end(finished(tensor("a", 5)), ShownOptions(is_json=True))
     event = json.loads(out)
-    assert (code, out.count("\n")) == (1, 1)
+    assert (code, out.count("\n")) == (3, 1)
     assert (event["event"], event["status"], event["model"]) == (
         "result",
         "finished",

@@ -293,11 +293,11 @@ def test_a_run_too_short_for_its_schedule_is_refused_before_training(end, text, 
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_too_short_for_its_schedule_that_is_allowed_warns_and_exits_1(tmp_path):
+def test_a_run_too_short_for_its_schedule_that_is_allowed_warns_and_exits_3(tmp_path):
     (tmp_path / "late.yaml").write_text(LATE.replace("END", "3 epochs"))
     options = ("--data", DIGITS, "--epochs", "1", "--run", tmp_path / "run", "--allow-missed")
     done = run_command("train", MODEL, "-r", tmp_path / "late.yaml", *options)
-    assert done.code == 1
+    assert done.code == 3
     assert "schedule/never-reached" in done.err
     assert "target missed by conv_1 kernel, conv_2 kernel, conv_3 kernel, hidden kernel" in done.err
 

@@ -401,7 +401,7 @@ def commands_train_a_file_and_go_on():
         *("train", source, "--data", data, "-r", rules, "--run", FOLDER / "short"),
         *("--batch-size", 8, "--epochs", 1, "--allow-missed"),
     )
-    assert missed.code == 1, missed.err
+    assert missed.code == 3, missed.err
 
 
 @CASES.slowly

@@ -44,6 +44,10 @@ def test_runs(slow):
     check_cases("run_cases.py", "tensorflow", slow=slow)
 
 
+def test_settings_of_runs(slow):
+    check_cases("setting_cases.py", "tensorflow", slow=slow)
+
+
 def test_commands(slow):
     check_cases("command_cases.py", "tensorflow", slow=slow)
 

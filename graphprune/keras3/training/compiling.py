@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import keras
 
 from graphprune.engine.compile_names import (
+    NO_RUN,
     KerasNames,
+    apply_rate,
     choose_loss,
     choose_optimizer,
-    set_learning_rate,
 )
+from graphprune.engine.learning_rates import with_settings
+from graphprune.engine.live_compiling import LiveCompiling
 from graphprune.errors import TrainingError
 from graphprune.keras3.optimizers import build_optimizer
 from graphprune.runs.run_options import Compiling
+from graphprune.sparsity.positions import Run
 
 ACCUMULATION = "gradient_accumulation_steps"
 NAMES = KerasNames(keras.optimizers, keras.losses, keras.metrics)
 
 
-def compile_model(model: Any, asked: Compiling, place: str) -> None:
+def compile_model(model: Any, asked: Compiling, place: str, run: Run = NO_RUN) -> None:
     """Compile `model` in place, unless it is compiled as asked.
 
     An optimizer that stays keeps its slots and iterations.
@@ -30,29 +35,59 @@ def compile_model(model: Any, asked: Compiling, place: str) -> None:
     """
     saved = dict(model._compile_config.config) if model.compiled else {}
     loss = choose_loss(saved, asked, place, adds_losses=bool(model.losses))
-    optimizer = choose_optimizer(getattr(model, "optimizer", None), asked, place, NAMES)
-    NAMES.check(asked)
+    optimizer = choose_optimizer(getattr(model, "optimizer", None), asked, place, NAMES, run)
+    optimizer = _accumulating(optimizer, asked.gradient_accumulation, place)
+    outputs = list(getattr(model, "output_names", None) or ())
+    if asked.loss is not None:
+        loss = NAMES.find_loss(loss, outputs)
     if optimizer is not model.optimizer or asked.loss is not None or asked.metrics is not None:
         settings = {**saved, "optimizer": optimizer, "loss": loss}
         if asked.metrics is not None:
-            settings["metrics"] = list(asked.metrics)
+            settings["metrics"] = NAMES.find_metrics(asked.metrics, outputs)
         # the optimizer of a saved mixed-precision model scales the loss already
         settings["auto_scale_loss"] = asked.optimizer is not None
         model.compile(**settings)
-    _check_accumulation(model.optimizer, place)
-    if asked.learning_rate is not None:
-        set_learning_rate(model.optimizer, asked.learning_rate, place)
-    model.steps_per_execution = 1  # masks, checkpoints and progress need every step
+    apply_rate(model.optimizer, asked, place)
+    if asked.jit_compile is not None:
+        model.jit_compile = asked.jit_compile
+    # masks change, checkpoints are written and progress is told between executions
+    model.steps_per_execution = asked.steps_per_execution
     # a run has the same variables from its first step on
     build_optimizer(model, model.optimizer)
 
 
-def _check_accumulation(optimizer: Any, place: str) -> None:
-    every = getattr(getattr(optimizer, "inner_optimizer", optimizer), ACCUMULATION, None) or 1
-    if every > 1:
+def compile_live(model: Any, live: LiveCompiling, asked: Compiling, place: str) -> None:
+    """Compile a model with objects that were given in Python; names come later.
+
+    Raises:
+        TrainingError: there is no optimizer.
+    """
+    current = live.fresh_optimizer() or getattr(model, "optimizer", None)
+    optimizer = choose_optimizer(current, replace(asked, learning_rate=None), place, NAMES, NO_RUN)
+    saved = dict(model._compile_config.config) if model.compiled else {}
+    model.compile(
+        optimizer=optimizer,
+        loss=saved.get("loss") if live.loss is None else live.loss,
+        metrics=saved.get("metrics") if live.metrics is None else live.fresh_metrics(),
+    )
+
+
+def _accumulating(optimizer: Any, every: int, place: str) -> Any:
+    """Return the optimizer, or one like it that accumulates the gradients of `every` batches.
+
+    Raises:
+        TrainingError: it accumulates those of another number.
+    """
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    found = getattr(inner, ACCUMULATION, None) or 1
+    if found == every:
+        return optimizer
+    if found > 1:
         raise TrainingError(
-            f"its optimizer accumulates the gradients of {every} batches, and a run counts one"
-            f" update a batch; compile the model without {ACCUMULATION} and take a larger batch"
-            " size, or train in Python with graphprune.UpdatePruningStep in fit",
+            f"its optimizer accumulates the gradients of {found} batches, and the run"
+            f" {'does not' if every == 1 else f'those of {every}'}; say so with"
+            f" --gradient-accumulation {found} (gradient_accumulation in Python), or compile the"
+            f" model without {ACCUMULATION}",
             place=place,
         )
+    return with_settings(optimizer, **{ACCUMULATION: every})

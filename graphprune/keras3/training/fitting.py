@@ -69,9 +69,12 @@ def fit(task: Fit, callbacks: Sequence[Any]) -> None:
         steps=options.steps_per_epoch,
     )
     left = (options.epochs - start.epoch) * options.steps_per_epoch
-    batches, test = task.data.batches(start.step, start.batch, left), task.data.test
+    batches, test = (
+        task.data.batches(start.step, start.batch, left),
+        validation_of(model, task.data),
+    )
     if _has_fixed_size(model):
-        batches, test = (with_fixed_size(part, task.data.sample()) for part in (batches, test))
+        batches = with_fixed_size(batches, task.data.sample())
     with _skipping(model, start.batch):
         model.fit(
             batches,
@@ -82,7 +85,13 @@ def fit(task: Fit, callbacks: Sequence[Any]) -> None:
             steps_per_epoch=options.steps_per_epoch,
             verbose=0,
             callbacks=hooks,
+            class_weight=task.class_weight,
         )
+
+
+def validation_of(model: Any, data: Any) -> Any:
+    """Return what a model is validated with; None without validation data."""
+    return with_fixed_size(data.test, data.sample()) if _has_fixed_size(model) else data.test
 
 
 def _has_fixed_size(model: Any) -> bool:
@@ -106,10 +115,11 @@ def _skipping(model: Any, count: int) -> Iterator[None]:
         nonlocal left
         if not left:
             return train(*arguments)
-        left -= 1
+        left -= model.steps_per_execution
         *state, batches = arguments
         if not isinstance(batches, list | tuple):  # an iterator, unless Keras has read the batch
-            next(batches)
+            for _ in range(model.steps_per_execution):
+                next(batches)
         return (logs, *state) if state else logs
 
     model.train_function = step

@@ -64,6 +64,10 @@ class Recorder(RunRecorder, keras.callbacks.Callback):
         self._randomness.begin_step()  # the file holds the state, too
         save_model(self._model, path)
 
+    def end_training(self) -> None:
+        """Let `fit` end after this epoch."""
+        self._model.stop_training = True
+
     def check_weights(self, place: str, remedy: str) -> None:
         """Refuse weights that are not finite.
 

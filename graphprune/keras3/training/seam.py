@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import keras as keras_3
+import numpy as np
 
 import graphprune
 from graphprune.engine import own_objects as own
@@ -25,17 +26,18 @@ from graphprune.keras3.layers import check_finite, check_model
 from graphprune.keras3.live import read_live
 from graphprune.keras3.loading import load_archive
 from graphprune.keras3.model import held_layers as pruned_layers
-from graphprune.keras3.optimizers import innermost
+from graphprune.keras3.optimizers import copy_of, innermost
 from graphprune.keras3.pruner import Pruner
 from graphprune.keras3.saving import check_reads_back, save_model
+from graphprune.keras3.state import seed_generators
 from graphprune.keras3.surgery import apply_plan
-from graphprune.keras3.training.compiling import compile_model
+from graphprune.keras3.training.compiling import compile_live, compile_model
 from graphprune.keras3.training.data import ReadingFault, given_data, read_data
 from graphprune.keras3.training.evaluation import check_data_fits
-from graphprune.keras3.training.fitting import fit
+from graphprune.keras3.training.fitting import fit, validation_of
 from graphprune.keras3.training.gradients import check_gradients
 from graphprune.keras3.training.randomness import saved_randomness
-from graphprune.keras3.training.recorder import Recorder, restore_state
+from graphprune.keras3.training.recorder import Recorder, recurrent_variables, restore_state
 from graphprune.plan.make import LoadedModel
 from graphprune.runs.training_arguments import NONE, parse_strategy
 from graphprune.sparsity.positions import Run
@@ -43,20 +45,25 @@ from graphprune.sparsity.positions import Run
 __all__ = [
     "apply_plan",
     "backend",
+    "callback",
     "check_data_fits",
     "check_finite",
     "check_gradients",
     "check_model",
     "check_reads_back",
+    "compile_live",
     "compile_model",
+    "evaluate",
     "fit",
     "given_data",
     "is_data_fault",
     "is_model",
     "keras",
     "live_graph",
+    "live_kinds",
     "load_archive",
     "mask_updates",
+    "metric_names",
     "open_spread",
     "own_objects",
     "pruned_layers",
@@ -64,6 +71,7 @@ __all__ = [
     "read_data",
     "read_updates",
     "recorder",
+    "registered_name",
     "reset_metrics",
     "restore_state",
     "save_model",
@@ -75,6 +83,13 @@ __all__ = [
 keras: Literal[2, 3] = 3
 backend: str = keras_3.config.backend()
 recorder, pruner = Recorder, Pruner
+live_kinds = {
+    "optimizer": (keras_3.optimizers.Optimizer,),
+    "loss": (keras_3.losses.Loss,),
+    "metrics": (keras_3.metrics.Metric,),
+}
+registered_name = REGISTRY.name_of
+callback = keras_3.callbacks.Callback
 
 
 def versions() -> dict[str, str]:
@@ -148,7 +163,8 @@ def _values(model: Any) -> Iterator[Any]:
 def live_graph(model: Any, asked: Mapping[str, Sequence[str]]) -> LoadedModel:
     """Return the graph of a model with custom layers; `asked` names their weights to prune."""
     found = read_live(model, asked)
-    return LoadedModel(found.graph, found.zeros or {}, found.weights.read)
+    assert found.located is not None
+    return LoadedModel(found.graph, found.zeros or {}, found.located.read)
 
 
 def read_updates(model: Any) -> int:
@@ -159,6 +175,24 @@ def read_updates(model: Any) -> int:
 def reset_metrics(model: Any) -> None:
     """Set the sums of all metrics to zero."""
     model.reset_metrics()
+
+
+def metric_names(model: Any) -> tuple[str, ...]:
+    """Return the names of loss and metrics of a compiled model whose metrics are built."""
+    return tuple(model.get_metrics_result())
+
+
+def evaluate(model: Any, data: Any) -> dict[str, float]:
+    """Return loss and metrics on the validation data; empty without validation data."""
+    if data.test is None:
+        return {}
+    kept = [*recurrent_variables(model), *(one.state for one in seed_generators(model))]
+    values = [copy_of(variable) for variable in kept]
+    found = model.evaluate(validation_of(model, data), verbose=0, return_dict=True)
+    model.reset_metrics()
+    for variable, value in zip(kept, values, strict=True):
+        variable.assign(value)
+    return {name: float(value) for name, value in found.items() if np.ndim(value) == 0}
 
 
 def mask_updates(run: Run, done: int) -> UpdatePruningStep:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import tf_keras
 from tf_keras.src.optimizers.legacy.optimizer_v2 import OptimizerV2
 
 from graphprune.engine.compile_names import (
+    NO_RUN,
     KerasNames,
+    apply_rate,
     choose_loss,
     choose_optimizer,
-    set_learning_rate,
 )
+from graphprune.engine.live_compiling import LiveCompiling
+from graphprune.errors import TrainingError
 from graphprune.runs.run_options import Compiling
+from graphprune.sparsity.positions import Run
 
 NAMES = KerasNames(tf_keras.optimizers, tf_keras.losses, tf_keras.metrics)
 
 
-def compile_model(model: tf_keras.Model, asked: Compiling, place: str) -> None:
+def compile_model(model: tf_keras.Model, asked: Compiling, place: str, run: Run = NO_RUN) -> None:
     """Compile `model` in place, unless it is compiled as asked.
 
     An optimizer that stays keeps its slots and iterations.
@@ -28,10 +33,14 @@ def compile_model(model: tf_keras.Model, asked: Compiling, place: str) -> None:
     """
     saved = _saved_settings(model)
     loss = choose_loss(saved, asked, place, adds_losses=bool(model.losses))
-    optimizer = choose_optimizer(getattr(model, "optimizer", None), asked, place, NAMES)
-    NAMES.check(asked)
+    optimizer = choose_optimizer(getattr(model, "optimizer", None), asked, place, NAMES, run)
+    if asked.loss is not None:
+        loss = NAMES.find_loss(loss, model.output_names)
+    metrics = saved.get("metrics")
+    if asked.metrics is not None:
+        metrics = NAMES.find_metrics(asked.metrics, model.output_names)
+    _check_accumulation(asked, place)
     if optimizer is not model.optimizer or asked.loss is not None or asked.metrics is not None:
-        metrics = saved.get("metrics") if asked.metrics is None else list(asked.metrics)
         others = {
             name: value
             for name, value in saved.items()
@@ -44,11 +53,38 @@ def compile_model(model: tf_keras.Model, asked: Compiling, place: str) -> None:
             from_serialized=bool(saved) and asked.metrics is None,
             **others,
         )
-    if asked.learning_rate is not None:
-        set_learning_rate(model.optimizer, asked.learning_rate, place)
+    apply_rate(model.optimizer, asked, place)
+    if asked.jit_compile is not None:
+        model.jit_compile = asked.jit_compile
     model.autotune_steps_per_execution = False
-    model.steps_per_execution = 1  # masks, checkpoints and progress need every step
+    # masks change, checkpoints are written and progress is told between executions
+    model.steps_per_execution = asked.steps_per_execution
     _build_optimizer(model)
+
+
+def compile_live(model: Any, live: LiveCompiling, asked: Compiling, place: str) -> None:
+    """Compile a model with objects that were given in Python; names come later.
+
+    Raises:
+        TrainingError: there is no optimizer.
+    """
+    current = live.fresh_optimizer() or getattr(model, "optimizer", None)
+    optimizer = choose_optimizer(current, replace(asked, learning_rate=None), place, NAMES, NO_RUN)
+    saved = _saved_settings(model)
+    model.compile(
+        optimizer=optimizer,
+        loss=saved.get("loss") if live.loss is None else live.loss,
+        metrics=saved.get("metrics") if live.metrics is None else live.fresh_metrics(),
+    )
+
+
+def _check_accumulation(asked: Compiling, place: str) -> None:
+    if asked.gradient_accumulation > 1:
+        raise TrainingError(
+            "gradient accumulation: optimizers of tf_keras cannot accumulate gradients; train in"
+            " Keras 3 with --keras 3, or take a larger batch size",
+            place=place,
+        )
 
 
 def _saved_settings(model: tf_keras.Model) -> dict[str, Any]:

@@ -91,4 +91,5 @@ def fit(task: Fit, callbacks: Sequence[tf_keras.callbacks.Callback]) -> None:
         steps_per_epoch=options.steps_per_epoch,
         verbose=0,
         callbacks=hooks,
+        class_weight=task.class_weight,
     )

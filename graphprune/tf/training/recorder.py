@@ -60,6 +60,10 @@ class Recorder(RunRecorder, tf_keras.callbacks.Callback):
         with self._randomness.hidden():
             save_model(self.model, path)
 
+    def end_training(self) -> None:
+        """Let `fit` end after this epoch."""
+        self.model.stop_training = True
+
     def check_weights(self, place: str, remedy: str) -> None:
         """Refuse weights that are not finite.
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
 
@@ -25,12 +26,13 @@ from graphprune.tf.pruning.callbacks import PruningSummaries, UpdatePruningStep
 from graphprune.tf.pruning.live_graph import count_zeros, graph_of_model, weight_reader
 from graphprune.tf.pruning.pruner import HeldLayer, Pruner, held_layers
 from graphprune.tf.pruning.surgery import apply_plan
-from graphprune.tf.training.compiling import compile_model
+from graphprune.tf.training.compiling import compile_live, compile_model
 from graphprune.tf.training.data import read_data
 from graphprune.tf.training.evaluation import check_data_fits
 from graphprune.tf.training.fitting import fit
 from graphprune.tf.training.given_data import given_data
 from graphprune.tf.training.gradients import check_gradients
+from graphprune.tf.training.hidden_state import read_recurrent_states, restore_recurrent_states
 from graphprune.tf.training.randomness import saved_randomness
 from graphprune.tf.training.recorder import Recorder, restore_state
 from graphprune.tf.training.strategies import open_spread
@@ -38,20 +40,25 @@ from graphprune.tf.training.strategies import open_spread
 __all__ = [
     "apply_plan",
     "backend",
+    "callback",
     "check_data_fits",
     "check_finite",
     "check_gradients",
     "check_model",
     "check_reads_back",
+    "compile_live",
     "compile_model",
+    "evaluate",
     "fit",
     "given_data",
     "is_data_fault",
     "is_model",
     "keras",
     "live_graph",
+    "live_kinds",
     "load_archive",
     "mask_updates",
+    "metric_names",
     "open_spread",
     "own_objects",
     "pruned_layers",
@@ -59,6 +66,7 @@ __all__ = [
     "read_data",
     "read_updates",
     "recorder",
+    "registered_name",
     "reset_metrics",
     "restore_state",
     "save_model",
@@ -70,6 +78,13 @@ __all__ = [
 keras: Literal[2, 3] = 2
 backend = "tensorflow"
 recorder, pruner = Recorder, Pruner
+live_kinds = {
+    "optimizer": (tf_keras.optimizers.Optimizer, tf_keras.optimizers.legacy.Optimizer),
+    "loss": (tf_keras.losses.Loss,),
+    "metrics": (tf_keras.metrics.Metric,),
+}
+registered_name = tf_keras.utils.get_registered_name
+callback = tf_keras.callbacks.Callback
 
 
 def versions() -> dict[str, str]:
@@ -127,6 +142,22 @@ def read_updates(model: tf_keras.Model) -> int:
 def reset_metrics(model: tf_keras.Model) -> None:
     """Set the sums of all metrics to zero."""
     model.reset_metrics()
+
+
+def metric_names(model: Any) -> tuple[str, ...]:
+    """Return the names of loss and metrics of a compiled model whose metrics are built."""
+    return tuple(model.get_metrics_result())
+
+
+def evaluate(model: tf_keras.Model, data: Any) -> dict[str, float]:
+    """Return loss and metrics on the validation data; empty without validation data."""
+    if data.test is None:
+        return {}
+    states = read_recurrent_states(model)
+    found = model.evaluate(data.test, verbose=0, return_dict=True)
+    model.reset_metrics()
+    restore_recurrent_states(model, states)
+    return {name: float(value) for name, value in found.items() if np.ndim(value) == 0}
 
 
 def mask_updates(run: Run, done: int) -> UpdatePruningStep:

@@ -1,0 +1,124 @@
+"""The settings of runs of Keras 3 models: each survives an interruption, bit for bit."""
+
+import sys
+
+import keras
+import numpy as np
+from keras3.child import Cases, refusal
+from keras3.run_cases import EPOCHS, FOLDER, RULES, X, Y, check_resumes, compiled, load, net, run
+
+from graphprune.errors import TrainingError
+from graphprune.runs.run_file import read_run_file
+
+CASES = Cases()
+SPLIT = ((X[:16], Y[:16]), (X[16:], Y[16:]))
+"""Two batches of 8 in an epoch."""
+(FOLDER / "own_settings.py").write_text(
+    """
+import keras
+
+
+@keras.saving.register_keras_serializable("settings")
+def squared(y_true, y_pred):
+    labels = keras.ops.cast(keras.ops.expand_dims(y_true, -1), y_pred.dtype)
+    return keras.ops.mean(keras.ops.square(labels - y_pred), axis=-1)
+
+
+class Counting(keras.callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.epochs = 0
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.epochs += 1
+
+    def get_state(self):
+        return {"epochs": self.epochs}
+
+    def set_state(self, state):
+        self.epochs = int(state["epochs"])
+
+
+def counting():
+    return Counting()
+"""
+)
+sys.path.insert(0, str(FOLDER))
+
+
+@CASES
+def settings_of_runs_go_on():
+    whole = check_resumes(
+        "settings",
+        compiled,
+        lambda: SPLIT,
+        (3,),
+        rules=RULES,
+        epochs=4,
+        optimizer={"name": "AdamW", "weight_decay": 0.01},
+        learning_rate={"curve": "cosine", "from": 0.01, "to": 0.001, "warm_up": "1 step"},
+        loss="own_settings:squared",
+        metrics=["own_settings:squared"],
+        class_weight={0: 1.0, 1: 3.0, 2: 0.5},
+        callbacks=["own_settings:counting"],
+        gradient_accumulation=2,
+        checkpoint_every="1 steps",
+    )
+    model = load(whole.model)
+    assert model.optimizer.gradient_accumulation_steps == 2
+    assert int(model.optimizer.iterations) == 4  # of 8 batches
+    assert model.optimizer.get_config()["learning_rate"]["config"]["decay_steps"] == 3
+    assert {"squared", "loss"} <= set(whole.original_metrics)
+    settings = read_run_file(str(FOLDER / "settings-whole" / "run.yaml"), {})
+    assert settings["train.gradient_accumulation"] == 2
+    assert settings["model"] == str(FOLDER / "settings-whole" / "original.keras")
+
+
+@CASES
+def executions_of_several_steps_and_early_stopping_go_on():
+    whole = check_resumes(
+        "stops",
+        lambda: compiled(build=lambda: net(dropout=0.0)),
+        lambda: SPLIT,
+        (4,),
+        rules=RULES.replace("end: 100%", "end: 2 steps"),
+        epochs=9,
+        optimizer={"name": "sgd", "learning_rate": 1e-12},
+        early_stopping={"metric": "val_accuracy", "patience": 1},
+        steps_per_execution=2,
+    )
+    assert whole.stopped_early.startswith("stopped early after epoch ")
+    assert whole.step < 18
+
+
+@CASES
+def live_objects_and_wrong_settings():
+    result = run(
+        "live-objects",
+        compiled(),
+        rules=RULES,
+        optimizer=keras.optimizers.Adam(0.02),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=[keras.metrics.SparseCategoricalAccuracy(name="right")],
+        callbacks=[keras.callbacks.LambdaCallback()],
+    )
+    assert (result.status, set(result.original_metrics)) == ("finished", {"loss", "right"})
+    assert abs(float(load(result.model).optimizer.learning_rate) - 0.02) < 1e-6
+    for options, message in (
+        ({"gradient_accumulation": 2}, "an epoch has 3 batches, which is no multiple of 2"),
+        ({"early_stopping": "val_acc"}, "there is no metric 'val_acc'; closest: 'val_accuracy'"),
+        ({"loss": {"c": "mse"}}, "loss: the model has no output 'c'"),
+        ({"optimizer": {"name": "adam", "beta": 1}}, "has no setting 'beta'; closest: 'beta_"),
+    ):
+        text = refusal(lambda: run("no", compiled(), rules=RULES, **options), TrainingError)  # noqa: B023
+        assert message in text, text
+    assert not (FOLDER / "no").exists()
+    checked = run("no", compiled(), rules=RULES, dry_run=True)
+    assert (checked.status, checked.steps) == ("checked", 3 * EPOCHS)
+    measured = run("no", compiled(), evaluate=True)
+    assert np.isclose(measured.original_metrics["loss"], checked.original_metrics["loss"])
+    assert not (FOLDER / "no").exists()
+
+
+if __name__ == "__main__":
+    CASES.run()
