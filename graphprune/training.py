@@ -15,6 +15,7 @@ from graphprune.archive import read_archive
 from graphprune.archive.archive import keras_of
 from graphprune.dispatch import is_keras_3, seam_of
 from graphprune.engine.callbacks import check_tensorboard
+from graphprune.engine.file_data import file_data
 from graphprune.engine.live_compiling import LiveCompiling, has_objects
 from graphprune.engine.origin import check_origin
 from graphprune.engine.resuming import find_result
@@ -73,6 +74,9 @@ def train(
     run_dir: str | Path,
     *,
     epochs: int,
+    label: str | Sequence[str] | None = None,
+    parse: str | None = None,
+    validation_data: str | Path | None = None,
     batch_size: int | None = None,
     validation_split: float | None = None,
     optimizer: Any = None,
@@ -120,9 +124,15 @@ def train(
         data: Arrays as `(x, y)` or `((x, y), (x_val, y_val))`; a `tf.data.Dataset` or a
             `tf_keras.utils.Sequence`, or a pair (training, validation) of them, in an order of
             their own; the path of an `.npz`, or `package.module:function` (see `read_data`).
+            Or the path of a `.csv`, of a folder of images, or of TFRecord files (also a pattern of
+            paths).
         run_dir: A new folder, or one with an earlier run and `force`.
         epochs: Passes over the data.
-        batch_size: Samples in a batch of arrays, 32 by default.
+        label: The column of a `.csv` that has the labels, or one for each output.
+        parse: The function for one record of TFRecord files, `package.module:function`: it takes
+            the bytes as a tensor and returns (x, y) or (x, y, weight).
+        validation_data: Validation samples of the same kind, for a `.csv`, images or TFRecords.
+        batch_size: Samples in a batch of arrays and files, 32 by default.
         validation_split: The share of the samples of arrays, the last ones, to validate with.
         optimizer: In place of the model's: a name, `{"name": "AdamW", "weight_decay": 1e-4}`, or an
             optimizer, of which the run uses a copy without state.
@@ -181,6 +191,7 @@ def train(
     seam = training_seam(keras_for(model))
     check_origin(model, seam)
     given, run_dir = seam.given_data(data), check_run_dir(run_dir)
+    files = file_data(given, label, parse, validation_data)
     asked_rules = given_rules(rules)
     check_callbacks(callbacks)
     live = LiveCompiling(
@@ -250,7 +261,9 @@ def train(
     if tensorboard is not None:
         check_tensorboard()
     loading = Loading(custom_objects, unsafe_lambda, unsafe_ops)
-    return begin_run(seam, NewRun(request, model, asked_rules, given, folder, found, loading, live))
+    data_of = files or given
+    new = NewRun(request, model, asked_rules, data_of, folder, found, loading, live)
+    return begin_run(seam, new)
 
 
 def _plain(value: Any) -> Any:

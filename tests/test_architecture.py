@@ -40,6 +40,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("diff", frozenset({"networkx", "numpy", "typing_extensions"})),
     ("runs", frozenset({"numpy", "pydantic"})),
     ("report", frozenset({"rich", "jinja2", "networkx"})),
+    ("decoding", frozenset({"numpy", "tensorflow"})),
     ("engine", frozenset({"numpy"})),
     ("serving", frozenset({"numpy", "onnx", "onnxruntime", "tensorflow", "tf2onnx"})),
     ("tf", frozenset({"tensorflow", "tf_keras", "absl", "h5py", "numpy"})),

@@ -18,6 +18,7 @@ RECIPES = {
     "A layer class",
     "A setting of training runs",
     "A target",
+    "A kind of data files",
     "A command",
     "An operation or a setting that differs between the Kerases",
 }

@@ -161,6 +161,16 @@ MISTAKES = {
         None,
         ("--data", "no_such_module:load"),
     ),
+    "d.npz: label is of no use for this data: label is for a .csv, parse for TFRecord files,"
+    " validation_data for both and for a folder of images": (DIGITS, ("--label", "y")),
+    "table.csv: has 1 columns for the model's input image, which takes 64 ((8, 8, 1)); the columns"
+    " are a": (None, ("--label", "b")),
+    "images: has no images; put them in one folder a class, as .bmp, .gif, .jpeg, .jpg, .png": (
+        None,
+        (),
+    ),
+    "r.tfrecord: TFRecord files need a function for one record: --parse MODULE:FUNCTION (parse in"
+    " Python)": (None, ()),
     "run: already holds a run; resume it with graphprune resume run, or pass --force to start"
     " over": (DIGITS, ()),
     "uncompiled.keras: has no compile settings; compile the model before it is saved, or say how"
@@ -178,10 +188,14 @@ def mistakes(tmp_path_factory):
             if name == "config.json":
                 content = json.dumps({**json.loads(content), "compile_config": None}).encode()
             other.writestr(name, content)
+    (folder / "table.csv").write_text("a,b\n1,2\n")
+    (folder / "images").mkdir()
+    (folder / "r.tfrecord").write_bytes(b"")
     (folder / "old").mkdir()
     (folder / "old" / "run.json").write_text("{}")
     for number, (message, (arrays, options)) in enumerate(MISTAKES.items()):
-        data = folder / f"{number}.npz"
+        name = message.partition(":")[0]
+        data = folder / (name if (folder / name).exists() else f"{number}.npz")
         if arrays is not None:
             np.savez(data, **arrays)
         model = folder / "un.keras" if message.startswith("uncompiled") else MODEL
@@ -192,6 +206,7 @@ def mistakes(tmp_path_factory):
         )
     ended = run_without_tensorflow(list(commands.values()))
     short = {str(folder / "un.keras"): "uncompiled.keras", str(folder / "old"): "run"}
+    short |= {str(folder / name): name for name in ("table.csv", "images", "r.tfrecord")}
     found = {}
     for number, (message, command) in enumerate(commands.items()):
         text = ended[command].err

@@ -47,6 +47,16 @@ def call_data_function(spec: str, prepare: Callable[[], None] = _do_nothing) -> 
             return function()
 
 
+def find_function(spec: str) -> Callable[..., Any]:
+    """Return the function that `spec` names, without calling it.
+
+    Raises:
+        DataError: the module or function does not exist.
+    """
+    with _working_directory_kept(), _working_directory_first():
+        return _find_function(spec, "take one record and return (x, y)")
+
+
 def import_object(spec: str) -> Any:
     """Return the object that `package.module:name` names, such as a loss.
 

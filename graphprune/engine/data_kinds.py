@@ -16,10 +16,11 @@ import numpy as np
 from graphprune.engine.array_data import ArrayBatches, check_batch_size
 from graphprune.engine.data_function import WANTED
 from graphprune.engine.faults import explain_fault
-from graphprune.engine.given_data import GivenBatches, GivenData
+from graphprune.engine.file_data import FileData
+from graphprune.engine.given_data import GivenArrays, GivenBatches, GivenData
 from graphprune.engine.resuming import DATA
 from graphprune.errors import DataError
-from graphprune.runs.samples import HeldOut, is_data_function, read_samples, samples_of
+from graphprune.runs.samples import HeldOut, Samples, is_data_function, read_samples, samples_of
 
 ELEMENTS = "give batches of (x, y) or (x, y, weight)"
 INFINITE, UNKNOWN = -1, -2
@@ -47,7 +48,7 @@ class Reading(Generic[Arrays, Batches]):
 
 
 def read_data(
-    given: str | GivenData,
+    given: str | GivenData | FileData,
     reading: Reading[Arrays, Batches],
     *,
     batch_size: int | None = None,
@@ -92,6 +93,8 @@ def read_data(
                 place=spec,
             )
         return reading.take_batches(given, steps_per_epoch)
+    if isinstance(given, FileData):
+        spec = given.spec
     if isinstance(given, str) and is_data_function(given):
         if batch_size is not None:
             raise DataError(
@@ -103,11 +106,19 @@ def read_data(
     check_batch_size(spec, batch_size, replicas)
     return reading.arrays.of_samples(
         spec,
-        read_samples(given, held_out) if isinstance(given, str) else samples_of(spec, given.arrays),
+        _read(given, spec, held_out),
         batch_size=batch_size,
         seed=seed,
         steps_per_epoch=steps_per_epoch,
         replicas=replicas,
+    )
+
+
+def _read(given: str | FileData | GivenArrays, spec: str, held_out: HeldOut) -> Samples:
+    if isinstance(given, FileData):
+        return given.read()
+    return (
+        read_samples(given, held_out) if isinstance(given, str) else samples_of(spec, given.arrays)
     )
 
 

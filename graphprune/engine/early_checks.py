@@ -8,13 +8,11 @@ passes.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from graphprune.engine.compile_names import SHORT, Kind, choose_loss, unknown_name
 from graphprune.engine.data_fit import (
@@ -28,9 +26,8 @@ from graphprune.engine.data_fit import (
     losses_by_output,
 )
 from graphprune.engine.data_function import check_module
+from graphprune.engine.file_data import FileData, file_data, find_ends
 from graphprune.graph import ModelFile
-from graphprune.graph.frames import Use
-from graphprune.graph.tensor_shapes import find_tensor_shapes
 from graphprune.runs.labels import LabelRule
 from graphprune.runs.npz import read_npz
 from graphprune.runs.run_options import Compiling
@@ -48,8 +45,8 @@ def check_early(saved: ModelFile, data: str, compiling: Mapping[str, Any], keras
 
     Args:
         saved: The model.
-        data: The path of an `.npz`, or `package.module:function`.
-        compiling: `optimizer`, `loss` and `metrics` as `train` was given them.
+        data: The path of data, or `package.module:function`.
+        compiling: The arguments of `train`, as it was given them.
         keras: The Keras that will train it: 2 for tf_keras, or 3.
 
     Raises:
@@ -65,7 +62,33 @@ def check_early(saved: ModelFile, data: str, compiling: Mapping[str, Any], keras
     if is_data_function(data):
         check_module(data)
         return
-    _check_npz(saved, data, loss)
+    files = file_data(
+        data, *(compiling.get(name) for name in ("label", "parse", "validation_data"))
+    )
+    if files is None:
+        _check_npz(saved, data, loss)
+    else:
+        _check_files(saved, files.of_model(saved.graph), loss)
+
+
+def _check_files(saved: ModelFile, data: FileData, loss: Any) -> None:
+    data.check()
+    inputs, outputs = _ends(saved)
+    if data.kind != "csv" or not inputs or not outputs:
+        return
+    samples = data.read()
+    labels = {f"y_{rows.part}": rows.labels for rows in (samples.train, samples.test) if rows}
+    if isinstance(samples.train.labels, dict):
+        check_names(data.spec, "y", tuple(samples.train.labels), tuple(outputs))
+    known = {part: found for part, found in labels.items() if found is not None}
+    check_array_labels(data.spec, _label_rules(loss, outputs), known)
+
+
+def _ends(saved: ModelFile) -> tuple[dict[str, BatchPart], dict[str, BatchPart]]:
+    """Return the inputs and the outputs of the model; none where several have one name."""
+    frame = saved.graph.frames[""]
+    inputs, outputs = (find_ends(saved.graph, uses) for uses in (frame.inputs, frame.outputs))
+    return inputs, outputs if len(outputs) == len(frame.outputs) else {}
 
 
 def _names(compiling: Mapping[str, Any]) -> list[tuple[Kind, str]]:
@@ -143,7 +166,7 @@ def _compile_settings(saved: ModelFile) -> Mapping[str, Any]:
 
 def _check_npz(saved: ModelFile, spec: str, loss: Any) -> None:
     shapes, dtypes = check_samples(spec)
-    inputs, outputs = _ends(saved, saved.graph.frames[""].inputs), _outputs(saved)
+    inputs, outputs = _ends(saved)
     if not inputs or not outputs:
         return
     parts = {
@@ -189,24 +212,3 @@ def _rule(loss: Any, name: str, part: BatchPart) -> LabelRule | None:
     shape = part.shape or ()
     output = Output(name, shape[-1] if shape else None, rank=len(shape) or None, has_mask=True)
     return label_rule(to_snake_case(loss), output, settings.get("ignore_class"))
-
-
-def _outputs(saved: ModelFile) -> dict[str, BatchPart]:
-    found = _ends(saved, saved.graph.frames[""].outputs)
-    return {} if len(found) != len(saved.graph.frames[""].outputs) else found
-
-
-def _ends(saved: ModelFile, uses: Sequence[Use]) -> dict[str, BatchPart]:
-    """Return the tensors that enter or leave the model, by the names of their layers."""
-    shapes = find_tensor_shapes(saved.graph)
-    return {
-        use.source: BatchPart(
-            shapes.get((use.source, use.source_call, use.source_tensor)), _dtype(saved, use.source)
-        )
-        for use in uses
-    }
-
-
-def _dtype(saved: ModelFile, address: str) -> str:
-    dtype = saved.graph.layer(address).config.get("dtype")
-    return dtype if isinstance(dtype, str) else np.dtype("float32").name

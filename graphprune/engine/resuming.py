@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
+from graphprune.engine.file_data import FileData, recorded_data
 from graphprune.engine.run_record import GivenObjects, RunData, first_state, other_versions
 from graphprune.engine.training_result import TrainingResult
 from graphprune.errors import CheckpointError, DataError
@@ -130,6 +131,8 @@ def check_trusted(folder: RunFolder, options: RunOptions, *, trust_run: bool, te
     asks = []
     if options.calls_function:
         asks.append(f"calls the function {options.data} for its data")
+    if options.data_files is not None and options.data_files.parse is not None:
+        asks.append(f"calls the function {options.data_files.parse} for its data")
     called = (*options.compiling.named_objects, *options.fitting.callbacks)
     if called:
         asks.append(f"imports {', '.join(called)}")
@@ -205,7 +208,7 @@ def read_same_data(
     options: RunOptions,
     given: str | Given | None,
     tell: Tell,
-    read: Callable[[str | Given], Data],
+    read: Callable[[str | FileData | Given], Data],
 ) -> Data:
     """Return the data that the run began with.
 
@@ -222,7 +225,7 @@ def read_same_data(
     check_data_source(folder, options, given)
     if given is not None:
         return _same_given_data(folder, options, given, tell, read)
-    data = read(options.data)
+    data = read(recorded_data(options))
     if data.sha256 != options.data_sha256:
         raise DataError(
             f"has changed since the run in {folder.path} began; put the old file"
@@ -248,7 +251,7 @@ def _same_given_data(
     options: RunOptions,
     given: str | Given,
     tell: Tell,
-    read: Callable[[str | Given], Data],
+    read: Callable[[str | FileData | Given], Data],
 ) -> Data:
     other = DataError(
         f"is not what the run in {folder.path} began with ({options.data}); give the same"

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import graphprune
 from graphprune.archive import read_archive
+from graphprune.engine.file_data import FileData
 from graphprune.engine.held import PrunedLayer
 from graphprune.engine.train_request import TrainRequest
 from graphprune.errors import TrainingError
@@ -120,6 +121,7 @@ def new_options(request: TrainRequest, begin: Beginning) -> RunOptions:
         model_sha256=model_sha256(begin.file),
         model_name=_model_name(begin),
         data=_describe_data(data, begin.given),
+        data_files=begin.given.files if isinstance(begin.given, FileData) else None,
         data_sha256=data.sha256,
         batch_size=data.batch_size,
         epochs=request.epochs,

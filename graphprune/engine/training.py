@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from graphprune.engine.array_data import split_off
+from graphprune.engine.file_data import FileData
 from graphprune.engine.given_data import GivenData
 from graphprune.engine.live_compiling import LiveCompiling
 from graphprune.engine.origin import Origin, open_origin
@@ -69,7 +70,7 @@ class NewRun:
     request: TrainRequest
     model: Any
     rules: Plan | RuleSet | None
-    given: str | GivenData
+    given: str | GivenData | FileData
     folder: RunFolder
     found: str
     loading: Loading
@@ -89,6 +90,8 @@ def begin_run(seam: TrainingSeam, new: NewRun) -> TrainingResult:
     loading = new.loading.with_named(new.request.compiling, seam)
     with spread.scope(), _opened(seam, new.model, loading, new.live, new.request) as origin:
         loaded = origin.load_first()
+        if isinstance(new.given, FileData):
+            new = replace(new, given=new.given.of_model(read_graph(origin.file)))
         new.request.on_stage(READING)
         data = seam.read_data(
             new.given,

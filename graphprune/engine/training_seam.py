@@ -12,6 +12,7 @@ from graphprune.archive import read_archive
 from graphprune.archive.archive import Archive
 from graphprune.engine.callbacks import MaskUpdates
 from graphprune.engine.data_function import import_object
+from graphprune.engine.file_data import FileData
 from graphprune.engine.given_data import GivenData
 from graphprune.engine.held import PrunedLayer
 from graphprune.engine.live_compiling import LiveCompiling
@@ -206,7 +207,7 @@ class TrainingSeam(ModelSeam, Protocol):
 
     def read_data(
         self,
-        given: str | GivenData,
+        given: str | GivenData | FileData,
         *,
         batch_size: int | None = None,
         seed: int = 0,

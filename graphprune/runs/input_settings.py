@@ -51,11 +51,40 @@ INPUT_SETTINGS: tuple[Setting, ...] = (
         "--data",
         Text,
         (
-            "An .npz with x_train, y_train [x_test, y_test], or MODULE:FUNCTION that returns"
-            " (train, validation) datasets."
+            "An .npz with x_train, y_train [x_val, y_val]; MODULE:FUNCTION that returns (train,"
+            " validation) datasets; a .csv; a folder with a folder of images a class; or TFRecord"
+            " files, such as 'records/*.tfrecord'."
         ),
         "digits.npz",
         argument="data",
+        metavar="DATA",
+        is_path=True,
+    ),
+    Setting(
+        "label",
+        "--label",
+        TextOrList,
+        "The column of a .csv that has the labels; one for each output.",
+        "species",
+        form="list",
+        argument="label",
+    ),
+    Setting(
+        "parse",
+        "--parse",
+        Text,
+        "The function that makes (x, y) of one record of TFRecord files.",
+        "my_data:parse",
+        argument="parse",
+        metavar="MODULE:FUNCTION",
+    ),
+    Setting(
+        "validation_data",
+        "--validation-data",
+        Text,
+        "Validation samples for a .csv, images or TFRecord files, of the same kind.",
+        "valid.csv",
+        argument="validation_data",
         metavar="DATA",
         is_path=True,
     ),

@@ -11,6 +11,7 @@ from pydantic import AfterValidator
 
 from graphprune.documents import Expected, FirstOnly
 from graphprune.errors import TrainingError
+from graphprune.runs.data_files import DataFiles
 from graphprune.runs.records import (
     Count,
     Hash,
@@ -175,6 +176,7 @@ class RunOptions(RunFacts):
         files: The hash of each file that the run began with, by name.
         keras: 2 where tf_keras trains the model, or 3.
         backend: The backend of Keras that trains it.
+        data_files: What is needed to read a CSV, images or TFRecord files; None for other data.
         fitting: Callbacks, early stopping, class weights and the like.
         original_metrics: Loss and metrics of the original on the validation data.
     """
@@ -195,6 +197,7 @@ class RunOptions(RunFacts):
     files: Annotated[Mapping[FileName, Hash], FirstOnly()] = field(default_factory=dict)
     keras: Keras = 2
     backend: Backend = "tensorflow"
+    data_files: DataFiles | None = None
     fitting: Fitting = field(default_factory=Fitting)
     original_metrics: Mapping[str, Any] = field(default_factory=dict)
 

@@ -1,11 +1,13 @@
 """Runs of Keras 3 on each kind of data: stopped in the middle of an epoch, they go on exactly."""
 
+import sys
 import tempfile
 from functools import partial
 from pathlib import Path
 
 import keras
 import numpy as np
+from file_samples import write_images, write_records, write_table
 from keras import layers
 from keras3.child import Cases, refusal
 from keras3.models import assert_same
@@ -134,6 +136,49 @@ def zeros_of_a_file_stay_zero_to_the_bit_and_the_rest_is_trained():
         assert ((new == 0) == (old == 0)).all()
         assert (new[old != 0] != old[old != 0]).all()
         assert held.pruning.method == "keep"
+
+
+def net():
+    """Return the path of a model of images of 8 by 8 in three classes."""
+    path = FOLDER / "net.keras"
+    if not path.exists():
+        keras.utils.set_random_seed(1)
+        parts = [layers.Flatten(), layers.Dense(3, name="a")]
+        model = keras.Sequential([keras.Input((8, 8, 1), name="image"), *parts])
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile("adam", loss, metrics=["accuracy"])
+        model.save(path)
+    return path
+
+
+@CASES
+def a_table():
+    write_table(FOLDER / "t.csv", 22)
+    write_table(FOLDER / "v.csv", 9)
+    options = {"label": "digit", "validation_data": FOLDER / "v.csv", "batch_size": 8}
+    whole = check_goes_on("csv", net(), FOLDER / "t.csv", **options)
+    assert "val_accuracy" in whole.metrics
+
+
+@CASES
+def a_folder_of_images():
+    write_images(FOLDER / "images")
+    whole = check_goes_on("images", net(), FOLDER / "images", batch_size=8)
+    assert "val_accuracy" in whole.metrics
+
+
+@CASES
+def records_with_a_function():
+    write_records(FOLDER)
+    sys.path.insert(0, str(FOLDER))
+    options = {
+        "parse": "record_data:parse",
+        "validation_data": FOLDER / "valid.tfrecord",
+        "batch_size": 8,
+    }
+    whole = check_goes_on("records", net(), FOLDER / "part-*.tfrecord", **options)
+    assert "val_accuracy" in whole.metrics
+    sys.path.remove(str(FOLDER))
 
 
 if __name__ == "__main__":

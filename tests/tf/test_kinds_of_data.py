@@ -1,11 +1,14 @@
 """Runs of tf_keras on each kind of data: stopped in the middle of an epoch, they go on exactly."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import tf_keras
+from file_samples import write_images, write_records, write_table
 
+from graphprune.engine.file_data import file_data
 from graphprune.errors import DataError
 from graphprune.tf.models.loading import load_model
 from graphprune.training import resume, train
@@ -143,3 +146,51 @@ def test_a_function_that_returns_sequences(model, tmp_path, monkeypatch):
     whole = check_goes_on(model, "sequence_data:load", tmp_path)
     assert (whole.steps, "val_loss" in whole.metrics) == (6, True)
     sys.modules.pop("sequence_data")
+
+
+@pytest.fixture(scope="module")
+def digits_net(tmp_path_factory):
+    """The path of a model of images of 8 by 8 in three classes."""
+    tf_keras.utils.set_random_seed(1)
+    layers = [tf_keras.layers.Flatten(), tf_keras.layers.Dense(3, name="a")]
+    model = tf_keras.Sequential([tf_keras.Input((8, 8, 1), name="image"), *layers])
+    loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss, metrics=["accuracy"])
+    path = tmp_path_factory.mktemp("net") / "net.keras"
+    model.save(path)
+    return path
+
+
+def test_a_table(digits_net, tmp_path):
+    write_table(tmp_path / "t.csv", 22)
+    write_table(tmp_path / "v.csv", 9)
+    options = {"label": "digit", "validation_data": tmp_path / "v.csv", "batch_size": 8}
+    whole = check_goes_on(digits_net, tmp_path / "t.csv", tmp_path, **options)
+    assert "val_accuracy" in whole.metrics
+
+
+def test_a_folder_of_images(digits_net, tmp_path):
+    write_images(tmp_path / "images")
+    whole = check_goes_on(digits_net, tmp_path / "images", tmp_path, batch_size=8)
+    assert "val_accuracy" in whole.metrics
+    listed = tf_keras.utils.image_dataset_from_directory(
+        str(tmp_path / "images" / "train"), color_mode="grayscale", image_size=(8, 8), shuffle=False
+    )
+    data = file_data(str(tmp_path / "images"), None, None, None)
+    rows = replace(data, files=replace(data.files, inputs={"image": (8, 8, 1)})).read().train
+    wanted = next(iter(listed.unbatch().batch(100)))
+    for one, other in zip(rows.take(slice(None)), wanted, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_records_with_a_function(digits_net, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_records(tmp_path)
+    options = {"parse": "record_data:parse", "validation_data": "valid.tfrecord", "batch_size": 8}
+    whole = check_goes_on(digits_net, "part-*.tfrecord", tmp_path, **options)
+    assert "val_accuracy" in whole.metrics
+    (tmp_path / "record_data.py").write_text("def parse(record):\n    return record\n")
+    sys.modules.pop("record_data")
+    with pytest.raises(DataError, match=r"record_data:parse: returned .*; it must return"):
+        train(digits_net, RULES, "part-*.tfrecord", "none", parse=options["parse"], **SETTINGS)
+    sys.modules.pop("record_data")

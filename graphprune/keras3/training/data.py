@@ -33,6 +33,7 @@ from graphprune.engine.data_kinds import (
     sequence_batches,
 )
 from graphprune.engine.faults import explain_fault, find_place
+from graphprune.engine.file_data import FileData
 from graphprune.engine.given_data import BatchKinds, GivenBatches, GivenData
 from graphprune.engine.resuming import DATA
 from graphprune.errors import DataError, GraphpruneError
@@ -280,7 +281,7 @@ def given_data(data: Any) -> str | GivenData:
 
 
 def read_data(
-    given: str | GivenData,
+    given: str | GivenData | FileData,
     *,
     batch_size: int | None = None,
     seed: int = 0,

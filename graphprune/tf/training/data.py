@@ -25,6 +25,7 @@ from graphprune.engine.data_kinds import (
     count_steps,
     read_first,
 )
+from graphprune.engine.file_data import FileData
 from graphprune.engine.given_data import GivenBatches, GivenData
 from graphprune.engine.resuming import DATA
 from graphprune.errors import DataError
@@ -152,7 +153,7 @@ Data = ArrayData | StreamData | SequenceData
 
 
 def read_data(
-    given: str | GivenData,
+    given: str | GivenData | FileData,
     *,
     batch_size: int | None = None,
     seed: int = 0,

@@ -1,0 +1,241 @@
+"""Training data in files other than `.npz`: which kind they are, and where their samples lie.
+
+    table.csv            one sample a line; the columns of the labels are named
+    images/              images/CLASS/*.png, or images/train/CLASS and images/val/CLASS
+    records/*.tfrecord   TFRecord files, with a function that parses one record
+
+Samples of all of them can be taken in any order, so a run resumes exactly as on arrays. What is
+hashed is the content of a table, and of images and records their names and lengths.
+"""
+
+from __future__ import annotations
+
+import glob
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from graphprune.errors import DataError
+from graphprune.runs.records import Count, Many, PathText
+from graphprune.runs.samples import Array, is_data_function
+
+FileKind = Literal["csv", "images", "records"]
+InputShapes = Mapping[str, tuple[Count | None, ...]]
+
+IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
+"""The formats that `keras.utils.image_dataset_from_directory` reads."""
+RECORDS = (".tfrecord", ".tfrecords")
+HELD_OUT = ("val", "validation", "test")
+"""Folders of validation images beside `train`, the first that is there counts."""
+_HEAD, _FOOT = 12, 4
+"""Bytes around a record: its length with a checksum, and the checksum of its content."""
+_GZIP = b"\x1f\x8b"
+
+
+@dataclass(frozen=True, slots=True)
+class DataFiles:
+    """What is needed to read files of data beside their path.
+
+    Attributes:
+        label: The columns of a table that are labels.
+        parse: The function for one record of a TFRecord file, as `module:function`.
+        validation: Validation samples of the same kind: a path.
+        inputs: The shapes of the model's inputs by name, without the axis of samples.
+    """
+
+    label: Many[str] = ()
+    parse: str | None = None
+    validation: PathText | None = None
+    inputs: InputShapes = field(default_factory=dict)
+
+
+def find_kind(spec: str, parse: str | None = None) -> FileKind | None:
+    """Return which files a path names; None for an `.npz`, a function and everything else.
+
+    Example:
+        >>> find_kind("a.csv"), find_kind("r/*.tfrecord"), find_kind("a.npz"), find_kind("a:load")
+        ('csv', 'records', None, None)
+    """
+    if is_data_function(spec):
+        return None
+    suffix = Path(spec).suffix.lower()
+    if parse is not None or suffix in RECORDS:
+        return "records"
+    if suffix == ".csv":
+        return "csv"
+    return "images" if Path(spec).is_dir() else None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageList:
+    """The images of a folder in the order of `keras.utils.image_dataset_from_directory`.
+
+    Attributes:
+        paths: Their paths, class by class.
+        labels: The number of the class of each.
+        classes: The names of the classes, which are those of the folders, sorted.
+    """
+
+    paths: tuple[str, ...]
+    labels: Array
+    classes: tuple[str, ...]
+
+    def digest(self, home: Path) -> str:
+        """Return the hash of names, lengths and labels."""
+        found = sha256()
+        for path, label in zip(self.paths, self.labels, strict=True):
+            name = Path(path).relative_to(home).as_posix()
+            found.update(f"{name} {Path(path).stat().st_size} {label}\n".encode())
+        return found.hexdigest()
+
+
+def list_images(spec: str, validation: str | None) -> tuple[ImageList, ImageList | None, str]:
+    """Return the training and the validation images of a folder, and the hash of both.
+
+    Raises:
+        DataError: there are no folders of classes or no images, or the classes differ.
+    """
+    home = Path(spec)
+    train_folder, test_folder = home, None if validation is None else Path(validation)
+    if (home / "train").is_dir():
+        train_folder = home / "train"
+        held_out = [home / name for name in HELD_OUT if (home / name).is_dir()]
+        test_folder = test_folder or next(iter(held_out), None)
+    train = _list_classes(train_folder)
+    if test_folder is None:
+        return train, None, train.digest(train_folder)
+    test = _list_classes(test_folder)
+    if test.classes != train.classes:
+        raise DataError(
+            f"has the classes {', '.join(test.classes)}, and {train_folder} has"
+            f" {', '.join(train.classes)}; give both the same",
+            place=test_folder,
+        )
+    both = train.digest(train_folder) + test.digest(test_folder)
+    return train, test, sha256(both.encode()).hexdigest()
+
+
+def _list_classes(folder: Path) -> ImageList:
+    if not folder.is_dir():
+        raise DataError("no such folder; give a folder with one folder a class", place=folder)
+    classes = tuple(sorted(path.name for path in folder.iterdir() if path.is_dir()))
+    paths, labels = list[str](), list[int]()
+    for label, name in enumerate(classes):
+        found = sorted(
+            str(path) for path in (folder / name).rglob("*") if path.suffix.lower() in IMAGES
+        )
+        paths += found
+        labels += [label] * len(found)
+    if not paths:
+        raise DataError(
+            f"has no images; put them in one folder a class, as {', '.join(IMAGES)}", place=folder
+        )
+    return ImageList(tuple(paths), np.array(labels, np.int64), classes)
+
+
+def image_size(spec: str, inputs: InputShapes) -> tuple[int, int, int]:
+    """Return height, width and channels of the model's only input.
+
+    Raises:
+        DataError: the model has several inputs, or one of another or an unknown shape.
+    """
+    shape = next(iter(inputs.values()), ()) if len(inputs) == 1 else ()
+    height, width, channels = shape if len(shape) == 3 else (None, None, None)
+    if height is None or width is None or channels not in (1, 3, 4):
+        shown = ", ".join(f"{name} {one}" for name, one in inputs.items()) or "none known"
+        raise DataError(
+            "a folder of images needs a model with one input of shape (height, width, 1, 3 or 4),"
+            f" the model's inputs are {shown}; give a data function instead",
+            place=spec,
+        )
+    return height, width, channels
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFiles:
+    """The records of TFRecord files (`tf.io.TFRecordWriter`), which are read one by one.
+
+    Attributes:
+        paths: The files.
+        file, start, length: Of each record: the number of its file, and where its content lies.
+        sha256: The hash of the names of the files and the lengths of the records.
+    """
+
+    paths: tuple[str, ...]
+    file: Array
+    start: Array
+    length: Array
+    sha256: str
+
+    def __len__(self) -> int:
+        return len(self.file)
+
+    def read(self, index: Sequence[int]) -> list[bytes]:
+        """Return the records that an index names.
+
+        Raises:
+            DataError: a file has become shorter.
+        """
+        found = []
+        for number in index:
+            path = self.paths[self.file[number]]
+            with open(path, "rb") as stream:
+                stream.seek(int(self.start[number]))
+                content = stream.read(int(self.length[number]))
+            if len(content) < self.length[number]:
+                raise DataError("was truncated while in use; start a new run", place=path)
+            found.append(content)
+        return found
+
+
+def index_records(spec: str) -> RecordFiles:
+    """Return where the records of the files lie that a path or a pattern names.
+
+    Only the lengths of records are read.
+
+    Raises:
+        DataError: there is no such file, or one is compressed, damaged or empty.
+    """
+    paths = tuple(sorted(glob.glob(spec))) if glob.has_magic(spec) else (spec,)
+    if not paths or not all(Path(path).is_file() for path in paths):
+        raise DataError(
+            "no such file; give TFRecord files, such as 'records/*.tfrecord'", place=spec
+        )
+    files, starts, lengths, digest = list[int](), list[int](), list[int](), sha256()
+    for number, path in enumerate(paths):
+        digest.update(f"{Path(path).name}\n".encode())
+        for start, length in _records(path):
+            files.append(number)
+            starts.append(start)
+            lengths.append(length)
+            digest.update(f"{length}\n".encode())
+    if not files:
+        raise DataError("has no records; training needs at least one", place=spec)
+    places = [np.array(one, np.int64) for one in (files, starts, lengths)]
+    return RecordFiles(paths, places[0], places[1], places[2], digest.hexdigest())
+
+
+def _records(path: str) -> Iterator[tuple[int, int]]:
+    size, at = Path(path).stat().st_size, 0
+    with open(path, "rb") as stream:
+        if stream.read(2) == _GZIP:
+            raise DataError(
+                "is compressed, so its records cannot be taken in any order; write it without"
+                " compression, or give a data function",
+                place=path,
+            )
+        while at < size:
+            stream.seek(at)
+            head = stream.read(_HEAD)
+            length = struct.unpack("<Q", head[:8])[0] if len(head) == _HEAD else size
+            if at + _HEAD + length + _FOOT > size:
+                raise DataError(
+                    f"damaged, not a TFRecord file at byte {at:,}; write the file again", place=path
+                )
+            yield at + _HEAD, length
+            at += _HEAD + length + _FOOT
