@@ -253,6 +253,7 @@ def test_a_run_leaves_its_files(setting, whole):
         == {
             ".lock",
             "run.json",
+            "run.yaml",
             "original.graph.json",
             "metrics.jsonl",
             "model.keras",
