@@ -31,7 +31,7 @@ from graphprune.rules.building.read import is_rule_text
 from graphprune.runs.resume_point import Tell
 from graphprune.runs.run_file import check_arguments
 from graphprune.runs.run_folder import RunFolder
-from graphprune.runs.run_options import Compiling, Fitting, RunOptions
+from graphprune.runs.run_options import KEPT, Compiling, Fitting, RunOptions
 from graphprune.runs.training_arguments import (
     NONE,
     OnProgress,
@@ -89,6 +89,8 @@ def train(
     callbacks: Sequence[Any] = (),
     early_stopping: str | Mapping[str, Any] | None = None,
     checkpoint_every: Position | str = "1 epoch",
+    keep: int = KEPT,
+    keep_best: str | None = None,
     steps_per_epoch: int | None = None,
     seed: int = 0,
     custom_objects: Mapping[str, Any] | None = None,
@@ -151,6 +153,11 @@ def train(
             watched from the end of the schedules on, never before.
         checkpoint_every: Such as `1 epoch` or `50 steps`. Checkpoints are also written at the
             beginning and the end.
+        keep: How many of the newest checkpoints are kept.
+        keep_best: Keep the checkpoint of the best epoch by this metric as well, such as
+            `val_accuracy`, or `METRIC:min` or `METRIC:max` where the name does not say what is
+            better; its model is written as `best.keras` in the end. Epochs in which every pruned
+            tensor has its target sparsity are better than all others.
         steps_per_epoch: The length of an epoch, for datasets that never end.
         seed: Seed for the order of the samples of arrays, and for dropout.
         custom_objects: Classes and functions by name, to load the model with.
@@ -238,6 +245,8 @@ def train(
         compiling=compiling,
         batch_size=batch_size,
         checkpoint_every=checkpoint_every,
+        keep=keep,
+        keep_best=keep_best,
         steps_per_epoch=steps_per_epoch,
         seed=seed,
         force=force,
@@ -257,7 +266,7 @@ def train(
     ).checked(custom_objects)
     folder = RunFolder(Path(run_dir))
     found = "" if evaluate else folder.check_free(force=force)
-    request.check_epochs(run_dir)
+    request.check_numbers(run_dir)
     if tensorboard is not None:
         check_tensorboard()
     loading = Loading(custom_objects, unsafe_lambda, unsafe_ops)

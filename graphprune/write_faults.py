@@ -119,9 +119,14 @@ def _advise(number: int | None, then: str) -> str:
     return f"{remedy}, or give another place" if remedy else "give another place"
 
 
-def _describe_room(path: Path, needed: int | None) -> str:
+def free_bytes(path: Path) -> int:
+    """Return the free bytes of the disk that `path` is on, or will be."""
     disk = os.statvfs(next(parent for parent in path.absolute().parents if parent.is_dir()))
-    room = disk.f_bavail * disk.f_frsize
+    return disk.f_bavail * disk.f_frsize
+
+
+def _describe_room(path: Path, needed: int | None) -> str:
+    room = free_bytes(path)
     parts = [] if needed is None or needed <= room else [f"needs more than {needed:,} bytes"]
     free = f"{room:,}"
     return f" ({', '.join([*parts, f'{free} are free' if parts else f'{free} bytes are free'])})"

@@ -10,7 +10,6 @@ descriptors through a socket, and answers with the child's pid and then its exit
 from __future__ import annotations
 
 import fcntl
-import gc
 import importlib
 import json
 import os
@@ -24,6 +23,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from quick_tensorflow import collect_rarely
 
 ROOT = Path(__file__).parents[1]
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -232,8 +233,7 @@ def _serve(orders: socket.socket, modules: Sequence[str]) -> None:
         import_tensorflow()
     for module in modules:
         importlib.import_module(module)
-    gc.collect()
-    gc.freeze()  # so that no child looks through, and copies, what was imported
+    collect_rarely()  # so that no child looks through, and copies, what was imported
     while True:
         order, streams, _, _ = socket.recv_fds(orders, 1 << 20, 3)
         if not order:

@@ -29,7 +29,7 @@ KNOWN = (
     "64 hexadecimal digits",
     "32 hexadecimal digits",
     "none or mirrored:N",
-    "plan.json, original.graph.json, original.keras or a file in rules",
+    "plan.json, original.graph.json, run.yaml, original.keras or a file in rules",
 )
 PLAN = plan_to_config(plan_with(lenet(), rules(), zeros=lenet_zeros()))
 

@@ -85,6 +85,16 @@ def unpack_mask(stored: NDArray[Any], shape: Sequence[int]) -> NDArray[np.bool_]
     return bits.astype(np.bool_).reshape(tuple(shape))
 
 
+def is_packed(dtype: Any, stored: Sequence[int], shape: Sequence[int]) -> bool:
+    """Return whether a mask of a weight of `shape` is stored as bits; bytes are of dtype bool.
+
+    Example:
+        >>> is_packed(np.uint8, (2,), (3, 4)), is_packed(np.bool_, (3, 4), (3, 4))
+        (True, False)
+    """
+    return np.dtype(dtype) == np.uint8 and tuple(stored) == (packed_bytes(shape),)
+
+
 def packed_bytes(shape: Sequence[int]) -> int:
     """Return the bytes of the mask of a weight of this shape."""
     return -(-math.prod(shape) // 8)

@@ -22,10 +22,10 @@ from graphprune.cli.outputs import check_report_free, choose_format, print_repor
 from graphprune.cli.planning import import_quietly
 from graphprune.cli.progress import Display, live_display
 from graphprune.documents import to_json
-from graphprune.errors import EXIT_ERROR, DataError, OutputError
+from graphprune.errors import EXIT_ERROR, OutputError
 from graphprune.report.bench import bench_to_config, render_bench_text
-from graphprune.runs.samples import is_data_function, read_samples
-from graphprune.serving.bench import BenchData, Candidate, bench_models
+from graphprune.serving.bench import Candidate, bench_models
+from graphprune.serving.bench_data import read_bench_data
 from graphprune.serving.runtimes import RunnerSpec, Runtime, runtime_of
 from graphprune.serving.timing import TURNS
 
@@ -36,7 +36,12 @@ _FORMS = {Runtime.LITERT: ".tflite", Runtime.ONNX: ".onnx"}
 @click.command("bench")
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @click.option(
-    "--data", metavar="DATA", help="Also measure accuracy, on the test part of this data (.npz)."
+    "--data",
+    metavar="DATA",
+    help=(
+        "Also measure accuracy, on the test part of this .npz, or the validation data of"
+        " package.module:function. Arrays of several inputs or outputs are named x_test.NAME."
+    ),
 )
 @click.option(
     "--threads",
@@ -96,7 +101,7 @@ def command(
     asked = None if runtime is None else Runtime(runtime)
     chosen = [(model, *_choose(model, asked)) for model in models]
     with live_display() as display, TemporaryDirectory(prefix="graphprune-") as folder:
-        samples = None if data is None else _read_data(data)
+        samples = None if data is None else read_bench_data(data)
         candidates = [
             _candidate(place, file, run_in, Path(folder, str(index)), threads, loading, display)
             for index, (place, file, run_in) in enumerate(chosen)
@@ -130,21 +135,6 @@ def _choose(model: str, asked: Runtime | None) -> tuple[str, Runtime]:
             place=model,
         )
     return file, asked
-
-
-def _read_data(spec: str) -> BenchData:
-    if is_data_function(spec):
-        raise DataError("bench measures accuracy on an .npz file; give one", place=spec)
-    samples = read_samples(spec, "test")
-    rows = samples.train if samples.test is None else samples.test
-    x, y, *_ = rows.take(slice(None))
-    if isinstance(x, dict) or isinstance(y, dict):
-        raise DataError(
-            "bench measures models with one input and one output; give an .npz with x_test and"
-            " y_test",
-            place=spec,
-        )
-    return BenchData(spec, x, y)
 
 
 def _candidate(

@@ -141,6 +141,8 @@ def result_to_config(result: TrainingResult) -> dict[str, Any]:
         "original_metrics": dict(result.original_metrics),
         "stopped_early": result.stopped_early,
         "tensors": [asdict(tensor) for tensor in result.tensors],
+        "best": None if result.best is None else asdict(result.best),
+        "best_model": None if result.best_model is None else str(result.best_model),
         "missed": [{"address": one.address, "name": one.name} for one in result.missed],
         "sizes": sizes_to_config(size_table(result)) if is_done else [],
         "warnings": list(result.warnings),
@@ -203,9 +205,22 @@ def _report(result: TrainingResult, loading: LoadingOptions, *, brief: bool) -> 
             render_sizes_text(size_table(result)),
             *([*drops, ""] if (drops := drop_rows(result)) else []),
             f"{did} {result.model}",
+            *_best_lines(result),
             f"next: graphprune strip {run} -o sparse.keras{loading.typed}",
         ]
     )
+
+
+def _best_lines(result: TrainingResult) -> list[str]:
+    """Return a line on the best epoch, if the run kept it."""
+    best = result.best
+    if best is None or result.best_model is None:
+        return []
+    short = "" if best.at_target else ", before the target sparsity"
+    return [
+        f"best {best.metric} {best.value:.4g}: epoch {best.epoch}, step {best.step}{short};"
+        f" {result.best_model}"
+    ]
 
 
 def _say_measured(result: TrainingResult) -> str:

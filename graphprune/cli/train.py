@@ -32,8 +32,11 @@ from graphprune.engine.early_checks import check_early
 from graphprune.graph import ModelFile
 from graphprune.plan import Plan, check_reached, plan_to_config
 from graphprune.quiet import import_tensorflow
+from graphprune.report.numbers import format_bytes
+from graphprune.runs.disk_needs import DiskNeeds, estimate_checkpoint
 from graphprune.runs.run_file import arguments_of
 from graphprune.runs.run_folder import RunFolder
+from graphprune.runs.run_options import KEPT
 from graphprune.runs.run_settings import TENSORBOARD
 from graphprune.runs.training_arguments import NONE, parse_strategy
 from graphprune.sparsity.positions import Run
@@ -83,6 +86,10 @@ def command(settings: Mapping[str, Any]) -> None:
                 check_reached(plan, Run(arguments.get("steps_per_epoch"), arguments["epochs"]))
             display.print(str(plan))
             display.tell("plan", plan_to_config(plan))
+        needs = _disk_needs(saved, arguments)
+        display.print(f"disk: {needs.describe(format_bytes)}")
+        display.tell("disk", {"bytes": needs.total, "checkpoint": needs.checkpoint})
+        needs.check(Path(run_folder))
         version = keras_for(saved)
         display.say("checking the data")
         check_early(saved, arguments["data"], arguments, version)
@@ -140,6 +147,17 @@ def _make_plan(
     plan = plan_for(saved, rules, plan_file, loaded=load_with_classes(saved, loading))
     print_warnings(plan.diagnostics, rules.files)
     return plan
+
+
+def _disk_needs(saved: ModelFile, arguments: Mapping[str, Any]) -> DiskNeeds:
+    """Return the disk space that the run will take, estimated from the model's file."""
+    archive = saved.need_archive()
+    compiled = archive.config.get("compile_config") or archive.training_config or {}
+    saved_one = compiled.get("optimizer") or compiled.get("optimizer_config")
+    checkpoint = estimate_checkpoint(
+        saved.graph.parameters, arguments.get("optimizer") or saved_one
+    )
+    return DiskNeeds(checkpoint, arguments.get("keep", KEPT), "keep_best" in arguments)
 
 
 def _summaries_folder(tensorboard: str | None) -> str | Path | None:

@@ -19,9 +19,12 @@ def find_nonfinite(weights: Iterable[tuple[str, NDArray[np.floating]]]) -> tuple
         >>> find_nonfinite([("a", np.array([0.0, np.nan])), ("b", np.array([1.0]))])
         ('a',)
     """
-    return tuple(
-        name for name, values in weights if not np.isfinite(values.astype(np.float64)).all()
-    )
+    return tuple(name for name, values in weights if not np.isfinite(_native(values)).all())
+
+
+def _native(values: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return the values in a dtype of NumPy; its check of other ones, as bfloat16, is slow."""
+    return values if values.dtype.isbuiltin == 1 else values.astype(np.float32)
 
 
 def refuse_nonfinite(found: tuple[str, ...], place: str, way_out: str) -> None:

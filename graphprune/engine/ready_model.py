@@ -17,6 +17,7 @@ from graphprune.graph.read import open_model_file
 from graphprune.plan.changes import Plan
 from graphprune.plan.make import plan_saved_model
 from graphprune.rules.values.rule_set import RuleSet
+from graphprune.runs.best import parse_ranking
 from graphprune.runs.event_files import Place, cut_run_events
 from graphprune.runs.resume_point import find_original
 from graphprune.runs.run_folder import RunFolder
@@ -104,22 +105,24 @@ def wrap_for_run(
     length = run_of(data.steps_per_epoch, request.epochs, request.compiling)
     plan = plan_for(seam, origin, model, rules, length, allow_missed=request.allow_missed)
     wrapped = make_ready(seam, model, plan, request.compiling, data, origin.place, length)
-    if request.fitting.early_stopping is not None:
-        _check_stopping(seam, wrapped, data, request)
+    _check_metrics(seam, wrapped, data, request)
     if not request.allow_missed:
         check_targets_reached(seam.pruned_layers(wrapped), length, plan)
     return wrapped, plan
 
 
-def _check_stopping(seam: TrainingSeam, model: Any, data: RunData, request: TrainRequest) -> None:
-    """Refuse early stopping by a metric that the epochs do not have.
+def _check_metrics(seam: TrainingSeam, model: Any, data: RunData, request: TrainRequest) -> None:
+    """Refuse early stopping, or keeping the best, by a metric that the epochs do not have.
 
     Raises:
         TrainingError: there is no such metric.
     """
     names = seam.metric_names(model)
     known = [*names, *(f"val_{name}" for name in names if data.test is not None)]
-    check_metric(read_stopping(request.fitting.early_stopping).metric, dict.fromkeys(known))
+    if request.fitting.early_stopping is not None:
+        check_metric(read_stopping(request.fitting.early_stopping).metric, dict.fromkeys(known))
+    if request.keep_best is not None:
+        parse_ranking(request.keep_best).check_known(known)
 
 
 def load_to_go_on(

@@ -12,12 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from graphprune.archive.file_copy import FileCopy, HDF5Bytes
 from graphprune.engine.callbacks import MaskUpdates
 from graphprune.engine.early_stopping import KIND as STOPPING
 from graphprune.engine.early_stopping import EarlyStopping
 from graphprune.engine.progress import overall
 from graphprune.errors import TrainingError
+from graphprune.runs.best import Best, parse_ranking
+from graphprune.runs.checkpoint_writer import CheckpointWriter
 from graphprune.runs.checkpoints import RunState, write_checkpoint
+from graphprune.runs.disk_needs import DiskNeeds
 from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.run_options import RunOptions
 from graphprune.runs.training_arguments import OnProgress, Progress, StopRequest
@@ -37,7 +41,8 @@ class RunRecorder(ABC):
     """Writes checkpoints and one line of metrics per epoch, and reports progress.
 
     A mix-in for the `Callback` of a Keras, which implements the abstract methods. The callback
-    comes after the pruner's.
+    comes after the pruner's. Checkpoints are copies of the state, which the writer of the run
+    brings to disk while training goes on.
 
     A checkpoint in the middle of an epoch holds the running sums of the epoch's metrics; one at the
     end of an epoch is written after its line of metrics. If training is asked to stop after the
@@ -57,21 +62,25 @@ class RunRecorder(ABC):
         stop_after_step: int | None,
         on_progress: OnProgress | None,
         stop: StopRequest,
+        writer: CheckpointWriter,
         kept: Mapping[str, Callable[[], Arrays]] | None = None,
         stopping: EarlyStopping | None = None,
     ) -> None:
         self._folder, self._options, self._start, self._pruning = folder, options, start, pruning
+        self._writer = writer
         self._metric_sums, self._stop_after_step = metric_sums, stop_after_step
         self._on_progress, self._stop = on_progress, stop
         self._kept, self._stopping = dict(kept or {}), stopping
         if stopping is not None:
             self._kept[STOPPING] = stopping.to_arrays
         self._saved_at = (start.epoch, start.batch)
+        self.best = start.best
+        self._ranking = parse_ranking(options.keep_best) if options.keep_best else None
         self._before_validation: dict[str, Arrays] = {}
         self._epoch = start.epoch
         self._sparsity = (0.0, 0.0)
         self._last_updates: tuple[int, ...] = ()
-        self.step = start.step
+        self.step, self.memory = start.step, HDF5Bytes()
 
     @abstractmethod
     def read_lasting(self) -> dict[str, Arrays]:
@@ -89,8 +98,11 @@ class RunRecorder(ABC):
         """Restore the `metrics` that `read_passing` returned."""
 
     @abstractmethod
-    def save_model(self, path: Path) -> None:
-        """Save the model at `path`, with layer settings as before training."""
+    def copy_model(self, path: Path) -> FileCopy:
+        """Return the model's file for `path`, with layer settings as before training.
+
+        Its tensors are in `memory`, where they are overwritten by the next copy.
+        """
 
     @abstractmethod
     def end_training(self) -> None:
@@ -125,7 +137,12 @@ class RunRecorder(ABC):
             self._before_validation = self.read_passing()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Count the step, report progress, write a checkpoint that is due or requested."""
+        """Count the step, report progress, write a checkpoint that is due or requested.
+
+        Raises:
+            WriteError: the checkpoint before could not be written.
+        """
+        self._writer.check()
         self.step = self._epoch * self._options.steps_per_epoch + batch + 1
         is_last = batch + 1 >= self._options.steps_per_epoch
         if is_last:
@@ -144,7 +161,7 @@ class RunRecorder(ABC):
         self._stop_if_asked(self._epoch, self._options.steps_per_epoch)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Write the epoch's line of metrics, then a checkpoint that is due."""
+        """Write the epoch's line of metrics, then a checkpoint that is due or the best so far."""
         self._check_loss(logs or {})
         target, measured = self._measure(anew=True)
         values = {name: _plain(value) for name, value in (logs or {}).items()}
@@ -159,8 +176,8 @@ class RunRecorder(ABC):
         )
         if self._on_progress is not None:
             self._tell(logs or {}, epoch_ended=True)
-        is_over = self._looks_over(values)
-        if self._is_due() or self.step == self._options.steps or is_over:
+        is_best, is_over = self._has_improved(epoch, values), self._looks_over(values)
+        if is_best or is_over or self._is_due() or self.step == self._options.steps:
             self.save(epoch + 1, 0)
         self._stop_if_asked(epoch + 1, 0)
         if is_over:
@@ -172,6 +189,25 @@ class RunRecorder(ABC):
             return False
         self._stopping.look(metrics, at_target=self._pruning.pruner.is_finished)
         return self._stopping.is_over
+
+    def _has_improved(self, epoch: int, values: Mapping[str, Any]) -> bool:
+        """Compare the epoch with the best before; return whether it takes its place."""
+        if self._ranking is None:
+            return False
+        self._ranking.check_known(values)
+        value = values[self._ranking.metric]
+        is_missed = any(one.zeros < one.target_zeros for one in self._pruning.pruner.tensors())
+        new = Best(
+            self._ranking.metric,
+            math.nan if value is None else float(value),
+            epoch + 1,
+            self.step,
+            at_target=not is_missed,
+        )
+        if not self._ranking.is_better(new, self.best):
+            return False
+        self.best = new
+        return True
 
     def _stop_if_asked(self, epoch: int, batch: int) -> None:
         """Stop if requested, with a checkpoint that resumes at `batch` of `epoch`.
@@ -188,11 +224,13 @@ class RunRecorder(ABC):
         raise Interrupted
 
     def save(self, epoch: int, batch: int) -> None:
-        """Write a checkpoint that resumes at `batch` of `epoch`.
+        """Begin to write a checkpoint that resumes at `batch` of `epoch`, from a copy of the state.
 
         Raises:
             TrainingError: a weight is not finite; earlier checkpoints stay.
+            WriteError: the checkpoint before could not be written.
         """
+        self._writer.wait()  # first, so that there is only one copy
         place = f"{self._folder.path}: training diverged by step {self.step}"
         self.check_weights(
             place,
@@ -223,10 +261,16 @@ class RunRecorder(ABC):
             batch=batch,
             metrics_size=mark.size,
             metrics_sha256=mark.sha256,
+            best=self.best,
         )
-        write_checkpoint(
-            self._folder.checkpoints, state, flat, self._options.model_name, self.save_model
-        )
+        root, name = self._folder.checkpoints, self._options.model_name
+        copy = self.copy_model(root / name)
+        if not self.step:
+            DiskNeeds(copy.size, self._options.keep, self._ranking is not None).check(
+                self._folder.path
+            )
+        keep = self._options.keep
+        self._writer.start(lambda: write_checkpoint(root, state, flat, name, copy.write, keep=keep))
         self._saved_at = epoch, batch
 
     def _check_loss(self, logs: Mapping[str, Any]) -> None:

@@ -131,6 +131,8 @@ def new_options(request: TrainRequest, begin: Beginning) -> RunOptions:
         checkpoint_every=checkpoint_steps(
             request.checkpoint_every, Run(data.steps_per_epoch, request.epochs)
         ),
+        keep=request.keep,
+        keep_best=request.keep_best,
         compiling=request.compiling,
         plan_sha256=_pruned_by(begin.layers) if plan is None else plan_sha256(plan),
         rules=() if plan is None else plan.rules,

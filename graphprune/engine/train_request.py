@@ -14,8 +14,9 @@ from graphprune.plan.changes import Plan
 from graphprune.plan.from_document import is_plan, plan_of
 from graphprune.rules.building.read import rule_set_of
 from graphprune.rules.values.rule_set import RuleSet
+from graphprune.runs.best import parse_ranking
 from graphprune.runs.resume_point import Tell
-from graphprune.runs.run_options import MAX_EPOCHS, Compiling, Fitting
+from graphprune.runs.run_options import KEPT, MAX_EPOCHS, Compiling, Fitting
 from graphprune.runs.run_settings import SETTINGS
 from graphprune.runs.setting_values import plain_value
 from graphprune.runs.training_arguments import NONE, OnProgress, StopRequest, check_settings
@@ -59,6 +60,8 @@ class TrainRequest:
     compiling: Compiling
     batch_size: int | None = None
     checkpoint_every: Position | str = "1 epoch"
+    keep: int = KEPT
+    keep_best: str | None = None
     steps_per_epoch: int | None = None
     seed: int = 0
     force: bool = False
@@ -89,6 +92,7 @@ class TrainRequest:
                 "steps_per_epoch": self.steps_per_epoch,
                 "seed": self.seed,
                 "stop_after_step": self.stop_after_step,
+                "keep": self.keep,
             },
             names={"optimizer": self.compiling.optimizer, "loss": self.compiling.loss},
             metrics=self.compiling.metrics,
@@ -98,6 +102,8 @@ class TrainRequest:
             strategy=self.strategy,
             stop=self.stop,
         )
+        if self.keep_best is not None and not isinstance(self.keep_best, str):
+            raise wrong_type("keep_best", "a metric such as 'val_accuracy'", self.keep_best)
         return replace(self, compiling=replace(self.compiling, metrics=metrics))
 
     def written_settings(self) -> dict[str, Any]:
@@ -116,12 +122,16 @@ class TrainRequest:
                 found[setting.key] = plain_value(value, value)
         return found
 
-    def check_epochs(self, place: str) -> None:
-        """Refuse a number of epochs out of range.
+    def check_numbers(self, place: str) -> None:
+        """Refuse a number out of range, and a metric to keep the best by that cannot be read.
 
         Raises:
-            TrainingError: it is out of range; the text begins with `place`.
+            TrainingError: there is one; the text begins with `place`.
         """
+        if self.keep < 1:
+            raise TrainingError(f"keep must be at least 1, got {self.keep}", place=place)
+        if self.keep_best is not None:
+            parse_ranking(self.keep_best)
         if not 1 <= self.epochs <= MAX_EPOCHS:
             raise TrainingError(
                 f"the number of epochs must be from 1 to {MAX_EPOCHS:,}, got {self.epochs}",

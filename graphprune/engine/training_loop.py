@@ -18,7 +18,10 @@ from graphprune.engine.resuming import arrays_by_kind
 from graphprune.engine.training_result import Status, TrainingResult
 from graphprune.engine.training_seam import Fit, TrainingSeam
 from graphprune.errors import DataError
-from graphprune.runs.checkpoints import Checkpoint, RunState, resumable
+from graphprune.files import copy_whole
+from graphprune.runs.best import Best
+from graphprune.runs.checkpoint_writer import CheckpointWriter
+from graphprune.runs.checkpoints import Checkpoint, RunState, folder_of, read_checkpoint, resumable
 from graphprune.runs.event_files import Place, cut_run_events
 from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.run_options import RunOptions
@@ -99,6 +102,7 @@ def run_to_end(seam: TrainingSeam, task: Task) -> TrainingResult:
         stop.listening(),
         resumable(task.folder.checkpoints),
         seam.saved_randomness(task.model, options.seed) as randomness,
+        CheckpointWriter() as writer,
     ):
         state = arrays_by_kind(task.checkpoint)
         if task.checkpoint is not None:
@@ -119,6 +123,7 @@ def run_to_end(seam: TrainingSeam, task: Task) -> TrainingResult:
             stop_after_step=request.stop_after_step,
             on_progress=request.on_progress,
             stop=stop,
+            writer=writer,
             kept=kept_states(task.callbacks),
             stopping=stopping,
         )
@@ -126,12 +131,13 @@ def run_to_end(seam: TrainingSeam, task: Task) -> TrainingResult:
         if stopping is not None and stopping.is_over:  # no epoch is left
             left = replace(task, options=replace(options, epochs=start.epoch))
         try:
-            _fit(seam, left, pruning, recorder)
-        except Interrupted:
-            return task.result("interrupted", recorder.step, None)
+            has_ended = _fit(seam, left, pruning, recorder)
+            writer.wait()
         except Exception as fault:
             write_failure(task.folder.path, recorder.step, fault)
             raise
+        if not has_ended:
+            return task.result("interrupted", recorder.step, None)
         return _finish(seam, task, pruning.pruner, recorder, stopping)
 
 
@@ -172,17 +178,33 @@ def _finish(
     path = task.folder.path / task.options.model_name
     # a run resumed after its last step has seen no batch, but must write the same model
     seam.reset_metrics(task.model)
-    recorder.save_model(path)
+    recorder.copy_model(path).write(path)
     result = task.result(
         "finished",
         recorder.step,
         path,
         tensors=pruner.tensors(),
         standing_still=pruner.standing_still(),
+        best=recorder.best,
+        best_model=_write_best(task, recorder.best),
         stopped_early=_explain_stop(task.options, recorder, stopping),
     )
     task.folder.write_result(result.to_config(), task.options.run_id)
     return result
+
+
+def _write_best(task: Task, best: Best | None) -> Path | None:
+    """Write the model of the best checkpoint beside the trained one, and return its path.
+
+    Raises:
+        CheckpointError: the checkpoint is damaged or gone.
+    """
+    name = task.options.best_name
+    if best is None or name is None:
+        return None
+    checkpoint = read_checkpoint(folder_of(task.folder.checkpoints, best.step))
+    copy_whole(checkpoint.model, task.folder.path / name)
+    return task.folder.path / name
 
 
 def _explain_stop(
@@ -197,8 +219,8 @@ def _explain_stop(
     return f"a callback stopped training after epoch {epoch} of {options.epochs}"
 
 
-def _fit(seam: TrainingSeam, task: Task, pruning: MaskUpdates, recorder: RunRecorder) -> None:
-    """Train with TensorBoard's callback if the run writes events.
+def _fit(seam: TrainingSeam, task: Task, pruning: MaskUpdates, recorder: RunRecorder) -> bool:
+    """Train, with TensorBoard's callback if the run writes events; return whether to the end.
 
     Raises:
         DataError: reading the data fails during training.
@@ -210,6 +232,8 @@ def _fit(seam: TrainingSeam, task: Task, pruning: MaskUpdates, recorder: RunReco
     try:
         written = [] if summaries is None else [summaries]
         seam.fit(fit, [pruning, *written, *task.callbacks, recorder])
+    except Interrupted:
+        return False
     except Exception as fault:
         if not seam.is_data_fault(fault):
             raise
@@ -219,3 +243,4 @@ def _fit(seam: TrainingSeam, task: Task, pruning: MaskUpdates, recorder: RunReco
     finally:
         if summaries is not None:
             summaries.close()
+    return True

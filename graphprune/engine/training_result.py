@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from graphprune.engine.progress import TensorProgress
+from graphprune.runs.best import Best
 from graphprune.runs.run_options import RunResult
 
 Status = Literal["finished", "interrupted", "already-finished", "checked", "evaluated"]
@@ -31,6 +32,8 @@ class TrainingResult:
             TensorFlow version.
         standing_still: Addresses of pruned layers that no update reached, because they get no
             gradient.
+        best: The best epoch, where the run was asked to keep it.
+        best_model: The model of that epoch; None while the run is not finished.
         original_metrics: Loss and metrics of the original on the validation data.
         stopped_early: Why training ended before its last epoch; empty if it did not.
     """
@@ -45,6 +48,8 @@ class TrainingResult:
     resumed_from: Path | None = None
     warnings: tuple[str, ...] = ()
     standing_still: tuple[str, ...] = ()
+    best: Best | None = None
+    best_model: Path | None = None
     original_metrics: Mapping[str, Any] = field(default_factory=dict)
     stopped_early: str = ""
 
@@ -62,6 +67,8 @@ class TrainingResult:
             "model": model,
             "metrics": dict(self.metrics),
             "tensors": [asdict(tensor) for tensor in self.tensors],
+            "best": None if self.best is None else asdict(self.best),
+            "best_model": None if self.best_model is None else self.best_model.name,
             "original_metrics": dict(self.original_metrics),
             "stopped_early": self.stopped_early,
         }
@@ -84,6 +91,8 @@ class TrainingResult:
             run_dir / result.model,
             result.metrics,
             tuple(TensorProgress(**asdict(tensor)) for tensor in result.tensors),
+            best=result.best,
+            best_model=None if result.best_model is None else run_dir / result.best_model,
             original_metrics=result.original_metrics,
             stopped_early=result.stopped_early,
         )

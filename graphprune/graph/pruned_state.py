@@ -19,40 +19,16 @@ from graphprune.archive.pruning_state import (
     mask_key,
     packed_bytes,
     settings_from_bytes,
-    unpack_mask,
 )
 from graphprune.errors import ArchiveError
 from graphprune.graph.keras_weights import layer_addresses
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import SEPARATOR
 from graphprune.graph.weight_faults import DAMAGED, Named
-from graphprune.graph.weights import ModelWeights, TensorKey
+from graphprune.graph.weights import ModelWeights, StoredMask, TensorKey
 from graphprune.graph.wrappers import attach_pruning
 from graphprune.sparsity.pruning import Provenance, Pruning
 from graphprune.wrapper_names import LAST_UPDATE, STEP, mask_name, threshold_name
-
-
-@dataclass(frozen=True, slots=True)
-class StoredMask:
-    """A mask that is stored as bits.
-
-    Attributes:
-        archive: The file.
-        tensor: The bits.
-        shape: The shape of the weight.
-    """
-
-    archive: Archive
-    tensor: StoredTensor
-    shape: tuple[int, ...]
-
-    def read(self) -> NDArray[np.bool_]:
-        """Return the mask.
-
-        Raises:
-            ArchiveError: the file is damaged.
-        """
-        return unpack_mask(self.archive.read(self.tensor), self.shape)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from graphprune.archive import Archive, StoredTensor
+from graphprune.archive.pruning_state import is_packed
 from graphprune.errors import ArchiveError
 from graphprune.graph.classes.builtin_layers import find_expected_shapes, weights_of
 from graphprune.graph.classes.layer_class import Expected
@@ -54,6 +55,23 @@ def find_missing_fault(graph: LayerGraph) -> str | None:
     return None
 
 
+def masks_in(
+    graph: LayerGraph, located: Mapping[str, Mapping[str, StoredTensor]]
+) -> Iterator[tuple[str, str, StoredTensor, StoredTensor]]:
+    """Yield address, name, weight and mask of each pruned weight that has both in the file."""
+    for address, layer in graph.layers.items():
+        stored = located.get(address, {})
+        for name in _pruned(layer):
+            weight, mask = stored.get(name), stored.get(mask_name(name))
+            if weight is not None and mask is not None:
+                yield address, name, weight, mask
+
+
+def _pruned(layer: Layer) -> tuple[str, ...]:
+    is_pruned = layer.wrap is not None and layer.wrap.pruning is not None
+    return layer.wrap.pruning.weights if is_pruned else ()  # type: ignore[union-attr]
+
+
 def find_state_fault(
     graph: LayerGraph, located: Mapping[str, Mapping[str, StoredTensor]]
 ) -> str | None:
@@ -61,20 +79,13 @@ def find_state_fault(
 
     Masks are shaped like their weights, thresholds are one number, and counters one whole number.
     """
+    for address, name, weight, mask in masks_in(graph, located):
+        is_bits = is_packed(mask.dtype, mask.shape, weight.shape)
+        if mask.shape != weight.shape and not is_bits:
+            shapes = f"shape {list(mask.shape)}, the weight {list(weight.shape)}"
+            return f"the mask of {name!r} in layer {address!r} has {shapes}; save the model again"
     for address, layer in graph.layers.items():
-        pruned = (
-            layer.wrap.pruning.weights
-            if layer.wrap is not None and layer.wrap.pruning is not None
-            else ()
-        )
-        stored = located.get(address, {})
-        for name in pruned:
-            mask, weight = stored.get(mask_name(name)), stored.get(name)
-            if mask is not None and weight is not None and mask.shape != weight.shape:
-                shapes = f"shape {list(mask.shape)}, the weight {list(weight.shape)}"
-                return (
-                    f"the mask of {name!r} in layer {address!r} has {shapes}; save the model again"
-                )
+        pruned, stored = _pruned(layer), located.get(address, {})
         numbers = (*map(threshold_name, pruned), *COUNTERS) if pruned else ()
         odd = next(
             (

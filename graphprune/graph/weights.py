@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphprune.archive import Archive, StoredTensor
+from graphprune.archive.pruning_state import is_packed, unpack_mask
 from graphprune.errors import ArchiveError, GraphError
 from graphprune.graph.checkpoint_weights import locate_checkpoint
 from graphprune.graph.inner_layers import with_inner_layers
 from graphprune.graph.keras_weights import locate_keras
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.legacy_weights import locate_legacy
-from graphprune.graph.weight_faults import Named
+from graphprune.graph.weight_faults import Named, masks_in
 from graphprune.wrapper_names import STEP, mask_name
 
 TensorKey = tuple[str, str]
@@ -37,6 +38,29 @@ class StoredState(Protocol):
         Raises:
             ArchiveError: the file is damaged.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMask:
+    """A mask that is stored as bits.
+
+    Attributes:
+        archive: The file.
+        tensor: The bits.
+        shape: The shape of the weight.
+    """
+
+    archive: Archive
+    tensor: StoredTensor
+    shape: tuple[int, ...]
+
+    def read(self) -> NDArray[np.bool_]:
+        """Return the mask.
+
+        Raises:
+            ArchiveError: the file is damaged.
+        """
+        return unpack_mask(self.archive.read(self.tensor), self.shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +145,23 @@ def locate_weights(archive: Archive, graph: LayerGraph) -> ModelWeights:
     """
     if archive.layout == "keras":
         tensors, inner = locate_keras(archive, graph)
-        return ModelWeights(archive, with_inner_layers(graph, inner), MappingProxyType(tensors))
+        whole = with_inner_layers(graph, inner)
+        return ModelWeights(
+            archive, whole, MappingProxyType(tensors), _masks(archive, whole, tensors)
+        )
     locate = locate_legacy if archive.layout == "h5" else locate_checkpoint
     return ModelWeights(archive, graph, MappingProxyType(locate(archive, graph)))
+
+
+def _masks(
+    archive: Archive, graph: LayerGraph, tensors: Mapping[str, Named]
+) -> dict[TensorKey, StoredState]:
+    """Return the masks of wrappers that are stored as bits."""
+    return {
+        (address, mask_name(name)): StoredMask(archive, mask, weight.shape)
+        for address, name, weight, mask in masks_in(graph, tensors)
+        if is_packed(mask.dtype, mask.shape, weight.shape)
+    }
 
 
 class ReadableWeights(Protocol):

@@ -48,6 +48,13 @@ def read(variable: Any) -> NDArray[Any]:
     return np.asarray(value)
 
 
+def read_in_place(variable: Any) -> NDArray[Any] | None:
+    """Return the memory of a variable, to be read at once; None for anything else."""
+    if not isinstance(variable, keras.Variable):
+        return None
+    return np.asarray(keras.ops.convert_to_tensor(variable))
+
+
 def masked(value: Any, mask: Any) -> Any:
     """Return a tensor with zeros where `mask` is False, whatever the values are there."""
     if keras.config.backend() == "tensorflow" and keras.backend.is_float_dtype(value.dtype):

@@ -8,29 +8,28 @@ from __future__ import annotations
 
 import json
 import logging
-import zipfile
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, BinaryIO
+from typing import Any
 
-from keras.src.saving import serialization_lib
+import keras
+from keras.src.saving import saving_lib, serialization_lib
 
 from graphprune.archive.allowed import find_refused
+from graphprune.archive.file_copy import DATE_SAVED, FileCopy, HDF5Bytes, read_assets
 from graphprune.archive.files import check_model_suffix
 from graphprune.archive.keras3 import without_backend
 from graphprune.arguments import check_path
 from graphprune.engine.read_back import check_saved
 from graphprune.errors import OutputError
-from graphprune.files import whole_file, write_whole
+from graphprune.keras3.backend import read_in_place
 from graphprune.keras3.layers import check_built
 from graphprune.keras3.model import check_masks_fit
 from graphprune.nested import rebuild
-
-_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
-_DATE_SAVED = "1980-01-01@00:00:00"
 
 
 def save_model(model: Any, path: str | PathLike[str]) -> None:
@@ -43,17 +42,23 @@ def save_model(model: Any, path: str | PathLike[str]) -> None:
     """
     check_built(model)
     check_model_suffix(check_path("path", path, "the path of a .keras or .h5 file"))
-    target = Path(path)
-    check_masks_fit(model, target)
-    with TemporaryDirectory(prefix="graphprune-") as folder:
-        written = Path(folder, f"model{target.suffix}")
-        with _keras_faults(model, target):
-            model.save(written)
-        if target.suffix != ".keras":
-            write_whole(target, written.read_bytes())
-            return
-        with whole_file(target, needed=written.stat().st_size) as stream:
-            _write_timeless(written, stream)
+    copy_model(model, Path(path), HDF5Bytes()).write(Path(path))
+
+
+def copy_model(model: Any, path: Path, made: HDF5Bytes) -> FileCopy:
+    """Return the file that `save_model` writes to `path`.
+
+    Args:
+        model: The model.
+        path: Its suffix says the format.
+        made: Where its tensors are written; the copy keeps it until it is written itself.
+
+    Raises:
+        OutputError: the format of `path` cannot hold the model.
+    """
+    check_masks_fit(model, path)
+    with _keras_faults(model, path):
+        return _copy_keras(model, made) if path.suffix == ".keras" else _copy_hdf5(model)
 
 
 def check_reads_back(model: Any, suffix: str, place: str, load: Callable[[Path], Any]) -> None:
@@ -102,24 +107,76 @@ def _keras_faults(model: Any, path: Path) -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _write_timeless(written: Path, stream: BinaryIO) -> None:
-    """Copy a `.keras` file without times, memory addresses and classes of one backend."""
-    with zipfile.ZipFile(written) as source, zipfile.ZipFile(stream, "w") as target:
-        for name in sorted(source.namelist(), key=_order):
-            content = source.read(name)
-            if name == "metadata.json":
-                content = json.dumps(json.loads(content) | {"date_saved": _DATE_SAVED}).encode()
-            elif name == "config.json":
-                config = _with_numbered_objects(without_backend(json.loads(content)))
-                content = json.dumps(config).encode()
-            info = zipfile.ZipInfo(name, _ZIP_TIME)
-            info.external_attr = 0o600 << 16  # the default of zipfile
-            target.writestr(info, content)
+def _copy_keras(model: Any, made: HDF5Bytes) -> FileCopy:
+    """Return a `.keras` file without times, memory addresses and classes of one backend."""
+    with serialization_lib.ObjectSharingScope():
+        config = serialization_lib.serialize_keras_object(model)
+    made.clear(_count_bytes(model))
+    with TemporaryDirectory(prefix="graphprune-") as folder:
+        weights = _Weights(made, mode="w")
+        try:
+            saving_lib._save_state(model, weights, _Assets(Path(folder)), "", set())
+        finally:
+            weights.close()
+        assets = read_assets(Path(folder))
+    metadata = {"keras_version": keras.__version__, "date_saved": DATE_SAVED}
+    return FileCopy(
+        (
+            (saving_lib._CONFIG_FILENAME, _json_bytes(_portable(config))),
+            (saving_lib._METADATA_FILENAME, _json_bytes(metadata)),
+            (f"{saving_lib._VARS_FNAME}.h5", made),
+            *assets,
+        )
+    )
 
 
-def _order(name: str) -> tuple[bool, str]:
-    """Return a key that puts Keras's own members before the assets of layers."""
-    return name.startswith("assets/"), name
+def _count_bytes(model: Any) -> int:
+    """Return the bytes of the weights of a model and of its optimizer's state."""
+    optimizer = getattr(model, "optimizer", None)
+    variables = [*model.weights, *([] if optimizer is None else optimizer.variables)]
+    return sum(math.prod(one.shape) * keras.backend.dtype_size(one.dtype) // 8 for one in variables)
+
+
+def _portable(config: Any) -> Any:
+    """Return a config without memory addresses and without classes of one backend."""
+    return _with_numbered_objects(without_backend(json.loads(json.dumps(config))))
+
+
+def _copy_hdf5(model: Any) -> FileCopy:
+    """Return a file in the old format, whose writer wants a path."""
+    with TemporaryDirectory(prefix="graphprune-") as folder:
+        written = Path(folder, "model.h5")
+        model.save(written)
+        return FileCopy((("", written.read_bytes()),))
+
+
+class _Weights(saving_lib.H5IOStore):
+    """The store that Keras writes variables to."""
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        """Write a variable; unlike Keras, without a copy on its way.
+
+        Before Keras 3.6 a store is not written to itself.
+        """
+        array = None if keras.backend.backend() == "torch" else read_in_place(value)
+        if array is None or array.dtype.kind not in "biuf":
+            super().__setitem__(key, value)
+            return
+        if not self._h5_entry_initialized:
+            self._create_h5_group(self._h5_entry_path)
+        self._h5_entry_group[key] = array
+
+
+class _Assets(saving_lib.DiskIOStore):
+    """The store that Keras writes the files of layers to, in a folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.working_dir = str(root / saving_lib._ASSETS_DIRNAME)
+        Path(self.working_dir).mkdir()
+
+
+def _json_bytes(value: Any) -> bytes:
+    return json.dumps(value).encode()
 
 
 def _with_numbered_objects(config: Any) -> Any:

@@ -29,6 +29,7 @@ import numpy as np
 
 from graphprune.errors import CheckpointError, WriteError
 from graphprune.files import file_sha256, whole_folder
+from graphprune.runs.best import Best
 from graphprune.runs.records import (
     Count,
     Damage,
@@ -50,9 +51,9 @@ from graphprune.runs.run_files import (
     settle_aside,
     step_of,
 )
+from graphprune.runs.run_options import KEPT
 from graphprune.write_faults import cannot_write, writing
 
-KEPT = 3
 STATE, ARRAYS = "state.json", "state.npz"
 
 
@@ -66,6 +67,7 @@ class RunState(RunFacts):
         batch: The place of the next batch in its epoch, from 0; at its end before validation.
         versions: Versions of graphprune, of Keras and of its backend.
         metrics_size, metrics_sha256: See `MetricsMark`; None and empty in format 1.
+        best: The best checkpoint so far, which may be this one; None if none is to be kept.
     """
 
     step: Count
@@ -74,6 +76,7 @@ class RunState(RunFacts):
     versions: Named[str]
     metrics_size: Count | None = None
     metrics_sha256: HashOrNone = ""
+    best: Best | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +102,13 @@ def write_checkpoint(
     arrays: Mapping[str, np.ndarray],
     model_name: str,
     save_model: Callable[[Path], None],
+    *,
+    keep: int = KEPT,
 ) -> Path:
-    """Write a checkpoint under `root` and return its folder; the newest three are kept.
+    """Write a checkpoint under `root` and return its folder; the newest and the best are kept.
 
     It is written under a temporary name, flushed to disk and renamed, so that a crash leaves no
-    partial checkpoint. Older ones are removed only once it is in place.
+    partial checkpoint. Older ones are removed only once it is in place and verified.
 
     Args:
         root: The run's folder of checkpoints.
@@ -111,11 +116,13 @@ def write_checkpoint(
         arrays: What else a resume needs.
         model_name: `model.keras` or `model.h5`.
         save_model: Saves the model at a path.
+        keep: How many of the newest are kept.
 
     Raises:
+        CheckpointError: what was written does not read back.
         WriteError: the disk is full, or the folder cannot be written.
     """
-    folder = root / f"step-{state.step:08d}"
+    folder = folder_of(root, state.step)
     with resumable(root, folder):
         root.mkdir(parents=True, exist_ok=True)
         clear_unfinished(root)
@@ -125,8 +132,22 @@ def write_checkpoint(
                 np.savez(stream, **dict(arrays))  # type: ignore[arg-type]  # its other parameter is a flag
             files = {path.name: file_sha256(path) for path in sorted(part.iterdir())}
             write_record(part / STATE, {**asdict(state), "files": files})
-        _remove_others(root, state)
+    try:
+        _read(folder)
+    except Damage as fault:
+        raise CheckpointError(
+            f"damaged as soon as it was written, {fault}; check the disk. Earlier checkpoints are"
+            " intact",
+            place=folder,
+        ) from fault
+    with resumable(root, folder):
+        _remove_others(root, state, keep)
     return folder
+
+
+def folder_of(root: Path, step: int) -> Path:
+    """Return the folder of the checkpoint after `step` steps."""
+    return root / f"step-{step:08d}"
 
 
 @contextmanager
@@ -359,14 +380,16 @@ def _set_aside(folder: Path) -> Iterator[None]:
             settle_aside(aside)
 
 
-def _remove_others(root: Path, state: RunState) -> None:
-    """Remove this run's damaged checkpoints after `state` and all but the newest three before it.
+def _remove_others(root: Path, state: RunState, keep: int) -> None:
+    """Remove this run's damaged checkpoints after `state` and all but the newest before it.
 
     The run will write those after `state` again.
     """
     folders = [folder for folder in _folders(root) if _may_remove(folder, state.run_id)]
     ahead = [folder for folder in folders if (step_of(folder.name) or 0) > state.step]
-    for folder in ahead + [folder for folder in folders if folder not in ahead][KEPT:]:
+    behind = [folder for folder in folders if folder not in ahead]
+    best = None if state.best is None else state.best.step
+    for folder in ahead + [folder for folder in behind[keep:] if step_of(folder.name) != best]:
         remove_checkpoint(folder)
 
 

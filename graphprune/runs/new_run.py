@@ -230,7 +230,7 @@ def _check_names(folder: Path, names: Collection[str]) -> None:
     known = (
         set(FIXED)
         if options is None
-        else {*FIXED, options.model_name, *find_first_files(folder, options)}
+        else {*FIXED, *options.written_models, *find_first_files(folder, options)}
     )
     for name in names:
         if name not in known and os.path.lexists(folder / name):

@@ -48,6 +48,7 @@ PathText = Annotated[
 Many = Annotated[tuple[_T, ...], FirstOnly()]
 Named = Annotated[Mapping[str, _T], FirstOnly()]
 ModelName = Literal["model.keras", "model.h5"]
+BestName = Literal["best.keras", "best.h5"]
 
 _SEAL = ("sha256", "mark")
 _KINDS = {

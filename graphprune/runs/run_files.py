@@ -31,10 +31,11 @@ RUN, RESULT, FAILURE, PLAN, GRAPH, METRICS, SETTINGS = (
 FIXED = (RUN, RESULT, FAILURE, PLAN, GRAPH, METRICS, SETTINGS)
 RULES, CHECKPOINTS, STAGED, LOCK = "rules", "checkpoints", ".new-run", ".lock"
 MODELS = ("model.keras", "model.h5")
+BESTS = ("best.keras", "best.h5")
 STEP_FILES = (*MODELS, "state.npz", "state.json")
 _STEP = re.compile(r"step-(0[0-9]{7}|[1-9][0-9]{7,})")
 _UNFINISHED = re.compile(rf"\.step-[0-9]{{8,}}\.(tmp|old|[0-9a-f]{{16}}{re.escape(PART)})")
-_NAMES = "|".join(re.escape(name) for name in (*FIXED, ORIGINAL, *STEP_FILES))
+_NAMES = "|".join(re.escape(name) for name in (*FIXED, ORIGINAL, *STEP_FILES, *BESTS))
 _TEMPORARY = re.compile(rf"\.({_NAMES})\.([a-z0-9_]{{8}}|[0-9a-f]{{16}}\.graphprune-part)")
 _EVENTS = re.compile(r"events\.out\.tfevents\.[0-9]+\..+")
 
@@ -157,7 +158,8 @@ def remove_run(folder: Path, options: RunOptions | None) -> None:
     """
     _remove_file(folder / RESULT)
     if options is not None:
-        _remove_file(folder / options.model_name)
+        for name in options.written_models:
+            _remove_file(folder / name)
         for name in find_first_files(folder, options):
             _remove_file(folder / name)
         if not options.events_outside and options.tensorboard is not None:

@@ -10,6 +10,7 @@
     DIR/metrics.jsonl           one line per epoch
     DIR/tensorboard/            events, if requested
     DIR/model.keras or .h5      the trained, wrapped model
+    DIR/best.keras or .h5       the model of the best checkpoint, if the run was to keep it
     DIR/result.json             how the run ended; a run without it is not finished
     DIR/failure.json            the error that ended it, see `graphprune.runs.run_status`
     DIR/.lock                   held by the process that trains
@@ -45,6 +46,7 @@ from graphprune.runs.records import (
     write_record,
 )
 from graphprune.runs.run_files import (
+    BESTS,
     CHECKPOINTS,
     GRAPH,
     METRICS,
@@ -193,7 +195,7 @@ class RunFolder:
             write_record(folder / RUN, config, mark=make_mark)
 
         with new_run.new_run(
-            self.path, write, (options.model_name, *files), found=found, force=force
+            self.path, write, (*options.written_models, *files), found=found, force=force
         ):
             self._check_places()
             clear_leftovers(self.path)
@@ -370,7 +372,7 @@ class RunFolder:
                     " put the folder itself here",
                     place=self.path / name,
                 )
-        for name in (METRICS, RESULT, *MODELS):
+        for name in (METRICS, RESULT, *MODELS, *BESTS):
             if is_folder(self.path / name):
                 raise CheckpointError(
                     "is a folder, but the run needs a file there; move it away",

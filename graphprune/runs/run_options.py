@@ -11,8 +11,10 @@ from pydantic import AfterValidator
 
 from graphprune.documents import Expected, FirstOnly
 from graphprune.errors import TrainingError
+from graphprune.runs.best import Best
 from graphprune.runs.data_files import DataFiles
 from graphprune.runs.records import (
+    BestName,
     Count,
     Hash,
     HashOrNone,
@@ -26,6 +28,8 @@ from graphprune.runs.run_facts import RunFacts
 from graphprune.runs.setting_values import is_object
 from graphprune.sparsity.positions import Run
 
+KEPT = 3
+"""Checkpoints that a run keeps unless it was asked for another number."""
 MAX_EPOCHS = 1_000_000
 ORIGINAL = "original.keras"
 """The name, in a run's folder, of the model that the run began with, where that was a live one."""
@@ -166,6 +170,8 @@ class RunOptions(RunFacts):
             description of Python objects.
         own_steps_per_epoch: Whether the length of an epoch was given by the user.
         checkpoint_every: Optimizer steps between checkpoints.
+        keep: How many of the newest checkpoints are kept.
+        keep_best: The metric by which the best one is kept as well, as `METRIC[:min|max]`.
         compiling: Optimizer, loss, metrics and learning rate, as far as they were given.
         version: Of graphprune.
         tensorboard: The folder of TensorBoard's events, a relative one in the run's folder; None
@@ -189,6 +195,8 @@ class RunOptions(RunFacts):
     epochs: Epochs
     own_steps_per_epoch: bool
     checkpoint_every: Length
+    keep: Length = KEPT
+    keep_best: str | None = None
     compiling: Compiling
     version: str
     tensorboard: PathText | None = None
@@ -214,6 +222,18 @@ class RunOptions(RunFacts):
     def steps(self) -> int:
         """Optimizer steps of the whole run."""
         return self.epochs * self.steps_per_epoch
+
+    @property
+    def best_name(self) -> BestName | None:
+        """The name of the best checkpoint's model; None if the run does not keep it."""
+        if self.keep_best is None:
+            return None
+        return "best.h5" if self.model_name == "model.h5" else "best.keras"
+
+    @property
+    def written_models(self) -> tuple[str, ...]:
+        """The names of the models that the run writes when it ends."""
+        return (self.model_name,) if self.best_name is None else (self.model_name, self.best_name)
 
     @property
     def calls_function(self) -> bool:
@@ -256,6 +276,8 @@ class RunResult:
         tensors: Every pruned tensor.
         model_sha256: Of the trained model's file; empty in format 1.
         run_id: Of the run; empty in format 1.
+        best: The best checkpoint; None if the run was not asked to keep it.
+        best_model: The name of its model file.
         original_metrics: Loss and metrics of the original on the validation data.
         stopped_early: Why training ended before its last epoch; empty if it did not.
     """
@@ -267,5 +289,7 @@ class RunResult:
     tensors: Many[TensorResult]
     model_sha256: HashOrNone = ""
     run_id: RunId = ""
+    best: Best | None = None
+    best_model: BestName | None = None
     original_metrics: Mapping[str, Any] = field(default_factory=dict)
     stopped_early: str = ""

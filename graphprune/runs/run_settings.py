@@ -32,6 +32,29 @@ Keras = Annotated[int, PlainValidator(_keras), WithJsonSchema({"enum": [2, 3]})]
 
 _OTHERS: tuple[Setting, ...] = (
     Setting(
+        "checkpoints.keep",
+        "--keep",
+        PositiveCount,
+        "Checkpoints to keep: the newest ones, and the best one if --keep-best is given.",
+        "3",
+        form="whole",
+        argument="keep",
+        least=1,
+        shown="3",
+    ),
+    Setting(
+        "train.keep_best",
+        "--keep-best",
+        Text,
+        (
+            "Keep the checkpoint of the best epoch by this metric, such as val_accuracy, and write"
+            " best.keras; METRIC:min or METRIC:max if the name does not say what is better."
+        ),
+        "val_accuracy",
+        argument="keep_best",
+        metavar="METRIC",
+    ),
+    Setting(
         "tensorboard",
         "--tensorboard",
         Text,

@@ -16,6 +16,7 @@ from graphprune.rules.building.schedules import PLACE_TEXT, Place, parse_place
 from graphprune.rules.text.numbers import Count, parse_number
 from graphprune.rules.text.shape import Fault, Shape, kind_of, optional, required
 from graphprune.rules.text.words import Text, choice, parse_text
+from graphprune.runs.best import rises
 from graphprune.sparsity.positions import Position, parse_position
 
 CURVES = ("constant", "cosine", "step")
@@ -24,8 +25,7 @@ Curve = Literal["constant", "cosine", "step"]
 Mode = Literal["min", "max"]
 
 _OBJECT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-_RISING = re.compile(r"acc|auc|precision|recall|f1|iou|r2|score|top_k", re.IGNORECASE)
-"""Names of metrics that are better when they are larger, as Keras's EarlyStopping decides."""
+
 
 _Kind = TypeVar("_Kind")
 
@@ -302,8 +302,8 @@ def read_stopping(value: Any) -> Stopping:
     """
     plain = parse_early(value) if isinstance(value, str) else dict(value)
     metric, mode = str(plain["metric"]), plain.get("mode")
-    rises = bool(_RISING.search(metric)) if mode is None else mode == "max"
-    return Stopping(metric, int(plain.get("patience", 0)), rises)
+    is_rising = rises(metric) if mode is None else mode == "max"
+    return Stopping(metric, int(plain.get("patience", 0)), is_rising)
 
 
 @dataclass(frozen=True, slots=True)

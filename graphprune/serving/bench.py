@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 from graphprune.diff.sizes import measure_sizes, side_by_side
 from graphprune.errors import DataError
 from graphprune.report.bench import Bench, BenchLatency, BenchLayer, BenchModel
-from graphprune.serving.accuracy import count_right
+from graphprune.report.numbers import format_share
+from graphprune.serving.bench_data import BenchData
 from graphprune.serving.outputs import Arrays
 from graphprune.serving.processor import Processor, read_processor
 from graphprune.serving.running import Runner, open_runner, sample_inputs_of
@@ -40,20 +42,6 @@ class Candidate:
 
     path: str
     spec: RunnerSpec
-
-
-@dataclass(frozen=True, slots=True)
-class BenchData:
-    """Samples with their labels.
-
-    Attributes:
-        spec: What the user called them, for messages.
-        x, y: One row a sample.
-    """
-
-    spec: str
-    x: NDArray[Any]
-    y: NDArray[Any]
 
 
 @dataclass
@@ -261,19 +249,18 @@ def _measure_rest(each: _Measured, data: BenchData | None, processor: Processor)
 
 def _measure_accuracy(each: _Measured, runner: Runner, data: BenchData) -> float | None:
     """Return the share of right answers; None, with a note, for what is not a classifier."""
-    batch, right = _batch_of(runner) or _BATCH, 0
-    for start in range(0, len(data.x), batch):
+    batch, right = _batch_of(runner) or _BATCH, Counter[str]()
+    for start in range(0, len(data), batch):
         outputs = runner.outputs(_inputs(each, data, start, batch))
-        labels = data.y[start : start + batch]
-        if len(outputs) != 1:
-            each.notes.append(f"accuracy not measured: the model has {len(outputs)} outputs")
-            return None
         try:
-            right += count_right(next(iter(outputs.values()))[: len(labels)], labels)
+            right.update(data.count_right(outputs, start))
         except DataError as fault:
             each.notes.append(f"accuracy not measured: {fault.text}")
             return None
-    return right / len(data.x)
+    if len(right) > 1:
+        shares = (f"{name} {format_share(count / len(data))}" for name, count in right.items())
+        each.notes.append(f"accuracy is the mean of {', '.join(shares)}")
+    return sum(right.values()) / len(right) / len(data)
 
 
 def _batch_of(runner: Runner) -> int | None:
@@ -285,11 +272,4 @@ def _inputs(each: _Measured, data: BenchData, start: int, batch: int) -> Arrays:
     """Return a batch of samples; the first ones fill up the last batch."""
     assert each.runner is not None
     names = [spec.name for spec in each.runner.inputs] or ["input"]
-    if len(names) > 1:
-        raise DataError(
-            f"{each.candidate.path} has {len(names)} inputs, and the data holds one array; leave"
-            " out --data",
-            place=data.spec,
-        )
-    rows = np.arange(start, start + batch) % len(data.x)
-    return {names[0]: data.x[rows]}
+    return data.rows(names, start, batch, each.candidate.path)

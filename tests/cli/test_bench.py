@@ -94,7 +94,7 @@ def test_the_report_is_written_to_a_file_that_is_free(folder):
             "double.onnx: runs in onnx, not in litert; leave out --runtime",
         ),
         (("double.onnx", "--runtime", "litertt"), 64, "did you mean 'litert'?"),
-        (("double.onnx", "--data", "own:load"), 1, "own:load: bench measures accuracy on an .npz"),
+        (("double.onnx", "--data", "no_such:load"), 1, "no_such:load: no module 'no_such'"),
     ],
 )
 def test_wrong_arguments_are_one_message(folder, arguments, code, message):

@@ -173,7 +173,8 @@ def test_what_was_switched_is_said_as_it_was_typed(tmp_path):
             (
                 "key/unknown]: rule 'dense-90': unknown key 'schedul' in prune\n  --> --set"
                 " dense-90.prune.schedul.end=1 epoch\n  help: closest: 'schedule'; known keys:"
-                " sparsity, budget, threshold, schedule, pattern, weights, misfit, group, like"
+                " sparsity, budget, threshold, schedule, pattern, weights, misfit, group, method,"
+                " like"
             ),
         ),
         (
@@ -205,7 +206,7 @@ def test_what_was_switched_is_said_as_it_was_typed(tmp_path):
             (
                 "key/unknown]: rule 'dense-90': unknown key 'sparsety' in prune\n  --> --set"
                 " dense-90.prune.sparsety=0.5\n  help: closest: 'sparsity'; known keys: sparsity,"
-                " budget, threshold, schedule, pattern, weights, misfit, group, like"
+                " budget, threshold, schedule, pattern, weights, misfit, group, method, like"
             ),
         ),
         (

@@ -3,6 +3,7 @@ import io
 import json
 import shutil
 import zipfile
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from graphprune import files
 from graphprune.errors import CheckpointError, OutputError
 from graphprune.files import file_sha256
 from graphprune.runs import checkpoints
+from graphprune.runs.best import Best
 from graphprune.runs.checkpoints import RunState, find_checkpoint, read_checkpoint, write_checkpoint
 
 STATE = RunState(
@@ -65,6 +67,42 @@ def test_the_newest_three_stay(tmp_path):
     assert names(tmp_path) == ["step-00000009", "step-00000010", "step-00000011"]
 
 
+def test_the_best_stays_beside_as_many_of_the_newest_as_are_asked_for(tmp_path):
+    best = Best("val_loss", 0.25, 1, 2, at_target=True)
+    for step in range(1, 8):
+        changes = {} if step < 2 else {"best": best}
+        save = lambda path: path.write_bytes(b"weights")  # noqa: E731
+        write_checkpoint(
+            tmp_path, replace(at(step), **changes), ARRAYS, "model.keras", save, keep=2
+        )
+    assert names(tmp_path) == ["step-00000002", "step-00000006", "step-00000007"]
+    assert find(tmp_path)[0].state.best == best
+
+
+def test_a_checkpoint_that_does_not_read_back_is_an_error_and_the_earlier_ones_stay(
+    tmp_path, monkeypatch
+):
+    for step in (1, 2, 3):
+        write(tmp_path, step)
+    whole_folder = checkpoints.whole_folder
+
+    @contextmanager
+    def spoiled(path):
+        with whole_folder(path) as part:
+            yield part
+        (path / "model.keras").write_bytes(b"weightz")
+
+    monkeypatch.setattr(checkpoints, "whole_folder", spoiled)
+    with pytest.raises(CheckpointError) as caught:
+        write(tmp_path, 4)
+    assert str(caught.value) == (
+        f"{tmp_path}/step-00000004: damaged as soon as it was written, model.keras has changed"
+        " since it was written; check the disk. Earlier checkpoints are intact"
+    )
+    assert names(tmp_path) == [f"step-0000000{step}" for step in (1, 2, 3, 4)]
+    assert find(tmp_path)[0].state.step == 3
+
+
 def fail(path):
     path.write_bytes(b"half")
     raise KeyboardInterrupt
@@ -97,7 +135,7 @@ def test_old_checkpoints_go_only_when_the_new_one_is_in_place(tmp_path, monkeypa
     for step in (1, 2, 3):
         write(tmp_path, step)
     seen = []
-    monkeypatch.setattr(checkpoints, "_remove_others", lambda root, step: seen.append(names(root)))
+    monkeypatch.setattr(checkpoints, "_remove_others", lambda root, *more: seen.append(names(root)))
     write(tmp_path, 4)
     assert seen == [["step-00000001", "step-00000002", "step-00000003", "step-00000004"]]
 
@@ -344,7 +382,8 @@ def test_the_end_of_an_epoch_before_its_validation_is_a_place_and_what_lies_behi
     end = write(tmp_path, 4, epoch=0, batch=4, epochs=1)
     assert read_checkpoint(end).state.batch == 4
     for place in ({"batch": 5, "epoch": 0}, {"batch": 1, "epoch": 1}):
-        behind = write(tmp_path, 5, epochs=1, **place)
+        behind = write(tmp_path, 5)
+        rewrite(behind / "state.json", epochs=1, **place)
         with pytest.raises(
             CheckpointError,
             match=r"says step 5 is batch . of epoch ., which does not fit 1 epochs of 4 steps",

@@ -115,16 +115,13 @@ def test_a_damaged_run_is_not_to_be_started_over(key: str, tmp_path: Path) -> No
 
 def test_no_advice_about_damage_deletes_a_run() -> None:
     package = Path(__file__).parents[2] / "graphprune" / "runs"
-    sources = [
-        path.read_text(encoding="utf-8")
-        for path in sorted(package.glob("*.py"))
-        if path.name != "run_settings.py"  # the table with the flag itself
-    ]
-    assert sum(source.count("--force") for source in sources) == 1
+    sources = [path.read_text(encoding="utf-8") for path in sorted(package.glob("*.py"))]
+    assert sum(source.count("--force") for source in sources) == 2
     texts = [
         node.value
         for source in sources
         for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.Constant) and "--force" in str(node.value)
     ]
-    assert texts == [", or pass --force to start over"]
+    # advice where a folder holds a run, and the option itself
+    assert texts == [", or pass --force to start over", "--force"]

@@ -10,12 +10,13 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from graphprune.archive.file_copy import FileCopy
 from graphprune.engine.recorder import Arrays, RunRecorder
 from graphprune.errors import CheckpointError
 from graphprune.keras3.backend import sync
 from graphprune.keras3.layers import check_finite
 from graphprune.keras3.optimizers import copy_of, innermost
-from graphprune.keras3.saving import save_model
+from graphprune.keras3.saving import copy_model
 from graphprune.keras3.training.randomness import Randomness
 
 
@@ -58,11 +59,11 @@ class Recorder(RunRecorder, keras.callbacks.Callback):
         """Restore the `metrics` that `read_passing` returned."""
         _assign(_metric_variables(self._model), sums, "metrics")
 
-    def save_model(self, path: Path) -> None:
-        """Save the model at `path`."""
+    def copy_model(self, path: Path) -> FileCopy:
+        """Return the model's file for `path`."""
         sync(self._model)
         self._randomness.begin_step()  # the file holds the state, too
-        save_model(self._model, path)
+        return copy_model(self._model, path, self.memory)
 
     def end_training(self) -> None:
         """Let `fit` end after this epoch."""

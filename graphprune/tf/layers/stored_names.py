@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import tensorflow as tf
 from tf_keras.src.engine.base_layer import Layer
@@ -115,14 +116,21 @@ def names_like(layer: Layer, asked: Collection[str]) -> tuple[str, ...]:
 def places_of(layer: Layer, names: Sequence[str]) -> dict[str, list[str]]:
     """Return where `.keras` files and SavedModels store the weights of these names, by format.
 
-    A format is left out if it uses the same names.
+    A format is left out if it uses the same names. The built layer is searched once: a model's
+    config, which each save needs, asks several times.
     """
-    found = {"keras": keras_places(layer), "savedmodel": tracked_paths(layer)}
-    return {
-        kind: list(places)
-        for kind, places in found.items()
-        if names and len(places) == len(names) and tuple(names) != places
-    }
+    known, own = _PLACES.setdefault(layer, {}), tuple(names)
+    if own not in known:
+        found = {"keras": keras_places(layer), "savedmodel": tracked_paths(layer)}
+        known[own] = {
+            kind: list(places)
+            for kind, places in found.items()
+            if own and len(places) == len(own) and own != places
+        }
+    return known[own] if own else {}
+
+
+_PLACES: WeakKeyDictionary[Layer, dict[tuple[str, ...], dict[str, list[str]]]] = WeakKeyDictionary()
 
 
 def attribute_paths(layer: Layer) -> tuple[str, ...]:

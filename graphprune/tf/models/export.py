@@ -42,7 +42,8 @@ from graphprune.serving.outputs import (
 from graphprune.serving.proving import check_onnx_file
 from graphprune.serving.tflite_forms import TfliteRequest
 from graphprune.serving.tflite_writing import MadeTflite, make_tflite
-from graphprune.tf.models.saving import estimate_bytes, save_model
+from graphprune.tf.models.keras_file import estimate_bytes
+from graphprune.tf.models.saving import save_model
 from graphprune.write_faults import find_reason
 
 PLAIN = TfliteRequest()

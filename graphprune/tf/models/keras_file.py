@@ -8,77 +8,115 @@ that exist one after the other can have the same address, and then load as one.
 from __future__ import annotations
 
 import json
-import shutil
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import h5py
+import tensorflow as tf
 import tf_keras
+from tensorflow.python.framework.ops import EagerTensor
 from tf_keras.src.saving import saving_lib, serialization_lib
 
+from graphprune.archive.file_copy import DATE_SAVED, FileCopy, HDF5Bytes, read_assets
 from graphprune.tf.models.hdf5_dialect import complete_texts
 
-_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
-_DATE_SAVED = "1980-01-01@00:00:00"
 
+def copy_keras(model: tf_keras.Model, made: HDF5Bytes) -> FileCopy:
+    """Return the `.keras` file of `model`, with its optimizer, as `model.save` writes it.
 
-def write_keras(model: tf_keras.Model, stream: BinaryIO) -> None:
-    """Write `model`, with its optimizer, as a `.keras` file, as `model.save` does."""
-    with keras_format(), _numbered_objects(), serialization_lib.ObjectSharingScope():
+    Args:
+        model: The model.
+        made: Where its tensors are written.
+    """
+    made.clear(estimate_bytes(model))
+    with (
+        keras_format(),
+        _quick_reading(),
+        _numbered_objects(),
+        serialization_lib.ObjectSharingScope(),
+        TemporaryDirectory(prefix="graphprune-") as folder,
+    ):
         config = serialization_lib.serialize_keras_object(model)
-        with zipfile.ZipFile(stream, "w") as archive:
-            archive.writestr(
-                _timeless(saving_lib._METADATA_FILENAME),
-                json.dumps({"keras_version": tf_keras.__version__, "date_saved": _DATE_SAVED}),
+        with h5py.File(made, "w") as file:
+            saving_lib._save_state(
+                model,
+                weights_store=_Weights(file),
+                assets_store=_Assets(Path(folder)),
+                inner_path="",
+                visited_trackables=set(),
             )
-            archive.writestr(_timeless(saving_lib._CONFIG_FILENAME), json.dumps(config))
-            name = f"{saving_lib._VARS_FNAME}.h5"
-            weights = saving_lib.H5IOStore(name, archive=archive, mode="w")
-            assets = saving_lib.DiskIOStore(saving_lib._ASSETS_DIRNAME, archive=archive, mode="w")
-            try:
-                saving_lib._save_state(
-                    model,
-                    weights_store=weights,
-                    assets_store=assets,
-                    inner_path="",
-                    visited_trackables=set(),
-                )
-                weights.h5_file.close()
-                archive.writestr(_timeless(name), weights.io_file.getbuffer())
-                _add_assets(archive, Path(assets.tmp_dir))
-            finally:
-                shutil.rmtree(assets.tmp_dir, ignore_errors=True)
+        assets = read_assets(Path(folder))
+    metadata = {"keras_version": tf_keras.__version__, "date_saved": DATE_SAVED}
+    return FileCopy(
+        (
+            (saving_lib._METADATA_FILENAME, json.dumps(metadata).encode()),
+            (saving_lib._CONFIG_FILENAME, json.dumps(config).encode()),
+            (f"{saving_lib._VARS_FNAME}.h5", made),
+            *assets,
+        )
+    )
 
 
-def to_hdf5(model: tf_keras.Model) -> bytes:
-    """Return the bytes of an `.h5` file, made in memory.
+def copy_hdf5(model: tf_keras.Model, made: HDF5Bytes) -> FileCopy:
+    """Return the `.h5` file of `model`, with its optimizer, written into `made`.
 
     On a full disk HDF5 would end the process instead of raising an error.
     """
-    with (
-        _numbered_objects(),
-        h5py.File(f"{model.name}.h5", "w", driver="core", backing_store=False) as file,
-    ):
+    made.clear(estimate_bytes(model))
+    with _numbered_objects(), _quick_reading(), h5py.File(made, "w") as file:
         model.save(file, save_format="h5")
         complete_texts(model, file)
-        file.flush()
-        return bytes(file.id.get_file_image())
+    return FileCopy((("", made),))
 
 
-def _add_assets(archive: zipfile.ZipFile, root: Path) -> None:
-    """Add the files of layers in `root`, such as vocabularies, in the order of their names."""
-    for path in sorted(root.rglob("*")):
-        if path.is_file():
-            archive.writestr(_timeless(path.relative_to(root).as_posix()), path.read_bytes())
+@contextmanager
+def _quick_reading() -> Iterator[None]:
+    """Let Keras read variables without a copy, and layers without making their configs twice.
+
+    `EagerTensor.numpy` copies the memory of a tensor, which its readers may then change (`numpy`,
+    tensorflow/python/framework/ops.py); HDF5 only reads it. `_tracking_metadata` is a config of
+    SavedModels, which `_walk_trackable` makes for each layer because it looks at all attributes.
+    """
+    numpy, skipped = EagerTensor.numpy, saving_lib.ATTR_SKIPLIST
+    EagerTensor.numpy = lambda tensor: tensor._numpy()
+    saving_lib.ATTR_SKIPLIST = frozenset({*skipped, "_tracking_metadata"})
+    try:
+        yield
+    finally:
+        EagerTensor.numpy, saving_lib.ATTR_SKIPLIST = numpy, skipped
 
 
-def _timeless(name: str) -> zipfile.ZipInfo:
-    info = zipfile.ZipInfo(name, _ZIP_TIME)
-    info.external_attr = 0o600 << 16  # the default of zipfile
-    return info
+class _Weights(saving_lib.H5IOStore):
+    """The store that Keras writes variables to, in an open HDF5 file."""
+
+    def __init__(self, file: h5py.File) -> None:
+        self.h5_file = file
+
+
+class _Assets(saving_lib.DiskIOStore):
+    """The store that Keras writes the files of layers to, in a folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.working_dir = str(root / saving_lib._ASSETS_DIRNAME)
+        Path(self.working_dir).mkdir()
+
+
+def estimate_bytes(model: tf_keras.Model) -> int:
+    """Return the bytes of the variables of a model and of its optimizer.
+
+    Variables that grow are left out. A file of the model is a little larger.
+    """
+    optimizer: Any = getattr(model, "optimizer", None)
+    slots = getattr(optimizer, "variables", [])
+    variables = [*model.weights, *(slots() if callable(slots) else slots)]
+    return sum(
+        (variable.shape.num_elements() or 0) * variable.dtype.size
+        for variable in variables
+        if isinstance(variable, tf.Variable)
+    )
 
 
 @contextmanager

@@ -7,22 +7,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
-import tensorflow as tf
 import tf_keras
 from tf_keras.src.layers.preprocessing.index_lookup import IndexLookup
 from tf_keras.src.saving import serialization_lib
 
 from graphprune.archive.allowed import find_refused
+from graphprune.archive.file_copy import FileCopy, HDF5Bytes
 from graphprune.archive.files import check_model_suffix
 from graphprune.arguments import check_path
 from graphprune.engine.read_back import check_saved
 from graphprune.errors import OutputError
-from graphprune.files import whole_file, write_whole
 from graphprune.tf.layers.growing_vocabularies import check_savable
 from graphprune.tf.models.given import kinds_of
-from graphprune.tf.models.keras_file import keras_format, to_hdf5, write_keras
+from graphprune.tf.models.keras_file import copy_hdf5, copy_keras, keras_format
 from graphprune.tf.pruning.addresses import refuse_other_kind
 from graphprune.tf.pruning.keras_api import prune_objects
 
@@ -42,31 +40,24 @@ def save_model(model: tf_keras.Model, path: str | PathLike[str]) -> None:
             model, "model", "a model and the path to save it at: save_model(model, path)"
         )
     check_model_suffix(check_path("path", path, "the path of a .keras or .h5 file"))
-    target = Path(path)
-    _check_vocabularies(model, target)
-    needed = estimate_bytes(model)
-    if target.suffix == ".h5":
-        with _keras_faults(model, target):
-            content = to_hdf5(model)
-        write_whole(target, content)
-        return
-    with whole_file(target, needed=needed) as stream, _keras_faults(model, target):
-        write_keras(model, stream)
+    copy_model(model, Path(path), HDF5Bytes()).write(Path(path))
 
 
-def estimate_bytes(model: tf_keras.Model) -> int:
-    """Return the bytes of the variables of a model and of its optimizer.
+def copy_model(model: tf_keras.Model, path: Path, made: HDF5Bytes) -> FileCopy:
+    """Return the file that `save_model` writes to `path`.
 
-    Variables that grow are left out. A file of the model is a little larger.
+    Args:
+        model: The model.
+        path: Its suffix says the format.
+        made: Where its tensors are written; the copy keeps it until it is written itself.
+
+    Raises:
+        OutputError: the format of `path` cannot hold the model.
     """
-    optimizer: Any = getattr(model, "optimizer", None)
-    slots = getattr(optimizer, "variables", [])
-    variables = [*model.weights, *(slots() if callable(slots) else slots)]
-    return sum(
-        (variable.shape.num_elements() or 0) * variable.dtype.size
-        for variable in variables
-        if isinstance(variable, tf.Variable)
-    )
+    _check_vocabularies(model, path)
+    with _keras_faults(model, path):
+        copy = copy_hdf5 if path.suffix == ".h5" else copy_keras
+        return copy(model, made)
 
 
 def _check_vocabularies(model: tf_keras.Model, path: Path) -> None:

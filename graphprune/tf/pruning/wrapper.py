@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 import tf_keras
 from tf_keras.src.engine.base_layer import Layer
@@ -35,6 +34,7 @@ from graphprune.tf.layers.prunable_layer import live_class
 from graphprune.tf.layers.replicas import copies
 from graphprune.tf.layers.stored_names import keep_names, places_of
 from graphprune.tf.pruning.keras_schedules import SCHEDULES, read_own_schedule, write_own_schedule
+from graphprune.tf.pruning.stored_state import readable_state, write_state
 from graphprune.tf.pruning.tfmot import convert_tfmot_config
 from graphprune.tf.pruning.training_hooks import Projection, forget_first_traces, is_symbolic
 from graphprune.wrapper_names import LAST_UPDATE, PACKAGE, STEP, mask_name, threshold_name
@@ -311,23 +311,14 @@ class PruneLowMagnitude(tf_keras.layers.Wrapper):
             else found
         )
 
-    def load_own_variables(self, store: Mapping[str, Any]) -> None:
-        """Read the state from a `.keras` file.
+    def save_own_variables(self, store: Any) -> None:
+        """Write the state into a `.keras` file."""
+        write_state(self, store)
 
-        Files of the TensorFlow toolkit repeat the pruned weights at the start, and their masks are
-        floats.
-        """
-        if self._is_tfmot:
-            own, again = (
-                [*self._trainable_weights, *self._non_trainable_weights],
-                len(self.pruning.weights),
-            )
-            values = [np.asarray(store[str(index)]) for index in range(again, len(store))]
-            store = {
-                str(index): value.astype(variable.dtype.as_numpy_dtype)
-                for index, (value, variable) in enumerate(zip(values, own, strict=True))
-            }
-        super().load_own_variables(store)
+    def load_own_variables(self, store: Mapping[str, Any]) -> None:
+        """Read the state from a `.keras` file."""
+        repeated = len(self.pruning.weights) if self._is_tfmot else 0
+        super().load_own_variables(readable_state(self, store, repeated=repeated))
 
     def get_build_config(self) -> None:
         """Return nothing: like a built-in layer, the wrapper is built when its model calls it."""

@@ -8,9 +8,10 @@ from typing import Any
 
 import tf_keras
 
+from graphprune.archive.file_copy import FileCopy
 from graphprune.engine.recorder import Arrays, RunRecorder
 from graphprune.tf.layers.live_tensors import check_finite
-from graphprune.tf.models.saving import save_model
+from graphprune.tf.models.saving import copy_model
 from graphprune.tf.training.hidden_state import (
     read_metric_sums,
     read_optimizer_attributes,
@@ -55,10 +56,10 @@ class Recorder(RunRecorder, tf_keras.callbacks.Callback):
         """Restore the `metrics` that `read_passing` returned."""
         restore_metric_sums(self.model, sums)
 
-    def save_model(self, path: Path) -> None:
-        """Save the model at `path`, with layer settings as before training."""
+    def copy_model(self, path: Path) -> FileCopy:
+        """Return the model's file for `path`, with layer settings as before training."""
         with self._randomness.hidden():
-            save_model(self.model, path)
+            return copy_model(self.model, path, self.memory)
 
     def end_training(self) -> None:
         """Let `fit` end after this epoch."""
