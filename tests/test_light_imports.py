@@ -153,6 +153,7 @@ MISTAKES = {
         DIGITS,
         ("--loss", "sparse_crossentropy"),
     ),
+    "loss: the model has no output 'digit'; closest: 'digits'": (DIGITS, ("--loss", "digit=mse")),
     "no metric is called 'acuracy'; closest: 'accuracy', 'binary_accuracy', 'auc'": (
         DIGITS,
         ("--metrics", "acuracy"),

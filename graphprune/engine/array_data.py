@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 
 from graphprune.errors import DataError
-from graphprune.runs.samples import Array, Rows, Samples
+from graphprune.runs.samples import Array, ArrayRows, Rows, Samples, map_arrays
 
 DEFAULT_BATCH_SIZE = 32
 
@@ -97,6 +97,79 @@ class ArrayBatches:
             for rows in (self.train, self.held_out)
             if rows is not None
         }
+
+
+@dataclass(frozen=True, slots=True)
+class RowRange:
+    """The samples of others from `begin` to before `end`.
+
+    Attributes:
+        rows: The others.
+        part: Which samples they are: `train` or `val`.
+        begin, end: The range.
+    """
+
+    rows: Rows
+    part: str
+    begin: int
+    end: int
+
+    def __len__(self) -> int:
+        return self.end - self.begin
+
+    @property
+    def labels(self) -> Any:
+        """All labels; None if they are known only when samples are taken."""
+        found = self.rows.labels
+        return None if found is None else map_arrays(lambda one: one[self.begin : self.end], found)
+
+    def take(self, index: Array | slice) -> tuple[Any, ...]:
+        """Return the samples that an index names as (x, y), or (x, y, weights)."""
+        return self.rows.take(np.arange(self.begin, self.end)[index])
+
+
+def split_off(data: Any, share: float | None) -> Any:
+    """Return data whose last samples, by a share of all, are for validation.
+
+    Raises:
+        DataError: the data has validation samples, has batches of its own, or has too few samples.
+    """
+    if share is None:
+        return data
+    if not isinstance(data, ArrayBatches):
+        raise DataError(
+            "has batches of its own, so no share of the samples can be split off; leave the"
+            " validation split out, and give validation data",
+            place=data.spec,
+        )
+    if data.held_out is not None:
+        raise DataError(
+            "has validation samples already; leave the validation split out", place=data.spec
+        )
+    whole = len(data.train)
+    kept = whole - round(whole * share)
+    samples = shared(kept, data.replicas)
+    if not samples or kept == whole:
+        raise DataError(
+            f"has {whole} samples, too few to split off {share:g} of them", place=data.spec
+        )
+    size = min(data.batch_size, samples)
+    return replace(
+        data,
+        train=_part_of(data.train, "train", 0, kept),
+        held_out=_part_of(data.train, "val", kept, whole),
+        batch_size=size,
+        steps_per_epoch=math.ceil(samples / size),
+    )
+
+
+def _part_of(rows: Rows, part: str, begin: int, end: int) -> Rows:
+    """Return some of the samples; those of arrays are arrays, which need no index."""
+    if not isinstance(rows, ArrayRows):
+        return RowRange(rows, part, begin, end)
+    x, y = (map_arrays(lambda one: one[begin:end], tree) for tree in (rows.x, rows.y))
+    weights = None if rows.w is None else rows.w[begin:end]
+    return replace(rows, part=part, x=x, y=y, w=weights)
 
 
 def check_batch_size(spec: str, batch_size: int | None, replicas: int) -> None:

@@ -110,11 +110,20 @@ def made_object(spec: str) -> Any:
 def _by_output(what: str, asked: Any, outputs: Sequence[str], find: Callable[[Any], Any]) -> Any:
     if not isinstance(asked, Mapping):
         return find(asked)
-    for output in asked:
+    check_outputs(what, asked, outputs)
+    return {output: find(part) for output, part in asked.items()}
+
+
+def check_outputs(what: str, asked: Any, outputs: Sequence[str]) -> None:
+    """Refuse losses or metrics by output that name an output that the model does not have.
+
+    Raises:
+        TrainingError: there is one; the text has the closest names.
+    """
+    for output in asked if isinstance(asked, Mapping) else ():
         if output not in outputs:
             hint = closest(output, outputs, count=3) or f"outputs are {', '.join(outputs)}"
             raise TrainingError(f"the model has no output {output!r}; {hint}", place=what)
-    return {output: find(part) for output, part in asked.items()}
 
 
 def _settings_of(kind: type) -> set[str]:

@@ -14,7 +14,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
-from graphprune.engine.compile_names import SHORT, Kind, choose_loss, unknown_name
+from graphprune.engine.compile_names import SHORT, Kind, check_outputs, choose_loss, unknown_name
 from graphprune.engine.data_fit import (
     TEXT,
     BatchPart,
@@ -55,6 +55,9 @@ def check_early(saved: ModelFile, data: str, compiling: Mapping[str, Any], keras
     """
     for kind, name in _names(compiling):
         check_name(kind, name, keras)
+    outputs = _ends(saved)[1]
+    for what in ("loss", "metrics") if outputs else ():
+        check_outputs(what, compiling.get(what), tuple(outputs))
     settings = _compile_settings(saved)
     loss = choose_loss(
         settings, Compiling(loss=compiling.get("loss")), saved.path, adds_losses=bool(settings)
@@ -85,10 +88,20 @@ def _check_files(saved: ModelFile, data: FileData, loss: Any) -> None:
 
 
 def _ends(saved: ModelFile) -> tuple[dict[str, BatchPart], dict[str, BatchPart]]:
-    """Return the inputs and the outputs of the model; none where several have one name."""
+    """Return the inputs and the outputs of the model.
+
+    None where several have one name, or where a dict gives them other names than their layers have.
+    """
     frame = saved.graph.frames[""]
     inputs, outputs = (find_ends(saved.graph, uses) for uses in (frame.inputs, frame.outputs))
-    return inputs, outputs if len(outputs) == len(frame.outputs) else {}
+    config = frame.entry["config"]
+    is_renamed = any(
+        isinstance(config.get(key), Mapping) and set(config[key]) != set(found)
+        for key, found in (("input_layers", inputs), ("output_layers", outputs))
+    )
+    if is_renamed or len(outputs) != len(frame.outputs):
+        return {}, {}
+    return inputs, outputs
 
 
 def _names(compiling: Mapping[str, Any]) -> list[tuple[Kind, str]]:

@@ -136,6 +136,11 @@ class Pruner:
         return max((layer.read_step() for layer in self.layers.values()), default=0)
 
     @property
+    def last_target(self) -> int:
+        """The step at which the last schedule reaches its target; see `follow`."""
+        return max((target_step(times) for times in self._timetables.values()), default=0)
+
+    @property
     def last_updates(self) -> tuple[int, ...]:
         """The step of each layer's last mask update."""
         return tuple(layer.read_last_update() for layer in self.layers.values())

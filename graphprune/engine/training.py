@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from graphprune.engine.array_data import split_off
 from graphprune.engine.file_data import FileData
 from graphprune.engine.given_data import GivenData
 from graphprune.engine.live_compiling import LiveCompiling
@@ -99,6 +100,7 @@ def begin_run(seam: TrainingSeam, new: NewRun) -> TrainingResult:
             steps_per_epoch=new.request.steps_per_epoch,
             replicas=spread.replicas,
         )
+        data = split_off(data, new.request.fitting.validation_split)
         return _train_loaded(seam, new, origin, loaded, data, spread)
 
 
@@ -245,13 +247,18 @@ def _load_task(
     """Return what is left of a run, with its data and the model of its checkpoint."""
     request.on_stage(READING)
     options = found.options
-    read = partial(
+    read_whole = partial(
         seam.read_data,
         batch_size=options.batch_size,
         seed=options.seed,
         steps_per_epoch=options.steps_per_epoch if options.own_steps_per_epoch else None,
         replicas=spread.replicas,
     )
+
+    def read(given: Any) -> RunData:
+        whole: RunData = split_off(read_whole(given), options.fitting.validation_split)
+        return whole
+
     given = None if request.data is None else seam.given_data(request.data)
     callbacks = _same_callbacks(seam, folder, options, request)
     data = read_same_data(folder, options, given, warnings.tell, read)

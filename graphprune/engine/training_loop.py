@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -111,6 +112,7 @@ def run_to_end(seam: TrainingSeam, task: Task) -> TrainingResult:
             place = Place(start.epoch, updates, seam.pruner(task.model).step)
             cut_run_events(task.folder, options, place)
         pruning = seam.mask_updates(options.run, options.updates_by(start.step))
+        _warn_never_stops(seam.pruner(task.model), options)
         stopping = _stopping_of(options, state.get(STOPPING, {}))
         restore_states(task.callbacks, state)
         recorder = seam.recorder(
@@ -144,6 +146,20 @@ def run_to_end(seam: TrainingSeam, task: Task) -> TrainingResult:
 def _stopping_of(options: RunOptions, state: Mapping[str, Any]) -> EarlyStopping | None:
     asked = options.fitting.early_stopping
     return None if asked is None else EarlyStopping(read_stopping(asked), state)
+
+
+def _warn_never_stops(pruner: Pruner, options: RunOptions) -> None:
+    """Warn where the schedules end with the run, so that early stopping can never act."""
+    if options.fitting.early_stopping is None:
+        return
+    pruner.follow(options.run)
+    end, steps = pruner.last_target, options.run.steps
+    if steps is not None and end >= steps:
+        warnings.warn(
+            f"early stopping counts from the end of the schedules, step {end}, and the run has"
+            f" {steps} steps, so it cannot stop the run; let the schedules end earlier",
+            stacklevel=2,
+        )
 
 
 def try_one_batch(seam: TrainingSeam, task: Task) -> None:

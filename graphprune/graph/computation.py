@@ -147,7 +147,7 @@ class _Walk:
         ]
         arguments = [use.argument for use in uses]
         steps = _steps_of(layer, shapes or [None] * len(taken), arguments)
-        for step in (f"{UNKNOWN} {layer.type}",) if steps is None else steps:
+        for step in (f"{UNKNOWN} {layer.type}",) if steps is None or not taken else steps:
             taken = [self._add_behind(address, step, taken)]
             if step.startswith("pad") and shapes[0] is not None and len(shapes[0]) == 4:
                 self.padded[taken[0]] = shapes[0]

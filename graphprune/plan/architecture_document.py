@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 
 from graphprune.documents import Count, Items, Table, Text, Unexpected
 from graphprune.graph.architecture import Architecture, LayerFacts
-from graphprune.graph.computation import Computation, Step
+from graphprune.graph.computation import INPUT, UNKNOWN, Computation, Step
 
 
 class StepJson(TypedDict):
@@ -93,6 +93,8 @@ def _computation(document: ComputationJson | None) -> Computation | None:
     for index, step in enumerate(document["steps"]):
         if any(taken >= index for taken in step["inputs"]):
             raise Unexpected((*place, "steps", index, "inputs"), "steps before it", step["inputs"])
+        if not step["inputs"] and not step["computes"].startswith((INPUT, UNKNOWN)):
+            raise Unexpected((*place, "steps", index, "inputs"), "at least one step", [])
         steps.append(Step(step["layer"], step["computes"], tuple(step["inputs"])))
     outputs = tuple(document["outputs"])
     if any(output >= len(steps) for output in outputs):

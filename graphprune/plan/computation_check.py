@@ -102,10 +102,15 @@ def _without_affine(found: Computation) -> Computation:
         for taken in step.inputs:
             users.setdefault(taken, []).append(place)
 
+    def is_before_kernels(place: int) -> bool:
+        return place not in found.outputs and all(
+            is_linear(found.steps[user].computes) for user in users.get(place, ())
+        )
+
     def is_folded(place: int) -> bool:
         return place not in found.outputs and all(
             is_linear(found.steps[user].computes)
-            or (found.steps[user].computes.startswith("pad ") and is_folded(user))
+            or (found.steps[user].computes.startswith("pad ") and is_before_kernels(user))
             for user in users.get(place, ())
         )
 

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from graphprune.archive.tflite.file import TfliteFile, TfliteOperator, TfliteTensor
+from graphprune.errors import ArchiveError
 from graphprune.graph.classes.steps import (
     AFFINE,
     convolution,
@@ -39,6 +40,8 @@ _PASSED_ON = frozenset(
 )
 """Operators that only move values or change their type; those of space and batch stand around a
 dilated convolution."""
+_MOST_PASSED_ON = 8
+"""Such operators between one of space and batch and its convolution."""
 _ALIKE = {
     "ABS": "abs",
     "ADD_N": "add",
@@ -99,13 +102,24 @@ class TfliteSteps:
     steps: list[FoundStep] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Read the operators."""
+        """Read the operators.
+
+        Raises:
+            ArchiveError: the file is damaged.
+        """
         self._made: dict[int, int] = {}
         inputs, _ = self.file.ends
-        for index in inputs:
-            self._made[index] = self._add(Step("", INPUT), index)
-        for operator in self._operators:
-            self._read(operator)
+        try:
+            for index in inputs:
+                self._made[index] = self._add(Step("", INPUT), index)
+            for operator in self._operators:
+                self._read(operator)
+        except (ArithmeticError, LookupError, ValueError) as fault:
+            raise ArchiveError(
+                f"damaged TensorFlow Lite file ({operator.kind} has wrong tensors); convert the"
+                " model again",
+                place=self.file.path,
+            ) from fault
 
     @property
     def outputs(self) -> tuple[int, ...]:
@@ -221,7 +235,9 @@ class TfliteSteps:
     def dilated(self, operator: TfliteOperator) -> tuple[tuple[int, int], str] | None:
         """Return dilation and padding of a convolution between operators of space and batch."""
         maker = self._makers.get(operator.inputs[0])
-        while maker is not None and maker.kind in _PASSED_ON - {"SPACE_TO_BATCH_ND"}:
+        for _ in range(_MOST_PASSED_ON):
+            if maker is None or maker.kind not in _PASSED_ON - {"SPACE_TO_BATCH_ND"}:
+                break
             maker = self._makers.get(maker.inputs[0])
         if maker is None or maker.kind != "SPACE_TO_BATCH_ND":
             return None

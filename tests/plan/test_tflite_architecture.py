@@ -7,6 +7,7 @@ from lenet import rules
 from tflite_files import RELU, Part, options, tflite_bytes
 
 from graphprune.archive.tflite.file import TfliteFile
+from graphprune.errors import ArchiveError
 from graphprune.plan import make_plan
 from graphprune.plan.tflite_architecture import check_tflite_architecture
 
@@ -172,6 +173,21 @@ def test_a_layer_without_a_rule_is_not_compared_and_the_rest_is(file):
     )
     both = {"fc_b": other, "narrow": NET["narrow"].replace("same", "valid")}
     assert found(plan_of(**both), file) == ("differs", [("narrow", "settings")])
+
+
+@pytest.mark.parametrize("kind", ["CONV_2D", "FULLY_CONNECTED", "MEAN", "PAD", "CONCATENATION"])
+def test_an_operator_without_its_tensors_is_a_damaged_file(kind):
+    parts = [Part("x", (1, 4)), Part("y", (1, 4))]
+    broken = TfliteFile(tflite_bytes(parts, [(kind, ["x"], ["y"])]), "net.tflite")
+    if kind == "CONCATENATION":
+        assert found(plan_of(), broken)[0] == "differs"
+        return
+    with pytest.raises(ArchiveError) as caught:
+        check_tflite_architecture(plan_of(), broken)
+    assert str(caught.value) == (
+        f"net.tflite: damaged TensorFlow Lite file ({kind} has wrong tensors); convert the model"
+        " again"
+    )
 
 
 def test_kernels_of_one_shape_without_names_are_not_told_apart(file):

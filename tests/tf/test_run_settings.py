@@ -14,7 +14,7 @@ from commands import run_command
 from run_builders import assert_same_bits, ramp, wrap
 from tf_keras import layers
 
-from graphprune.errors import CheckpointError, TrainingError
+from graphprune.errors import CheckpointError, DataError, TrainingError
 from graphprune.runs.run_file import read_run_file
 from graphprune.tf.models.loading import load_model
 from graphprune.training import resume, train
@@ -136,6 +136,30 @@ def test_settings_of_the_optimizer_a_curve_and_own_objects_resume_exactly(place)
     assert settings["train.optimizer"] == {"name": "adamw", "weight_decay": 0.01}
 
 
+def test_a_share_of_the_samples_is_split_off_for_validation(place):
+    with np.load("d.npz") as found:
+        x, y = found["x_train"], found["y_train"]
+    np.savez("train-only.npz", x_train=x, y_train=y)
+    options = {**OPTIONS, "epochs": 2}
+    split = train("one.keras", None, "train-only.npz", "split", validation_split=0.25, **options)
+    given = train("one.keras", None, ((x[:24], y[:24]), (x[24:], y[24:])), "given", **options)
+    assert_same_bits(split.model, given.model)
+    assert split.metrics == given.metrics
+    stopped = train(
+        "one.keras",
+        None,
+        "train-only.npz",
+        "split-again",
+        validation_split=0.25,
+        stop_after_step=4,
+        **options,
+    )
+    assert (stopped.step, stopped.steps) == (4, 6)
+    assert_same_bits(split.model, resume("split-again").model)
+    with pytest.raises(DataError, match="has validation samples already"):
+        train("one.keras", None, "d.npz", "never", validation_split=0.25, **options)
+
+
 def test_early_stopping_begins_at_the_end_of_the_schedule_and_is_part_of_checkpoints(place):
     # two steps in an epoch, the schedule ends with epoch 2, and epoch 3 is the
     # first that is trained with the last masks
@@ -158,6 +182,12 @@ def test_early_stopping_begins_at_the_end_of_the_schedule_and_is_part_of_checkpo
         whole.step,
         whole.stopped_early,
     )
+
+
+def test_early_stopping_that_can_never_act_is_told(place):
+    options = {**OPTIONS, "epochs": 2, "early_stopping": "loss:1"}
+    with pytest.warns(UserWarning, match="end of the schedules, step 8, and the run has 8 steps"):
+        train("one.keras", None, "d.npz", "pointless", **options)
 
 
 def test_losses_and_metrics_by_output_and_the_original_measured_first(place):
