@@ -89,10 +89,11 @@ def command(settings: Mapping[str, Any]) -> None:
         version = keras_for(saved)
         display.say("checking the data")
         check_early(saved, arguments["data"], arguments, version)
-        needs = _disk_needs(saved, arguments)
-        display.print(f"disk: {needs.describe(format_bytes)}")
-        display.tell("disk", {"bytes": needs.total, "checkpoint": needs.checkpoint})
-        needs.check(Path(run_folder))
+        if not is_measured:
+            needs = _disk_needs(saved, arguments)
+            display.print(f"disk: {needs.describe(format_bytes)}")
+            display.tell("disk", {"bytes": needs.total, "checkpoint": needs.checkpoint})
+            needs.check(Path(run_folder))
         display.say(IMPORTING_KERAS[version])
         import_quietly(version)
         with closing(display):
