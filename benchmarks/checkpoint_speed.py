@@ -10,6 +10,8 @@ Trains a pruned model with Adam in each Keras, in a process of its own, and prin
   at most 15% of `waiting`.
 - step: a training step alone, and one while a checkpoint is written.
 - memory: the peak of the process above that before its first checkpoint.
+
+Run it on an idle machine: the copy needs a core for itself.
 """
 
 from __future__ import annotations
@@ -102,7 +104,7 @@ def measure(keras: str, parameters: int, rounds: int) -> dict[str, float]:
     model.compile("adam", "mse")
     x = np.random.default_rng(0).normal(size=(64, WIDTH)).astype(np.float32)
     model.fit(x, x, batch_size=32, epochs=1, verbose=0)
-    with TemporaryDirectory(prefix="graphprune-", dir=Path.cwd()) as home:
+    with TemporaryDirectory(prefix="graphprune-") as home:
         plain = Path(home, "plain.keras")
         seconds = [timed(lambda: model.save(plain)) for _ in range(rounds)]
         found = {"plain": statistics.median(seconds), "plain_bytes": plain.stat().st_size}

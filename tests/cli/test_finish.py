@@ -22,6 +22,7 @@ from graphprune.cli.options import ShownOptions
 from graphprune.engine.progress import TensorProgress
 from graphprune.engine.training_result import TrainingResult
 from graphprune.report import SizeColumn, SizeTable
+from graphprune.runs.best import Best
 from graphprune.runs.training_arguments import StopRequest
 
 pytestmark = pytest.mark.tf
@@ -110,6 +111,8 @@ def test_more_epochs_are_not_the_advice_for_layers_without_a_gradient(
         stopped_early="",
         original_metrics={},
         metrics={},
+        best=None,
+        best_model=None,
     )
     with pytest.raises(click.exceptions.Exit) as stop:
         report_run(result)
@@ -203,3 +206,14 @@ def test_an_end_as_json_is_one_line_whatever_ended_the_run(end, monkeypatch):
         "interrupted",
         True,
     )
+
+
+@pytest.mark.parametrize(
+    ("at_target", "short"), [(True, ""), (False, ", before the target sparsity")]
+)
+def test_the_report_names_the_best_epoch_and_its_model(at_target, short):
+    best = Best("val_accuracy", 0.98765, 4, 180, at_target)
+    result = SimpleNamespace(best=best, best_model="runs/a/best.keras")
+    assert finish._best_lines(result) == [
+        f"best val_accuracy 0.9877: epoch 4, step 180{short}; runs/a/best.keras"
+    ]

@@ -565,10 +565,10 @@ def test_data_of_another_shape_is_refused(setting, tmp_path):
 
 
 def test_labels_that_the_loss_cannot_take_are_refused(setting, tmp_path):
-    why = "ValueError: Shapes (None, 1) and (None, 3) are incompatible"
     message = (
-        f"{setting.data}: y has shape (), the model's output is (3,), and its loss fails on them:"
-        f" {why}"
+        f"{setting.data}: y_train holds class numbers, but categorical_crossentropy takes one-hot"
+        " labels of 3 classes; use the loss sparse_categorical_crossentropy, or one-hot labels"
+        " (keras.utils.to_categorical)"
     )
     expect_refusal(DataError, message, setting, tmp_path, loss="categorical_crossentropy")
 
