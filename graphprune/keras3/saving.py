@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from os import PathLike
@@ -134,7 +135,18 @@ def _count_bytes(model: Any) -> int:
     """Return the bytes of the weights of a model and of its optimizer's state."""
     optimizer = getattr(model, "optimizer", None)
     variables = [*model.weights, *([] if optimizer is None else optimizer.variables)]
-    return sum(math.prod(one.shape) * keras.backend.dtype_size(one.dtype) // 8 for one in variables)
+    return sum(math.prod(one.shape) * _item_bytes(str(one.dtype)) for one in variables)
+
+
+def _item_bytes(dtype: str) -> int:
+    """Return the bytes of one value of a dtype by its name, those that NumPy lacks included.
+
+    Example:
+        >>> [_item_bytes(name) for name in ("float32", "bfloat16", "float8_e4m3fn", "bool")]
+        [4, 2, 1, 1]
+    """
+    bits = re.search(r"\d+", dtype)
+    return max(1, int(bits[0]) // 8) if bits else 1
 
 
 def _portable(config: Any) -> Any:
