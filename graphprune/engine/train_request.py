@@ -49,7 +49,7 @@ class TrainRequest:
 
     Attributes:
         compiling: `optimizer`, `loss`, `metrics`, `learning_rate` and `reset_optimizer`.
-        fitting: `callbacks`, `early_stopping`, `class_weight`, `validation_split` and precision.
+        fitting: `callbacks`, `early_stopping`, `class_weight` and `validation_split`.
         callbacks: Callbacks given in Python.
         dry_run, evaluate: Check everything, or measure the model, and write nothing.
         run_file: Keys of the run file that do not follow from the others.

@@ -32,7 +32,7 @@ _ABOUT = {
     "train": "How to train: length, optimizer, loss.",
     "train.stop": "When to stop before the last epoch.",
     "checkpoints": "When to write checkpoints, and which to keep.",
-    "on": "Devices, precision and compilation.",
+    "on": "Devices and compilation.",
     "load": "What loading the model may run.",
     "show": "What the command prints.",
 }

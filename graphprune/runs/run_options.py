@@ -128,7 +128,6 @@ class Fitting:
         early_stopping: When to stop before the last epoch; see `graphprune.runs.setting_values`.
         class_weight: The weight of each class in the loss, by number as text.
         validation_split: The share of the samples that is kept for validation.
-        precision: The dtype policy of the layers.
     """
 
     callbacks: Many[str] = ()
@@ -136,7 +135,6 @@ class Fitting:
     early_stopping: str | Mapping[str, Any] | None = None
     class_weight: Mapping[str, float] | None = None
     validation_split: float | None = None
-    precision: str | None = None
 
 
 def run_of(steps_per_epoch: int, epochs: int, compiling: Compiling) -> Run:
