@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from os import PathLike, fspath
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast
 
 from pydantic import BaseModel, Field, PlainValidator, Tag, WithJsonSchema, model_validator
@@ -351,4 +352,6 @@ def plain_value(checked: Any, written: Any) -> Any:
         return written
     if isinstance(checked, Position):
         return str(checked)
+    if isinstance(checked, PathLike):
+        return fspath(checked)
     return list(checked) if isinstance(checked, tuple) else checked

@@ -71,6 +71,10 @@ def test_no_command_loads_such_a_file(tmp_path, command):
             "1",
             "--run",
             tmp_path / "run",
+            "--loss",
+            "mse",
+            "--optimizer",
+            "sgd",
         ),
         "strip": ("-o", tmp_path / "out.keras"),
     }

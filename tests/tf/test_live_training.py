@@ -399,11 +399,15 @@ OTHERWISE = "give a tf.data.Dataset with batches of ((x1, x2, ...), y) or (x, y,
         (None, f"data must be {ONE_OF}, got None"),
         (X, f"data must be {ONE_OF}, got ndarray of numpy"),
         (PLAIN, f"data must be {ONE_OF}, got dict"),
-        ((X, Y, Y), f"data must be (x, y), got a tuple of 3; for anything else, {OTHERWISE}"),
+        (
+            (X, Y, Y, Y),
+            "data must be (x, y) or (x, y, weight), got a tuple of 4; for anything else,"
+            f" {OTHERWISE}",
+        ),
         (
             ([X, X], Y),
-            "data[0] must be one array, got list; make it one with numpy.asarray, or for several"
-            f" inputs or outputs {OTHERWISE}",
+            "data[0] must be one array, got list; make it one with numpy.asarray; for several"
+            " inputs or outputs, give a dict of arrays by their names",
         ),
         ((X, None), "data[1] must be an array, got None"),
         ((ARRAYS[0], X), "data[1] must be (x, y), a tuple of two arrays, got ndarray of numpy"),

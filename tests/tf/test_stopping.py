@@ -166,14 +166,14 @@ def test_a_request_within_the_final_save_waits_until_the_run_is_finished(
     setting, whole, tmp_path, monkeypatch
 ):
     stop = StopRequest()
-    theirs = Recorder.save_model
+    theirs = Recorder.copy_model
 
     def ask_first(self, path):
         if path.parent == tmp_path / "run":
             assert stop.ask()
-        theirs(self, path)
+        return theirs(self, path)
 
-    monkeypatch.setattr(Recorder, "save_model", ask_first)
+    monkeypatch.setattr(Recorder, "copy_model", ask_first)
     done = train(setting.model, None, setting.data, tmp_path / "run", stop=stop, **setting.options)
     assert (done.status, stop.asked) == ("finished", True)
     assert_same_bits(whole.model, done.model)
