@@ -48,11 +48,13 @@ def read(variable: Any) -> NDArray[Any]:
     return np.asarray(value)
 
 
-def read_in_place(variable: Any) -> NDArray[Any] | None:
-    """Return the memory of a variable, to be read at once; None for anything else."""
-    if not isinstance(variable, keras.Variable):
-        return None
-    return np.asarray(keras.ops.convert_to_tensor(variable))
+def read_in_place(variable: Any) -> NDArray[Any]:
+    """Return what `read` does, to be used at once: it may be the memory of the variable itself."""
+    if keras.config.backend() == "torch":
+        return read(variable)
+    value = keras.ops.convert_to_tensor(variable)
+    # TensorFlow's own variable, which would be copied
+    return np.asarray(value.read_value() if hasattr(value, "read_value") else value)
 
 
 def masked(value: Any, mask: Any) -> Any:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from graphprune.engine.pruner import no_pruner
 from graphprune.engine.schedules import PruningSchedule
 from graphprune.errors import TrainingError
-from graphprune.keras3.backend import is_constant, masked, masked_in_place, read
+from graphprune.keras3.backend import is_constant, masked, masked_in_place, read, read_in_place
 from graphprune.keras3.guards import guard_layer
 from graphprune.keras3.layers import find_holder, find_weight, names_its_weights, prunable_names
 from graphprune.keras3.optimizers import add_mask, average_of, tracks
@@ -84,7 +84,7 @@ class HeldTensor:
         """Return the mask; True keeps a weight."""
         if self.mask is None:
             return self._waiting
-        return read(self.mask).astype(np.bool_)
+        return read_in_place(self.mask).astype(np.bool_)
 
     def read_threshold(self) -> float:
         """Return the smallest score that the last mask update kept."""

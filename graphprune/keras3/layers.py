@@ -19,7 +19,7 @@ from graphprune.errors import GraphError, PlanError
 from graphprune.graph.classes.builtin_layers import known_class, weights_of
 from graphprune.graph.classes.layer_class import Weight
 from graphprune.graph.layers import SEPARATOR
-from graphprune.keras3.backend import read
+from graphprune.keras3.backend import read_in_place
 from graphprune.keras3.guards import refuse_lora
 
 OTHER_NAMES = {"depthwise_kernel": "kernel"}
@@ -315,7 +315,9 @@ def check_finite(model: Any, place: str, way_out: str) -> None:
         TrainingError: some weights hold NaN or infinity.
     """
     floating = (
-        (variable.path, read(variable)) for variable in model.weights if _is_floating(variable)
+        (variable.path, read_in_place(variable))
+        for variable in model.weights
+        if _is_floating(variable)
     )
     refuse_nonfinite(find_nonfinite(floating), place, way_out)
 

@@ -127,13 +127,24 @@ def leave_masks_out_of_files(optimizer: Any) -> None:
     inner = getattr(optimizer, "inner_optimizer", None)
     for part in {id(part): part for part in (optimizer, inner, *innermost(optimizer))}.values():
         if part is not None and "save_own_variables" not in vars(part):
-            part.save_own_variables = partial(_without_masks, part, "save_own_variables")
-            part.load_own_variables = partial(_without_masks, part, "load_own_variables")
+            part.save_own_variables = partial(_save_without_masks, part)
+            part.load_own_variables = partial(_load_without_masks, part)
 
 
-def _without_masks(optimizer: Any, call: str, store: Any) -> None:
+def _save_without_masks(optimizer: Any, store: Any) -> None:
+    """Write the optimizer's own variables, without the copies that Keras makes of them."""
     with masks_hidden(optimizer):
-        getattr(type(optimizer), call)(optimizer, store)
+        theirs = type(optimizer).save_own_variables
+        if theirs is not keras.optimizers.Optimizer.save_own_variables:
+            theirs(optimizer, store)
+            return
+        for index, variable in enumerate(optimizer.variables):
+            store[str(index)] = variable
+
+
+def _load_without_masks(optimizer: Any, store: Any) -> None:
+    with masks_hidden(optimizer):
+        type(optimizer).load_own_variables(optimizer, store)
 
 
 @contextmanager

@@ -170,7 +170,7 @@ class _Weights(saving_lib.H5IOStore):
 
         Before Keras 3.6 a store is not written to itself.
         """
-        array = None if keras.backend.backend() == "torch" else read_in_place(value)
+        array = read_in_place(value) if isinstance(value, keras.Variable) else None
         if array is None or array.dtype.kind not in "biuf":
             super().__setitem__(key, value)
             return
