@@ -11,38 +11,13 @@ from file_samples import write_images, write_records, write_table
 from keras import layers
 from keras3.child import Cases, refusal
 from keras3.models import assert_same
+from named_arrays import ARRAYS, COUNT, HEADS, HERE, IMAGE, RANDOM, RULES, SETTINGS
 
 from graphprune import collect_prunable_layers, prune_scope, resume, train
 from graphprune.errors import DataError
 
 CASES = Cases()
 FOLDER = Path(tempfile.mkdtemp())
-RANDOM = np.random.default_rng(3)
-COUNT, HERE = 22, 4
-IMAGE, SIZE = RANDOM.normal(size=(COUNT, 4, 4)).astype("float32"), RANDOM.normal(size=(COUNT, 1))
-HEADS, BOX = RANDOM.integers(0, 3, COUNT), RANDOM.normal(size=(COUNT, 2))
-ARRAYS = {
-    "x_train.image": IMAGE,
-    "x_train.size": SIZE,
-    "y_train.heads": HEADS,
-    "y_train.box": BOX,
-    "w_train": RANDOM.random(COUNT),
-    "x_val.image": IMAGE[:9],
-    "x_val.size": SIZE[:9],
-    "y_val.heads": HEADS[:9],
-    "y_val.box": BOX[:9],
-    "w_val": RANDOM.random(9),
-}
-RULES = """
-version: 1
-rules:
-  - id: all
-    match: {type: Dense}
-    prune:
-      sparsity: 0.5
-      schedule: {curve: polynomial, from: 0, begin: 0%, end: 100%, every: 1 step}
-"""
-SETTINGS = {"epochs": 2, "checkpoint_every": "1 step", "seed": 5}
 
 
 def two():
