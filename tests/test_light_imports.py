@@ -162,7 +162,7 @@ MISTAKES = {
         None,
         ("--data", "no_such_module:load"),
     ),
-    "d.npz: label is of no use for this data: label is for a .csv, parse for TFRecord files,"
+    "d.npz: label does not apply to this data: label is for a .csv, parse for TFRecord files,"
     " validation_data for both and for a folder of images": (DIGITS, ("--label", "y")),
     "table.csv: has 1 columns for the model's input image, which takes 64 ((8, 8, 1)); the columns"
     " are a": (None, ("--label", "b")),

@@ -65,7 +65,7 @@ def read_data(
         given: An `.npz` file with x_train and y_train (`graphprune.runs.samples` has all names), or
             a function that takes nothing and returns `(train, validation)` as batched datasets or
             sequences; validation may be None. Modules are also searched in the working directory.
-            Or the result of `given_data` for Python objects.
+            Or CSV, image or TFRecord files, or the result of `given_data` for Python objects.
         reading: How the Keras of the model makes data.
         batch_size: Samples in a batch of arrays, 32 when None; datasets and sequences have their
             own, and it must be None.

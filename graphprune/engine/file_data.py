@@ -113,7 +113,7 @@ def file_data(spec: Any, label: Any, parse: Any, validation: Any) -> FileData | 
     """Return the files that the arguments of `train` name; None for other kinds of data.
 
     Raises:
-        DataError: an argument is of no use for this kind of data.
+        DataError: an argument does not apply to this kind of data.
         TypeError: an argument has another type.
     """
     label = (label,) if isinstance(label, str) else tuple(label or ())
@@ -131,7 +131,7 @@ def file_data(spec: Any, label: Any, parse: Any, validation: Any) -> FileData | 
     useless = [name for name, given in asked.items() if given and name not in takes.get(kind, ())]
     if useless:
         raise DataError(
-            f"{useless[0]} is of no use for this data: label is for a .csv, parse for TFRecord"
+            f"{useless[0]} does not apply to this data: label is for a .csv, parse for TFRecord"
             " files, validation_data for both and for a folder of images",
             place=spec if isinstance(spec, str) else "data",
         )

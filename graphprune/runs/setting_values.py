@@ -21,7 +21,6 @@ from graphprune.runs.best import rises
 from graphprune.sparsity.positions import Position, parse_position
 
 CURVES = ("constant", "cosine", "step")
-POLICIES = ("mixed_float16", "mixed_bfloat16", "float32")
 Curve = Literal["constant", "cosine", "step"]
 Mode = Literal["min", "max"]
 
@@ -270,7 +269,6 @@ ShareOfSamples = Annotated[
         }
     ),
 ]
-Policy = Annotated[str, *choice(POLICIES, {"float16": "mixed_float16"}, "a dtype policy of Keras")]
 
 
 @dataclass(frozen=True, slots=True)

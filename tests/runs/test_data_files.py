@@ -153,7 +153,7 @@ def test_each_kind_takes_its_own_arguments(tmp_path):
     assert file_data("a.npz", None, None, None) is None
     assert file_data("a.csv", "y", None, None).files.label == ("y",)
     for spec, arguments in (("a.npz", ("y", None, None)), ("m:load", (None, None, "v.csv"))):
-        assert "is of no use for this data" in refusal(file_data, spec, *arguments)
+        assert "does not apply to this data" in refusal(file_data, spec, *arguments)
     assert "parse must be MODULE:FUNCTION" in refusal(file_data, "a", None, "parse", None)
     with pytest.raises(TypeError, match="label must be the name of a column"):
         file_data("a.csv", [1], None, None)
