@@ -6,6 +6,7 @@ is not imported.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -19,6 +20,7 @@ from graphprune.engine.file_data import file_data
 from graphprune.engine.live_compiling import LiveCompiling, has_objects
 from graphprune.engine.origin import check_origin
 from graphprune.engine.resuming import find_result
+from graphprune.engine.resuming_together import cluster_settings, find_run_cluster
 from graphprune.engine.train_request import Rules, TrainRequest, given_rules, tell_nobody
 from graphprune.engine.training import NewRun, ResumeRequest, begin_run, go_on
 from graphprune.engine.training_result import TrainingResult
@@ -28,10 +30,12 @@ from graphprune.graph import ModelFile
 from graphprune.plan import Plan
 from graphprune.plan.from_document import is_plan, plan_of
 from graphprune.rules.building.read import is_rule_text
+from graphprune.runs.cluster import WAIT, find_cluster
+from graphprune.runs.followed_folder import open_folder
 from graphprune.runs.resume_point import Tell
 from graphprune.runs.run_file import check_arguments
 from graphprune.runs.run_folder import RunFolder
-from graphprune.runs.run_options import KEPT, Compiling, Fitting, RunOptions
+from graphprune.runs.run_options import KEPT, Compiling, Fitting
 from graphprune.runs.training_arguments import (
     NONE,
     OnProgress,
@@ -99,6 +103,9 @@ def train(
     force: bool = False,
     tensorboard: str | Path | None = None,
     strategy: str = NONE,
+    workers: Sequence[str] | None = None,
+    rank: int | None = None,
+    wait: int = WAIT,
     jit_compile: bool | None = None,
     steps_per_execution: int = 1,
     stop_after_step: int | None = None,
@@ -166,7 +173,12 @@ def train(
         tensorboard: Write TensorBoard events into this folder, here and when the run is resumed; a
             relative one is in `run_dir`.
         strategy: `none`; `mirrored` for all GPUs, `mirrored:N` for N of them (without a GPU, N
-            logical CPU devices). They share each batch: `batch_size` is that of all together.
+            logical CPU devices); `multiworker` for several machines, which call `train` before they
+            use TensorFlow. They share each batch: `batch_size` is that of all together.
+        workers: The addresses `HOST:PORT` of all; the first one alone writes `run_dir`. Without it,
+            `TF_CONFIG` names them.
+        rank: The place of this process among them.
+        wait: Seconds to wait for the others.
         jit_compile: Compile steps with XLA, or do not.
         steps_per_execution: Steps in one call of the compiled function. Masks change, and
             checkpoints are written, between two calls. An epoch must have a multiple of it.
@@ -229,12 +241,12 @@ def train(
             "train.gradient_accumulation": gradient_accumulation,
             "on.steps_per_execution": steps_per_execution,
             "on.jit_compile": jit_compile,
+            **cluster_settings(workers, wait),
         }
     )
-    named = tuple(one for one in callbacks if isinstance(one, str))
     objects = tuple(one for one in callbacks if not isinstance(one, str))
     fitting = Fitting(
-        callbacks=named,
+        callbacks=tuple(one for one in callbacks if isinstance(one, str)),
         live_callbacks=len(objects),
         early_stopping=early_stopping,
         class_weight=_texts(class_weight),
@@ -252,6 +264,8 @@ def train(
         force=force,
         tensorboard=tensorboard,
         strategy=strategy,
+        workers=None if workers is None else tuple(workers),
+        wait=wait,
         stop_after_step=stop_after_step,
         allow_missed=allow_missed,
         on_progress=on_progress,
@@ -264,15 +278,15 @@ def train(
         given=(*live.given, *(("callbacks",) if objects else ())),
         run_file={**_named_rules(rules), **(run_file or {})},
     ).checked(custom_objects)
-    folder = RunFolder(Path(run_dir))
+    cluster = find_cluster(strategy, workers, rank, os.environ, wait)
+    folder = open_folder(Path(run_dir), cluster)
     found = "" if evaluate else folder.check_free(force=force)
     request.check_numbers(run_dir)
     if tensorboard is not None:
         check_tensorboard()
     loading = Loading(custom_objects, unsafe_lambda, unsafe_ops)
-    data_of = files or given
-    new = NewRun(request, model, asked_rules, data_of, folder, found, loading, live)
-    return begin_run(seam, new)
+    parts = folder, found, loading, live, cluster
+    return begin_run(seam, NewRun(request, model, asked_rules, files or given, *parts))
 
 
 def _plain(value: Any) -> Any:
@@ -301,6 +315,9 @@ def resume(
     *,
     plan: Plan | str | Path | None = None,
     data: Any = None,
+    workers: Sequence[str] | None = None,
+    rank: int | None = None,
+    wait: int = WAIT,
     callbacks: Sequence[Any] = (),
     custom_objects: Mapping[str, Any] | None = None,
     unsafe_lambda: bool = False,
@@ -323,6 +340,7 @@ def resume(
         plan: Must be the plan that the run was made from; None trusts the run.
         data: The same data again, if it was given to `train` as Python objects. Arrays must be
             equal; datasets and a Sequence must come in the same order as from the start.
+        workers, rank, wait: As for `train`, for a run on several workers.
         callbacks: Callbacks like those that were given to `train` as objects, in the same order.
         custom_objects, unsafe_lambda, unsafe_ops, stop_after_step, on_progress, on_stage, stop: As
             for `train`.
@@ -343,7 +361,9 @@ def resume(
 
             result = graphprune.resume("runs/a", data=((x, y), (x_val, y_val)))
     """
-    folder = RunFolder(Path(check_run_dir(run_dir)))
+    run_dir = check_run_dir(run_dir)
+    cluster = find_run_cluster(RunFolder(Path(run_dir)), workers, rank, wait)
+    folder = open_folder(Path(run_dir), cluster)
     if data is not None:
         training_seam(keras_of_run(run_dir)).given_data(data)
     plan = None if plan is None else plan_of(plan)
@@ -360,9 +380,10 @@ def resume(
         on_stage=on_stage,
         on_warning=on_warning,
         stop=stop,
+        cluster=cluster,
     )
     loading = Loading(custom_objects, unsafe_lambda, unsafe_ops)
-    return go_on(_seam_for, folder, plan, request, loading)
+    return go_on(lambda options: training_seam(options.keras), folder, plan, request, loading)
 
 
 def keras_of_run(run_dir: str | Path) -> int:
@@ -374,7 +395,3 @@ def keras_of_run(run_dir: str | Path) -> int:
         return RunFolder(Path(run_dir)).read_options().keras
     except CheckpointError:
         return 2
-
-
-def _seam_for(options: RunOptions) -> TrainingSeam:
-    return training_seam(options.keras)

@@ -15,6 +15,7 @@ from graphprune.plan.from_document import is_plan, plan_of
 from graphprune.rules.building.read import rule_set_of
 from graphprune.rules.values.rule_set import RuleSet
 from graphprune.runs.best import parse_ranking
+from graphprune.runs.cluster import WAIT
 from graphprune.runs.resume_point import Tell
 from graphprune.runs.run_options import KEPT, MAX_EPOCHS, Compiling, Fitting
 from graphprune.runs.run_settings import SETTINGS
@@ -27,6 +28,7 @@ READING = "reading the data"
 CHECKING = "checking that model and data fit"
 MEASURING = "measuring the original"
 TRACING = "tracing the training step"
+WAITING = "waiting for the other workers"
 
 Rules = RuleSet | str | Path | Mapping[str, Any] | Sequence[str | Path | Mapping[str, Any]]
 """Rules as users give them."""
@@ -67,6 +69,8 @@ class TrainRequest:
     force: bool = False
     tensorboard: str | Path | None = None
     strategy: str = NONE
+    workers: tuple[str, ...] | None = None
+    wait: int = WAIT
     stop_after_step: int | None = None
     allow_missed: bool = False
     on_progress: OnProgress | None = None

@@ -13,6 +13,7 @@ from pydantic import PlainValidator, WithJsonSchema
 from graphprune.rules.text.numbers import PositiveCount
 from graphprune.rules.text.shape import Fault
 from graphprune.rules.text.words import Text, TextOrList, Truth, choice
+from graphprune.runs.cluster import Workers
 from graphprune.runs.input_settings import INPUT_SETTINGS
 from graphprune.runs.setting import Setting
 from graphprune.runs.train_settings import TRAIN_SETTINGS
@@ -73,12 +74,36 @@ _OTHERS: tuple[Setting, ...] = (
         Text,
         (
             "'mirrored' trains on all GPUs, 'mirrored:N' on N of them (without a GPU, on N virtual"
-            " CPU devices); each batch is divided among them."
+            " CPU devices), 'multiworker' on several machines; each batch is divided among them."
         ),
         "mirrored",
         argument="strategy",
         metavar="NAME",
         shown="none",
+    ),
+    Setting(
+        "on.workers",
+        "--workers",
+        Workers,
+        (
+            "The addresses of all workers of --strategy multiworker, in the order of their ranks;"
+            " the first one writes DIR. Without it, TF_CONFIG names them."
+        ),
+        "[node-a:2222, node-b:2222]",
+        argument="workers",
+        metavar="HOST:PORT,...",
+    ),
+    Setting(
+        "on.wait",
+        "--wait",
+        PositiveCount,
+        "Seconds to wait for the other workers.",
+        "600",
+        form="whole",
+        argument="wait",
+        metavar="SECONDS",
+        least=1,
+        shown="600",
     ),
     Setting(
         "on.jit_compile",
