@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, NoReturn
 
@@ -25,8 +23,6 @@ VARIABLE = "TF_CONFIG"
 WAIT = 600
 """Seconds to wait for the other workers."""
 _ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:/\[\],]+):(?P<port>[0-9]{1,5})")
-_ANSWER = 1.0
-"""Seconds in which a worker that is there accepts a connection."""
 _FORM = "write for example 'node-a:2222,node-b:2222'"
 _ONE_OF = "--workers HOST:PORT,HOST:PORT and --rank NUMBER"
 
@@ -62,24 +58,8 @@ class Cluster:
 
     def others(self) -> str:
         """Return the names of all other workers in messages."""
-        return ", ".join(self.name_of(rank) for rank in self._others())
-
-    def silent(self) -> tuple[int, ...]:
-        """Return the ranks of the other workers that accept no connection now."""
-        return tuple(rank for rank in self._others() if not _answers(self.workers[rank]))
-
-    def _others(self) -> list[int]:
-        return [rank for rank in range(len(self.workers)) if rank != self.rank]
-
-
-def _answers(address: str) -> bool:
-    host, _, port = address.rpartition(":")
-    with (
-        suppress(OSError),
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER),
-    ):
-        return True
-    return False
+        ranks = range(len(self.workers))
+        return ", ".join(self.name_of(rank) for rank in ranks if rank != self.rank)
 
 
 def parse_workers(value: Any) -> tuple[str, ...]:

@@ -17,9 +17,12 @@ from tensorflow.python.eager import context
 
 from graphprune.errors import TrainingError, WorkerError
 from graphprune.runs.cluster import Cluster
+from graphprune.runs.rendezvous import meet
 
 Arrays = Mapping[str, NDArray[Any]]
 _JOB = "worker"
+_CONNECT = 120
+"""Seconds in which TensorFlow connects workers that have all come."""
 _LOST = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
@@ -43,6 +46,7 @@ def open_strategy(cluster: Cluster) -> tf.distribute.MultiWorkerMirroredStrategy
         WorkerError: a worker did not come in time.
         TrainingError: TensorFlow is in use already, or the worker's own address cannot be used.
     """
+    meet(cluster)
     spec = tf.train.ClusterSpec({_JOB: list(cluster.workers)})
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
         spec,
@@ -51,11 +55,11 @@ def open_strategy(cluster: Cluster) -> tf.distribute.MultiWorkerMirroredStrategy
         num_accelerators={"GPU": len(tf.config.list_physical_devices("GPU"))},
         rpc_layer="grpc",
     )
-    # TensorFlow's own default would wait for an hour
+    # all have come: TensorFlow waits, an hour by default, where one has ended since
     context.context().configure_coordination_service(
         service_type="standalone",
         service_leader=coordination_leader(spec),
-        cluster_register_timeout_in_ms=cluster.wait * 1000,
+        cluster_register_timeout_in_ms=_CONNECT * 1000,
         coordinated_jobs=[
             coordination_config_pb2.CoordinatedJob(name=_JOB, num_tasks=len(cluster.workers))
         ],
@@ -72,22 +76,12 @@ def open_strategy(cluster: Cluster) -> tf.distribute.MultiWorkerMirroredStrategy
 
 
 def _explain_opening(cluster: Cluster, fault: tf.errors.OpError) -> TrainingError:
-    if isinstance(fault, tf.errors.UnknownError) or "server" in fault.message:
-        return TrainingError(
-            f"workers: {cluster.name_of(cluster.rank)} cannot listen at its address"
-            f" ({first_line(fault)}); use a free port of this machine"
-        )
-    missing = ", ".join(cluster.name_of(rank) for rank in cluster.silent())
+    reason = str(fault.message).strip().partition("\n")[0]
     return WorkerError(
-        f"workers: waited {cluster.wait} s for {cluster.others()};"
-        f" {f'no answer from {missing}' if missing else 'not all of them came'}; start the same"
-        " command on every worker, with the same addresses, or wait longer with --wait"
+        f"workers: TensorFlow cannot connect {cluster.name_of(cluster.rank)} with"
+        f" {cluster.others()} ({reason}); check that the ports of all workers are free and can be"
+        " reached from each other"
     )
-
-
-def first_line(fault: tf.errors.OpError) -> str:
-    """Return the first line of an error of TensorFlow."""
-    return str(fault.message).strip().partition("\n")[0]
 
 
 class ClusterWorkers:
