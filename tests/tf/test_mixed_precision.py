@@ -14,6 +14,8 @@ from tf_keras import layers
 from tf_keras.mixed_precision import LossScaleOptimizer
 
 from graphprune.errors import TrainingError
+from graphprune.graph import read_graph
+from graphprune.graph.architecture import describe_architecture
 from graphprune.runs.records import read_record
 from graphprune.runs.run_file import read_run_file
 from graphprune.tf.models.loading import load_model
@@ -230,6 +232,10 @@ def test_original_and_result_are_measured_in_the_precision_of_the_original(place
     assert result.metrics["val_loss"] != result.stripped_metrics["loss"]
     verified = run_command("verify", "whole", "--plan", "whole/plan.json")
     assert verified.code == 0, verified.out
+    trained, first = (
+        describe_architecture(read_graph(one)) for one in ("whole/model.keras", "one.keras")
+    )
+    assert trained == first
     assert "config.dtype  float32 -> mixed_float16" in run_command("diff", "one.keras", "whole").out
     assert "0 reconfigured" in run_command("diff", "one.keras", "sparse.keras").out
 
