@@ -130,7 +130,7 @@ def _value(setting: Setting, given: Any) -> Any:
 
 
 def _read_yaml(flag: str, text: str) -> Any:
-    document = parse_document(text, f"{flag} {text}")
+    document = parse_document(text, f"{flag} {text}", "value")
     if document.faults:
         raise RuleError(document.faults)
     return document.data
