@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from graphprune.archive import read_archive
 from graphprune.archive.archive import keras_of
@@ -100,7 +100,7 @@ def train(
     tensorboard: str | Path | None = None,
     strategy: str = NONE,
     mixed_precision: str | None = None,
-    jit_compile: bool | None = None,
+    jit_compile: bool | Literal["auto"] | None = None,
     steps_per_execution: int = 1,
     stop_after_step: int | None = None,
     allow_missed: bool = False,
@@ -171,7 +171,7 @@ def train(
         mixed_precision: `mixed_float16` or `mixed_bfloat16`: compute in 16 bits, with float32
             weights, and with loss scaling for float16. The layers of the outputs and preprocessing
             layers stay in float32. Checkpoints have this policy; stripping takes it back.
-        jit_compile: Compile steps with XLA, or do not.
+        jit_compile: Compile steps with XLA, or do not; `auto` lets Keras decide.
         steps_per_execution: Steps in one call of the compiled function. Masks change, and
             checkpoints are written, between two calls. An epoch must have a multiple of it.
         stop_after_step: Stop right after this step, as if the process had been killed.

@@ -118,7 +118,7 @@ class TrainRequest:
             parts = [part for part in (self.compiling, self.fitting, self) if hasattr(part, name)]
             value = getattr(parts[0], name) if parts else None
             default = {**defaults, **_PARTS}.get(name)
-            if value not in (None, False, (), default):
+            if value is not None and value != default and value != ():
                 found[setting.key] = plain_value(value, value)
         return found
 

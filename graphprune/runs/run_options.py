@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator
 
@@ -72,7 +72,7 @@ class Compiling:
         metrics: The same, several.
         learning_rate: A constant rate, or a curve; see `graphprune.runs.setting_values`.
         reset_optimizer: Reset the optimizer state: no moments, no iterations.
-        jit_compile: Whether steps are compiled by XLA.
+        jit_compile: Whether steps are compiled by XLA; `auto`: as Keras decides.
         steps_per_execution: Steps in one call of the compiled function.
         gradient_accumulation: Batches whose gradients make one update.
         mixed_precision: The dtype policy to train with; None for the model's own.
@@ -83,10 +83,15 @@ class Compiling:
     metrics: Many[str] | Mapping[str, Many[str]] | None = None
     learning_rate: Rate | Mapping[str, Any] | None = None
     reset_optimizer: bool = False
-    jit_compile: bool | None = None
+    jit_compile: bool | Literal["auto"] | None = None
     steps_per_execution: Length = 1
     gradient_accumulation: Length = 1
     mixed_precision: MixedPolicy | None = None
+
+    @property
+    def keras_jit(self) -> bool | None:
+        """The value of Keras's `jit_compile`; None lets Keras decide."""
+        return None if self.jit_compile == "auto" else self.jit_compile
 
     @property
     def optimizer_name(self) -> str:

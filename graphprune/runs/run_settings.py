@@ -16,6 +16,7 @@ from graphprune.rules.text.shape import Fault
 from graphprune.rules.text.words import Text, TextOrList, Truth, choice
 from graphprune.runs.input_settings import INPUT_SETTINGS
 from graphprune.runs.setting import Setting
+from graphprune.runs.setting_values import JitCompile
 from graphprune.runs.train_settings import TRAIN_SETTINGS
 
 TENSORBOARD = "tensorboard"
@@ -96,10 +97,10 @@ _OTHERS: tuple[Setting, ...] = (
     Setting(
         "on.jit_compile",
         "--jit-compile",
-        Truth,
-        "Compile training steps with XLA.",
-        "true",
-        form="switch",
+        JitCompile,
+        "Compile training steps with XLA, or do not; the key may also be auto: as Keras decides.",
+        "false",
+        form="on-off",
         argument="jit_compile",
     ),
     Setting(

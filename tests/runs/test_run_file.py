@@ -198,7 +198,7 @@ def test_a_flag_has_the_same_value_as_its_key():
             *("m.keras", "--data", "d.npz", "--run", "r", "--epochs", "3", "-r", "a.yaml"),
             *("--optimizer", "{name: AdamW, weight_decay: 1e-4}", "--loss", "heads=mse"),
             *("--metrics", "accuracy", "--metrics", "own:f1", "--learning-rate", "0.1"),
-            *("--var", "final=90%", "--tensorboard"),
+            *("--var", "final=90%", "--tensorboard", "--no-jit-compile"),
         ],
         standalone_mode=False,
     )
@@ -214,6 +214,7 @@ def test_a_flag_has_the_same_value_as_its_key():
         "train.loss": {"heads": "mse"},
         "train.metrics": ["accuracy", "own:f1"],
         "tensorboard": "tensorboard",
+        "on.jit_compile": False,
     }
 
 
