@@ -25,6 +25,7 @@ from graphprune.graph.frames import Frame, Member
 from graphprune.graph.layer_arguments import given_name, name_argument
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
+from graphprune.graph.precision import in_float32
 from graphprune.graph.shapes.axis_lengths import Shape
 from graphprune.graph.tensor_shapes import TensorUse, find_tensor_shapes
 from graphprune.nested import rebuild
@@ -119,8 +120,9 @@ def describe_architecture(graph: LayerGraph) -> Architecture:
     """Return what a model is, layer by layer, so that two can be told apart and compared.
 
     The code of a Lambda and the inputs of a Sequential model are left out, as by
-    `hash_architecture`.
+    `hash_architecture`, and so are wrappers and the precision that a run set.
     """
+    graph = in_float32(graph)
     layers = {
         address: layer if layer.wrap is None else replace(layer, wrap=None)
         for address, layer in graph.layers.items()
