@@ -110,7 +110,8 @@ def with_whole_axes(
         >>> with_whole_axes("TimeDistributed", {"layer": norm}, lambda: 3)["layer"]["config"]
         {'axis': [1]}
     """
-    axes, held, known = settings.get("axis"), settings.get("layer"), layer_class(kind)
+    axes, known = settings.get("axis"), layer_class(kind)
+    held: Any = settings.get("layer")
     if (
         isinstance(axes, list)
         and all(type(axis) is int for axis in axes)
