@@ -99,6 +99,7 @@ def train(
     force: bool = False,
     tensorboard: str | Path | None = None,
     strategy: str = NONE,
+    mixed_precision: str | None = None,
     jit_compile: bool | None = None,
     steps_per_execution: int = 1,
     stop_after_step: int | None = None,
@@ -167,6 +168,9 @@ def train(
             relative one is in `run_dir`.
         strategy: `none`; `mirrored` for all GPUs, `mirrored:N` for N of them (without a GPU, N
             logical CPU devices). They share each batch: `batch_size` is that of all together.
+        mixed_precision: `mixed_float16` or `mixed_bfloat16`: compute in 16 bits, with float32
+            weights, and with loss scaling for float16. The layers of the outputs and preprocessing
+            layers stay in float32. Checkpoints have this policy; stripping takes it back.
         jit_compile: Compile steps with XLA, or do not.
         steps_per_execution: Steps in one call of the compiled function. Masks change, and
             checkpoints are written, between two calls. An epoch must have a multiple of it.
@@ -216,6 +220,7 @@ def train(
         jit_compile=jit_compile,
         steps_per_execution=steps_per_execution,
         gradient_accumulation=gradient_accumulation,
+        mixed_precision=mixed_precision,
     )
     check_arguments(
         {
@@ -229,6 +234,7 @@ def train(
             "train.gradient_accumulation": gradient_accumulation,
             "on.steps_per_execution": steps_per_execution,
             "on.jit_compile": jit_compile,
+            "on.precision": mixed_precision,
         }
     )
     named = tuple(one for one in callbacks if isinstance(one, str))

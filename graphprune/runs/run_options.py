@@ -11,6 +11,7 @@ from pydantic import AfterValidator
 
 from graphprune.documents import Expected, FirstOnly
 from graphprune.errors import TrainingError
+from graphprune.graph.precision import POLICIES
 from graphprune.runs.best import Best
 from graphprune.runs.data_files import DataFiles
 from graphprune.runs.records import (
@@ -54,6 +55,7 @@ Strategy = Annotated[
     str, Expected("none or mirrored:N", pattern=r"^(none|mirrored:[1-9][0-9]{0,2})$")
 ]
 
+MixedPolicy = Annotated[str, Expected(" or ".join(POLICIES), pattern=f"^({'|'.join(POLICIES)})$")]
 Keras = Annotated[int, Expected("2 or 3", ge=2, le=3)]
 Backend = Annotated[
     str, Expected("the name of a backend of Keras", pattern=r"^[a-z][a-z0-9_]{0,31}$")
@@ -73,6 +75,7 @@ class Compiling:
         jit_compile: Whether steps are compiled by XLA.
         steps_per_execution: Steps in one call of the compiled function.
         gradient_accumulation: Batches whose gradients make one update.
+        mixed_precision: The dtype policy to train with; None for the model's own.
     """
 
     optimizer: str | Mapping[str, Any] | None = None
@@ -83,6 +86,7 @@ class Compiling:
     jit_compile: bool | None = None
     steps_per_execution: Length = 1
     gradient_accumulation: Length = 1
+    mixed_precision: MixedPolicy | None = None
 
     @property
     def optimizer_name(self) -> str:
@@ -278,6 +282,8 @@ class RunResult:
         best_model: The name of its model file.
         original_metrics: Loss and metrics of the original on the validation data.
         stopped_early: Why training ended before its last epoch; empty if it did not.
+        stripped_metrics: Loss and metrics of the stripped model on the validation data, if the run
+            trained in another precision.
     """
 
     step: Count
@@ -291,3 +297,4 @@ class RunResult:
     best_model: BestName | None = None
     original_metrics: Mapping[str, Any] = field(default_factory=dict)
     stopped_early: str = ""
+    stripped_metrics: Mapping[str, Any] = field(default_factory=dict)

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import PlainValidator, WithJsonSchema
 
+from graphprune.graph.precision import POLICIES
 from graphprune.rules.text.numbers import PositiveCount
 from graphprune.rules.text.shape import Fault
 from graphprune.rules.text.words import Text, TextOrList, Truth, choice
@@ -79,6 +80,18 @@ _OTHERS: tuple[Setting, ...] = (
         argument="strategy",
         metavar="NAME",
         shown="none",
+    ),
+    Setting(
+        "on.precision",
+        "--mixed-precision",
+        Annotated[str, *choice(POLICIES, {}, "a policy of mixed precision")],
+        (
+            "Compute in 16 bits with float32 weights: mixed_float16 (GPUs) or mixed_bfloat16 (TPUs,"
+            " newer GPUs and CPUs). strip takes it back."
+        ),
+        "mixed_float16",
+        argument="mixed_precision",
+        metavar="POLICY",
     ),
     Setting(
         "on.jit_compile",
