@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from graphprune.archive import read_archive
 from graphprune.archive.archive import keras_of
@@ -21,15 +21,20 @@ from graphprune.engine.live_compiling import LiveCompiling, has_objects
 from graphprune.engine.origin import check_origin
 from graphprune.engine.resuming import find_result
 from graphprune.engine.resuming_together import cluster_settings, find_run_cluster
-from graphprune.engine.train_request import Rules, TrainRequest, given_rules, tell_nobody
+from graphprune.engine.train_request import (
+    Rules,
+    TrainRequest,
+    given_rules,
+    named_rules,
+    tell_nobody,
+)
 from graphprune.engine.training import NewRun, ResumeRequest, begin_run, go_on
 from graphprune.engine.training_result import TrainingResult
 from graphprune.engine.training_seam import Loading, TrainingSeam
 from graphprune.errors import ArchiveError, CheckpointError
 from graphprune.graph import ModelFile
 from graphprune.plan import Plan
-from graphprune.plan.from_document import is_plan, plan_of
-from graphprune.rules.building.read import is_rule_text
+from graphprune.plan.from_document import plan_of
 from graphprune.runs.cluster import WAIT, find_cluster
 from graphprune.runs.followed_folder import open_folder
 from graphprune.runs.resume_point import Tell
@@ -106,7 +111,8 @@ def train(
     workers: Sequence[str] | None = None,
     rank: int | None = None,
     wait: int = WAIT,
-    jit_compile: bool | None = None,
+    mixed_precision: str | None = None,
+    jit_compile: bool | Literal["auto"] | None = None,
     steps_per_execution: int = 1,
     stop_after_step: int | None = None,
     allow_missed: bool = False,
@@ -179,7 +185,10 @@ def train(
             `TF_CONFIG` names them.
         rank: The place of this process among them.
         wait: Seconds to wait for the others.
-        jit_compile: Compile steps with XLA, or do not.
+        mixed_precision: `mixed_float16` or `mixed_bfloat16`: compute in 16 bits, with float32
+            weights, and with loss scaling for float16. The layers of the outputs and preprocessing
+            layers stay in float32. Checkpoints have this policy; stripping takes it back.
+        jit_compile: Compile steps with XLA, or do not; `auto` lets Keras decide.
         steps_per_execution: Steps in one call of the compiled function. Masks change, and
             checkpoints are written, between two calls. An epoch must have a multiple of it.
         stop_after_step: Stop right after this step, as if the process had been killed.
@@ -228,6 +237,7 @@ def train(
         jit_compile=jit_compile,
         steps_per_execution=steps_per_execution,
         gradient_accumulation=gradient_accumulation,
+        mixed_precision=mixed_precision,
     )
     check_arguments(
         {
@@ -242,6 +252,7 @@ def train(
             "on.steps_per_execution": steps_per_execution,
             "on.jit_compile": jit_compile,
             **cluster_settings(workers, wait),
+            "on.precision": mixed_precision,
         }
     )
     objects = tuple(one for one in callbacks if not isinstance(one, str))
@@ -276,7 +287,7 @@ def train(
         dry_run=dry_run,
         evaluate=evaluate,
         given=(*live.given, *(("callbacks",) if objects else ())),
-        run_file={**_named_rules(rules), **(run_file or {})},
+        run_file={**named_rules(rules), **(run_file or {})},
     ).checked(custom_objects)
     cluster = find_cluster(strategy, workers, rank, os.environ, wait)
     folder = open_folder(Path(run_dir), cluster)
@@ -299,15 +310,6 @@ def _texts(weights: Any) -> Any:
     if not isinstance(weights, Mapping):
         return weights
     return {str(name): weight for name, weight in weights.items()}
-
-
-def _named_rules(rules: Any) -> dict[str, Any]:
-    """Return the key `rules` of a run file, for rules that are named by paths."""
-    named = list(rules) if isinstance(rules, list | tuple) else [rules]
-    is_named = all(isinstance(one, str | PathLike) and not is_rule_text(one) for one in named)
-    if not is_named or is_plan(rules):
-        return {}
-    return {"rules": [str(one) for one in named]}
 
 
 def resume(

@@ -20,7 +20,7 @@ from graphprune.engine.given_data import GivenData
 from graphprune.engine.live_compiling import LiveCompiling
 from graphprune.engine.origin import Origin, open_origin
 from graphprune.engine.own_callbacks import make_callbacks
-from graphprune.engine.ready_model import load_to_go_on, wrap_for_run
+from graphprune.engine.ready_model import load_to_go_on, lowered, wrap_for_run
 from graphprune.engine.resuming import Resumption, Warnings, find_resumption, read_same_data
 from graphprune.engine.resuming_together import check_cluster, find_together
 from graphprune.engine.run_record import (
@@ -48,6 +48,7 @@ from graphprune.engine.training_seam import Loading, Spread, TrainingSeam
 from graphprune.engine.workers import check_same_run
 from graphprune.errors import CheckpointError, DataError
 from graphprune.graph import read_graph
+from graphprune.graph.precision import check_takes_policy
 from graphprune.plan import Plan, plan_to_config
 from graphprune.rules.values.rule_set import RuleSet
 from graphprune.runs.cluster import Cluster
@@ -137,13 +138,16 @@ def _train_loaded(
     request = new.request
     if request.evaluate:
         return _evaluate(seam, new, origin, loaded, data)
-    graph = read_graph(origin.file).to_config()
+    graph = read_graph(origin.file)
+    if request.compiling.mixed_precision is not None:
+        check_takes_policy(graph, request.compiling.mixed_precision, origin.place)
     first_batch = data.first_batch_sha256()
     request.on_stage(CHECKING)
     model, plan = wrap_for_run(seam, request, origin, loaded, new.rules, data)
     callbacks = make_callbacks(request.fitting.callbacks, request.callbacks, seam.callback)
     request.on_stage(MEASURING)
     measured = seam.evaluate(model, data)
+    model = lowered(seam, model, request.compiling, data, origin.place)
     begin = Beginning(
         file=origin.file,
         recorded=origin.recorded,
@@ -170,7 +174,7 @@ def _train_loaded(
     with new.folder.created(
         options,
         plan=None if plan is None else plan_to_config(plan),
-        graph=graph,
+        graph=graph.to_config(),
         rule_files={name: content for name, (_, content) in copies.items()},
         run_file=run_file_text(request, options, copies, has_plan=plan is not None),
         found=new.found,

@@ -214,10 +214,18 @@ def _finish(
         best=recorder.best,
         best_model=_write_best(task, recorder.best),
         stopped_early=_explain_stop(task.options, recorder, stopping),
+        stripped_metrics=_measure_stripped(seam, task),
     )
     task.folder.write_result(result.to_config(), task.options.run_id)
     wait_for_all(task.workers)
     return result
+
+
+def _measure_stripped(seam: TrainingSeam, task: Task) -> dict[str, float]:
+    """Return loss and metrics of what stripping gives, if it has another precision."""
+    if task.options.compiling.mixed_precision is None or task.data.test is None:
+        return {}
+    return seam.evaluate(seam.strip_model(task.model), task.data)
 
 
 def _write_best(task: Task, best: Best | None) -> Path | None:

@@ -167,6 +167,20 @@ class ModelSeam(Protocol):
         """
         ...
 
+    def in_precision(self, model: Any, policy: str) -> Any:
+        """Return a clone of a float32 model that computes by a mixed dtype policy.
+
+        It is recorded in the provenance of the pruned layers.
+
+        Raises:
+            TrainingError: the model cannot be built with the policy.
+        """
+        ...
+
+    def strip_model(self, model: Any) -> Any:
+        """Return a clone without pruning, in the original's precision, compiled like the model."""
+        ...
+
     def check_reads_back(self, model: Any, suffix: str, place: str, load: Load) -> None:
         """Save a model with custom classes to a temporary file and load it.
 

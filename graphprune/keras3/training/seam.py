@@ -29,10 +29,11 @@ from graphprune.keras3.live import read_live
 from graphprune.keras3.loading import load_archive
 from graphprune.keras3.model import held_layers as pruned_layers
 from graphprune.keras3.optimizers import copy_of, innermost
+from graphprune.keras3.precision import in_precision
 from graphprune.keras3.pruner import Pruner
 from graphprune.keras3.saving import check_reads_back, save_model
 from graphprune.keras3.state import seed_generators
-from graphprune.keras3.surgery import apply_plan
+from graphprune.keras3.surgery import apply_plan, strip_model
 from graphprune.keras3.training.compiling import compile_live, compile_model
 from graphprune.keras3.training.data import ReadingFault, given_data, read_data
 from graphprune.keras3.training.evaluation import check_data_fits
@@ -59,6 +60,7 @@ __all__ = [
     "evaluate",
     "fit",
     "given_data",
+    "in_precision",
     "is_data_fault",
     "is_model",
     "keras",
@@ -79,6 +81,7 @@ __all__ = [
     "restore_state",
     "save_model",
     "saved_randomness",
+    "strip_model",
     "summaries",
     "versions",
 ]

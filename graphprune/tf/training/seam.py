@@ -24,8 +24,9 @@ from graphprune.tf.models.saving import check_reads_back, save_model
 from graphprune.tf.pruning.addresses import check_model, find_wrappers
 from graphprune.tf.pruning.callbacks import PruningSummaries, UpdatePruningStep
 from graphprune.tf.pruning.live_graph import count_zeros, graph_of_model, weight_reader
+from graphprune.tf.pruning.precision import in_precision
 from graphprune.tf.pruning.pruner import HeldLayer, Pruner, held_layers
-from graphprune.tf.pruning.surgery import apply_plan
+from graphprune.tf.pruning.surgery import apply_plan, strip_model
 from graphprune.tf.training.compiling import compile_live, compile_model
 from graphprune.tf.training.data import read_data
 from graphprune.tf.training.evaluation import check_data_fits
@@ -52,6 +53,7 @@ __all__ = [
     "evaluate",
     "fit",
     "given_data",
+    "in_precision",
     "is_data_fault",
     "is_model",
     "keras",
@@ -72,6 +74,7 @@ __all__ = [
     "restore_state",
     "save_model",
     "saved_randomness",
+    "strip_model",
     "summaries",
     "versions",
 ]
