@@ -268,8 +268,8 @@ def test_all_workers_resume_from_the_checkpoint_of_the_chief(tmp_path):
     )
     assert re.fullmatch(
         r".*plain: worker 1 \(127\.0\.0\.1:\d+\) does not have the checkpoint of step 6 that"
-        r" worker 0 \(127\.0\.0\.1:\d+\) goes on from; give all workers the same run folder, on storage that"
-        r" they share",
+        r" worker 0 \(127\.0\.0\.1:\d+\) goes on from; give all workers the same run"
+        r" folder, on storage that they share",
         first,
     )
     assert second == first.replace("plain", "copy-1")
