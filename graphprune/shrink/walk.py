@@ -7,12 +7,10 @@ from collections.abc import Hashable, Mapping, Sequence
 import numpy as np
 
 from graphprune.errors import GraphError
-from graphprune.graph.classes.builtin_layers import known_class
 from graphprune.graph.classes.channels import Channels
 from graphprune.graph.frames import Frame, Member
-from graphprune.graph.layer_arguments import name_argument
+from graphprune.graph.layer_arguments import name_argument, named_arguments
 from graphprune.graph.layer_graph import LayerGraph
-from graphprune.graph.layers import Layer
 from graphprune.graph.shapes.axis_lengths import Shape
 from graphprune.graph.tensor_shapes import TensorUse, calls_in_order, operation_call
 from graphprune.shrink.book import LayerBook, Reader, Zeros
@@ -119,7 +117,7 @@ class _Walk:
         if address in self._graph.frames:
             return self._nested(self._graph.frames[address], taken)
         operation = operation_call(member, call, shapes)
-        names = _named(layer, arguments)
+        names = named_arguments(layer, arguments)
         book = LayerBook(address, layer, "", self.findings, self._zeros)
         return book.apply(layer.entry, taken, names, shapes, made, operation)
 
@@ -171,10 +169,3 @@ class _Walk:
         labels = self.findings.fresh(length)
         self.findings.kept.append((labels, Reason(address, "is an input of the model")))
         return Channels(-1, labels, np.zeros(length, bool))
-
-
-def _named(layer: Layer, arguments: Sequence[str]) -> list[str]:
-    """Return the names of arguments; the first has one only where the class gives it."""
-    known = known_class(layer.entry)
-    first = "0" if known is None else known.argument_name("0")
-    return [first if argument == "0" else argument for argument in arguments]

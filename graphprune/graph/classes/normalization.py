@@ -8,6 +8,7 @@ from typing import Any
 
 from graphprune.graph.classes.channel_rules import normalizing
 from graphprune.graph.classes.channels import ChannelCall, Channels, along_last
+from graphprune.graph.classes.composite_steps import normalized
 from graphprune.graph.classes.layer_class import SAME, Expected, LayerClass, Weight
 from graphprune.graph.classes.lengths import Config, Lengths, Open, parse_length
 from graphprune.graph.classes.steps import AFFINE, only_last_axis
@@ -114,6 +115,7 @@ CLASSES: Mapping[str, LayerClass] = {
         is_pure=True,
         normalize=_with_listed_axes,
         channels=normalizing,
+        steps=normalized,
     ),
     "GroupNormalization": LayerClass(
         "normalization", (), SCALE_AND_CENTER, _group_shapes, SAME, channels=normalizing

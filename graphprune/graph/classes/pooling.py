@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from graphprune.graph.classes.channel_rules import globally
 from graphprune.graph.classes.channel_rules import over_space as each_channel
+from graphprune.graph.classes.composite_steps import upsampled
 from graphprune.graph.classes.layer_class import LayerClass, one
 from graphprune.graph.classes.lengths import Config
 from graphprune.graph.classes.spatial import (
@@ -82,7 +83,8 @@ def _pooling_steps(rank: int, kind: str) -> StepsRule:
 
 def _global_steps(rank: int, kind: str) -> StepsRule:
     def rule(call: StepCall) -> Steps | None:
-        if call.config.get("data_format") == "channels_first":
+        is_masked = call.is_masked and rank == 1 and kind == "mean"
+        if is_masked or call.config.get("data_format") == "channels_first":
             return None
         return (reduced(kind, range(1, rank + 1), rank + 2),)
 
@@ -124,6 +126,7 @@ def _classes(rank: int) -> Mapping[str, LayerClass]:
         "Cropping": _bordered(rank, -1, "cropping"),
         "UpSampling": _upsampled(rank),
     }
+    steps = {"ZeroPadding": _padding_steps(rank), "UpSampling": upsampled(rank)}
     return {
         **{
             f"{kind}Pooling{rank}D": replace(pooled, steps=_pooling_steps(rank, kind.lower()))
@@ -145,7 +148,7 @@ def _classes(rank: int) -> Mapping[str, LayerClass]:
                 output_shapes=one(rule),
                 is_pure=True,
                 channels=each_channel(rank),
-                steps=_padding_steps(rank) if kind == "ZeroPadding" else None,
+                steps=steps.get(kind),
             )
             for kind, rule in rules.items()
         },
