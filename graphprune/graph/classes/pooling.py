@@ -109,7 +109,7 @@ def _classes(rank: int) -> Mapping[str, LayerClass]:
         (f"Pooling{rank}D",),
         output_shapes=one(_pooled(rank)),
         is_pure=True,
-        channels=each_channel(rank),
+        channels=each_channel(rank, lambda config: config.get("padding") != "same"),
     )
     over_all = LayerClass(
         "pooling",
@@ -125,6 +125,11 @@ def _classes(rank: int) -> Mapping[str, LayerClass]:
         "ZeroPadding": _bordered(rank, 1, "padding"),
         "Cropping": _bordered(rank, -1, "cropping"),
         "UpSampling": _upsampled(rank),
+    }
+    constants: Mapping[str, Callable[[Config], bool]] = {
+        "ZeroPadding": lambda _config: False,
+        "Cropping": lambda _config: True,
+        "UpSampling": lambda config: config.get("interpolation", "nearest") == "nearest",
     }
     steps = {"ZeroPadding": _padding_steps(rank), "UpSampling": upsampled(rank)}
     return {
@@ -147,7 +152,7 @@ def _classes(rank: int) -> Mapping[str, LayerClass]:
                 "shape",
                 output_shapes=one(rule),
                 is_pure=True,
-                channels=each_channel(rank),
+                channels=each_channel(rank, constants[kind]),
                 steps=steps.get(kind),
             )
             for kind, rule in rules.items()

@@ -83,7 +83,7 @@ def _merge(
         output_shapes=merged(_added),
         is_symmetric=is_symmetric,
         is_pure=is_pure,
-        channels=merging(absorbs_zero=absorbs_zero),
+        channels=merging(absorbs_zero=absorbs_zero, adds=computed == ("add",)),
         steps=combined(*computed),
     )
 
