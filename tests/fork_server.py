@@ -39,6 +39,8 @@ LIGHT = (
     "rich.console",
 )
 TENSORFLOW = (*LIGHT, "graphprune.tf.training.seam")
+KERAS3 = (*LIGHT, "graphprune.keras3.training.seam")
+"""Keras 3 on TensorFlow."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ happened.
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import shutil
@@ -149,23 +150,48 @@ def build_soak(
     setting = build_setting(
         home, suffix, wrap(build_dense_model(build_optimizer(optimizer)), fc=ramp())
     )
-    soak = Soak(
-        server,
-        home,
-        rng,
-        (
-            "train",
-            setting.model,
-            "--data",
-            setting.data,
-            "--epochs",
-            "3",
-            "--batch-size",
-            "8",
-            "--checkpoint-every",
-            "3 steps",
-        ),
-    )
+    return _trained_whole(server, home, setting.model, setting.data, rng)
+
+
+KERAS3_MODEL = """
+import sys
+import keras
+import graphprune
+
+keras.utils.set_random_seed(7)
+stack = [
+    keras.layers.Flatten(),
+    keras.layers.Dense(8, name="fc"),
+    keras.layers.Dropout(0.3),
+    keras.layers.Dense(3, activation="softmax", name="predictions"),
+]
+model = keras.Sequential([keras.Input((4, 4, 1)), *stack], name="net")
+loss = "sparse_categorical_crossentropy"
+model.compile(sys.argv[2], loss, metrics=["accuracy"], run_eagerly=True)
+schedule = graphprune.PolynomialDecay(0.1, 0.75, 0, 8, frequency=1)
+graphprune.prune_low_magnitude(model, schedule).save(sys.argv[1])
+"""
+
+
+def build_keras3_soak(server: ForkServer, home: Path, optimizer: str, rng: random.Random) -> Soak:
+    """Return what `build_soak` does, for a `.keras` file of Keras 3, which only the server's
+    processes import.
+    """
+    from run_builders import write_data
+
+    home.mkdir()
+    model = str(home / "pruned.keras")
+    done = server.run_program(KERAS3_MODEL, model, optimizer)
+    assert done.code == 0, done.err
+    return _trained_whole(server, home, model, write_data(home / "data.npz"), rng)
+
+
+def _trained_whole(
+    server: ForkServer, home: Path, model: str, data: str, rng: random.Random
+) -> Soak:
+    options = {"--epochs": "3", "--batch-size": "8", "--checkpoint-every": "3 steps"}
+    words = itertools.chain.from_iterable(options.items())
+    soak = Soak(server, home, rng, ("train", model, "--data", data, *words))
     soak.train_whole()
     return soak
 

@@ -22,6 +22,7 @@ from graphprune.report import SizeColumn, SizeTable, render_sizes_text
 from graphprune.report.numbers import count_of, format_count, format_share
 from graphprune.report.sizes import find_accuracy, sizes_to_config
 from graphprune.report.tables import align_rows
+from graphprune.runs.cluster import Cluster
 from graphprune.runs.training_arguments import StopRequest
 
 if TYPE_CHECKING:
@@ -116,12 +117,21 @@ def resume_command(run_folder: str | Path, loading: LoadingOptions = NOTHING_GIV
 
 
 def end_run(
-    result: TrainingResult, stop: StopRequest, loading: LoadingOptions, shown: ShownOptions
+    result: TrainingResult,
+    stop: StopRequest,
+    loading: LoadingOptions,
+    shown: ShownOptions,
+    cluster: Cluster | None = None,
 ) -> None:
     """Say how the run ended and what to do next, and exit with its code.
 
-    As JSON, that is one line on stdout, whatever ended it.
+    As JSON, that is one line on stdout, whatever ended it. Of several workers, the chief says it.
     """
+    if cluster is not None and not cluster.is_chief:
+        check_stop(result, stop, loading)
+        if result.missed:
+            raise click.exceptions.Exit(EXIT_MISSED)
+        return
     if shown.is_json:
         click.echo(render_event("result", result_to_config(result)))
     check_stop(result, stop, loading)
@@ -139,6 +149,7 @@ def result_to_config(result: TrainingResult) -> dict[str, Any]:
         "model": None if result.model is None else str(result.model),
         "metrics": dict(result.metrics),
         "original_metrics": dict(result.original_metrics),
+        "stripped_metrics": dict(result.stripped_metrics),
         "stopped_early": result.stopped_early,
         "tensors": [asdict(tensor) for tensor in result.tensors],
         "best": None if result.best is None else asdict(result.best),
@@ -258,7 +269,7 @@ def size_table(result: TrainingResult) -> SizeTable:
     """Return the sizes and zeros of a run's original and trained model, and the accuracy."""
     columns = [
         ("before", find_training_origin(str(result.run_dir)), _accuracy(result.original_metrics)),
-        ("after", str(result.run_dir), find_accuracy(result.metrics)),
+        ("after", str(result.run_dir), find_accuracy(result.final_metrics)),
     ]
     models = [(title, open_model(path), accuracy) for title, path, accuracy in columns]
     return SizeTable(
@@ -279,13 +290,16 @@ def _accuracy(original: Mapping[str, Any]) -> float | None:
 def drop_rows(result: TrainingResult) -> list[str]:
     """Return one line a metric that the original and the trained model have: both, and the change.
 
+    The trained model is measured in the original's precision.
+
     Metrics of each output have its name. Losses are left out, unless there is nothing else.
     """
+    trained = result.final_metrics
     measured = {name: one for name, one in result.original_metrics.items() if "loss" not in name}
     rows = [
         (name, f"{before:.4f}", f"{after:.4f}", f"{after - before:+.4f}")
         for name, before in (measured or result.original_metrics).items()
-        if isinstance(after := result.metrics.get(f"val_{name}"), int | float)
+        if isinstance(after := trained.get(f"val_{name}"), int | float)
     ]
     head = ("test set", "before", "after", "change")
     return align_rows([head, *rows], right={1, 2, 3}) if rows else []

@@ -39,6 +39,7 @@ from graphprune.errors import GraphError
 from graphprune.graph import LayerGraph, ModelFile
 from graphprune.graph.classes.builtin_layers import weights_of
 from graphprune.graph.from_config import graph_with_tensors
+from graphprune.graph.precision import in_float32
 from graphprune.sparsity.missed_targets import MissedTarget, explain_missed
 
 _MOST_NAMED = 5
@@ -202,7 +203,7 @@ def check_same_architecture(before: ModelFile, wrapped: ModelFile) -> None:
     Raises:
         GraphError: the two differ in more than wrappers and weights.
     """
-    graphs = (_with_numbers(before.graph), _with_numbers(wrapped.graph))
+    graphs = (_with_numbers(in_float32(one.graph)) for one in (before, wrapped))
     difference = find_difference(
         diff_graphs(*graphs, left_path=before.path, right_path=wrapped.path)
     )

@@ -28,6 +28,7 @@ from graphprune.engine.data_fit import (
 from graphprune.engine.data_function import check_module
 from graphprune.engine.file_data import FileData, file_data, find_ends
 from graphprune.graph import ModelFile
+from graphprune.graph.precision import check_takes_policy
 from graphprune.runs.labels import LabelRule
 from graphprune.runs.npz import read_npz
 from graphprune.runs.run_options import Compiling
@@ -55,6 +56,8 @@ def check_early(saved: ModelFile, data: str, compiling: Mapping[str, Any], keras
     """
     for kind, name in _names(compiling):
         check_name(kind, name, keras)
+    if compiling.get("mixed_precision") is not None:
+        check_takes_policy(saved.graph, compiling["mixed_precision"], saved.path)
     outputs = _ends(saved)[1]
     for what in ("loss", "metrics") if outputs else ():
         check_outputs(what, compiling.get(what), tuple(outputs))

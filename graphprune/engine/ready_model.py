@@ -62,6 +62,23 @@ def make_ready(
     return model
 
 
+def lowered(seam: TrainingSeam, model: Any, asked: Compiling, data: RunData, place: str) -> Any:
+    """Return the ready model in the precision that was asked for.
+
+    Everything before, the measurement of the original included, is done in its own.
+
+    Raises:
+        DataError: the model or its loss fails in this precision.
+        TrainingError: it cannot be built in it.
+    """
+    if asked.mixed_precision is None:
+        return model
+    model = seam.in_precision(model, asked.mixed_precision)
+    seam.compile_model(model, asked.on_resume, place)
+    seam.check_data_fits(model, data)
+    return model
+
+
 def plan_for(
     seam: TrainingSeam,
     origin: Origin,
@@ -152,8 +169,8 @@ def _load_first(
     plan = read_first_plan(folder, options)
     check_original(folder, options)
     original = find_original(folder.path, options)
-    model = make_ready(
-        seam, load(original), plan, options.compiling, data, str(original), options.run
-    )
+    asked, place = options.compiling, str(original)
+    model = make_ready(seam, load(original), plan, asked, data, place, options.run)
+    model = lowered(seam, model, asked, data, place)
     cut_run_events(folder, options, Place(0, seam.read_updates(model), 0))
     return model

@@ -36,6 +36,8 @@ class TrainingResult:
         best_model: The model of that epoch; None while the run is not finished.
         original_metrics: Loss and metrics of the original on the validation data.
         stopped_early: Why training ended before its last epoch; empty if it did not.
+        stripped_metrics: Loss and metrics of the stripped model on the validation data, if the run
+            trained in another precision; else those of the last epoch are its own.
     """
 
     run_dir: Path
@@ -52,6 +54,13 @@ class TrainingResult:
     best_model: Path | None = None
     original_metrics: Mapping[str, Any] = field(default_factory=dict)
     stopped_early: str = ""
+    stripped_metrics: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def final_metrics(self) -> dict[str, Any]:
+        """The metrics of the last epoch, those on the validation data of the stripped model."""
+        stripped = {f"val_{name}": value for name, value in self.stripped_metrics.items()}
+        return {**self.metrics, **stripped}
 
     @property
     def missed(self) -> tuple[TensorProgress, ...]:
@@ -71,6 +80,7 @@ class TrainingResult:
             "best_model": None if self.best_model is None else self.best_model.name,
             "original_metrics": dict(self.original_metrics),
             "stopped_early": self.stopped_early,
+            "stripped_metrics": dict(self.stripped_metrics),
         }
 
     @classmethod
@@ -95,4 +105,5 @@ class TrainingResult:
             best_model=None if result.best_model is None else run_dir / result.best_model,
             original_metrics=result.original_metrics,
             stopped_early=result.stopped_early,
+            stripped_metrics=result.stripped_metrics,
         )

@@ -17,7 +17,7 @@ from graphprune.archive.entries import Entry, canonical, copy_config, type_of
 from graphprune.archive.op_layers import find_operation, plain_keywords
 from graphprune.archive.operations import Operation
 from graphprune.graph.classes.builtin_layers import known_class
-from graphprune.graph.classes.completion import complete_config, is_inherited
+from graphprune.graph.classes.completion import complete_config, is_inherited, with_whole_axes
 from graphprune.graph.classes.python_code import CODE
 from graphprune.graph.computation import Computation, describe_computation
 from graphprune.graph.flow import call_order
@@ -25,6 +25,7 @@ from graphprune.graph.frames import Frame, Member
 from graphprune.graph.layer_arguments import given_name, name_argument
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
+from graphprune.graph.precision import in_float32
 from graphprune.graph.shapes.axis_lengths import Shape
 from graphprune.graph.tensor_shapes import TensorUse, find_tensor_shapes
 from graphprune.nested import rebuild
@@ -119,8 +120,9 @@ def describe_architecture(graph: LayerGraph) -> Architecture:
     """Return what a model is, layer by layer, so that two can be told apart and compared.
 
     The code of a Lambda and the inputs of a Sequential model are left out, as by
-    `hash_architecture`.
+    `hash_architecture`, and so are wrappers and the precision that a run set.
     """
+    graph = in_float32(graph)
     layers = {
         address: layer if layer.wrap is None else replace(layer, wrap=None)
         for address, layer in graph.layers.items()
@@ -264,23 +266,15 @@ class _Facts:
         return [
             layer.type,
             layer.kind,
-            _comparable(self._with_whole_axes(layer, settings)),
+            _comparable(with_whole_axes(layer.type, settings, lambda: self._rank(layer))),
             None if wrap is None else [wrap.type, wrap.pruning and wrap.pruning.to_config()],
             self._constants.get(layer.address, {}),
         ]
 
-    def _with_whole_axes(self, layer: Layer, settings: dict[str, Any]) -> dict[str, Any]:
-        """Return the settings with axes counted from the first, where the rank is known.
-
-        tf_keras writes `axis` so once a layer is built, Keras 3 as the program gave it.
-        """
-        axes: Any = settings.get("axis")
-        if not isinstance(axes, list) or not all(type(axis) is int for axis in axes):
-            return settings
-        if all(axis >= 0 for axis in axes):
-            return settings
+    def _rank(self, layer: Layer) -> int | None:
+        """Return the number of axes of a layer's output: that of its input if it has `axis`."""
         shape = self.shapes.get((layer.address, 0, 0))
-        return settings | {"axis": [axis % len(shape) for axis in axes]} if shape else settings
+        return None if shape is None else len(shape)
 
     @cached_property
     def shapes(self) -> Mapping[TensorUse, Shape]:

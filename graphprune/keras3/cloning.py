@@ -18,17 +18,40 @@ from typing import Any
 import keras
 
 from graphprune.errors import GraphError
+from graphprune.graph.precision import PolicyChange
 from graphprune.keras3.backend import scope_of
-from graphprune.keras3.layers import check_model, is_layered_model, is_unbuilt, parts_of
-from graphprune.keras3.optimizers import copy_compile_state, copy_of
+from graphprune.keras3.layers import (
+    check_model,
+    class_entry,
+    is_layered_model,
+    is_unbuilt,
+    parts_of,
+)
+from graphprune.keras3.optimizers import LIKE_MODEL, Scaling, copy_compile_state, copy_of
 
 _NUMBERS = itertools.count()
 
 
-def clone_model(model: Any, *, compiled: bool = True) -> Any:
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """Another precision for a clone.
+
+    Attributes:
+        change: The dtype policies that change.
+        kept: The layers that keep theirs, by `id`.
+        scaling: Whether the optimizer scales the loss.
+    """
+
+    change: PolicyChange
+    kept: frozenset[int]
+    scaling: Scaling
+
+
+def clone_model(model: Any, *, compiled: bool = True, precision: Precision | None = None) -> Any:
     """Return a clone with the model's weights and the states of its random generators.
 
-    If `compiled`, it also has the compile settings and the optimizer state.
+    If `compiled`, it also has the compile settings and the optimizer state. It computes in the
+    `precision` that is given, or like the model.
 
     Raises:
         GraphError: the model, or a layer in it, cannot be copied.
@@ -36,11 +59,11 @@ def clone_model(model: Any, *, compiled: bool = True) -> Any:
     """
     check_model(model)
     with scope_of(model):
-        return _clone(model, compiled=compiled)
+        return _clone(model, compiled, precision)
 
 
-def _clone(model: Any, *, compiled: bool) -> Any:
-    cloning = _Clone()
+def _clone(model: Any, compiled: bool, precision: Precision | None) -> Any:
+    cloning = _Clone(precision)
     with _quietly():
         clone = cloning.of(model)
     if not is_unbuilt(model) and not clone.built:
@@ -50,7 +73,8 @@ def _clone(model: Any, *, compiled: bool) -> Any:
     for old, new in zip(_all_layers(model), _all_layers(clone), strict=True):
         _copy_rest(old, new)
     if compiled:
-        copy_compile_state(model, clone, variables)
+        scaling = LIKE_MODEL if precision is None else precision.scaling
+        copy_compile_state(model, clone, variables, scaling)
     return clone
 
 
@@ -77,6 +101,7 @@ class _Factory:
 class _Clone:
     """A clone in progress; new layers are kept by the old one's `id`, so sharing is kept."""
 
+    precision: Precision | None = None
     made: dict[int, Any] = field(default_factory=dict)
 
     def of(self, layer: Any) -> Any:
@@ -94,6 +119,8 @@ class _Clone:
             ) from err
         if is_layered_model(layer) and isinstance(config.get("layers"), list):
             return self._make_model(layer, config)
+        if self.precision is not None and id(layer) not in self.precision.kept:
+            config = self.precision.change.config_of({**class_entry(layer), "config": config})
         return clone_layer(layer, config)
 
     def _make_model(self, model: Any, config: dict[str, Any]) -> Any:

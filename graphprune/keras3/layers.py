@@ -183,15 +183,15 @@ def prunable_names(layer: Any) -> tuple[str, ...]:
 
 def is_builtin_layer(layer: Any) -> bool:
     """Return whether the layer's class comes with Keras."""
-    return is_builtin(_class_entry(layer))
+    return is_builtin(class_entry(layer))
 
 
 def entry_of(layer: Any) -> Entry:
     """Return the layer as the table of layers reads it."""
-    return {**_class_entry(layer), "config": layer.get_config()}
+    return {**class_entry(layer), "config": layer.get_config()}
 
 
-def _class_entry(layer: Any) -> dict[str, Any]:
+def class_entry(layer: Any) -> dict[str, Any]:
     """Return the class as files name it: that of GroupQueryAttention is GroupedQueryAttention."""
     kind = type(layer)
     exported = api_export.get_name_from_symbol(kind) or kind.__name__
@@ -200,7 +200,7 @@ def _class_entry(layer: Any) -> dict[str, Any]:
 
 def _known_weights(layer: Any) -> tuple[Weight, ...] | None:
     """Return the weights in the table of layers; the config is read only if there may be some."""
-    known = known_class(_class_entry(layer))
+    known = known_class(class_entry(layer))
     if known is None or known.has_no_weights:
         return None if known is None else ()
     return weights_of(entry_of(layer))
@@ -300,7 +300,7 @@ def _part(owner: Any, part: str) -> Any:
         return owner[int(part)] if int(part) < len(owner) else None
     if isinstance(owner, dict):
         return owner.get(part)
-    known = known_class(_class_entry(owner))
+    known = known_class(class_entry(owner))
     attributes = {} if known is None else known.attributes
     for name in (attributes.get(part, part), OTHER_NAMES.get(part, part)):
         if (found := getattr(owner, name, None)) is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -17,6 +17,9 @@ from graphprune.keras3.torch_optimizer import TorchOptimizer
 
 MASK = "graphprune_mask"
 """The prefix of the names of all masks."""
+Scaling = Literal["like-model", "scaled", "unscaled"]
+"""Whether the optimizer of a copy scales the loss."""
+LIKE_MODEL: Scaling = "like-model"
 _SKIP, _STATELESS_SKIP = "_stateful_handle_non_finite_grads", "_stateless_handle_non_finite_grads"
 """The methods of `LossScaleOptimizer` that are called instead of an update."""
 
@@ -165,7 +168,9 @@ def masks_hidden(optimizer: Any) -> Iterator[None]:
             store.insert(place, mask)
 
 
-def copy_compile_state(source: Any, target: Any, variables: Mapping[int, Any]) -> None:
+def copy_compile_state(
+    source: Any, target: Any, variables: Mapping[int, Any], scaling: Scaling = LIKE_MODEL
+) -> None:
     """Compile `target` like `source`, with a copy of its optimizer and its state.
 
     The copy of an uncompiled model stays uncompiled.
@@ -174,6 +179,7 @@ def copy_compile_state(source: Any, target: Any, variables: Mapping[int, Any]) -
         source: The model that was copied.
         target: The copy.
         variables: The copy's variable for each of the model's, by `id`.
+        scaling: Whether the copy's optimizer scales the loss.
 
     Raises:
         TrainingError: the copy cannot be compiled like the model.
@@ -181,7 +187,7 @@ def copy_compile_state(source: Any, target: Any, variables: Mapping[int, Any]) -
     if not source.compiled:
         return
     settings = dict(source._compile_config.config)
-    settings["optimizer"] = copy_optimizer(source, variables)
+    settings["optimizer"] = copy_optimizer(source, variables, scaling)
     for name in ("metrics", "weighted_metrics"):
         settings[name] = _new_metrics(settings.get(name))
     try:
@@ -193,7 +199,7 @@ def copy_compile_state(source: Any, target: Any, variables: Mapping[int, Any]) -
         ) from err
 
 
-def copy_optimizer(model: Any, variables: Mapping[int, Any]) -> Any:
+def copy_optimizer(model: Any, variables: Mapping[int, Any], scaling: Scaling = LIKE_MODEL) -> Any:
     """Return a copy of the model's optimizer for the variables of another model, with its state.
 
     Slots follow their variables, regardless of the order of variables in the other model.
@@ -204,6 +210,8 @@ def copy_optimizer(model: Any, variables: Mapping[int, Any]) -> Any:
     optimizer = model.optimizer
     if optimizer is None:
         return None
+    if scaling == "unscaled":
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     rates = [getattr(part, "_learning_rate", None) for part in innermost(optimizer)]
     parts = (optimizer, *innermost(optimizer), *rates)
     try:
@@ -214,12 +222,20 @@ def copy_optimizer(model: Any, variables: Mapping[int, Any]) -> Any:
             f"{model.name}: optimizer {type(optimizer).__name__} cannot be made from its get_config"
             f" ({err})"
         ) from err
+    whole = _scaled(copied) if scaling == "scaled" else copied
     if optimizer.built:
-        copied.build([variables[id(variable)] for variable in optimizer._trainable_variables])
+        whole.build([variables[id(variable)] for variable in optimizer._trainable_variables])
     with masks_hidden(optimizer):
         for old, new in zip(optimizer.variables, copied.variables, strict=True):
             new.assign(copy_of(old))
-    return copied
+    return whole
+
+
+def _scaled(optimizer: Any) -> Any:
+    """Return an optimizer that scales the loss for the given one, unless that one does."""
+    if hasattr(optimizer, "inner_optimizer"):
+        return optimizer
+    return keras.optimizers.LossScaleOptimizer(optimizer, name="loss_scale_optimizer")
 
 
 def copy_of(variable: Any) -> NDArray[Any]:

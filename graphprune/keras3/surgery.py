@@ -10,8 +10,9 @@ import numpy as np
 from graphprune.engine.masks import prune_at_once
 from graphprune.engine.saved_pruning import SavedPruning
 from graphprune.graph.layer_graph import LayerGraph
+from graphprune.graph.precision import FLOAT32, PolicyChange, policy_set_by_run
 from graphprune.graph.read import ModelFile
-from graphprune.keras3.cloning import clone_model
+from graphprune.keras3.cloning import Precision, clone_model
 from graphprune.keras3.held import HeldLayer
 from graphprune.keras3.layers import addressed_layers, check_built, check_finite, unique_layers
 from graphprune.keras3.live import LiveModel
@@ -36,17 +37,20 @@ Hold = Callable[[str, Any, HeldLayer | None], HeldLayer | None]
 """Returns how a layer of a clone is pruned, given its address, and how the model's layer is."""
 
 
-def pruned_clone(model: Any, hold: Hold, *, compiled: bool = True) -> Any:
+def pruned_clone(
+    model: Any, hold: Hold, *, compiled: bool = True, precision: Precision | None = None
+) -> Any:
     """Return a clone of a model, whose layers are pruned as `hold` says.
 
-    Masked weights of the model are zero in the clone, also if averaging (EMA) wrote them.
+    Masked weights of the model are zero in the clone, also if averaging (EMA) wrote them. It
+    computes in the `precision` that is given, or like the model.
 
     Raises:
         GraphError: the model, or a layer in it, cannot be copied.
         TrainingError: the copy cannot be compiled like the model.
     """
     before = held_layers(model)
-    clone = clone_model(model, compiled=compiled)
+    clone = clone_model(model, compiled=compiled, precision=precision)
     layers = {
         address: held
         for address, layer in unique_layers(clone).items()
@@ -87,6 +91,8 @@ def _zero_masked(before: dict[str, HeldLayer], clone: Any) -> None:
 def strip_model(model: Any, *, compiled: bool = True) -> Any:
     """Return a clone of a model that is not pruned, with masked weights exactly zero.
 
+    It has the original's precision if a run set another.
+
     Args:
         model: The model.
         compiled: Whether compile settings and optimizer state are kept; without them, saved files
@@ -95,7 +101,18 @@ def strip_model(model: Any, *, compiled: bool = True) -> Any:
     Raises:
         GraphError: the model, or a layer in it, cannot be copied.
     """
-    return pruned_clone(model, lambda address, layer, before: None, compiled=compiled)
+    policy = set_by_run(model)
+    precision = None
+    if policy:
+        precision = Precision(PolicyChange(policy, FLOAT32), frozenset(), "unscaled")
+    return pruned_clone(
+        model, lambda address, layer, before: None, compiled=compiled, precision=precision
+    )
+
+
+def set_by_run(model: Any) -> str:
+    """Return the policy that a run set on the model's layers; empty if none did."""
+    return policy_set_by_run(held.provenance for held in held_layers(model).values())
 
 
 def prune_as_saved(model: Any, saved: Mapping[str, SavedPruning]) -> Any:

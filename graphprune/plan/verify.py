@@ -9,6 +9,7 @@ from typing import Literal
 from graphprune.diagnostics.diagnostic import Where
 from graphprune.graph.architecture import Architecture, describe_architecture, hash_architecture
 from graphprune.graph.layer_graph import LayerGraph
+from graphprune.graph.precision import in_float32
 from graphprune.graph.weights import TensorKey
 from graphprune.plan.changes import Plan
 from graphprune.plan.measured import TensorFacts
@@ -230,8 +231,10 @@ _OLD = "an earlier graphprune wrote the plan; make it again to compare the archi
 def check_architecture(plan: Plan, graph: LayerGraph) -> ArchitectureCheck:
     """Return the layers and connections that differ from the plan's original model.
 
-    How the two are pruned does not count, nor does the code of a Lambda.
+    How the two are pruned does not count, nor does the code of a Lambda, nor the precision that a
+    run set.
     """
+    graph = in_float32(graph)
     if plan.architecture is not None:
         differences = tuple(_differences(plan.architecture, describe_architecture(graph)))
         is_known = graph.is_connected or differences

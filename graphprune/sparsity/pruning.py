@@ -246,12 +246,15 @@ class Provenance:
             calls.
         budget: What the budget asked for that gave the tensors their shares, in words; empty where
             none did.
+        precision: The dtype policy that a run set on the model's layers, which had float32 before;
+            empty where none did. Stripping takes it back.
     """
 
     rule: str = ""
     rules_sha256: str = ""
     plan_sha256: str = ""
     budget: str = ""
+    precision: str = ""
 
     def to_config(self) -> dict[str, str]:
         """Return the JSON form."""
@@ -260,7 +263,8 @@ class Provenance:
             "rules_sha256": self.rules_sha256,
             "plan_sha256": self.plan_sha256,
         }
-        return config | ({"budget": self.budget} if self.budget else {})
+        rest = {"budget": self.budget, "precision": self.precision}
+        return config | {name: text for name, text in rest.items() if text}
 
     @classmethod
     def from_config(cls, config: Mapping[str, str]) -> Provenance:
@@ -270,4 +274,5 @@ class Provenance:
             config.get("rules_sha256", ""),
             config.get("plan_sha256", ""),
             config.get("budget", ""),
+            config.get("precision", ""),
         )

@@ -110,7 +110,7 @@ def test_more_epochs_are_not_the_advice_for_layers_without_a_gradient(
         standing_still=still,
         stopped_early="",
         original_metrics={},
-        metrics={},
+        final_metrics={},
         best=None,
         best_model=None,
     )

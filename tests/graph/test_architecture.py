@@ -104,3 +104,15 @@ def test_names_that_a_keras_gives_to_operations_do_not_count():
     assert of_kerases("tf.math.add_3") == of_kerases("add")
     assert of_kerases("tf.math.add_3") != of_kerases("mine")
     assert of_kerases("tf.math.add", own=True) != of_kerases("tf.math.add")
+
+
+def test_an_axis_may_be_counted_from_the_end_in_a_layer_inside_too():
+    def over_steps(axis):
+        norm = {"class_name": "BatchNormalization", "config": {"name": "bn", "axis": [axis]}}
+        return sequential(
+            ("InputLayer", {"name": "x", "batch_input_shape": [None, 6, 4, 5]}),
+            ("TimeDistributed", {"name": "steps", "layer": norm}),
+        )
+
+    assert hash_architecture(over_steps(-1)) == hash_architecture(over_steps(2))
+    assert hash_architecture(over_steps(-1)) != hash_architecture(over_steps(1))

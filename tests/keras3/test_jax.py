@@ -52,6 +52,10 @@ def test_settings_of_runs(slow):
     check_cases("setting_cases.py", "jax", slow=slow)
 
 
+def test_mixed_precision(slow):
+    check_cases("precision_cases.py", "jax", slow=slow)
+
+
 @pytest.mark.slow  # TensorFlow runs them in the suite
 def test_commands(slow):
     check_cases("command_cases.py", "jax", slow=slow)

@@ -48,6 +48,10 @@ def test_settings_of_runs(slow):
     check_cases("setting_cases.py", "tensorflow", slow=slow)
 
 
+def test_mixed_precision(slow):
+    check_cases("precision_cases.py", "tensorflow", slow=slow)
+
+
 def test_commands(slow):
     check_cases("command_cases.py", "tensorflow", slow=slow)
 

@@ -242,6 +242,16 @@ def masked_values_are_positive_zeros_in_every_precision():
 
 
 @CASES
+def large_tensors_are_masked_like_small_ones():
+    random = np.random.default_rng(5)
+    for dtype, shape in (("float32", (700, 801)), ("bfloat16", (3, 100_000))):
+        variable = keras.Variable(random.normal(size=shape), dtype=dtype)
+        before, mask = array(variable), random.random(shape) > 0.9
+        variable.assign(masked_in_place(variable, keras.ops.convert_to_tensor(mask)))
+        np.testing.assert_array_equal(array(variable), np.where(mask, before, 0), dtype)
+
+
+@CASES
 def own_constraints_come_first():
     inputs = keras.Input((8,))
     dense = layers.Dense(4, kernel_constraint=keras.constraints.NonNeg(), name="d")

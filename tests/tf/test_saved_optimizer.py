@@ -128,7 +128,7 @@ OPTIMIZERS = [
     for name, value in sorted(vars(module).items())
     if isinstance(value, type) and name not in ("Optimizer", "LossScaleOptimizer")
 ]
-OFTEN = ("Nadam", "SGD", "legacy.Adam")
+OFTEN = ("Nadam", "SGD", "legacy.Adam", "legacy.SGD")
 
 
 @pytest.mark.parametrize(

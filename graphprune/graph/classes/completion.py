@@ -15,12 +15,12 @@ Keras 3.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from graphprune.archive.entries import Entry, canonical, to_snake_case, type_of
+from graphprune.archive.entries import Entry, canonical, is_entry, to_snake_case, type_of
 from graphprune.archive.op_layers import find_operation, op_layer_settings
 from graphprune.graph.classes.activations import to_float32
 from graphprune.graph.classes.builtin_layers import known_class, layer_class, same_class
@@ -90,6 +90,44 @@ def complete_setting(key: str, value: Any) -> Any:
     return {
         str(inner): complete_setting(str(inner), item) for inner, item in canonical(value).items()
     }
+
+
+def with_whole_axes(
+    kind: str, settings: dict[str, Any], get_rank: Callable[[], int | None]
+) -> dict[str, Any]:
+    """Return complete settings with axes counted from the first, where the rank is known.
+
+    tf_keras writes `axis` so once a layer is built, Keras 3 as the program gave it. The same holds
+    for the layer inside a layer.
+
+    Args:
+        kind: The layer's class.
+        settings: The settings of a built-in or custom class.
+        get_rank: Called if an axis is counted from the end: the rank of what the layer takes.
+
+    Example:
+        >>> norm = {"class_name": "BatchNormalization", "config": {"axis": [-1]}}
+        >>> with_whole_axes("TimeDistributed", {"layer": norm}, lambda: 3)["layer"]["config"]
+        {'axis': [1]}
+    """
+    axes, known = settings.get("axis"), layer_class(kind)
+    held: Any = settings.get("layer")
+    if (
+        isinstance(axes, list)
+        and all(type(axis) is int for axis in axes)
+        and min(axes, default=0) < 0
+    ):
+        rank = get_rank()
+        return settings | {"axis": [axis % rank for axis in axes]} if rank else settings
+    if known.parts is None or not is_entry(held):
+        return settings
+
+    def rank_inside() -> int | None:
+        rank = get_rank()
+        return None if rank is None else max(0, rank - known.outer_axes)
+
+    inside = with_whole_axes(held["class_name"], held["config"], rank_inside)
+    return settings | {"layer": {**held, "config": inside}}
 
 
 def find_other_setting(entry: Entry, key: str) -> Any:

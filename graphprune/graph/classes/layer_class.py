@@ -148,6 +148,7 @@ class LayerClass:
         output_shapes: Returns what it gives for the shapes that it takes; ValueError and other
             errors of damaged configs mean that nothing is known. None: nothing is known.
         parts: Returns the layers inside it, whose weights it has; None where the config is damaged.
+        outer_axes: How many axes of its input the layers inside do not see.
         around: Returns all its weights, given those of its parts.
         shapes_around: Returns the shapes of all its weights, given those of its parts.
         arguments: The names of its positional tensors.
@@ -189,6 +190,7 @@ class LayerClass:
     weight_shapes: Callable[[Config], Expected] = _no_shapes
     output_shapes: OutputShapes | None = None
     parts: Callable[[Config], Sequence[Part] | None] | None = None
+    outer_axes: int = 0
     around: Callable[[tuple[Weight, ...]], tuple[Weight, ...]] | None = None
     shapes_around: Callable[[Expected], Expected] | None = None
     arguments: tuple[str, ...] = ()

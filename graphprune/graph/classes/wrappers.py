@@ -122,6 +122,7 @@ CLASSES: Mapping[str, LayerClass] = {
         WRAPPER,
         output_shapes=_step_output,
         parts=_held,
+        outer_axes=1,
         calls=("layer",),
         channels=stepwise,
     ),

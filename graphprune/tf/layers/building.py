@@ -36,6 +36,8 @@ def foresee_outputs(source: Layer, clone: Layer, inner: Layer) -> None:
         inner: The layer in the clone's wrapper, or `clone` itself.
     """
     nodes = source._inbound_nodes
+    if source.compute_dtype != inner.compute_dtype:  # its outputs have another dtype
+        return
     if not _is_pure(inner) or len(nodes) != 1 or inner._activity_regularizer is not None:
         return
     tensors = tf.nest.flatten((nodes[0].keras_inputs, nodes[0].outputs))

@@ -14,6 +14,7 @@ import tf_keras
 from tf_keras.src.engine.base_layer import Layer
 
 from graphprune.errors import GraphError
+from graphprune.graph.precision import PolicyChange
 from graphprune.tf.layers.growing_vocabularies import GROWING, constructor_arguments
 from graphprune.tf.layers.stored_names import copy_names
 
@@ -28,8 +29,8 @@ _RANDOM = frozenset(
 _OWN_PACKAGES = ("tf_keras", "keras", "graphprune", "tensorflow", "builtins", "numpy")
 
 
-def clone_layer(layer: Layer, address: str) -> Layer:
-    """Return a new, unbuilt layer like `layer`.
+def clone_layer(layer: Layer, address: str, change: PolicyChange | None = None) -> Layer:
+    """Return a new, unbuilt layer like `layer`, with its dtype policy changed if asked.
 
     Its classes and functions come from the live layer, so nothing needs registering. A Lambda gets
     the same function object: its code is never serialized.
@@ -37,21 +38,23 @@ def clone_layer(layer: Layer, address: str) -> Layer:
     Raises:
         GraphError: the layer cannot be described by its `get_config` or built from it.
     """
-    clone = _clone(layer, address)
+    clone = _clone(layer, address, change)
     copy_names(layer, clone)
     return clone
 
 
-def _clone(layer: Layer, address: str) -> Layer:
+def _clone(layer: Layer, address: str, change: PolicyChange | None) -> Layer:
     if isinstance(layer, tf_keras.layers.Lambda):
-        return _clone_lambda(layer)
+        return _clone_lambda(layer, change)
     try:
         if type(layer) is tf_keras.layers.TimeDistributed:
+            config = _changed(layer, Layer.get_config(layer), change)
             return tf_keras.layers.TimeDistributed(
-                clone_layer(layer.layer, address), **Layer.get_config(layer)
+                clone_layer(layer.layer, address, change), **config
             )
         with tf_keras.utils.custom_object_scope(_live_objects(layer)):
-            return type(layer).from_config(_config_with_functions(layer))
+            config = _changed(layer, _config_with_functions(layer), change)
+            return type(layer).from_config(config)
     except NotImplementedError as err:
         raise GraphError(
             f"{address}: layer class {type(layer).__name__} has no get_config, so it cannot be"
@@ -62,6 +65,16 @@ def _clone(layer: Layer, address: str) -> Layer:
             f"{address}: layer class {type(layer).__name__} cannot be rebuilt from its get_config"
             f" ({err}); make it return every argument"
         ) from err
+
+
+def _changed(layer: Layer, config: dict[str, Any], change: PolicyChange | None) -> dict[str, Any]:
+    """Return the layer's config with the dtype policy changed."""
+    if change is None:
+        return config
+    kind = type(layer)
+    return change.config_of(
+        {"class_name": kind.__name__, "module": kind.__module__, "config": config}
+    )
 
 
 def copy_state(source: Layer, target: Layer) -> None:
@@ -125,13 +138,14 @@ def finalize(layer: Layer) -> None:
         part.finalize_state()
 
 
-def _clone_lambda(layer: Layer) -> Layer:
+def _clone_lambda(layer: Layer, change: PolicyChange | None) -> Layer:
     settings = {
         "output_shape": layer._output_shape,
         "mask": layer.mask,
         "arguments": dict(layer.arguments),
     }
-    return type(layer)(layer.function, **settings, **Layer.get_config(layer))
+    config = _changed(layer, Layer.get_config(layer), change)
+    return type(layer)(layer.function, **settings, **config)
 
 
 def _config_with_functions(layer: Layer) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 import tf_keras
+from tf_keras.src.mixed_precision.loss_scale_optimizer import BaseLossScaleOptimizer
 
 _LISTS = frozenset({"_variables", "_weights", "_slots", "_coalesced_children"})
 """Attributes in which optimizers store all their `variables` again, in a different order.
@@ -18,6 +19,14 @@ TensorFlow adds the last when a model is written as a SavedModel.
 def inner_optimizer(optimizer: Any) -> Any:
     """Return the optimizer inside one that scales the loss, else the optimizer itself."""
     return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def scale_loss(model: tf_keras.Model) -> None:
+    """Let the optimizer of a compiled model scale the loss, unless it does."""
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is not None and not isinstance(optimizer, BaseLossScaleOptimizer):
+        scaling = BaseLossScaleOptimizer(optimizer)
+        model.optimizer = model._compile_config.config["optimizer"] = scaling
 
 
 def listed_variables(optimizer: Any) -> list[tf.Variable]:

@@ -16,7 +16,6 @@ import tensorflow as tf
 import tf_keras
 from tf_keras.src.engine.base_layer import Layer
 from tf_keras.src.layers.preprocessing.index_lookup import IndexLookup
-from tf_keras.src.mixed_precision.loss_scale_optimizer import BaseLossScaleOptimizer
 from tf_keras.src.saving import saving_lib
 from tf_keras.src.saving.legacy import model_config, saving_utils
 from tf_keras.src.saving.legacy.hdf5_format import _legacy_weights
@@ -37,6 +36,7 @@ from graphprune.graph.keras_weights import layers_group
 from graphprune.graph.weights import ModelWeights, locate_weights
 from graphprune.tf.layers.layer_clone import finalize
 from graphprune.tf.layers.live_tensors import weight_names
+from graphprune.tf.layers.optimizer_state import scale_loss
 from graphprune.tf.layers.stored_names import kept_names, names_in_layout
 from graphprune.tf.models.hdf5_dialect import readable_as_written, restore_settings
 from graphprune.tf.models.keras_file import keras_format
@@ -89,13 +89,8 @@ def _scale_loss_as_saved(model: tf_keras.Model, zipped: OpenedZip) -> None:
     but `.keras` files hold only the given optimizer. Only the group of the optimizer's state shows
     that the loss was scaled.
     """
-    optimizer = getattr(model, "optimizer", None)
-    if optimizer is None or isinstance(optimizer, BaseLossScaleOptimizer):
-        return
     if "optimizer/inner_optimizer" in zipped.weights:
-        model.optimizer = model._compile_config.config["optimizer"] = BaseLossScaleOptimizer(
-            optimizer
-        )
+        scale_loss(model)
 
 
 class _Weights:

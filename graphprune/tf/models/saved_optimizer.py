@@ -76,9 +76,7 @@ def _listed(
 def _legacy(
     optimizer: Any, model: tf_keras.Model, saved: SavedOptimizer, stored: Mapping[str, tf.Variable]
 ) -> Pairs:
-    """Create the slots of a legacy optimizer, and return them."""
-    if not saved.slots:
-        return []
+    """Create the step counter, settings and slots of a legacy optimizer, and return the slots."""
     trained = {id(stored[weight]) for weight in saved.weights if weight in stored}
     optimizer._create_all_weights([weight for weight in model.weights if id(weight) in trained])
     known = set(optimizer.get_slot_names())

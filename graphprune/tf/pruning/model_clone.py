@@ -13,6 +13,7 @@ from tf_keras.src.engine.functional import has_functional_like_constructor
 
 from graphprune.errors import GraphError
 from graphprune.graph.layers import SEPARATOR
+from graphprune.graph.precision import PolicyChange
 from graphprune.sparsity.mask_kernels import apply_mask, is_masked
 from graphprune.tf.layers.building import foresee_outputs, spectral_layers_buildable
 from graphprune.tf.layers.layer_clone import clone_layer, copy_state, without_random_values
@@ -169,9 +170,9 @@ def _masks_of(wrapper: Layer) -> list[tuple[str, tf.Variable]]:
     ]
 
 
-def clone_wrapped(address: str, layer: Layer) -> Layer:
+def clone_wrapped(address: str, layer: Layer, change: PolicyChange | None = None) -> Layer:
     """Return a clone of a layer, in a wrapper like the one it has."""
-    inner = clone_layer(inner_layer(layer), address)
+    inner = clone_layer(inner_layer(layer), address, change)
     if is_toolkit_layer(layer):
         return PruneLowMagnitude(inner, read_live_pruning(layer))
     return (

@@ -43,6 +43,7 @@ from graphprune.tf.layers.live_tensors import (
 from graphprune.tf.pruning.addresses import addressed_layers, find_wrappers, inner_layer, is_unbuilt
 from graphprune.tf.pruning.live_graph import count_zeros, graph_of_model, weight_reader
 from graphprune.tf.pruning.model_clone import clone_unbuilt, clone_with_state, clone_wrapped
+from graphprune.tf.pruning.precision import change_back, unscale_loss
 from graphprune.tf.pruning.pruner import held_layers
 from graphprune.tf.pruning.wrapper import PruneLowMagnitude
 
@@ -232,7 +233,8 @@ def prune_as_saved(model: tf_keras.Model, saved: Mapping[str, SavedPruning]) -> 
 def strip_model(model: tf_keras.Model, *, compiled: bool = True) -> tf_keras.Model:
     """Return a clone of `model` without pruning wrappers.
 
-    It is the original architecture, with masked weights exactly zero.
+    It is the original architecture, with masked weights exactly zero, and in the original's
+    precision if a run set another.
 
     Args:
         model: The model.
@@ -242,12 +244,16 @@ def strip_model(model: tf_keras.Model, *, compiled: bool = True) -> tf_keras.Mod
     Raises:
         GraphError: the model, or a layer in it, cannot be copied.
     """
-    return clone_with_state(
+    change = change_back(model)
+    stripped = clone_with_state(
         model,
-        lambda address, layer: clone_layer(inner_layer(layer), address),
+        lambda address, layer: clone_layer(inner_layer(layer), address, change),
         set(),
         compiled=compiled,
     )
+    if change is not None:
+        unscale_loss(stripped)
+    return stripped
 
 
 def adopt_wrappers(model: tf_keras.Model) -> tf_keras.Model:

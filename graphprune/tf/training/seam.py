@@ -24,8 +24,9 @@ from graphprune.tf.models.saving import check_reads_back, save_model
 from graphprune.tf.pruning.addresses import check_model, find_wrappers
 from graphprune.tf.pruning.callbacks import PruningSummaries, UpdatePruningStep
 from graphprune.tf.pruning.live_graph import count_zeros, graph_of_model, weight_reader
+from graphprune.tf.pruning.precision import in_precision
 from graphprune.tf.pruning.pruner import HeldLayer, Pruner, held_layers
-from graphprune.tf.pruning.surgery import apply_plan
+from graphprune.tf.pruning.surgery import apply_plan, strip_model
 from graphprune.tf.training.compiling import compile_live, compile_model
 from graphprune.tf.training.data import read_data
 from graphprune.tf.training.evaluation import check_data_fits
@@ -36,6 +37,7 @@ from graphprune.tf.training.hidden_state import read_recurrent_states, restore_r
 from graphprune.tf.training.randomness import saved_randomness
 from graphprune.tf.training.recorder import Recorder, restore_state
 from graphprune.tf.training.strategies import open_spread
+from graphprune.tf.training.workers import is_lost
 
 __all__ = [
     "apply_plan",
@@ -51,6 +53,7 @@ __all__ = [
     "evaluate",
     "fit",
     "given_data",
+    "in_precision",
     "is_data_fault",
     "is_model",
     "keras",
@@ -71,6 +74,7 @@ __all__ = [
     "restore_state",
     "save_model",
     "saved_randomness",
+    "strip_model",
     "summaries",
     "versions",
 ]
@@ -154,7 +158,8 @@ def evaluate(model: tf_keras.Model, data: Any) -> dict[str, float]:
     if data.test is None:
         return {}
     states = read_recurrent_states(model)
-    found = model.evaluate(data.test, verbose=0, return_dict=True)
+    steps = data.validation_steps
+    found = model.evaluate(data.validation(), steps=steps, verbose=0, return_dict=True)
     model.reset_metrics()
     restore_recurrent_states(model, states)
     return {name: float(value) for name, value in found.items() if np.ndim(value) == 0}
@@ -172,4 +177,4 @@ def summaries(log_dir: Path, run: Run) -> PruningSummaries:
 
 def is_data_fault(fault: Exception) -> bool:
     """Return whether TensorFlow raised this error in a step, or while it read the data."""
-    return isinstance(fault, tf.errors.OpError)
+    return isinstance(fault, tf.errors.OpError) and not is_lost(fault)

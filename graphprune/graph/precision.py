@@ -1,0 +1,138 @@
+"""Mixed precision of a run: the dtype policies of layers in configs, set and taken back.
+
+A layer with a mixed policy computes in 16 bits and keeps its variables in float32. A run sets the
+policy on a clone of a float32 model and records it in the provenance of the pruned layers, so that
+stripping can take it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
+
+from graphprune.archive.entries import Entry, is_builtin, is_entry, is_input, type_of
+from graphprune.errors import TrainingError
+from graphprune.graph.classes import preprocessing
+from graphprune.graph.layer_graph import LayerGraph
+from graphprune.graph.layers import Layer
+from graphprune.nested import mappings_in, rebuild
+from graphprune.sparsity.pruning import Provenance
+
+POLICIES = ("mixed_float16", "mixed_bfloat16")
+SCALED = "mixed_float16"
+"""The policy whose gradients may underflow, so that the loss is scaled, as Keras does."""
+FLOAT32 = "float32"
+_WITHOUT_POLICY = ("losses", "metrics")
+"""Modules of objects whose `dtype` is not a policy of layers."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyChange:
+    """A dtype policy that takes the place of another.
+
+    Attributes:
+        old, new: Their names.
+    """
+
+    old: str
+    new: str
+
+    def config_of(self, entry: Entry) -> dict[str, Any]:
+        """Return the config of a layer with the new policy, layers in it included.
+
+        Input and preprocessing layers are left as they are: what a model is given may be larger
+        than float16 holds.
+
+        Example:
+            >>> dense = {"class_name": "Dense", "config": {"units": 3, "dtype": "float32"}}
+            >>> PolicyChange("float32", "mixed_float16").config_of(dense)
+            {'units': 3, 'dtype': 'mixed_float16'}
+        """
+        changed: dict[str, Any] = rebuild(entry, self._changed)["config"]
+        return changed
+
+    def _changed(self, value: dict[str, Any]) -> dict[str, Any]:
+        if not has_policy(value) or policy_of(value) != self.old:
+            return value
+        return {**value, "config": {**value["config"], "dtype": self.new}}
+
+
+def has_policy(value: Mapping[str, Any]) -> bool:
+    """Return whether this is the entry of a layer whose policy a run may set."""
+    if not is_entry(value) or "dtype" not in value["config"] or is_input(value):
+        return False
+    if str(value.get("module")).rpartition(".")[2] in _WITHOUT_POLICY:
+        return False
+    return not (is_builtin(value) and type_of(value) in preprocessing.CLASSES)
+
+
+def policy_of(entry: Entry) -> str:
+    """Return the name of the dtype policy in a layer's config; empty if it has none.
+
+    Example:
+        >>> policy = {"class_name": "Policy", "config": {"name": "mixed_float16"}}
+        >>> policy_of({"class_name": "Dense", "config": {"dtype": policy}})
+        'mixed_float16'
+    """
+    dtype = entry["config"].get("dtype")
+    if isinstance(dtype, Mapping):
+        config = dtype.get("config")
+        named = config.get("name") if isinstance(config, Mapping) else None
+        dtype = named or dtype.get("class_name")
+    return dtype if isinstance(dtype, str) else ""
+
+
+def policy_set_by_run(provenances: Iterable[Provenance]) -> str:
+    """Return the policy that a run set on the layers of a model; empty if none did."""
+    return next((one.precision for one in provenances if one.precision in POLICIES), "")
+
+
+def precision_of(graph: LayerGraph) -> str:
+    """Return the policy that a run set on the model's layers; empty if none did."""
+    wraps = (layer.wrap for layer in graph.layers.values())
+    return policy_set_by_run(wrap.provenance for wrap in wraps if wrap is not None)
+
+
+def in_float32(graph: LayerGraph) -> LayerGraph:
+    """Return the graph without the policy that a run set on its layers."""
+    policy = precision_of(graph)
+    if not policy:
+        return graph
+    change = PolicyChange(policy, FLOAT32)
+
+    def changed(layer: Layer) -> Layer:
+        if layer.kind != "layer":
+            return layer
+        return replace(layer, entry={**layer.entry, "config": change.config_of(layer.entry)})
+
+    layers = {address: changed(layer) for address, layer in graph.layers.items()}
+    return replace(graph, layers=MappingProxyType(layers))
+
+
+def check_takes_policy(graph: LayerGraph, policy: str, place: str) -> None:
+    """Refuse a model whose layers have other policies than float32, unless a run set this one.
+
+    Raises:
+        TrainingError: a layer has another policy; the text begins with `place`.
+    """
+    before = precision_of(graph)
+    if before == policy:
+        return
+    if before:
+        raise TrainingError(
+            f"mixed precision: the model was trained in {before}, got {policy}; strip it first"
+            f" (graphprune strip), or go on with {before}",
+            place=place,
+        )
+    for address, layer in graph.layers.items():
+        for entry in mappings_in(layer.entry if layer.kind == "layer" else {}):
+            found = policy_of(entry) if has_policy(entry) else ""
+            if "float" in found and found != FLOAT32:
+                raise TrainingError(
+                    f"mixed precision: layer {address!r} has the dtype policy {found}, and only"
+                    f" float32 models take {policy}; leave the setting out, and the model trains"
+                    " with its own policies",
+                    place=place,
+                )

@@ -1,0 +1,77 @@
+"""Mixed precision of live Keras 3 models: clones with another dtype policy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import keras
+
+from graphprune.engine.precision import explain_unbuildable, warn_of_float32
+from graphprune.graph.precision import FLOAT32, SCALED, PolicyChange
+from graphprune.keras3.cloning import Precision
+from graphprune.keras3.held import HeldLayer
+from graphprune.keras3.layers import is_layered_model
+from graphprune.keras3.optimizers import LIKE_MODEL
+from graphprune.keras3.surgery import hold_like, pruned_clone, set_by_run
+
+
+def in_precision(model: Any, policy: str) -> Any:
+    """Return a clone of a float32 model that computes by a mixed policy.
+
+    The layers that make its outputs, and preprocessing layers, stay in float32.
+
+    Raises:
+        TrainingError: the model cannot be built with the policy.
+    """
+    if set_by_run(model):
+        return model
+    last = list(_last_layers(model))
+    kept = frozenset(map(id, last))
+    scaling = "scaled" if policy == SCALED else LIKE_MODEL
+
+    def hold(address: str, layer: Any, before: HeldLayer | None) -> HeldLayer | None:
+        if before is None:
+            return None
+        held = hold_like(before, layer)
+        held.provenance = replace(held.provenance, precision=policy)
+        return held
+
+    try:
+        precision = Precision(PolicyChange(FLOAT32, policy), kept, scaling)
+        clone = pruned_clone(model, hold, precision=precision)
+    except (TypeError, ValueError) as fault:
+        raise explain_unbuildable(str(model.name), policy, fault) from fault
+    _warn_of_float32(model, clone, kept, policy)
+    return clone
+
+
+def _last_layers(model: Any) -> Iterator[Any]:
+    """Yield the layers that make the outputs of a model; those before operations on them."""
+    for tensor in keras.tree.flatten(getattr(model, "outputs", None) or ()):
+        yield from _last(tensor._keras_history.operation)
+
+
+def _last(operation: Any) -> Iterator[Any]:
+    if is_layered_model(operation):
+        yield from _last_layers(operation)
+    elif isinstance(operation, keras.layers.Layer):
+        yield operation
+    else:
+        for node in operation._inbound_nodes:
+            for tensor in node.input_tensors:
+                yield from _last(tensor._keras_history.operation)
+
+
+def _warn_of_float32(model: Any, clone: Any, last: frozenset[int], policy: str) -> None:
+    pairs = list(zip(model._flatten_layers(), clone._flatten_layers(), strict=True))
+    known = {id(part) for old, new in pairs if id(old) in last for part in new._flatten_layers()}
+    left = [
+        layer
+        for _, layer in pairs
+        if id(layer) not in known
+        and not is_layered_model(layer)
+        and layer.dtype_policy.name == FLOAT32
+    ]
+    warn_of_float32(str(model.name), policy, left)

@@ -1,0 +1,99 @@
+"""Mixed precision of live models: clones with another dtype policy, and the scale of their loss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+from tf_keras.src.engine.base_layer import Layer
+from tf_keras.src.layers.core.tf_op_layer import TFOpLambda
+
+from graphprune.engine.precision import explain_unbuildable, warn_of_float32
+from graphprune.graph.precision import FLOAT32, SCALED, PolicyChange, policy_set_by_run
+from graphprune.tf.layers.optimizer_state import inner_optimizer, scale_loss
+from graphprune.tf.pruning.addresses import is_layered_model
+from graphprune.tf.pruning.model_clone import clone_with_state, clone_wrapped
+from graphprune.tf.pruning.wrapper import PruneLowMagnitude
+
+
+def in_precision(model: tf_keras.Model, policy: str) -> tf_keras.Model:
+    """Return a clone of a float32 model that computes by a mixed policy.
+
+    The layers that make its outputs, and preprocessing layers, stay in float32.
+
+    Raises:
+        TrainingError: the model cannot be built with the policy.
+    """
+    if set_by_run(model):
+        return model
+    last = {id(layer) for layer in last_layers(model)}
+
+    def make(address: str, layer: Layer) -> Layer:
+        change = None if id(layer) in last else PolicyChange(FLOAT32, policy)
+        made = clone_wrapped(address, layer, change)
+        if isinstance(made, PruneLowMagnitude):
+            made.provenance = replace(made.provenance, precision=policy)
+        return made
+
+    try:
+        clone = clone_with_state(model, make, set())
+    except (TypeError, ValueError) as fault:
+        raise explain_unbuildable(model.name, policy, fault) from fault
+    if policy == SCALED:
+        scale_loss(clone)
+    _warn_of_float32(model, clone, last, policy)
+    return clone
+
+
+def set_by_run(model: tf_keras.Model) -> str:
+    """Return the policy that a run set on the model's layers; empty if none did."""
+    wrappers = [one for one in model._flatten_layers() if isinstance(one, PruneLowMagnitude)]
+    return policy_set_by_run(wrapper.provenance for wrapper in wrappers)
+
+
+def change_back(model: tf_keras.Model) -> PolicyChange | None:
+    """Return the change that takes back the policy that a run set; None if none did."""
+    policy = set_by_run(model)
+    return PolicyChange(policy, FLOAT32) if policy else None
+
+
+def unscale_loss(model: tf_keras.Model) -> None:
+    """Compile a model with the optimizer inside the one that scales its loss."""
+    if model._is_compiled:
+        inner: Any = inner_optimizer(model.optimizer)
+        model.optimizer = model._compile_config.config["optimizer"] = inner
+
+
+def last_layers(model: tf_keras.Model) -> Iterator[Layer]:
+    """Yield the layers that make the outputs of a model; those before operations on them."""
+    for layer in getattr(model, "_output_layers", None) or model.layers[-1:]:
+        yield from _last(layer)
+
+
+def _last(layer: Layer) -> Iterator[Layer]:
+    if is_layered_model(layer):
+        yield from last_layers(layer)
+        return
+    yield layer
+    if isinstance(layer, TFOpLambda):
+        for node in layer._inbound_nodes:
+            for tensor in tf.nest.flatten(node.keras_inputs):
+                yield from _last(tensor._keras_history.layer)
+
+
+def _warn_of_float32(
+    model: tf_keras.Model, clone: tf_keras.Model, last: set[int], policy: str
+) -> None:
+    pairs = list(zip(model._flatten_layers(), clone._flatten_layers(), strict=True))
+    known = {id(part) for old, new in pairs if id(old) in last for part in new._flatten_layers()}
+    left = [
+        layer
+        for _, layer in pairs
+        if id(layer) not in known
+        and not isinstance(layer, tf_keras.Model | PruneLowMagnitude)
+        and layer.dtype_policy.name == FLOAT32
+    ]
+    warn_of_float32(model.name, policy, left)
