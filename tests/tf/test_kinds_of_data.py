@@ -1,5 +1,6 @@
 """Runs of tf_keras on each kind of data: stopped in the middle of an epoch, they go on exactly."""
 
+import gzip
 import sys
 from dataclasses import replace
 
@@ -161,6 +162,10 @@ def test_records_with_a_function(digits_net, tmp_path, monkeypatch):
     options = {"parse": "record_data:parse", "validation_data": "valid.tfrecord", "batch_size": 8}
     whole = check_goes_on(digits_net, "part-*.tfrecord", tmp_path, **options)
     assert "val_accuracy" in whole.metrics
+    for path in tmp_path.glob("part-*.tfrecord"):
+        path.write_bytes(gzip.compress(path.read_bytes()))
+    packed = train(digits_net, RULES, "part-*.tfrecord", "packed", **options, **SETTINGS)
+    assert packed.metrics == whole.metrics
     (tmp_path / "record_data.py").write_text("def parse(record):\n    return record\n")
     sys.modules.pop("record_data")
     with pytest.raises(DataError, match=r"record_data:parse: returned .*; it must return"):
