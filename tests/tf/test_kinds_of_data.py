@@ -59,6 +59,20 @@ def test_an_npz_with_several_inputs_outputs_and_weights(model, tmp_path):
     assert "val_heads_accuracy" in whole.metrics
 
 
+def test_weights_of_one_output(model, tmp_path):
+    arrays = {name: array for name, array in ARRAYS.items() if not name.startswith("w")}
+    named = {"w_train.heads": np.zeros(COUNT), "w_val.heads": np.zeros(9)}
+    np.savez(tmp_path / "named.npz", **arrays, **named)
+    whole = check_goes_on(model, tmp_path / "named.npz", tmp_path, batch_size=8)
+    for part in ("", "val_"):
+        assert whole.metrics[f"{part}heads_loss"] == 0
+        assert whole.metrics[f"{part}box_loss"] == whole.metrics[f"{part}loss"] > 0
+    x, y = {"image": IMAGE, "size": SIZE}, {"heads": HEADS, "box": BOX}
+    data = ((x, y, {"heads": np.zeros(COUNT)}), (x, y))
+    given = train(model, RULES, data, tmp_path / "given", batch_size=8, **SETTINGS)
+    assert given.metrics["loss"] == whole.metrics["loss"]
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [

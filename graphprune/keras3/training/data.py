@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -37,6 +37,7 @@ from graphprune.engine.file_data import FileData
 from graphprune.engine.given_data import BatchKinds, GivenBatches, GivenData
 from graphprune.engine.resuming import DATA
 from graphprune.errors import DataError, GraphpruneError
+from graphprune.keras3.named_weights import arrange, listed_outputs
 from graphprune.runs.samples import Rows
 
 _PEEKED = 4
@@ -122,7 +123,13 @@ def with_fixed_size(batches: Any, first: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class ArrayData(ArrayBatches):
-    """Arrays, as batches of NumPy arrays."""
+    """Arrays, as batches of NumPy arrays.
+
+    Attributes:
+        outputs: The outputs of a model that returns a list, in whose order it takes labels.
+    """
+
+    outputs: tuple[str, ...] = ()
 
     @property
     def test(self) -> Any:
@@ -134,11 +141,11 @@ class ArrayData(ArrayBatches):
 
     def _slice(self, rows: Rows, number: int) -> Any:
         begin = number * self.batch_size
-        return rows.take(slice(begin, begin + self.batch_size))
+        return arrange(rows.take(slice(begin, begin + self.batch_size)), self.outputs)
 
     def sample(self) -> Any:
         """Return the first few samples as one batch."""
-        return self.first()
+        return arrange(self.first(), self.outputs)
 
     def batches(self, step: int, done: int, count: int) -> Any:
         """Return what `fit` trains on; arguments as for `RunBatches`, from `step` of the run on."""
@@ -149,7 +156,7 @@ class ArrayData(ArrayBatches):
         for order in self.orders(epoch):
             for begin in range(skipped * self.batch_size, len(order), self.batch_size):
                 index = order[begin : begin + self.batch_size]
-                yield self.train.take(index)
+                yield arrange(self.train.take(index), self.outputs)
             skipped = 0
 
 
@@ -245,6 +252,11 @@ class StreamData:
 
 
 Data = ArrayData | StreamData | SequenceData
+
+
+def of_model(data: Data, model: Any) -> Data:
+    """Return the data as the model takes it."""
+    return replace(data, outputs=listed_outputs(model)) if isinstance(data, ArrayData) else data
 
 
 def is_dataset(value: object) -> bool:
