@@ -104,6 +104,9 @@ def _option(setting: Setting) -> Any:
         help = f"{help}  [default: {setting.shown}]"
     if setting.form == "switch":
         return click.option(*names, is_flag=True, help=help)
+    if setting.form == "on-off":
+        both = f"{setting.flag}/--no-{setting.flag.removeprefix('--')}"
+        return click.option(both, _name(setting), default=None, help=help)
     if setting.form in ("list", "pairs", "by-output"):
         return click.option(*names, multiple=True, metavar=setting.metavar, help=help)
     if setting.flag == "--tensorboard":
@@ -118,6 +121,8 @@ def _option(setting: Setting) -> Any:
 
 def _value(setting: Setting, given: Any) -> Any:
     """Return the plain value of an option; None where it is not given."""
+    if setting.form == "on-off":
+        return given
     if given is None or given is False or given in ((), {}):
         return None
     if setting.form == "yaml" or (setting.form == "real" and isinstance(given, str)):
@@ -130,7 +135,7 @@ def _value(setting: Setting, given: Any) -> Any:
 
 
 def _read_yaml(flag: str, text: str) -> Any:
-    document = parse_document(text, f"{flag} {text}")
+    document = parse_document(text, f"{flag} {text}", "value")
     if document.faults:
         raise RuleError(document.faults)
     return document.data

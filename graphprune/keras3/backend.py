@@ -13,6 +13,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras.src.backend import Variable  # Keras before 3.7 has another as keras.Variable
 from keras.src.backend.common.stateless_scope import get_stateless_scope
 from keras.src.utils.jax_utils import is_in_jax_tracing_scope
 from keras.src.utils.module_utils import tensorflow
@@ -53,7 +54,8 @@ def read_in_place(variable: Any) -> NDArray[Any]:
     if keras.config.backend() == "torch":
         return read(variable)
     value = keras.ops.convert_to_tensor(variable)
-    # TensorFlow's own variable, which would be copied
+    # NumPy would copy a variable of Keras or TensorFlow, and not a tensor
+    value = value.value if isinstance(value, Variable) else value
     return np.asarray(value.read_value() if hasattr(value, "read_value") else value)
 
 

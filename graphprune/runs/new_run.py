@@ -40,6 +40,8 @@ from graphprune.runs.run_options import RunOptions
 from graphprune.write_faults import writing
 
 Write = Callable[[Path], None]
+_LOOKS, _PAUSE = 100, 0.02
+"""How often the lock is tried while others share it, and the seconds between."""
 _UNLOCKED = 60
 """Seconds after which an empty folder without a lock is a left-over: its process locks it at once.
 """
@@ -295,21 +297,40 @@ def _acquire(folder: Path) -> int:
                 place=path,
             ) from fault
         try:
-            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(number)
-            raise CheckpointError(
-                "another process is training in this folder; wait for it, or stop it", place=folder
-            ) from None
+            is_ours = _lock(number)
         except OSError as fault:
             os.close(number)
             raise OutputError(
                 f"cannot be locked ({fault.strerror}); use a file system that supports locks",
                 place=path,
             ) from fault
-        if _is_at(path, number):
+        if is_ours and _is_at(path, number):
             return number
-        os.close(number)  # the folder was removed and created again meanwhile
+        os.close(number)
+        if not is_ours:
+            raise CheckpointError(
+                "another process is training in this folder; wait for it, or stop it", place=folder
+            )
+        # the folder was removed and created again meanwhile
+
+
+def _lock(number: int) -> bool:
+    """Lock the open file of a lock for this process alone; return whether it could.
+
+    A process that only looks whether somebody trains (`graphprune runs`) shares the lock for a
+    moment, and is waited for.
+    """
+    for _ in range(_LOOKS):
+        with suppress(BlockingIOError):
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        try:
+            fcntl.flock(number, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:  # somebody has it alone
+            return False
+        fcntl.flock(number, fcntl.LOCK_UN)
+        time.sleep(_PAUSE)
+    return False
 
 
 def _open(path: Path) -> int:

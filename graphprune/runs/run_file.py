@@ -104,12 +104,13 @@ def read_run_file(path: str, flags: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         RuleError: with all faults of the file.
     """
+    kind = SectionShape.noun
     text = read_text(
-        Path(path), path, "run file", lambda: ask_for_file(path, lambda near: True) or _NO_FILE
+        Path(path), path, kind, lambda: ask_for_file(path, lambda near: True) or _NO_FILE
     )
     if isinstance(text, Diagnostic):
         raise RuleError((text,))
-    document = parse_document(text, path)
+    document = parse_document(text, path, kind)
     if not document.is_readable:
         raise RuleError(document.faults)
     written = _from_folder(check_settings(document), os.path.dirname(path))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator
 
@@ -52,7 +52,11 @@ FileName = Annotated[str, AfterValidator(_check_name)]
 Rate = Annotated[float, Expected("a number above 0", gt=0, allow_inf_nan=False)]
 Epochs = Annotated[int, Expected(f"a whole number from 1 to {MAX_EPOCHS:,}", ge=1, le=MAX_EPOCHS)]
 Strategy = Annotated[
-    str, Expected("none or mirrored:N", pattern=r"^(none|mirrored:[1-9][0-9]{0,2})$")
+    str,
+    Expected(
+        "none, mirrored:N or multiworker:NxM",
+        pattern=r"^(none|mirrored:[1-9][0-9]{0,2}|multiworker:[1-9][0-9]{0,4}x[1-9][0-9]{0,2})$",
+    ),
 ]
 
 MixedPolicy = Annotated[str, Expected(" or ".join(POLICIES), pattern=f"^({'|'.join(POLICIES)})$")]
@@ -72,7 +76,7 @@ class Compiling:
         metrics: The same, several.
         learning_rate: A constant rate, or a curve; see `graphprune.runs.setting_values`.
         reset_optimizer: Reset the optimizer state: no moments, no iterations.
-        jit_compile: Whether steps are compiled by XLA.
+        jit_compile: Whether steps are compiled by XLA; `auto`: as Keras decides.
         steps_per_execution: Steps in one call of the compiled function.
         gradient_accumulation: Batches whose gradients make one update.
         mixed_precision: The dtype policy to train with; None for the model's own.
@@ -83,10 +87,15 @@ class Compiling:
     metrics: Many[str] | Mapping[str, Many[str]] | None = None
     learning_rate: Rate | Mapping[str, Any] | None = None
     reset_optimizer: bool = False
-    jit_compile: bool | None = None
+    jit_compile: bool | Literal["auto"] | None = None
     steps_per_execution: Length = 1
     gradient_accumulation: Length = 1
     mixed_precision: MixedPolicy | None = None
+
+    @property
+    def keras_jit(self) -> bool | None:
+        """The value of Keras's `jit_compile`; None lets Keras decide."""
+        return None if self.jit_compile == "auto" else self.jit_compile
 
     @property
     def optimizer_name(self) -> str:
@@ -178,7 +187,8 @@ class RunOptions(RunFacts):
         version: Of graphprune.
         tensorboard: The folder of TensorBoard's events, a relative one in the run's folder; None
             for none.
-        strategy: `none`, or `mirrored:N` with the number of replicas that share each batch.
+        strategy: `none`; `mirrored:N` with the number of replicas that share each batch; or
+            `multiworker:NxM` with N workers of M replicas each.
         first_batch_sha256: Of the first training batch of datasets or a Sequence; empty for arrays
             and an `.npz`.
         files: The hash of each file that the run began with, by name.

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Form = Literal["text", "whole", "real", "switch", "list", "pairs", "by-output", "yaml"]
+Form = Literal["text", "whole", "real", "switch", "on-off", "list", "pairs", "by-output", "yaml"]
 """How a flag writes its value: as text, a whole number, a number or a YAML mapping, nothing (a
-switch), repeated, `NAME=VALUE`, `[OUTPUT=]NAME`, or YAML.
+switch), nothing with a second flag `--no-...` for false, repeated, `NAME=VALUE`, `[OUTPUT=]NAME`,
+or YAML.
 """
 
 

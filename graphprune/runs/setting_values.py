@@ -74,6 +74,23 @@ def parse_share_below_one(value: Any) -> float:
     return float(value)
 
 
+AUTO = "auto"
+
+
+def parse_jit(value: Any) -> bool | Literal["auto"]:
+    """Return whether steps are compiled, or `auto` to leave it to Keras."""
+    if value == AUTO:
+        return "auto"
+    if not isinstance(value, bool):
+        raise Fault("value/type", "must be true, false or auto")
+    return value
+
+
+JitCompile = Annotated[
+    Any, PlainValidator(parse_jit), WithJsonSchema({"enum": [True, False, AUTO]})
+]
+
+
 def _parse_by_output(value: Any, check_part: Any) -> Any:
     if not isinstance(value, dict):
         return check_part(value)

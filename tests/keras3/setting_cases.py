@@ -9,8 +9,10 @@ from keras3.models import array
 from keras3.run_cases import EPOCHS, FOLDER, RULES, X, Y, check_resumes, compiled, load, net, run
 
 from graphprune.errors import TrainingError
+from graphprune.keras3.training.compiling import compile_model
 from graphprune.keras3.training.fitting import Hooks
 from graphprune.runs.run_file import read_run_file
+from graphprune.runs.run_options import Compiling
 
 CASES = Cases()
 SPLIT = ((X[:16], Y[:16]), (X[16:], Y[16:]))
@@ -74,6 +76,30 @@ def settings_of_runs_go_on():
     settings = read_run_file(str(FOLDER / "settings-whole" / "run.yaml"), {})
     assert settings["train.gradient_accumulation"] == 2
     assert settings["model"] == str(FOLDER / "settings-whole" / "original.keras")
+
+
+@CASES.fast_on("tensorflow")
+def compiled_steps_with_a_step_curve_go_on():
+    whole = check_resumes(
+        "stairs",
+        compiled,
+        lambda: SPLIT,
+        (3,),
+        rules=RULES,
+        optimizer="adam",
+        learning_rate={"curve": "step", "from": 0.01, "at": {"50%": 0.001}},
+        jit_compile=True,
+        checkpoint_every="1 steps",
+    )
+    model = load(whole.model)
+    for asked, found in ((False, False), (True, keras.config.backend() != "torch")):
+        compile_model(model, Compiling(jit_compile=asked), "stairs")
+        assert model.jit_compile is found
+    rate = model.optimizer._learning_rate
+    rates = [float(rate(step)) for step in (0, 1, 2, 3)]
+    np.testing.assert_allclose(rates, [0.01, 0.01, 0.001, 0.001], rtol=1e-6)
+    settings = read_run_file(str(FOLDER / "stairs-whole" / "run.yaml"), {})
+    assert settings["on.jit_compile"] is True
 
 
 @CASES

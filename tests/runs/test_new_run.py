@@ -4,6 +4,7 @@ one.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import sys
@@ -17,7 +18,9 @@ from runs.made_runs import OPTIONS, create, go_on, make_run
 
 from graphprune.errors import CheckpointError, GraphpruneError, OutputError
 from graphprune.files import file_sha256
+from graphprune.runs import new_run
 from graphprune.runs.resume_point import find_finished, find_start
+from graphprune.runs.run_files import LOCK
 from graphprune.runs.run_folder import RunFolder
 
 NEW = replace(OPTIONS, run_id="70" * 16, model_name="model.h5", seed=12)
@@ -289,6 +292,29 @@ def test_a_run_in_which_another_process_trains_is_left_to_it(tmp_path, use):
         str(caught.value)
         == f"{run.path}: another process is training in this folder; wait for it, or stop it"
     )
+
+
+def test_a_run_that_others_only_look_at_is_waited_for(tmp_path, monkeypatch):
+    run = make_run(tmp_path / "run")
+    look = os.open(run.path / LOCK, os.O_RDONLY)  # as `graphprune runs` opens it
+    fcntl.flock(look, fcntl.LOCK_SH)
+    pauses = []
+
+    def pause(seconds):
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            fcntl.flock(look, fcntl.LOCK_UN)
+
+    monkeypatch.setattr(new_run.time, "sleep", pause)
+    with run.locked():
+        assert len(pauses) == 3
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(look, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    fcntl.flock(look, fcntl.LOCK_SH)
+    monkeypatch.setattr(new_run.time, "sleep", lambda seconds: None)
+    with pytest.raises(CheckpointError, match="another process is training"), run.locked():
+        pass
+    os.close(look)
 
 
 def test_the_lock_of_a_killed_process_is_free_and_a_living_one_keeps_its_folder_beside_the_run(

@@ -38,7 +38,9 @@ def faults_of(text):
 
 
 def test_every_flag_is_a_key_and_every_key_a_flag():
-    flags = {max(option.opts, key=len) for option in command.params} - {"--help", "model"}
+    """The rank is no key: the same file is for all workers."""
+    others = {"--help", "model", "--rank"}
+    flags = {max(option.opts, key=len) for option in command.params} - others
     assert flags == {setting.flag for setting in SETTINGS if setting.flag}
     assert [setting.key for setting in SETTINGS if not setting.flag] == ["model"]
 
@@ -198,7 +200,7 @@ def test_a_flag_has_the_same_value_as_its_key():
             *("m.keras", "--data", "d.npz", "--run", "r", "--epochs", "3", "-r", "a.yaml"),
             *("--optimizer", "{name: AdamW, weight_decay: 1e-4}", "--loss", "heads=mse"),
             *("--metrics", "accuracy", "--metrics", "own:f1", "--learning-rate", "0.1"),
-            *("--var", "final=90%", "--tensorboard"),
+            *("--var", "final=90%", "--tensorboard", "--no-jit-compile"),
         ],
         standalone_mode=False,
     )
@@ -214,4 +216,34 @@ def test_a_flag_has_the_same_value_as_its_key():
         "train.loss": {"heads": "mse"},
         "train.metrics": ["accuracy", "own:f1"],
         "tensorboard": "tensorboard",
+        "on.jit_compile": False,
     }
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"a: !x b", "tags such as !x are not supported in run files"),
+        (b"a: &a {b: 1}\nc: {<<: *a}", "merge keys '<<' are not supported in run files"),
+        (b"a: &a {b: 1}\nc: {<<: *a}", "help: write the fields out"),
+        (b"a: 1\n---\nb: 2", "help: a run file is one document"),
+        (b"PK\x03\x04", "help: name a run file here"),
+        (b"a: {b: ${c}", "needs ',' between its entries"),
+        (b"- a", "a run file must be a mapping"),
+    ],
+)
+def test_messages_of_the_yaml_reader_say_run_file(tmp_path, content, said):
+    path = tmp_path / "run.yaml"
+    path.write_bytes(content)
+    with pytest.raises(RuleError) as fault:
+        read_run_file(str(path), {})
+    assert said in str(fault.value)
+    assert "rule file" not in str(fault.value)
+
+
+def test_messages_about_values_of_flags_do_not_say_rule_file():
+    done = run_command(
+        *("train", "m.keras", "--data", "d.npz", "--run", "r", "--epochs", "3"),
+        *("--optimizer", "{name: !x adam}"),
+    )
+    assert "tags such as !x are not supported in values" in done.err

@@ -13,6 +13,7 @@ from commands import run_command
 from full_disk import fill, small_disk
 from run_builders import assert_same_bits, build_model, build_setting, wrap
 
+from graphprune.engine import recorder, training_loop
 from graphprune.errors import WriteError
 from graphprune.tf.models.export import write_model
 from graphprune.training import resume, train
@@ -108,6 +109,44 @@ def test_a_run_that_finds_the_disk_full_goes_on_once_there_is_room(tmp_path):
         assert names(disk / "run/checkpoints") == ["step-00000000", "step-00000003"]
         (disk / "filler").unlink()
         assert_same_bits(whole.model, resume(disk / "run").model)
+
+
+def test_a_command_that_keeps_the_best_says_when_the_disk_is_full_and_goes_on(
+    tmp_path, monkeypatch
+):
+    setting = build_setting(tmp_path, model=wrap(build_model(run_eagerly=True)))
+    given = ("train", setting.model, "--data", setting.data, "--epochs", 3, "--batch-size", 8)
+    given = (*given, "--seed", 11, "--keep", 1, "--keep-best", "val_loss", "--quiet", "--run")
+    done = run_command(*given, tmp_path / "whole")
+    assert done.code == 0, done.err
+    for writer, name, call in (
+        (recorder, "write_checkpoint", "checkpoints/step-00000004"),
+        (training_loop, "copy_whole", "best.keras"),
+    ):
+        write, disk = getattr(writer, name), tmp_path / name
+
+        def fill_and_write(*parts, write=write, disk=disk, call=call, **named):
+            place = parts[0] / f"step-{parts[1].step:08}" if len(parts) > 2 else parts[1]
+            if place == disk / "run" / call:
+                fill(disk, 8_000)
+            return write(*parts, **named)
+
+        with small_disk(disk, "1m"), monkeypatch.context() as patch:
+            patch.setattr(writer, name, fill_and_write)
+            done = run_command(*given, disk / "run")
+            assert done.code == 1
+            assert re.search(
+                rf"^graphprune: {disk}/run/{call}: cannot be written: No space left on device"
+                rf" {ROOM}; .*graphprune resume ",
+                done.err.splitlines()[-1],
+            ), done.err
+            assert not (disk / "run" / "best.keras").exists()
+            (disk / "filler").unlink()
+            patch.undo()
+            done = run_command("resume", disk / "run", "--quiet")
+            assert done.code == 0, done.err
+            for model in ("model.keras", "best.keras"):
+                assert_same_bits(tmp_path / "whole" / model, disk / "run" / model)
 
 
 FAULTS = [

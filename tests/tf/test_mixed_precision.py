@@ -110,7 +110,7 @@ def test_custom_layers_that_stay_in_float32_are_named():
     x = layers.Dense(4, name="fc")(inputs)
     x = Low(gives=False, name="half")(Closed("closed")(x))
     model = tf_keras.Model(inputs, layers.Dense(2, name="out")(x), name="net")
-    with pytest.warns(UserWarning) as told:
+    with pytest.warns(UserWarning, match="stay in float32") as told:
         low = in_precision(wrap(model, fc=ramp()), FLOAT16)
     assert [str(one.message) for one in told] == [
         "net: these layers stay in float32: closed (Closed), made (Dense); for mixed_float16, a"

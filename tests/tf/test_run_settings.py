@@ -16,7 +16,9 @@ from tf_keras import layers
 
 from graphprune.errors import CheckpointError, DataError, TrainingError
 from graphprune.runs.run_file import read_run_file
+from graphprune.runs.run_options import Compiling
 from graphprune.tf.models.loading import load_model
+from graphprune.tf.training.compiling import compile_model
 from graphprune.training import resume, train
 
 pytestmark = pytest.mark.tf
@@ -134,6 +136,18 @@ def test_settings_of_the_optimizer_a_curve_and_own_objects_resume_exactly(place)
     assert settings["train.class_weight"] == {0: 1.0, 1: 3.0, 2: 0.5}
     assert settings["train.callbacks"] == ["own_settings:counting"]
     assert settings["train.optimizer"] == {"name": "adamw", "weight_decay": 0.01}
+    assert settings["on.jit_compile"] is False
+
+
+def test_a_run_of_compiled_steps_with_a_step_curve_resumes_exactly(place):
+    curve = {"curve": "step", "from": 0.01, "at": {"50%": 0.001}, "warm_up": "2 steps"}
+    whole = twice("stairs", 5, learning_rate=curve, optimizer="adam", jit_compile=True)
+    model = load_model(whole.model)
+    rates = [float(model.optimizer._learning_rate(step)) for step in (0, 2, 5, 6, 11)]
+    assert rates == pytest.approx([0.01 / 2, 0.01, 0.01, 0.001, 0.001], rel=1e-5)
+    for asked, found in ((True, True), ("auto", None), (False, False)):
+        compile_model(model, Compiling(jit_compile=asked), "stairs")
+        assert model.jit_compile is found
 
 
 def test_a_share_of_the_samples_is_split_off_for_validation(place):
@@ -247,7 +261,12 @@ def test_objects_given_in_python_train_like_names(place):
         ({"loss": "own_settings:squad"}, "own_settings:squad: module own_settings has no function"),
         ({"callbacks": ["own_settings:nothing"]}, "must be callbacks of tf_keras, got int"),
         ({"steps_per_execution": 3}, "an epoch has 4 batches, which is no multiple of 3"),
-        ({"gradient_accumulation": 2}, "optimizers of tf_keras cannot accumulate gradients"),
+        (
+            {"gradient_accumulation": 2},
+            "optimizers of tf_keras cannot accumulate gradients; train in Keras 3 (--keras 3, or"
+            " graphprune convert first), or take a larger batch size",
+        ),
+        ({"jit_compile": "always"}, "jit_compile: jit_compile must be true, false or auto, got"),
         ({"learning_rate": {"curve": "cosin", "from": 1}}, "learning_rate: curve must be one of"),
         (
             {"learning_rate": {"curve": "cosine", "from": 1, "warm_up": "100%"}},

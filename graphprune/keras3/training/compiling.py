@@ -49,7 +49,7 @@ def compile_model(model: Any, asked: Compiling, place: str, run: Run = NO_RUN) -
         model.compile(**settings)
     apply_rate(model.optimizer, asked, place)
     if asked.jit_compile is not None:
-        model.jit_compile = asked.jit_compile
+        model.jit_compile = asked.keras_jit
     # masks change, checkpoints are written and progress is told between executions
     model.steps_per_execution = asked.steps_per_execution
     # a run has the same variables from its first step on

@@ -94,6 +94,8 @@ class CaseFileShape(Shape):
     """A whole file of rule tests."""
 
     takes_variables: ClassVar[bool] = False
+    noun: ClassVar[str] = "rule test file"
+    opening: ClassVar[str] = "begin with 'version: 1', 'rules' and a list 'cases'"
 
     version: Version = required("The version of the rule language: 1.", "1")
     rules: TextOrList = required(
@@ -208,10 +210,10 @@ def read_cases(paths: Iterable[str]) -> tuple[CaseFile, ...]:
 
 def _read(path: str) -> CaseFile | tuple[Diagnostic, ...]:
     """Return the rule tests in a file, or all of its faults."""
-    text = read_text(FilePath(path), path, "file of rule tests", lambda: _NO_FILE)
+    text = read_text(FilePath(path), path, CaseFileShape.noun, lambda: _NO_FILE)
     if isinstance(text, Diagnostic):
         return (text,)
-    document = parse_document(text, path)
+    document = parse_document(text, path, CaseFileShape.noun)
     shape, faults = check_document(CaseFileShape, document) if document.is_readable else (None, ())
     if shape is None or document.faults:
         return (*document.faults, *faults)

@@ -54,7 +54,7 @@ def change_settings(
     changed, faults = list(documents), []
     for path, text in settings:
         where = Where(f"--set {path}={text}")
-        value = parse_document(text, where.file)
+        value = parse_document(text, where.file, "value")
         if value.faults:
             faults += [replace(fault, where=where) for fault in value.faults]
             continue

@@ -13,6 +13,7 @@ from graphprune.shipped import shipped_file
 from graphprune.suggestions import ask_for_file, closest, find_close
 
 MAX_BYTES = 1_000_000
+RULE_FILE = "rule file"
 PREFIX = "builtin:"
 ANY_MODEL = f"{PREFIX}all-90 prunes everything but the last layer of each branch"
 _SUFFIXES = (".yaml", ".yml", ".json")
@@ -104,6 +105,7 @@ _MARKS = {
 }
 _MODELS = {b"PK\x03\x04": "a .keras file", b"\x89HDF": "an HDF5 file"}
 _HEAD = 1000
+_MISPLACED_MODEL = "give the model before -r, or after --model; a rule file belongs here"
 
 
 def read_text(path: Path, name: str, kind: str, find_help: Callable[[], str]) -> str | Diagnostic:
@@ -136,11 +138,11 @@ def read_text(path: Path, name: str, kind: str, find_help: Callable[[], str]) ->
             where,
             f"a {kind} is a page or two of text; is this a model?",
         )
-    return decode_text(content, name)
+    return decode_text(content, name, kind)
 
 
-def decode_text(content: bytes, path: str) -> str | Diagnostic:
-    """Return UTF-8 as text, or a fault that says what the file is.
+def decode_text(content: bytes, path: str, expected: str = RULE_FILE) -> str | Diagnostic:
+    """Return UTF-8 as text, or a fault that says what the file is; `expected` is what it should be.
 
     Example:
         >>> decode_text("version: 1".encode("utf-16"), "p.yaml").message
@@ -160,7 +162,7 @@ def decode_text(content: bytes, path: str) -> str | Diagnostic:
             "file/unreadable",
             f"{kind}, not text",
             Where(path),
-            "give the model before -r, or after --model; a rule file belongs here",
+            _MISPLACED_MODEL if expected == RULE_FILE else f"name a {expected} here",
         )
     try:
         return content.decode("utf-8-sig")

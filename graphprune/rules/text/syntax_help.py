@@ -1,4 +1,4 @@
-"""YAML syntax errors as a position and help for the writer of a rule file."""
+"""YAML syntax errors as a position and help for the writer of a file."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 
 from ruamel.yaml.error import MarkedYAMLError, StreamMark
+
+from graphprune.rules.text.files import RULE_FILE
 
 # ruamel.yaml's errors have no codes; what the parser did and found is only in their texts, from
 # its scanner.py, parser.py and composer.py.
@@ -47,7 +49,7 @@ _BY_PROBLEM = (
         "expected the node content",
         "write a value here, or put quotes around text that begins with a sign",
     ),
-    ("document start", "a file holds one value: a mapping with 'version' and 'rules'"),
+    ("document start", "a file holds one mapping, which begins with 'version: 1'"),
     ("block scalar", "after '|' or '>' the text begins on the next line, indented"),
     ("directive", "a line must not begin with '%'; put quotes around text"),
     ("tag", "put quotes around text that begins with '!'"),
@@ -66,10 +68,15 @@ class SyntaxFault:
     help: str
 
 
-def explain_syntax(err: MarkedYAMLError, lines: list[str]) -> SyntaxFault:
+def explain_syntax(err: MarkedYAMLError, lines: list[str], kind: str) -> SyntaxFault:
     """Return the fault of a text that the parser refused with `err`.
 
-    `lines` are the lines of the text. Open brackets and quotes are reported at their start.
+    Open brackets and quotes are reported at their start.
+
+    Args:
+        err: The error.
+        lines: The lines of the text.
+        kind: What the text is, such as `rule file`, the only one that has variables.
     """
     problem = " ".join(str(err.problem or err.context or "damaged text").split())
     mark, opened = _at(err.problem_mark or err.context_mark), _at(err.context_mark)
@@ -77,10 +84,10 @@ def explain_syntax(err: MarkedYAMLError, lines: list[str]) -> SyntaxFault:
         return SyntaxFault(
             mark,
             "a second document begins here",
-            "a rule file is one document; delete the line '---', or make two files",
+            f"a {kind} is one document; delete the line '---', or make two files",
         )
     line = lines[mark[0]] if mark is not None and mark[0] < len(lines) else ""
-    if "${" in line:
+    if "${" in line and kind == RULE_FILE:
         return SyntaxFault(mark, problem, 'put quotes around a variable: "${name}"')
     if "\t" in line:
         return SyntaxFault(mark, problem, "indent with spaces, not tabs")

@@ -1,4 +1,4 @@
-"""Parse a rule file (YAML 1.2 or JSON) to plain values with the position of every key and value."""
+"""Parse YAML 1.2 or JSON (rule, run and test files) to plain values with all positions."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from graphprune.diagnostics.diagnostic import Diagnostic, Where
 from graphprune.rules.text.document import Document, Path
-from graphprune.rules.text.files import MAX_BYTES
+from graphprune.rules.text.files import MAX_BYTES, RULE_FILE
 from graphprune.rules.text.syntax_help import explain_syntax
 
 MAX_DEPTH = 60
 MAX_NODES = 200_000
 MAX_DIGITS = 40
+_SHARED_FIELDS = (
+    "write shared fields under 'defaults', and shared matchers under 'selectors', and refer to them"
+    " with 'use'"
+)
 _TAG = "tag:yaml.org,2002:"
 _NUMBER = re.compile(r"[-+]?(0x[0-9a-fA-F]+|0o[0-7]+|[0-9]+)")
 HALVES = re.compile("[\ud800-\udfff]")
@@ -28,11 +32,17 @@ _PAIRS = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 """JSON writes characters above U+FFFF as surrogate pairs, which the YAML reader does not join."""
 
 
-def parse_document(text: str, file: str) -> Document:
-    """Return `text` as plain values; faults of the text are in the document and not raised."""
+def parse_document(text: str, file: str, kind: str = RULE_FILE) -> Document:
+    """Return `text` as plain values; faults of the text are in the document and not raised.
+
+    Args:
+        text: The text.
+        file: Its name in faults.
+        kind: What it is, in faults: a kind of file, or `value` of a flag.
+    """
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         return _unreadable(
-            Where(file), f"larger than {MAX_BYTES:,} bytes", "a rule file is a page or two of text"
+            Where(file), f"larger than {MAX_BYTES:,} bytes", f"a {kind} is a page or two of text"
         )
     yaml = YAML(typ="safe", pure=True)
     yaml.max_depth = MAX_DEPTH
@@ -41,7 +51,7 @@ def parse_document(text: str, file: str) -> Document:
             warnings.simplefilter("ignore")  # a reused anchor is legal YAML
             node = yaml.compose(text)
     except MarkedYAMLError as err:
-        return _syntax_error(err, text, file)
+        return _syntax_error(err, text, file, kind)
     except (
         YAMLError,
         RecursionError,
@@ -56,7 +66,7 @@ def parse_document(text: str, file: str) -> Document:
         # ruamel.yaml raises errors of its own code on damaged text
         reason = str(err).strip().splitlines()
         return _unreadable(Where(file), reason[0] if reason else type(err).__name__, None)
-    return _Conversion(file).document(node)
+    return _Conversion(file, kind).document(node)
 
 
 def _unreadable(where: Where, reason: str, help: str | None) -> Document:
@@ -68,8 +78,8 @@ def _unreadable(where: Where, reason: str, help: str | None) -> Document:
     )
 
 
-def _syntax_error(err: MarkedYAMLError, text: str, file: str) -> Document:
-    fault = explain_syntax(err, text.splitlines())
+def _syntax_error(err: MarkedYAMLError, text: str, file: str, kind: str) -> Document:
+    fault = explain_syntax(err, text.splitlines(), kind)
     where = Where(file) if fault.mark is None else Where(file, fault.mark[0] + 1, fault.mark[1] + 1)
     if isinstance(err, MaxDepthExceededError):
         return _unreadable(
@@ -91,8 +101,8 @@ class _TooMuchError(Exception):
 class _Conversion:
     """One walk over the nodes of one file."""
 
-    def __init__(self, file: str) -> None:
-        self.file = file
+    def __init__(self, file: str, kind: str) -> None:
+        self.file, self.kind = file, kind
         self.keys: dict[Path, Where] = {}
         self.values: dict[Path, Where] = {}
         self.faults: list[Diagnostic] = []
@@ -160,10 +170,9 @@ class _Conversion:
             elif key.tag == f"{_TAG}merge":
                 self.fault(
                     "key/unknown",
-                    "merge keys '<<' are not supported in rule files",
+                    f"merge keys '<<' are not supported in {self.kind}s",
                     key,
-                    "write shared fields under 'defaults', and shared matchers under 'selectors',"
-                    " and refer to them with 'use'",
+                    _SHARED_FIELDS if self.kind == RULE_FILE else "write the fields out",
                 )
                 parts = value.value if isinstance(value, SequenceNode) else [value]
                 merged += [
@@ -230,7 +239,7 @@ class _Conversion:
     def tag_fault(self, node: Node) -> None:
         self.fault(
             "yaml/syntax",
-            f"tags such as {node.tag} are not supported in rule files",
+            f"tags such as {node.tag} are not supported in {self.kind}s",
             node,
             "write the plain value",
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
 from tf_keras.src.engine.base_layer import Layer
@@ -286,7 +287,8 @@ def check_finite(model: tf_keras.Model, place: str, way_out: str) -> None:
         TrainingError: some weights hold NaN or infinity.
     """
     floating = (
-        (variable.name.removesuffix(":0"), variable.numpy())
+        # without the copy of `variable.numpy()`
+        (variable.name.removesuffix(":0"), np.asarray(tf.convert_to_tensor(variable)))
         for variable in model.weights
         if variable.dtype.is_floating
     )

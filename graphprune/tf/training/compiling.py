@@ -55,7 +55,7 @@ def compile_model(model: tf_keras.Model, asked: Compiling, place: str, run: Run 
         )
     apply_rate(model.optimizer, asked, place)
     if asked.jit_compile is not None:
-        model.jit_compile = asked.jit_compile
+        model.jit_compile = asked.keras_jit
     model.autotune_steps_per_execution = False
     # masks change, checkpoints are written and progress is told between executions
     model.steps_per_execution = asked.steps_per_execution
@@ -82,7 +82,7 @@ def _check_accumulation(asked: Compiling, place: str) -> None:
     if asked.gradient_accumulation > 1:
         raise TrainingError(
             "gradient accumulation: optimizers of tf_keras cannot accumulate gradients; train in"
-            " Keras 3 with --keras 3, or take a larger batch size",
+            " Keras 3 (--keras 3, or graphprune convert first), or take a larger batch size",
             place=place,
         )
 
