@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -39,6 +40,7 @@ class UnitCosts:
         copy: Seconds to copy a byte of a checkpoint; training waits for this.
         write: Seconds to write, hash and read back a byte of a checkpoint, in the background.
         plan: Seconds to plan a layer.
+        digest: Seconds to hash the mask of a weight, which several workers compare.
     """
 
     mask: float
@@ -46,6 +48,7 @@ class UnitCosts:
     copy: float
     write: float
     plan: float
+    digest: float
 
 
 UNITS = {
@@ -54,6 +57,7 @@ UNITS = {
     "copy": ("ns", "of copy for a byte of a checkpoint"),
     "write": ("ns", "of writing, hashing and reading back a byte of a checkpoint"),
     "plan": ("us", "of planning for a layer"),
+    "digest": ("ns", "of hashing the mask of a weight, with several workers"),
 }
 _PER_SECOND = {"ns": 1e9, "us": 1e6, "bytes": 1.0}
 
@@ -76,6 +80,7 @@ def predict(costs: UnitCosts, weights: int) -> dict[str, float]:
         "memory of the copy, GB": size / 1e9,
         f"disk with --keep {KEPT}, GB": size * (KEPT + 1) / 1e9,
         "plan, s": costs.plan * layers,
+        "comparing the masks of several workers at a checkpoint, s": costs.digest * weights,
     }
 
 
@@ -89,6 +94,7 @@ def measure_costs(weights: int) -> UnitCosts:
         found["copy"] / size,
         found["write"] / size,
         measure_plan(layers) / layers,
+        found["digest"] / weights,
     )
 
 
@@ -100,6 +106,7 @@ def measure(weights: int) -> dict[str, float]:
 
     from graphprune.archive.file_copy import FileCopy, HDF5Bytes
     from graphprune.archive.pruning_state import pack_mask
+    from graphprune.engine.workers import mask_digest
     from graphprune.files import file_sha256
     from graphprune.sparsity.mask_kernels import select_mask
 
@@ -108,6 +115,7 @@ def measure(weights: int) -> dict[str, float]:
     mask, _ = select_mask(values, weights // 5)
     memory = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
+    layer = SimpleNamespace(tensors=[SimpleNamespace(read_mask=lambda: mask)])
     made = HDF5Bytes()
 
     def copy() -> None:
@@ -130,6 +138,7 @@ def measure(weights: int) -> dict[str, float]:
             "mask_memory": float(memory),
             "copy": least(copy),
             "write": least(write),
+            "digest": least(lambda: mask_digest([layer])),
         }
 
 

@@ -10,6 +10,7 @@
     ├── OutputError            a result cannot be written where it was asked for
     │   └── WriteError         the operating system refuses: disk full, read-only, no permission
     ├── TrainingError          a model cannot be compiled, pruned or trained as asked
+    │   └── WorkerError        another worker of a run ended, or did not come
     └── CheckpointError        a training run cannot be resumed
 
 A fault of graphprune itself is not in this tree: it stays an assertion or a plain traceback.
@@ -25,6 +26,8 @@ EXIT_ERROR = 1
 EXIT_DIFFERENT = 2
 EXIT_MISSED = 3
 """Training ended and a target was missed."""
+EXIT_WORKER = 4
+"""Another worker of a run ended, or did not come."""
 EXIT_USAGE = 64
 EXIT_STOPPED = 130
 
@@ -129,6 +132,13 @@ class TrainingError(GraphpruneError):
     """A model cannot be compiled, pruned or trained as asked."""
 
     slug = "training/refused"
+
+
+class WorkerError(TrainingError):
+    """Another worker of a run on several machines ended, or did not come."""
+
+    exit_code = EXIT_WORKER
+    slug = "training/worker-lost"
 
 
 class CheckpointError(GraphpruneError):

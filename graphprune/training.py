@@ -6,6 +6,7 @@ is not imported.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -19,19 +20,27 @@ from graphprune.engine.file_data import file_data
 from graphprune.engine.live_compiling import LiveCompiling, has_objects
 from graphprune.engine.origin import check_origin
 from graphprune.engine.resuming import find_result
-from graphprune.engine.train_request import Rules, TrainRequest, given_rules, tell_nobody
+from graphprune.engine.resuming_together import cluster_settings, find_run_cluster
+from graphprune.engine.train_request import (
+    Rules,
+    TrainRequest,
+    given_rules,
+    named_rules,
+    tell_nobody,
+)
 from graphprune.engine.training import NewRun, ResumeRequest, begin_run, go_on
 from graphprune.engine.training_result import TrainingResult
 from graphprune.engine.training_seam import Loading, TrainingSeam
 from graphprune.errors import ArchiveError, CheckpointError
 from graphprune.graph import ModelFile
 from graphprune.plan import Plan
-from graphprune.plan.from_document import is_plan, plan_of
-from graphprune.rules.building.read import is_rule_text
+from graphprune.plan.from_document import plan_of
+from graphprune.runs.cluster import WAIT, find_cluster
+from graphprune.runs.followed_folder import open_folder
 from graphprune.runs.resume_point import Tell
 from graphprune.runs.run_file import check_arguments
 from graphprune.runs.run_folder import RunFolder
-from graphprune.runs.run_options import KEPT, Compiling, Fitting, RunOptions
+from graphprune.runs.run_options import KEPT, Compiling, Fitting
 from graphprune.runs.training_arguments import (
     NONE,
     OnProgress,
@@ -99,6 +108,9 @@ def train(
     force: bool = False,
     tensorboard: str | Path | None = None,
     strategy: str = NONE,
+    workers: Sequence[str] | None = None,
+    rank: int | None = None,
+    wait: int = WAIT,
     mixed_precision: str | None = None,
     jit_compile: bool | Literal["auto"] | None = None,
     steps_per_execution: int = 1,
@@ -167,7 +179,12 @@ def train(
         tensorboard: Write TensorBoard events into this folder, here and when the run is resumed; a
             relative one is in `run_dir`.
         strategy: `none`; `mirrored` for all GPUs, `mirrored:N` for N of them (without a GPU, N
-            logical CPU devices). They share each batch: `batch_size` is that of all together.
+            logical CPU devices); `multiworker` for several machines, which call `train` before they
+            use TensorFlow. They share each batch: `batch_size` is that of all together.
+        workers: The addresses `HOST:PORT` of all; the first one alone writes `run_dir`. Without it,
+            `TF_CONFIG` names them.
+        rank: The place of this process among them.
+        wait: Seconds to wait for the others.
         mixed_precision: `mixed_float16` or `mixed_bfloat16`: compute in 16 bits, with float32
             weights, and with loss scaling for float16. The layers of the outputs and preprocessing
             layers stay in float32. Checkpoints have this policy; stripping takes it back.
@@ -234,13 +251,13 @@ def train(
             "train.gradient_accumulation": gradient_accumulation,
             "on.steps_per_execution": steps_per_execution,
             "on.jit_compile": jit_compile,
+            **cluster_settings(workers, wait),
             "on.precision": mixed_precision,
         }
     )
-    named = tuple(one for one in callbacks if isinstance(one, str))
     objects = tuple(one for one in callbacks if not isinstance(one, str))
     fitting = Fitting(
-        callbacks=named,
+        callbacks=tuple(one for one in callbacks if isinstance(one, str)),
         live_callbacks=len(objects),
         early_stopping=early_stopping,
         class_weight=_texts(class_weight),
@@ -258,6 +275,8 @@ def train(
         force=force,
         tensorboard=tensorboard,
         strategy=strategy,
+        workers=None if workers is None else tuple(workers),
+        wait=wait,
         stop_after_step=stop_after_step,
         allow_missed=allow_missed,
         on_progress=on_progress,
@@ -268,17 +287,17 @@ def train(
         dry_run=dry_run,
         evaluate=evaluate,
         given=(*live.given, *(("callbacks",) if objects else ())),
-        run_file={**_named_rules(rules), **(run_file or {})},
+        run_file={**named_rules(rules), **(run_file or {})},
     ).checked(custom_objects)
-    folder = RunFolder(Path(run_dir))
+    cluster = find_cluster(strategy, workers, rank, os.environ, wait)
+    folder = open_folder(Path(run_dir), cluster)
     found = "" if evaluate else folder.check_free(force=force)
     request.check_numbers(run_dir)
     if tensorboard is not None:
         check_tensorboard()
     loading = Loading(custom_objects, unsafe_lambda, unsafe_ops)
-    data_of = files or given
-    new = NewRun(request, model, asked_rules, data_of, folder, found, loading, live)
-    return begin_run(seam, new)
+    parts = folder, found, loading, live, cluster
+    return begin_run(seam, NewRun(request, model, asked_rules, files or given, *parts))
 
 
 def _plain(value: Any) -> Any:
@@ -293,20 +312,14 @@ def _texts(weights: Any) -> Any:
     return {str(name): weight for name, weight in weights.items()}
 
 
-def _named_rules(rules: Any) -> dict[str, Any]:
-    """Return the key `rules` of a run file, for rules that are named by paths."""
-    named = list(rules) if isinstance(rules, list | tuple) else [rules]
-    is_named = all(isinstance(one, str | PathLike) and not is_rule_text(one) for one in named)
-    if not is_named or is_plan(rules):
-        return {}
-    return {"rules": [str(one) for one in named]}
-
-
 def resume(
     run_dir: str | Path,
     *,
     plan: Plan | str | Path | None = None,
     data: Any = None,
+    workers: Sequence[str] | None = None,
+    rank: int | None = None,
+    wait: int = WAIT,
     callbacks: Sequence[Any] = (),
     custom_objects: Mapping[str, Any] | None = None,
     unsafe_lambda: bool = False,
@@ -329,6 +342,7 @@ def resume(
         plan: Must be the plan that the run was made from; None trusts the run.
         data: The same data again, if it was given to `train` as Python objects. Arrays must be
             equal; datasets and a Sequence must come in the same order as from the start.
+        workers, rank, wait: As for `train`, for a run on several workers.
         callbacks: Callbacks like those that were given to `train` as objects, in the same order.
         custom_objects, unsafe_lambda, unsafe_ops, stop_after_step, on_progress, on_stage, stop: As
             for `train`.
@@ -349,7 +363,9 @@ def resume(
 
             result = graphprune.resume("runs/a", data=((x, y), (x_val, y_val)))
     """
-    folder = RunFolder(Path(check_run_dir(run_dir)))
+    run_dir = check_run_dir(run_dir)
+    cluster = find_run_cluster(RunFolder(Path(run_dir)), workers, rank, wait)
+    folder = open_folder(Path(run_dir), cluster)
     if data is not None:
         training_seam(keras_of_run(run_dir)).given_data(data)
     plan = None if plan is None else plan_of(plan)
@@ -366,9 +382,10 @@ def resume(
         on_stage=on_stage,
         on_warning=on_warning,
         stop=stop,
+        cluster=cluster,
     )
     loading = Loading(custom_objects, unsafe_lambda, unsafe_ops)
-    return go_on(_seam_for, folder, plan, request, loading)
+    return go_on(lambda options: training_seam(options.keras), folder, plan, request, loading)
 
 
 def keras_of_run(run_dir: str | Path) -> int:
@@ -380,7 +397,3 @@ def keras_of_run(run_dir: str | Path) -> int:
         return RunFolder(Path(run_dir)).read_options().keras
     except CheckpointError:
         return 2
-
-
-def _seam_for(options: RunOptions) -> TrainingSeam:
-    return training_seam(options.keras)

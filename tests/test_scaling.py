@@ -45,7 +45,7 @@ def test_the_formulae_are_those_of_the_files_and_the_disk(scaling, tmp_path):
     size = scaling.checkpoint_bytes(weights)
     assert size <= (tmp_path / "m.keras").stat().st_size < size + 10_000
     assert size <= estimate_checkpoint(weights, "adam") < size + 100_000
-    disk = scaling.predict(scaling.UnitCosts(1, 1, 1, 1, 1), weights)["disk with --keep 3, GB"]
+    disk = scaling.predict(scaling.UnitCosts(1, 1, 1, 1, 1, 1), weights)["disk with --keep 3, GB"]
     assert disk * 1e9 == DiskNeeds(size, keep=3, keeps_best=False).total
 
 

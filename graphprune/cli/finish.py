@@ -22,6 +22,7 @@ from graphprune.report import SizeColumn, SizeTable, render_sizes_text
 from graphprune.report.numbers import count_of, format_count, format_share
 from graphprune.report.sizes import find_accuracy, sizes_to_config
 from graphprune.report.tables import align_rows
+from graphprune.runs.cluster import Cluster
 from graphprune.runs.training_arguments import StopRequest
 
 if TYPE_CHECKING:
@@ -116,12 +117,21 @@ def resume_command(run_folder: str | Path, loading: LoadingOptions = NOTHING_GIV
 
 
 def end_run(
-    result: TrainingResult, stop: StopRequest, loading: LoadingOptions, shown: ShownOptions
+    result: TrainingResult,
+    stop: StopRequest,
+    loading: LoadingOptions,
+    shown: ShownOptions,
+    cluster: Cluster | None = None,
 ) -> None:
     """Say how the run ended and what to do next, and exit with its code.
 
-    As JSON, that is one line on stdout, whatever ended it.
+    As JSON, that is one line on stdout, whatever ended it. Of several workers, the chief says it.
     """
+    if cluster is not None and not cluster.is_chief:
+        check_stop(result, stop, loading)
+        if result.missed:
+            raise click.exceptions.Exit(EXIT_MISSED)
+        return
     if shown.is_json:
         click.echo(render_event("result", result_to_config(result)))
     check_stop(result, stop, loading)

@@ -302,6 +302,15 @@ lines_option = click.option(
 )
 
 
+rank_option = click.option(
+    "--rank",
+    type=WholeNumber(min=0),
+    metavar="NUMBER",
+    help="The place of this process in --workers, from 0: the same command has another rank on each"
+    " worker.",
+)
+
+
 def shown_as(*, quiet: bool, brief: bool, format_: str | None) -> ShownOptions:
     """Return what a command prints; `--quiet` with `--format json` is a usage error."""
     if quiet and format_ == "json":

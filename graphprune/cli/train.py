@@ -12,7 +12,7 @@ import click
 
 from graphprune.cli.finish import end_run, stoppable
 from graphprune.cli.inputs import loading_arguments
-from graphprune.cli.options import LoadingOptions, RuleOptions
+from graphprune.cli.options import LoadingOptions, RuleOptions, rank_option
 from graphprune.cli.outputs import print_warnings
 from graphprune.cli.planning import (
     import_quietly,
@@ -28,11 +28,14 @@ from graphprune.cli.run_settings import (
     run_settings,
     shown_options_of,
 )
+from graphprune.cli.workers import form_of_worker, tell_cluster
 from graphprune.engine.early_checks import check_early
+from graphprune.engine.train_request import WAITING
 from graphprune.graph import ModelFile
 from graphprune.plan import Plan, check_reached, plan_to_config
 from graphprune.quiet import import_tensorflow
 from graphprune.report.numbers import format_bytes
+from graphprune.runs.cluster import WAIT, Cluster, find_cluster
 from graphprune.runs.disk_needs import DiskNeeds, estimate_checkpoint
 from graphprune.runs.run_file import arguments_of
 from graphprune.runs.run_folder import RunFolder
@@ -44,8 +47,9 @@ from graphprune.training import keras_for, train
 
 
 @click.command("train")
+@rank_option
 @run_settings
-def command(settings: Mapping[str, Any]) -> None:
+def command(settings: Mapping[str, Any], rank: int | None) -> None:
     """Train MODEL to its planned sparsity.
 
     MODEL is a saved model, or a run file (.yaml) with the same settings as keys; options take the
@@ -53,6 +57,7 @@ def command(settings: Mapping[str, Any]) -> None:
 
     The folder DIR gets run.yaml, checkpoints, metrics.jsonl, the plan, and at the end model.keras
     (or .h5).
+    With --strategy multiworker, the same command runs on each worker, and the first one writes DIR.
     After an interruption, `graphprune resume DIR` continues from the last checkpoint. A run that is
     too short for a target is refused before it begins. Exits 3 if a target was missed.
 
@@ -68,34 +73,42 @@ def command(settings: Mapping[str, Any]) -> None:
     arguments.setdefault("epochs", 1)  # only a measurement needs no length
     strategy = arguments.get("strategy", NONE)
     parse_strategy(strategy)
-    if not is_measured:
+    wait = arguments.get("wait", WAIT)
+    cluster = find_cluster(strategy, arguments.get("workers"), rank, os.environ, wait)
+    writes = cluster is None or cluster.is_chief
+    if not is_measured and writes:
         RunFolder(Path(run_folder)).check_free(force=arguments.get("force", False))
     if "tensorboard" in arguments:
         arguments["tensorboard"] = _summaries_folder(arguments["tensorboard"])
     with (
         lasting_output(),
         stoppable(run_folder, is_new=True, loading=loading) as stop,
-        live_display(shown.form) as display,
+        live_display(form_of_worker(shown.form, cluster)) as display,
         _opened(settings["model"], keras, loading, display) as saved,
     ):
-        plan = None
+        plan, version = None, keras_for(saved)
+        if loading.custom_objects and version == 2:
+            _open_devices(strategy, cluster, display)
         if not is_measured:
-            plan = _make_plan(saved, rules, settings.get("plan"), strategy, loading)
+            plan = _make_plan(saved, rules, settings.get("plan"), loading)
         if plan is not None:
             if not arguments.get("allow_missed"):
                 check_reached(plan, Run(arguments.get("steps_per_epoch"), arguments["epochs"]))
             display.print(str(plan))
             display.tell("plan", plan_to_config(plan))
-        version = keras_for(saved)
         display.say("checking the data")
         check_early(saved, arguments["data"], arguments, version)
-        if not is_measured:
+        if not is_measured and writes:
             needs = _disk_needs(saved, arguments)
             display.print(f"disk: {needs.describe(format_bytes)}")
             display.tell("disk", {"bytes": needs.total, "checkpoint": needs.checkpoint})
             needs.check(Path(run_folder))
         display.say(IMPORTING_KERAS[version])
         import_quietly(version)
+        if cluster is not None:
+            tell_cluster(cluster, shown.form)
+        if keras == 2:
+            _open_devices(strategy, cluster, display)
         with closing(display):
             result = train(
                 _to_begin_with(saved, keras, loading),
@@ -105,10 +118,11 @@ def command(settings: Mapping[str, Any]) -> None:
                 on_progress=display.show,
                 on_stage=display.say,
                 stop=stop,
+                rank=rank,
                 **arguments,
                 **loading_arguments(loading),
             )
-        end_run(result, stop, loading, shown)
+        end_run(result, stop, loading, shown, cluster)
 
 
 @contextmanager
@@ -134,15 +148,9 @@ def _to_begin_with(saved: ModelFile, keras: int | None, loading: LoadingOptions)
 
 
 def _make_plan(
-    saved: ModelFile,
-    rules: RuleOptions,
-    plan_file: str | None,
-    strategy: str,
-    loading: LoadingOptions,
+    saved: ModelFile, rules: RuleOptions, plan_file: str | None, loading: LoadingOptions
 ) -> Plan | None:
     """Return the plan for the model; None without rules and plan file."""
-    if strategy != "none" and keras_for(saved) == 2:
-        _open_devices(strategy)
     if not (rules.files or rules.has_switches or plan_file is not None):
         return None
     plan = plan_for(saved, rules, plan_file, loaded=load_with_classes(saved, loading))
@@ -167,9 +175,13 @@ def _summaries_folder(tensorboard: str | None) -> str | Path | None:
     return Path(tensorboard).absolute()
 
 
-def _open_devices(strategy: str) -> None:
+def _open_devices(strategy: str, cluster: Cluster | None, display: Display) -> None:
     """Make the strategy's devices, which is possible only before a model is loaded."""
+    if strategy == NONE:
+        return
     import_tensorflow()
     from graphprune.tf.training.strategies import open_spread
 
-    open_spread(strategy)
+    if cluster is not None:
+        display.say(WAITING)
+    open_spread(strategy, cluster)

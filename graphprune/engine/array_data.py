@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from graphprune.engine.shares import WHOLE, Share
 from graphprune.errors import DataError
 from graphprune.runs.samples import Array, ArrayRows, Rows, Samples, map_arrays
 
@@ -19,8 +20,8 @@ DEFAULT_BATCH_SIZE = 32
 class ArrayBatches:
     """Samples; each epoch takes them in its own random order.
 
-    Several replicas share each batch equally, so `batch_size` is a multiple of `replicas`, and an
-    epoch leaves out the last samples that cannot be shared.
+    Several replicas, also of several workers, share each batch equally, so `batch_size` is a
+    multiple of `replicas`, and an epoch leaves out the last samples that cannot be shared.
     """
 
     spec: str
@@ -31,6 +32,7 @@ class ArrayBatches:
     steps_per_epoch: int
     sha256: str
     replicas: int = 1
+    share: Share = WHOLE
 
     @classmethod
     def of_samples(

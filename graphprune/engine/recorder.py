@@ -17,6 +17,7 @@ from graphprune.engine.callbacks import MaskUpdates
 from graphprune.engine.early_stopping import KIND as STOPPING
 from graphprune.engine.early_stopping import EarlyStopping
 from graphprune.engine.progress import overall
+from graphprune.engine.workers import ALONE, StopVotes, Workers, gather_state, is_chief
 from graphprune.errors import TrainingError
 from graphprune.runs.best import Best, parse_ranking
 from graphprune.runs.checkpoint_writer import CheckpointWriter
@@ -65,11 +66,16 @@ class RunRecorder(ABC):
         writer: CheckpointWriter,
         kept: Mapping[str, Callable[[], Arrays]] | None = None,
         stopping: EarlyStopping | None = None,
+        workers: Workers = ALONE,
     ) -> None:
         self._folder, self._options, self._start, self._pruning = folder, options, start, pruning
         self._writer = writer
         self._metric_sums, self._stop_after_step = metric_sums, stop_after_step
-        self._on_progress, self._stop = on_progress, stop
+        self._on_progress, self._votes, self._workers = (
+            on_progress,
+            StopVotes(workers, stop),
+            workers,
+        )
         self._kept, self._stopping = dict(kept or {}), stopping
         if stopping is not None:
             self._kept[STOPPING] = stopping.to_arrays
@@ -125,7 +131,7 @@ class RunRecorder(ABC):
         """Write the first checkpoint, from which a run interrupted at once is resumed."""
         if self.step == 0:
             self.save(0, 0)
-        self._stop_if_asked(*self._saved_at)
+        self._stop_if(self._votes.asked(), *self._saved_at)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Restore the metric sums of an interrupted epoch."""
@@ -149,7 +155,7 @@ class RunRecorder(ABC):
             self._before_validation = self.read_passing()
         if self._is_due() and not is_last:
             self.save(self._epoch, batch + 1)
-        self._stop_if_asked(self._epoch, batch + 1)
+        self._stop_if(self._votes.asked_after_step(), self._epoch, batch + 1)
         if self._on_progress is not None:
             self._tell(logs or {}, epoch_ended=False)
         stop_after = self._stop_after_step
@@ -157,8 +163,12 @@ class RunRecorder(ABC):
             raise Interrupted
 
     def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Stop in the middle of validation if requested."""
-        self._stop_if_asked(self._epoch, self._options.steps_per_epoch)
+        """Stop in the middle of validation if requested.
+
+        Several workers stop after the validation, which they end together.
+        """
+        if self._workers.count == 1:
+            self._stop_if(self._votes.asked(), self._epoch, self._options.steps_per_epoch)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Write the epoch's line of metrics, then a checkpoint that is due or the best so far."""
@@ -179,7 +189,7 @@ class RunRecorder(ABC):
         is_best, is_over = self._has_improved(epoch, values), self._looks_over(values)
         if is_best or is_over or self._is_due() or self.step == self._options.steps:
             self.save(epoch + 1, 0)
-        self._stop_if_asked(epoch + 1, 0)
+        self._stop_if(self._votes.asked(), epoch + 1, 0)
         if is_over:
             self.end_training()
 
@@ -209,15 +219,15 @@ class RunRecorder(ABC):
         self.best = new
         return True
 
-    def _stop_if_asked(self, epoch: int, batch: int) -> None:
-        """Stop if requested, with a checkpoint that resumes at `batch` of `epoch`.
+    def _stop_if(self, asked: bool, epoch: int, batch: int) -> None:
+        """Stop if `asked`, with a checkpoint that resumes at `batch` of `epoch`.
 
         An existing checkpoint of that position is not written again.
 
         Raises:
             Interrupted: training was asked to stop.
         """
-        if not self._stop.asked:
+        if not asked:
             return
         if self._saved_at != (epoch, batch):
             self.save(epoch, batch)
@@ -248,11 +258,8 @@ class RunRecorder(ABC):
         }
         if not batch:
             arrays["metrics"] = {}
-        flat = {
-            f"{kind}/{name}": array
-            for kind, found in arrays.items()
-            for name, array in found.items()
-        }
+        layers = self._pruning.pruner.layers.values()
+        flat = gather_state(self._workers, arrays, layers, place)
         mark = self._folder.mark_metrics()
         state = replace(
             self._start,
@@ -264,14 +271,17 @@ class RunRecorder(ABC):
             best=self.best,
         )
         root, name = self._folder.checkpoints, self._options.model_name
+        # variables that differ between workers are averaged by all of them together
         copy = self.copy_model(root / name)
+        self._saved_at = epoch, batch
+        if not is_chief(self._workers):
+            return
         if not self.step:
             DiskNeeds(copy.size, self._options.keep, self._ranking is not None).check(
                 self._folder.path
             )
         keep = self._options.keep
         self._writer.start(lambda: write_checkpoint(root, state, flat, name, copy.write, keep=keep))
-        self._saved_at = epoch, batch
 
     def _check_loss(self, logs: Mapping[str, Any]) -> None:
         """Stop training if the epoch's loss is not finite even though the weights are.

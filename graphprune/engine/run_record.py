@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -86,7 +86,7 @@ class Beginning:
         first_batch: What `data.first_batch_sha256()` returned.
         layers: The pruned layers of the model by address.
         plan: The plan that they were pruned by; None if they were already pruned.
-        strategy: `none` or `mirrored:N`.
+        strategy: `none`, `mirrored:N` or `multiworker:NxM`.
         keras: 2 for tf_keras, or 3.
         backend: The backend of Keras.
         original_metrics: Loss and metrics of the original on the validation data.
@@ -159,6 +159,23 @@ def _describe_data(data: RunData, given: str | GivenObjects) -> str:
     if not isinstance(given, str):
         return given.describe()
     return given if data.batch_size is None else str(Path(given).absolute())
+
+
+def facts_of(options: RunOptions) -> dict[str, str]:
+    """Return what must be equal on all workers of a run, by its name in messages.
+
+    Paths may differ, and so may the first batch of datasets that each worker reads for itself.
+    """
+    settings = asdict(options)
+    facts = {
+        "version of graphprune": options.version,
+        "model": options.model_sha256,
+        "data": options.data_sha256,
+        "length of an epoch": str(options.steps_per_epoch),
+        "plan": options.plan_sha256,
+    }
+    own = ("model", "data", "data_files", "rules", "first_batch_sha256", "run_id", "tensorboard")
+    return facts | {name: repr(value) for name, value in settings.items() if name not in own}
 
 
 def first_state(options: RunOptions, versions: Mapping[str, str]) -> RunState:

@@ -12,9 +12,10 @@ from graphprune.arguments import check_whole, wrong_type
 from graphprune.errors import TrainingError
 from graphprune.plan.changes import Plan
 from graphprune.plan.from_document import is_plan, plan_of
-from graphprune.rules.building.read import rule_set_of
+from graphprune.rules.building.read import is_rule_text, rule_set_of
 from graphprune.rules.values.rule_set import RuleSet
 from graphprune.runs.best import parse_ranking
+from graphprune.runs.cluster import WAIT
 from graphprune.runs.resume_point import Tell
 from graphprune.runs.run_options import KEPT, MAX_EPOCHS, Compiling, Fitting
 from graphprune.runs.run_settings import SETTINGS
@@ -27,6 +28,7 @@ READING = "reading the data"
 CHECKING = "checking that model and data fit"
 MEASURING = "measuring the original"
 TRACING = "tracing the training step"
+WAITING = "waiting for the other workers"
 
 Rules = RuleSet | str | Path | Mapping[str, Any] | Sequence[str | Path | Mapping[str, Any]]
 """Rules as users give them."""
@@ -67,6 +69,8 @@ class TrainRequest:
     force: bool = False
     tensorboard: str | Path | None = None
     strategy: str = NONE
+    workers: tuple[str, ...] | None = None
+    wait: int = WAIT
     stop_after_step: int | None = None
     allow_missed: bool = False
     on_progress: OnProgress | None = None
@@ -155,3 +159,12 @@ def given_rules(rules: Any) -> Plan | RuleSet | None:
     if not is_list and not isinstance(rules, RuleSet | str | PathLike | Mapping):
         raise wrong_type("rules", _KINDS, rules)
     return rule_set_of(rules)
+
+
+def named_rules(rules: Any) -> dict[str, Any]:
+    """Return the key `rules` of a run file, for rules that are named by paths."""
+    named = list(rules) if isinstance(rules, list | tuple) else [rules]
+    is_named = all(isinstance(one, str | PathLike) and not is_rule_text(one) for one in named)
+    if not is_named or is_plan(rules):
+        return {}
+    return {"rules": [str(one) for one in named]}

@@ -22,9 +22,11 @@ from graphprune.engine.origin import Origin, open_origin
 from graphprune.engine.own_callbacks import make_callbacks
 from graphprune.engine.ready_model import load_to_go_on, lowered, wrap_for_run
 from graphprune.engine.resuming import Resumption, Warnings, find_resumption, read_same_data
+from graphprune.engine.resuming_together import check_cluster, find_together
 from graphprune.engine.run_record import (
     Beginning,
     RunData,
+    facts_of,
     first_state,
     new_options,
     rule_copies,
@@ -36,21 +38,24 @@ from graphprune.engine.train_request import (
     MEASURING,
     READING,
     TRACING,
+    WAITING,
     TrainRequest,
     tell_nobody,
 )
 from graphprune.engine.training_loop import Task, run_to_end, try_one_batch
 from graphprune.engine.training_result import TrainingResult
 from graphprune.engine.training_seam import Loading, Spread, TrainingSeam
+from graphprune.engine.workers import check_same_run
 from graphprune.errors import CheckpointError, DataError
 from graphprune.graph import read_graph
 from graphprune.graph.precision import check_takes_policy
 from graphprune.plan import Plan, plan_to_config
 from graphprune.rules.values.rule_set import RuleSet
+from graphprune.runs.cluster import Cluster
 from graphprune.runs.resume_point import Tell, cut_metrics
 from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.run_options import RunOptions, run_of
-from graphprune.runs.training_arguments import OnProgress, StopRequest
+from graphprune.runs.training_arguments import MULTIWORKER, OnProgress, StopRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,7 @@ class NewRun:
         folder: Where the run will be.
         found: What `folder.check_free` returned.
         loading: How its models are loaded.
+        cluster: The workers that train it together; None for one process.
     """
 
     request: TrainRequest
@@ -76,6 +82,7 @@ class NewRun:
     found: str
     loading: Loading
     live: LiveCompiling
+    cluster: Cluster | None = None
 
 
 def begin_run(seam: TrainingSeam, new: NewRun) -> TrainingResult:
@@ -86,10 +93,13 @@ def begin_run(seam: TrainingSeam, new: NewRun) -> TrainingResult:
     Raises:
         GraphpruneError: a file, a setting or the data cannot be used.
     """
-    spread = seam.open_spread(new.request.strategy)
+    if new.cluster is not None:
+        new.request.on_stage(WAITING)
+    spread = seam.open_spread(new.request.strategy, new.cluster)
     new.request.on_stage(LOADING)
     loading = new.loading.with_named(new.request.compiling, seam)
-    with spread.scope(), _opened(seam, new.model, loading, new.live, new.request) as origin:
+    opened = _opened(seam, new.model, loading, new.live, new.request)
+    with spread.scope(new.folder.path), opened as origin:
         loaded = origin.load_first()
         if isinstance(new.given, FileData):
             new = replace(new, given=new.given.of_model(read_graph(origin.file)))
@@ -100,6 +110,7 @@ def begin_run(seam: TrainingSeam, new: NewRun) -> TrainingResult:
             seed=new.request.seed,
             steps_per_epoch=new.request.steps_per_epoch,
             replicas=spread.replicas,
+            share=spread.share,
         )
         data = split_off(data, new.request.fitting.validation_split)
         return _train_loaded(seam, new, origin, loaded, data, spread)
@@ -151,12 +162,14 @@ def _train_loaded(
         original_metrics=measured,
     )
     options = new_options(request, begin)
+    check_same_run(spread.workers, facts_of(options))
     seam.check_reads_back(model, Path(options.model_name).suffix, origin.place, origin.load)
     request.on_stage(TRACING)
     state = first_state(options, seam.versions())
     copies = rule_copies(options.rules)
     if request.dry_run:
-        try_one_batch(seam, Task(model, data, options, new.folder, state, request=request))
+        tried = Task(model, data, options, new.folder, state, request=request)
+        try_one_batch(seam, tried)
         return TrainingResult.of_model(new.folder.path, "checked", measured, steps=options.steps)
     with new.folder.created(
         options,
@@ -169,10 +182,17 @@ def _train_loaded(
         original=origin.file if origin.is_live else None,
     ):
         origin.discard()
-        return run_to_end(
-            seam,
-            Task(model, data, options, new.folder, state, request=request, callbacks=callbacks),
+        task = Task(
+            model,
+            data,
+            options,
+            new.folder,
+            state,
+            request=request,
+            callbacks=callbacks,
+            workers=spread.workers,
         )
+        return run_to_end(seam, task)
 
 
 def _evaluate(
@@ -202,6 +222,7 @@ class ResumeRequest:
     on_stage: Tell = tell_nobody
     on_warning: Tell | None = None
     stop: StopRequest | None = None
+    cluster: Cluster | None = None
 
 
 def go_on(
@@ -226,17 +247,45 @@ def go_on(
         DataError: the data is missing, has changed, or must be given again.
     """
     warnings = Warnings(request.on_warning)
+    find = partial(find_resumption, folder, plan, trust_run=request.trust_run, tell=warnings.tell)
+    if request.cluster is not None:
+        return _go_on_together(seam_for, folder, find, request, loading, warnings)
     with folder.locked():
-        found = find_resumption(folder, plan, trust_run=request.trust_run, tell=warnings.tell)
+        found = find()
         if isinstance(found, TrainingResult):
             return found
         seam = seam_for(found.options)
         check_backend(folder, found.options, seam)
+        check_cluster(folder, found.options, None)
         spread = seam.open_spread(found.options.strategy)
-        with spread.scope():
+        with spread.scope(folder.path):
             task = _load_task(seam, folder, found, spread, request, loading, warnings)
             request.on_stage(TRACING)
             return run_to_end(seam, task)
+
+
+def _go_on_together(
+    seam_for: Callable[[RunOptions], TrainingSeam],
+    folder: RunFolder,
+    find: Callable[[], TrainingResult | Resumption],
+    request: ResumeRequest,
+    loading: Loading,
+    warnings: Warnings,
+) -> TrainingResult:
+    """Train a run to its end with the other workers, from the checkpoint that the chief finds."""
+    options = folder.read_options()
+    seam = seam_for(options)
+    check_backend(folder, options, seam)
+    check_cluster(folder, options, request.cluster)
+    request.on_stage(WAITING)
+    spread = seam.open_spread(MULTIWORKER, request.cluster)
+    with spread.scope(folder.path), folder.locked():
+        found = find_together(folder, spread.workers, find)
+        if isinstance(found, TrainingResult):
+            return found
+        task = _load_task(seam, folder, found, spread, request, loading, warnings)
+        request.on_stage(TRACING)
+        return run_to_end(seam, task)
 
 
 def _load_task(
@@ -257,6 +306,7 @@ def _load_task(
         seed=options.seed,
         steps_per_epoch=options.steps_per_epoch if options.own_steps_per_epoch else None,
         replicas=spread.replicas,
+        share=spread.share,
     )
 
     def read(given: Any) -> RunData:
@@ -283,6 +333,7 @@ def _load_task(
         request=request,
         warnings=warnings.told,
         callbacks=callbacks,
+        workers=spread.workers,
     )
 
 

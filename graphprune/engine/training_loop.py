@@ -18,6 +18,7 @@ from graphprune.engine.recorder import Interrupted, RunRecorder
 from graphprune.engine.resuming import arrays_by_kind
 from graphprune.engine.training_result import Status, TrainingResult
 from graphprune.engine.training_seam import Fit, TrainingSeam
+from graphprune.engine.workers import ALONE, Workers, is_chief, own_state, wait_for_all
 from graphprune.errors import DataError
 from graphprune.files import copy_whole
 from graphprune.runs.best import Best
@@ -62,6 +63,7 @@ class Task:
         request: Who follows the run, and may stop it.
         warnings: The warnings so far, for the result.
         callbacks: The user's own callbacks.
+        workers: The processes that train the run together; the chief writes its folder.
     """
 
     model: Any
@@ -73,6 +75,7 @@ class Task:
     request: Watching = field(kw_only=True)
     warnings: tuple[str, ...] = ()
     callbacks: tuple[Any, ...] = ()
+    workers: Workers = ALONE
 
     def result(self, status: Status, step: int, model: Path | None, **more: Any) -> TrainingResult:
         """Return the result of the run at `step`."""
@@ -97,7 +100,9 @@ def run_to_end(seam: TrainingSeam, task: Task) -> TrainingResult:
         DataError: reading the data fails during training; the checkpoints stay.
     """
     options, start, request = task.options, task.start, task.request
-    clear_failure(task.folder.path)
+    writes = is_chief(task.workers)
+    if writes:
+        clear_failure(task.folder.path)
     stop = request.stop or StopRequest()
     with (
         stop.listening(),
@@ -105,12 +110,13 @@ def run_to_end(seam: TrainingSeam, task: Task) -> TrainingResult:
         seam.saved_randomness(task.model, options.seed) as randomness,
         CheckpointWriter() as writer,
     ):
-        state = arrays_by_kind(task.checkpoint)
+        state = own_state(arrays_by_kind(task.checkpoint), task.workers)
         if task.checkpoint is not None:
             seam.restore_state(task.model, randomness, state)
             updates = seam.read_updates(task.model)
             place = Place(start.epoch, updates, seam.pruner(task.model).step)
-            cut_run_events(task.folder, options, place)
+            if writes:
+                cut_run_events(task.folder, options, place)
         pruning = seam.mask_updates(options.run, options.updates_by(start.step))
         _warn_never_stops(seam.pruner(task.model), options)
         stopping = _stopping_of(options, state.get(STOPPING, {}))
@@ -128,6 +134,7 @@ def run_to_end(seam: TrainingSeam, task: Task) -> TrainingResult:
             writer=writer,
             kept=kept_states(task.callbacks),
             stopping=stopping,
+            workers=task.workers,
         )
         left = task
         if stopping is not None and stopping.is_over:  # no epoch is left
@@ -136,7 +143,8 @@ def run_to_end(seam: TrainingSeam, task: Task) -> TrainingResult:
             has_ended = _fit(seam, left, pruning, recorder)
             writer.wait()
         except Exception as fault:
-            write_failure(task.folder.path, recorder.step, fault)
+            if writes:
+                write_failure(task.folder.path, recorder.step, fault)
             raise
         if not has_ended:
             return task.result("interrupted", recorder.step, None)
@@ -190,11 +198,13 @@ def _finish(
     recorder: RunRecorder,
     stopping: EarlyStopping | None,
 ) -> TrainingResult:
-    """Write the trained model and the result."""
+    """Write the trained model and the result; all workers return once the chief has."""
     path = task.folder.path / task.options.model_name
     # a run resumed after its last step has seen no batch, but must write the same model
     seam.reset_metrics(task.model)
-    recorder.copy_model(path).write(path)
+    copy = recorder.copy_model(path)
+    if is_chief(task.workers):
+        copy.write(path)
     result = task.result(
         "finished",
         recorder.step,
@@ -207,6 +217,7 @@ def _finish(
         stripped_metrics=_measure_stripped(seam, task),
     )
     task.folder.write_result(result.to_config(), task.options.run_id)
+    wait_for_all(task.workers)
     return result
 
 
@@ -226,8 +237,9 @@ def _write_best(task: Task, best: Best | None) -> Path | None:
     name = task.options.best_name
     if best is None or name is None:
         return None
-    checkpoint = read_checkpoint(folder_of(task.folder.checkpoints, best.step))
-    copy_whole(checkpoint.model, task.folder.path / name)
+    if is_chief(task.workers):
+        checkpoint = read_checkpoint(folder_of(task.folder.checkpoints, best.step))
+        copy_whole(checkpoint.model, task.folder.path / name)
     return task.folder.path / name
 
 
@@ -250,7 +262,7 @@ def _fit(seam: TrainingSeam, task: Task, pruning: MaskUpdates, recorder: RunReco
         DataError: reading the data fails during training.
     """
     events, summaries = task.options.tensorboard, None
-    if events is not None and pruning.run is not None:
+    if events is not None and pruning.run is not None and is_chief(task.workers):
         summaries = seam.summaries(task.folder.path / events, pruning.run)
     fit = Fit(task.model, task.data, task.options, task.start)
     try:

@@ -19,9 +19,12 @@ from graphprune.engine.live_compiling import LiveCompiling
 from graphprune.engine.pruner import Pruner
 from graphprune.engine.recorder import Arrays, RunRecorder
 from graphprune.engine.run_record import RunData
+from graphprune.engine.shares import WHOLE, Share
+from graphprune.engine.workers import Workers
 from graphprune.plan import Plan
 from graphprune.plan.make import LoadedModel
 from graphprune.runs.checkpoints import RunState
+from graphprune.runs.cluster import Cluster
 from graphprune.runs.run_options import Compiling, RunOptions
 from graphprune.sparsity.positions import Run
 
@@ -69,7 +72,7 @@ class Spread(Protocol):
 
     @property
     def name(self) -> str:
-        """`none` or `mirrored:N`, as the run's folder records it."""
+        """`none`, `mirrored:N` or `multiworker:NxM`, as the run's folder records it."""
         ...
 
     @property
@@ -77,8 +80,21 @@ class Spread(Protocol):
         """The number of replicas that share a batch."""
         ...
 
-    def scope(self) -> AbstractContextManager[Any]:
-        """Return the scope to make the model and its optimizer in."""
+    @property
+    def workers(self) -> Workers:
+        """The processes that train the run together."""
+        ...
+
+    @property
+    def share(self) -> Share:
+        """The part of each batch that this process takes."""
+        ...
+
+    def scope(self, place: Path) -> AbstractContextManager[Any]:
+        """Return the scope to make the model and its optimizer in.
+
+        Inside, a lost worker is a `WorkerError` about the run in the folder `place`.
+        """
         ...
 
 
@@ -227,6 +243,7 @@ class TrainingSeam(ModelSeam, Protocol):
         seed: int = 0,
         steps_per_epoch: int | None = None,
         replicas: int = 1,
+        share: Share = WHOLE,
     ) -> RunData:
         """Return the data that `given` names or holds.
 
@@ -235,8 +252,8 @@ class TrainingSeam(ModelSeam, Protocol):
         """
         ...
 
-    def open_spread(self, strategy: str) -> Spread:
-        """Return the spread for the strategy of this name.
+    def open_spread(self, strategy: str, cluster: Cluster | None = None) -> Spread:
+        """Return the spread for the strategy of this name, on this cluster.
 
         Raises:
             TrainingError: there is no such strategy, or it cannot be used here.

@@ -52,7 +52,11 @@ FileName = Annotated[str, AfterValidator(_check_name)]
 Rate = Annotated[float, Expected("a number above 0", gt=0, allow_inf_nan=False)]
 Epochs = Annotated[int, Expected(f"a whole number from 1 to {MAX_EPOCHS:,}", ge=1, le=MAX_EPOCHS)]
 Strategy = Annotated[
-    str, Expected("none or mirrored:N", pattern=r"^(none|mirrored:[1-9][0-9]{0,2})$")
+    str,
+    Expected(
+        "none, mirrored:N or multiworker:NxM",
+        pattern=r"^(none|mirrored:[1-9][0-9]{0,2}|multiworker:[1-9][0-9]{0,4}x[1-9][0-9]{0,2})$",
+    ),
 ]
 
 MixedPolicy = Annotated[str, Expected(" or ".join(POLICIES), pattern=f"^({'|'.join(POLICIES)})$")]
@@ -183,7 +187,8 @@ class RunOptions(RunFacts):
         version: Of graphprune.
         tensorboard: The folder of TensorBoard's events, a relative one in the run's folder; None
             for none.
-        strategy: `none`, or `mirrored:N` with the number of replicas that share each batch.
+        strategy: `none`; `mirrored:N` with the number of replicas that share each batch; or
+            `multiworker:NxM` with N workers of M replicas each.
         first_batch_sha256: Of the first training batch of datasets or a Sequence; empty for arrays
             and an `.npz`.
         files: The hash of each file that the run began with, by name.

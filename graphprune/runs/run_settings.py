@@ -14,6 +14,7 @@ from graphprune.graph.precision import POLICIES
 from graphprune.rules.text.numbers import PositiveCount
 from graphprune.rules.text.shape import Fault
 from graphprune.rules.text.words import Text, TextOrList, Truth, choice
+from graphprune.runs.cluster import Workers
 from graphprune.runs.input_settings import INPUT_SETTINGS
 from graphprune.runs.setting import Setting
 from graphprune.runs.setting_values import JitCompile
@@ -75,12 +76,36 @@ _OTHERS: tuple[Setting, ...] = (
         Text,
         (
             "'mirrored' trains on all GPUs, 'mirrored:N' on N of them (without a GPU, on N virtual"
-            " CPU devices); each batch is divided among them."
+            " CPU devices), 'multiworker' on several machines; each batch is divided among them."
         ),
         "mirrored",
         argument="strategy",
         metavar="NAME",
         shown="none",
+    ),
+    Setting(
+        "on.workers",
+        "--workers",
+        Workers,
+        (
+            "The addresses of all workers of --strategy multiworker, in the order of their ranks;"
+            " the first one writes DIR. Without it, TF_CONFIG names them."
+        ),
+        "[node-a:2222, node-b:2222]",
+        argument="workers",
+        metavar="HOST:PORT,...",
+    ),
+    Setting(
+        "on.wait",
+        "--wait",
+        PositiveCount,
+        "Seconds to wait for the other workers.",
+        "600",
+        form="whole",
+        argument="wait",
+        metavar="SECONDS",
+        least=1,
+        shown="600",
     ),
     Setting(
         "on.precision",

@@ -114,7 +114,7 @@ def check_settings(
     if custom_objects is not None:
         check_mapping("custom_objects", custom_objects, "a dict of classes and functions by name")
     if not isinstance(strategy, str):
-        raise wrong_type("strategy", "'none', 'mirrored' or 'mirrored:N'", strategy)
+        raise wrong_type("strategy", "'none', 'mirrored', 'mirrored:N' or 'multiworker'", strategy)
     if stop is not None and not isinstance(stop, StopRequest):
         raise wrong_type("stop", "a StopRequest", stop)
     return _metric_names(metrics)
@@ -173,11 +173,14 @@ OnProgress = Callable[[Progress], None]
 
 NONE = "none"
 MIRRORED = "mirrored"
+MULTIWORKER = "multiworker"
 _MIRRORED = re.compile(rf"{MIRRORED}(?::(?P<count>[1-9][0-9]{{0,2}}))?")
 
 
 def parse_strategy(name: str) -> int | None:
     """Return how many replicas a strategy names: 0 for `none`, None where it names no number.
+
+    `multiworker` names none: the cluster has the number of workers.
 
     Raises:
         TrainingError: there is no such strategy.
@@ -188,11 +191,13 @@ def parse_strategy(name: str) -> int | None:
     """
     if name == NONE:
         return 0
+    if name == MULTIWORKER:
+        return None
     found = _MIRRORED.fullmatch(name)
     if found is None:
-        near = closest(name.partition(":")[0], (NONE, MIRRORED), count=1)
+        near = closest(name.partition(":")[0], (NONE, MIRRORED, MULTIWORKER), count=1)
         raise TrainingError(
-            f"strategy: got {name!r}; {f'{near}; ' if near else ''}available: none, mirrored and"
-            " mirrored:N, such as mirrored:2"
+            f"strategy: got {name!r}; {f'{near}; ' if near else ''}available: none, mirrored,"
+            " mirrored:N, such as mirrored:2, and multiworker"
         )
     return None if found["count"] is None else int(found["count"])

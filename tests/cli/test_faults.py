@@ -302,6 +302,6 @@ def test_a_wrong_strategy_is_told_before_tensorflow_is_imported(monkeypatch):
     options = ("--data", "d.npz", "--epochs", "1", "--run", "r", "--strategy", "mirored:2")
     done = run_command("train", MODEL, *options)
     assert done.err == (
-        "graphprune: strategy: got 'mirored:2'; closest: 'mirrored'; available: none, mirrored and"
-        " mirrored:N, such as mirrored:2\n"
+        "graphprune: strategy: got 'mirored:2'; closest: 'mirrored'; available: none, mirrored,"
+        " mirrored:N, such as mirrored:2, and multiworker\n"
     )

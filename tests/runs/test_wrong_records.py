@@ -79,7 +79,12 @@ def test_a_wrong_value_is_told_in_plain_words(name: str) -> None:
             10**7,
             "has a wrong epochs: expected a whole number from 1 to 1,000,000, got 10000000",
         ),
-        ("run.json", "strategy", "m", "has a wrong strategy: expected none or mirrored:N, got 'm'"),
+        (
+            "run.json",
+            "strategy",
+            "m",
+            "has a wrong strategy: expected none, mirrored:N or multiworker:NxM, got 'm'",
+        ),
         (
             "run.json",
             "plan_sha256",

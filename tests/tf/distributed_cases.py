@@ -9,7 +9,6 @@ JSON: for each case the weights that training began with, and what every replica
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -236,7 +235,7 @@ def shared_batches(strategy: tf.distribute.Strategy, folder: Path) -> dict:
 
 def refusals(folder: Path) -> list[str]:
     """What is refused: a strategy that there is not, more devices than were made, a batch that
-    cannot be shared, a cluster.
+    cannot be shared.
     """
     path = str(folder / "counted.npz")
     found = [
@@ -250,9 +249,6 @@ def refusals(folder: Path) -> list[str]:
         for size in (1, 7)
     ]
     found.append(refusal(lambda: read_data(path, replicas=40)).replace(path, "FILE"))
-    for cluster in ('{"cluster": {"chief": ["a:1"], "worker": ["b:2"]}}', "chief"):
-        os.environ["TF_CONFIG"] = cluster
-        found.append(refusal(lambda: open_spread("none")))
     return found
 
 

@@ -36,6 +36,7 @@ from graphprune.engine.faults import explain_fault, find_place
 from graphprune.engine.file_data import FileData
 from graphprune.engine.given_data import BatchKinds, GivenBatches, GivenData
 from graphprune.engine.resuming import DATA
+from graphprune.engine.shares import WHOLE, Share
 from graphprune.errors import DataError, GraphpruneError
 from graphprune.keras3.named_weights import arrange, listed_outputs
 from graphprune.runs.samples import Rows
@@ -299,8 +300,11 @@ def read_data(
     seed: int = 0,
     steps_per_epoch: int | None = None,
     replicas: int = 1,
+    share: Share = WHOLE,
 ) -> Data:
     """Return the data that `given` names or holds; see `graphprune.engine.data_kinds.read_data`.
+
+    `share` is the whole batch: runs of Keras 3 models train in one process.
 
     Raises:
         DataError: the data is missing, damaged or invalid for its kind.

@@ -18,6 +18,8 @@ import numpy as np
 import graphprune
 from graphprune.engine import own_objects as own
 from graphprune.engine.data_kinds import is_of_dataset
+from graphprune.engine.shares import WHOLE, Share
+from graphprune.engine.workers import ALONE, Workers
 from graphprune.errors import TrainingError
 from graphprune.keras3.backend import read
 from graphprune.keras3.callbacks import PruningSummaries, UpdatePruningStep
@@ -40,6 +42,7 @@ from graphprune.keras3.training.gradients import check_gradients
 from graphprune.keras3.training.randomness import saved_randomness
 from graphprune.keras3.training.recorder import Recorder, recurrent_variables, restore_state
 from graphprune.plan.make import LoadedModel
+from graphprune.runs.cluster import Cluster
 from graphprune.runs.training_arguments import NONE, parse_strategy
 from graphprune.sparsity.positions import Run
 
@@ -113,17 +116,21 @@ class OneDevice:
     Attributes:
         name: `none`.
         replicas: The number of replicas that share a batch.
+        workers: This process.
+        share: The whole batch.
     """
 
     name: str = NONE
     replicas: int = 1
+    workers: Workers = ALONE
+    share: Share = WHOLE
 
-    def scope(self) -> nullcontext[None]:
+    def scope(self, place: Path) -> nullcontext[None]:
         """Return a scope that does nothing."""
         return nullcontext()
 
 
-def open_spread(strategy: str) -> OneDevice:
+def open_spread(strategy: str, cluster: Cluster | None = None) -> OneDevice:
     """Return the spread for the strategy `none`.
 
     Raises:
@@ -132,8 +139,8 @@ def open_spread(strategy: str) -> OneDevice:
     if parse_strategy(strategy) != 0:
         raise TrainingError(
             f"strategy: runs of Keras 3 models train on one device, got {strategy!r}; leave it out,"
-            " or train in Python under the distribution of your backend, with"
-            " graphprune.UpdatePruningStep in fit"
+            " convert the model with --keras 2, or train in Python under the distribution of your"
+            " backend, with graphprune.UpdatePruningStep in fit"
         )
     if keras_3.distribution.distribution() is not None:
         raise TrainingError(

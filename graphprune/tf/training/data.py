@@ -6,7 +6,8 @@ user's function, or from a Sequence.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -28,9 +29,18 @@ from graphprune.engine.data_kinds import (
 from graphprune.engine.file_data import FileData
 from graphprune.engine.given_data import GivenBatches, GivenData
 from graphprune.engine.resuming import DATA
+from graphprune.engine.shares import WHOLE, Share
 from graphprune.errors import DataError
 from graphprune.runs.samples import ArrayRows, HeldOut, Rows
 from graphprune.tf.training.given_data import KINDS, SequenceData, batches_sha256, whole_sequence
+from graphprune.tf.training.shares import (
+    check_batches,
+    distribute,
+    distribute_batches,
+    distribute_test,
+    own_parts,
+    test_steps,
+)
 
 HELD_BELOW = 256 * 2**20
 """Bytes below which TensorFlow gets a copy of an array, which makes steps of tiny models a third
@@ -49,21 +59,37 @@ class ArrayData(ArrayBatches):
 
     @property
     def test(self) -> tf.data.Dataset | None:
-        """The test set in its own order, or None."""
+        """The test set in its own order, or None; several workers have a part of it each."""
         if self.held_out is None:
             return None
-        if _is_held(self.held_out):
+        if self.share.is_whole and _is_held(self.held_out):
             whole = self.held_out.take(slice(None))
             return tf.data.Dataset.from_tensor_slices(whole).batch(self.batch_size)
         indices = tf.data.Dataset.range(len(self.held_out)).batch(self.batch_size)
+        if not self.share.is_whole:
+            indices = own_parts(indices, self.share, is_even=False)
         return _gathered(indices, self.held_out)
+
+    def validation(self) -> Any:
+        """Return the test set as `evaluate` takes it, or None."""
+        return None if self.test is None else distribute(self.test, self.share)
+
+    @property
+    def validation_steps(self) -> int | None:
+        """The batches of the test set, where several workers share them; None otherwise."""
+        if self.share.is_whole or self.held_out is None:
+            return None
+        return math.ceil(len(self.held_out) / self.batch_size)
 
     def sample(self) -> tf.data.Dataset:
         """Return the first few samples as one batch."""
         return tf.data.Dataset.from_tensor_slices(self.first()).batch(self.batch_size)
 
-    def batches(self, step: int = 0) -> tf.data.Dataset:
-        """Return the batches from `step` (counted from the start of the run) on, without end."""
+    def batches(self, step: int = 0) -> Any:
+        """Return the batches from `step` (counted from the start of the run) on, without end.
+
+        Of several workers, each reads the samples of its own part alone.
+        """
         epoch, batch = divmod(step, self.steps_per_epoch)
         epochs = tf.data.Dataset.from_generator(
             lambda: self.orders(epoch),
@@ -72,7 +98,9 @@ class ArrayData(ArrayBatches):
         indices = epochs.flat_map(
             lambda order: tf.data.Dataset.from_tensor_slices(order).batch(self.batch_size)
         ).skip(batch)
-        return _gathered(indices, self.train).prefetch(1)
+        if not self.share.is_whole:
+            indices = own_parts(indices, self.share, is_even=True)
+        return distribute(_gathered(indices, self.train).prefetch(1), self.share)
 
 
 def _is_held(rows: Rows) -> bool:
@@ -120,6 +148,7 @@ class StreamData:
     test: tf.data.Dataset | None
     steps_per_epoch: int
     sha256: str = ""
+    share: Share = WHOLE
 
     @property
     def batch_size(self) -> None:
@@ -139,14 +168,27 @@ class StreamData:
         """Return the first batch."""
         return self.train.take(1)
 
-    def batches(self, step: int = 0) -> tf.data.Dataset:
+    def validation(self) -> Any:
+        """Return the validation set as `evaluate` takes it, or None."""
+        return distribute_test(self.test, self.share)
+
+    @property
+    def validation_steps(self) -> int | None:
+        """The batches of the validation set, where several workers share them; None otherwise."""
+        return test_steps(f"{self.spec}: validation", self.test, self.share)
+
+    def batches(self, step: int = 0) -> Any:
         """Return the batches from `step` (counted from the start of the run) on, without end.
+
+        Of several workers, each reads the whole dataset and takes its part of each batch, unless
+        the auto-shard policy is OFF: then the batches are its own.
 
         A finite dataset is repeated first and then skipped into, so that one that reshuffles in
         each pass gives the same orders again. That fails if the validation set is cut from the
         same shuffled dataset, because each iteration of it changes the next order.
         """
-        return self.train.repeat().skip(step)
+        found = self.train.repeat().skip(step)
+        return distribute_batches(found, self.share, is_even=True)
 
 
 Data = ArrayData | StreamData | SequenceData
@@ -159,6 +201,7 @@ def read_data(
     seed: int = 0,
     steps_per_epoch: int | None = None,
     replicas: int = 1,
+    share: Share = WHOLE,
     held_out: HeldOut = "val",
 ) -> Data:
     """Return the data that `given` names or holds; see `graphprune.engine.data_kinds.read_data`.
@@ -166,7 +209,7 @@ def read_data(
     Raises:
         DataError: the data is missing, damaged or invalid for its kind.
     """
-    return data_kinds.read_data(
+    data = data_kinds.read_data(
         given,
         _READING,
         batch_size=batch_size,
@@ -175,6 +218,10 @@ def read_data(
         replicas=replicas,
         held_out=held_out,
     )
+    for batches in (getattr(data, "train", None), data.test):
+        if isinstance(data, StreamData) and batches is not None:
+            check_batches(data.spec, batches, share)
+    return replace(data, share=share)
 
 
 def _read_function(spec: str, seed: int, steps_per_epoch: int | None) -> StreamData | SequenceData:

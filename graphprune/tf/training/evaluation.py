@@ -32,6 +32,7 @@ from graphprune.tf.models.loading import load_model
 from graphprune.tf.training.compiling import compile_model
 from graphprune.tf.training.data import ArrayData, Data
 from graphprune.tf.training.hidden_state import read_recurrent_states, restore_recurrent_states
+from graphprune.tf.training.shares import distribute_batches
 
 _DIGITS = {tf.float16: 11, tf.bfloat16: 8}
 """Binary digits of precision by dtype; Keras converts float labels to the dtype of the output."""
@@ -143,7 +144,8 @@ def check_data_fits(model: tf_keras.Model, data: Data) -> None:
     samples = _first_batch(model, data)
     states = read_recurrent_states(model)
     try:
-        found = model.evaluate(samples, verbose=0, return_dict=True)
+        steps = None if data.share.is_whole else 1
+        found = model.evaluate(samples, steps=steps, verbose=0, return_dict=True)
     except (ValueError, TypeError, KeyError, tf.errors.OpError) as fault:
         raise DataError(_misfit(model, data, explain_fault(fault))) from fault
     finally:
@@ -153,13 +155,13 @@ def check_data_fits(model: tf_keras.Model, data: Data) -> None:
         raise TrainingError(f"{model.name}: has no loss; give one with --loss")
 
 
-def _first_batch(model: tf_keras.Model, data: Data) -> tf.data.Dataset:
-    """Return the first batch as a dataset.
+def _first_batch(model: tf_keras.Model, data: Data) -> Any:
+    """Return the first batch as what `evaluate` takes.
 
     The user's own first training and validation batches are checked.
     """
     if isinstance(data, ArrayData):
-        return data.sample()
+        return distribute_batches(data.sample(), data.share, is_even=False)
     first = _take_first(data.spec, "training", data.sample())
     _check_labels(model, f"{data.spec}: the first training batch", first)
     if data.test is not None:
@@ -170,7 +172,8 @@ def _first_batch(model: tf_keras.Model, data: Data) -> tf.data.Dataset:
             _take_first(data.spec, "validation", data.test),
         )
     # the element_spec of `train`, so that Keras traces only once
-    return tf.data.Dataset.from_generator(lambda: [first], output_signature=data.element_spec)
+    again = tf.data.Dataset.from_generator(lambda: [first], output_signature=data.element_spec)
+    return distribute_batches(again, data.share, is_even=False)
 
 
 def _take_first(spec: str, part: str, dataset: tf.data.Dataset) -> Any:

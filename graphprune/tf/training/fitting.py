@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import tensorflow as tf
 import tf_keras
 from tf_keras.src.callbacks import CallbackList
 from tf_keras.src.utils import tf_utils
 
 from graphprune.engine.training_seam import Fit
+from graphprune.tf.training.workers import lost_as_error
 
 
 class BeginAt(tf_keras.callbacks.Callback):
@@ -20,6 +22,7 @@ class BeginAt(tf_keras.callbacks.Callback):
             finished first: validation, and the callbacks' work at its end.
         steps_per_epoch: The batches of an epoch.
         validation_data: What `fit` validates with.
+        validation_steps: Its batches, where `fit` is told.
 
     Attributes:
         hooks: All callbacks of the training, this one among them.
@@ -27,10 +30,18 @@ class BeginAt(tf_keras.callbacks.Callback):
 
     hooks: CallbackList
 
-    def __init__(self, epoch: int, batch: int, steps_per_epoch: int, validation_data: Any) -> None:
+    def __init__(
+        self,
+        epoch: int,
+        batch: int,
+        steps_per_epoch: int,
+        validation_data: Any,
+        validation_steps: int | None,
+    ) -> None:
         super().__init__()
         self._place = (epoch, batch)
         self._is_trained, self._validation_data = batch == steps_per_epoch, validation_data
+        self._validation_steps = validation_steps
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Give the position to `fit`, which asks for it next."""
@@ -59,7 +70,11 @@ class BeginAt(tf_keras.callbacks.Callback):
         logs = tf_utils.sync_to_numpy_or_python_type(self.model.get_metrics_result())
         if self._validation_data is not None:
             found = self.model.evaluate(
-                self._validation_data, verbose=0, callbacks=self.hooks, return_dict=True
+                self._validation_data,
+                steps=self._validation_steps,
+                verbose=0,
+                callbacks=self.hooks,
+                return_dict=True,
             )
             logs |= {f"val_{name}": value for name, value in found.items()}
         self.hooks.on_epoch_end(epoch, logs)
@@ -72,7 +87,8 @@ def fit(task: Fit, callbacks: Sequence[tf_keras.callbacks.Callback]) -> None:
     done once.
     """
     model, data, options, start = task.model, task.data, task.options, task.start
-    begin = BeginAt(start.epoch, start.batch, options.steps_per_epoch, data.test)
+    held_out, steps = data.validation(), data.validation_steps
+    begin = BeginAt(start.epoch, start.batch, options.steps_per_epoch, held_out, steps)
     hooks = CallbackList(
         [begin, *callbacks],
         add_history=True,
@@ -83,13 +99,15 @@ def fit(task: Fit, callbacks: Sequence[tf_keras.callbacks.Callback]) -> None:
     )
     begin.hooks = hooks
     hooks._check_timing = False  # writing a checkpoint may well take longer than a step
-    model.fit(
-        data.batches(start.step),
-        validation_data=data.test,
-        initial_epoch=start.epoch,
-        epochs=options.epochs,
-        steps_per_epoch=options.steps_per_epoch,
-        verbose=0,
-        callbacks=hooks,
-        class_weight=task.class_weight,
-    )
+    with lost_as_error(tf.distribute.get_strategy()):
+        model.fit(
+            data.batches(start.step),
+            validation_data=held_out,
+            validation_steps=steps,
+            initial_epoch=start.epoch,
+            epochs=options.epochs,
+            steps_per_epoch=options.steps_per_epoch,
+            verbose=0,
+            callbacks=hooks,
+            class_weight=task.class_weight,
+        )

@@ -12,6 +12,8 @@ import tf_keras
 from graphprune.engine import given_data as engine
 from graphprune.engine.data_kinds import arrays_sha256, one_pass, sequence_batches
 from graphprune.engine.given_data import BatchKinds, GivenData
+from graphprune.engine.shares import WHOLE, Share
+from graphprune.tf.training.shares import distribute_batches, distribute_test, test_steps
 
 
 def given_data(data: Any) -> str | GivenData:
@@ -60,6 +62,7 @@ class SequenceData:
     test: tf.data.Dataset | None
     steps_per_epoch: int
     sha256: str = ""
+    share: Share = WHOLE
 
     @property
     def element_spec(self) -> Any:
@@ -79,9 +82,22 @@ class SequenceData:
         """Return the first batch."""
         return _generated(lambda: iter([self.first]), self.first)
 
-    def batches(self, step: int = 0) -> tf.data.Dataset:
-        """Return the batches from `step` (counted from the start of the run) on, without end."""
-        return _generated(lambda: sequence_batches(self.sequence, step), self.first).prefetch(1)
+    def validation(self) -> Any:
+        """Return the validation set as `evaluate` takes it, or None."""
+        return distribute_test(self.test, self.share)
+
+    @property
+    def validation_steps(self) -> int | None:
+        """The batches of the validation set, where several workers share them; None otherwise."""
+        return test_steps(f"{self.spec}: validation", self.test, self.share)
+
+    def batches(self, step: int = 0) -> Any:
+        """Return the batches from `step` (counted from the start of the run) on, without end.
+
+        Each of several workers makes all batches and takes its part of each.
+        """
+        found = _generated(lambda: sequence_batches(self.sequence, step), self.first).prefetch(1)
+        return distribute_batches(found, self.share, is_even=True)
 
 
 def whole_sequence(sequence: tf_keras.utils.Sequence, first: Any) -> tf.data.Dataset:

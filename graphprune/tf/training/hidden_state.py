@@ -169,8 +169,14 @@ def _replica_variables(model: tf_keras.Model) -> list[tf.Variable]:
     return [
         weight
         for weight in model.weights
-        if len(copies(weight)) > 1 and weight.synchronization == tf.VariableSynchronization.ON_READ
+        if _replicas_of(weight) > 1 and weight.synchronization == tf.VariableSynchronization.ON_READ
     ]
+
+
+def _replicas_of(weight: tf.Variable) -> int:
+    """Return the number of replicas that have a copy of a weight, of all workers together."""
+    strategy = getattr(getattr(weight, "_variable", weight), "distribute_strategy", None)
+    return 1 if strategy is None else int(strategy.num_replicas_in_sync)
 
 
 def _values(variables: list[tf.Variable]) -> dict[str, np.ndarray]:

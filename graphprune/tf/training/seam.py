@@ -37,6 +37,7 @@ from graphprune.tf.training.hidden_state import read_recurrent_states, restore_r
 from graphprune.tf.training.randomness import saved_randomness
 from graphprune.tf.training.recorder import Recorder, restore_state
 from graphprune.tf.training.strategies import open_spread
+from graphprune.tf.training.workers import is_lost
 
 __all__ = [
     "apply_plan",
@@ -157,7 +158,8 @@ def evaluate(model: tf_keras.Model, data: Any) -> dict[str, float]:
     if data.test is None:
         return {}
     states = read_recurrent_states(model)
-    found = model.evaluate(data.test, verbose=0, return_dict=True)
+    steps = data.validation_steps
+    found = model.evaluate(data.validation(), steps=steps, verbose=0, return_dict=True)
     model.reset_metrics()
     restore_recurrent_states(model, states)
     return {name: float(value) for name, value in found.items() if np.ndim(value) == 0}
@@ -175,4 +177,4 @@ def summaries(log_dir: Path, run: Run) -> PruningSummaries:
 
 def is_data_fault(fault: Exception) -> bool:
     """Return whether TensorFlow raised this error in a step, or while it read the data."""
-    return isinstance(fault, tf.errors.OpError)
+    return isinstance(fault, tf.errors.OpError) and not is_lost(fault)

@@ -1,18 +1,21 @@
-"""The strategy of a training run: `none`, or `mirrored:N`, N replicas on one machine."""
+"""The strategy of a training run: `none`, `mirrored:N` on one machine, `multiworker` on several."""
 
 from __future__ import annotations
 
-import json
-import os
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from pathlib import Path
 
 import tensorflow as tf
 
+from graphprune.engine.shares import Share
+from graphprune.engine.workers import ALONE, Workers
 from graphprune.errors import TrainingError
-from graphprune.runs.training_arguments import NONE, parse_strategy
+from graphprune.runs.cluster import Cluster
+from graphprune.runs.training_arguments import MULTIWORKER, NONE, parse_strategy
+from graphprune.tf.training.workers import ClusterWorkers, lost_as_error, open_strategy
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,34 +23,55 @@ class Spread:
     """How a run is distributed over devices.
 
     Attributes:
-        name: `none` or `mirrored:N`, as the run's folder records it.
+        name: `none`, `mirrored:N` or `multiworker:NxM`, as the run's folder records it.
         strategy: TensorFlow's; None for none.
+        workers: The processes that train the run together.
     """
 
     name: str
     strategy: tf.distribute.Strategy | None
+    workers: Workers = ALONE
 
     @property
     def replicas(self) -> int:
         """The number of replicas that share a batch."""
         return 1 if self.strategy is None else int(self.strategy.num_replicas_in_sync)
 
-    def scope(self) -> AbstractContextManager[Any]:
-        """Return the scope to make the model and its optimizer in."""
-        return nullcontext() if self.strategy is None else self.strategy.scope()
+    @property
+    def share(self) -> Share:
+        """The part of each batch that this process takes."""
+        return Share(self.workers.rank, self.workers.count, self.replicas)
+
+    @contextmanager
+    def scope(self, place: Path) -> Iterator[None]:
+        """Make the model and its optimizer within; a lost worker is an error about `place`.
+
+        Raises:
+            WorkerError: another worker ended.
+        """
+        if self.strategy is None:
+            yield
+            return
+        with lost_as_error(self.strategy, place), self.strategy.scope():
+            yield
 
 
-def open_spread(name: str) -> Spread:
+def open_spread(name: str, cluster: Cluster | None = None) -> Spread:
     """Return the spread for the strategy `name`.
 
-    It is `none`, `mirrored` (all GPUs, or one CPU), or `mirrored:N` (N GPUs; without a GPU, N
-    logical CPU devices).
+    It is `none`, `mirrored` (all GPUs, or one CPU), `mirrored:N` (N GPUs; without a GPU, N logical
+    CPU devices), or `multiworker` (all GPUs, or the CPU, of each worker of `cluster`).
 
     Raises:
-        TrainingError: there is no such strategy, the machine lacks the devices, or the environment
-            names several machines.
+        TrainingError: there is no such strategy, or the machine lacks the devices.
+        WorkerError: a worker of the cluster did not come.
     """
-    _check_one_machine()
+    if name == MULTIWORKER:
+        assert cluster is not None
+        strategy = open_strategy(cluster)
+        workers = ClusterWorkers(strategy, cluster)
+        local = strategy.num_replicas_in_sync // workers.count
+        return Spread(f"{MULTIWORKER}:{workers.count}x{local}", strategy, workers)
     if name == NONE:
         return Spread(NONE, None)
     kind, count = _devices(name)
@@ -90,27 +114,3 @@ def _divide_cpu(name: str, count: int) -> None:
                 f"strategy: {name} needs {count} devices, and TensorFlow is in use already, with"
                 f" {made}; ask for it in a process that has not used TensorFlow"
             ) from None
-
-
-def _check_one_machine() -> None:
-    """Refuse an environment that names other machines.
-
-    Each of them would train the whole run by itself.
-
-    Raises:
-        TrainingError: TF_CONFIG names a cluster of several tasks, or is not valid JSON.
-    """
-    text = os.environ.get("TF_CONFIG", "")
-    try:
-        cluster = json.loads(text or "{}").get("cluster", {})
-        tasks = sum(len(addresses) for addresses in cluster.values())
-    except (ValueError, AttributeError, TypeError):
-        raise TrainingError(
-            f"TF_CONFIG: not what TensorFlow takes for a cluster, got {text!r}; unset it"
-        ) from None
-    if tasks > 1:
-        raise TrainingError(
-            f"TF_CONFIG: names a cluster of {tasks} tasks, and a run trains on one machine; unset"
-            " it, or train under MultiWorkerMirroredStrategy in Python, with"
-            " graphprune.UpdatePruningStep in fit"
-        )

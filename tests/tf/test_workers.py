@@ -1,0 +1,222 @@
+"""Runs on several workers, each a process of its own on the loopback interface."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tf_keras
+from run_builders import BATCH, EPOCHS, TOTAL, build_setting, everything, ramp, wrap, write_data
+from tf_keras import layers
+from worker_processes import addresses, ends_of, run_cases, run_commands, start
+
+from graphprune.errors import EXIT_WORKER
+from graphprune.tf.models.saving import save_model
+from graphprune.training import train
+
+pytestmark = pytest.mark.tf
+
+TRAIN = [
+    *("train", "plain.keras", "--data", "data.npz", "--epochs", str(EPOCHS), "--seed", "11"),
+    *("--batch-size", str(BATCH), "--checkpoint-every", "3 steps", "--run", "runs/a"),
+    *("--strategy", "multiworker"),
+]
+KILL = ("--callbacks", "worker_callback:make")
+
+
+def build_plain() -> tf_keras.Model:
+    """Return a small classifier without anything random."""
+    tf_keras.utils.set_random_seed(3)
+    stack = [
+        layers.Flatten(input_shape=(4, 4, 1)),
+        layers.Dense(8, activation="relu", name="fc"),
+        layers.Dense(3, activation="softmax", name="predictions"),
+    ]
+    model = tf_keras.Sequential(stack, name="net")
+    loss = "sparse_categorical_crossentropy"
+    model.compile(tf_keras.optimizers.Adam(0.01), loss, metrics=["accuracy"])
+    return wrap(model, fc=ramp())
+
+
+def prepare(folder: Path) -> Path:
+    save_model(build_plain(), folder / "plain.keras")
+    write_data(folder / "data.npz")
+    return folder
+
+
+def check_equals_one_process(folder: Path, run: Path, data: str, batch_size: int | None) -> None:
+    """Fail unless a run equals one process at the same global batch, within reassociation."""
+    one = train(
+        str(folder / "plain.keras"),
+        None,
+        data,
+        folder / f"one-{run.name}",
+        epochs=EPOCHS,
+        batch_size=batch_size,
+        seed=11,
+    )
+    first, second = everything(one.model), everything(run / "model.keras")
+    for name, array in first.items():
+        if "mask" in name:
+            np.testing.assert_array_equal(second[name], array, err_msg=name)
+        np.testing.assert_allclose(second[name], array, rtol=2e-4, atol=2e-5, err_msg=name)
+    lines = [(path / "metrics.jsonl").read_text().splitlines() for path in (one.run_dir, run)]
+    assert len(lines[1]) == EPOCHS
+    for a, b in zip(*(map(json.loads, part) for part in lines), strict=True):
+        assert a.keys() == b.keys()
+        np.testing.assert_allclose(list(b.values()), list(a.values()), rtol=1e-4)
+
+
+def test_two_workers_cut_and_resumed_equal_one_process_and_only_the_chief_writes(tmp_path):
+    first, second = (found["plain"] for found in run_cases("plain", prepare(tmp_path), 2))
+    assert first == second
+    assert first["cut"] == {"status": "interrupted", "step": 7}
+    end = first["end"]
+    assert (end["status"], end["step"], end["from"]) == ("finished", TOTAL, "step-00000006")
+    assert end["count"] == "1"
+    run = tmp_path / "plain"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data.npz", "plain", "plain.keras"]
+    assert json.loads((run / "run.json").read_text())["strategy"] == "multiworker:2x1"
+    check_equals_one_process(tmp_path, run, str(tmp_path / "data.npz"), BATCH)
+
+
+@pytest.fixture(scope="module")
+def workers(tmp_path_factory) -> tuple[Path, list[dict]]:
+    """What two workers saw of all other cases."""
+    folder = prepare(tmp_path_factory.mktemp("workers"))
+    build_setting(folder)
+    for rank in range(2):
+        arrays = dict(np.load(folder / "data.npz"))
+        arrays["x_train"][0] += rank
+        np.savez(folder / f"data-{rank}.npz", **arrays)
+    return folder, run_cases("whole,kinds,stopped,refusals", folder, 2)
+
+
+@pytest.mark.slow
+def test_all_workers_hold_the_same_masks_and_weights(workers):
+    _, (first, second) = workers
+    for name in ("whole", "kinds", "stopped"):
+        assert first[name] == second[name], name
+
+
+@pytest.mark.slow
+def test_a_run_cut_within_an_epoch_equals_one_that_was_not(workers):
+    """Dropout, batch statistics and sums of metrics are those of each worker."""
+    folder, (first, _) = workers
+    case = first["whole"]
+    assert case["resumed"].pop("from") == "step-00000006"
+    assert case["resumed"] == case["whole"]
+    a, b = (everything(folder / name / "model.keras") for name in ("whole", "cut"))
+    assert all(a[name].tobytes() == b[name].tobytes() for name in a)
+    texts = [(folder / name / "metrics.jsonl").read_text() for name in ("whole", "cut")]
+    assert texts[0] == texts[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["shared", "numbered"])
+def test_batches_of_functions_are_shared_as_in_one_process(workers, name, monkeypatch):
+    folder, (first, _) = workers
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    assert first["kinds"][name]["status"] == "finished"
+    check_equals_one_process(folder, folder / name, f"worker_data:{name}", None)
+
+
+@pytest.mark.slow
+def test_own_batches_of_each_worker_make_the_global_batch(workers, monkeypatch):
+    """Every second sample each: in sum the batches that `numbered` has."""
+    folder, (first, _) = workers
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    assert first["kinds"]["own"]["masks"] == first["kinds"]["numbered"]["masks"]
+    shutil.copytree(folder / "own", folder / "own-again")
+    check_equals_one_process(folder, folder / "own-again", "worker_data:numbered", None)
+
+
+@pytest.mark.slow
+def test_all_workers_stop_where_one_was_asked_to(workers):
+    _, (first, _) = workers
+    assert first["stopped"]["status"] == "interrupted"
+    assert first["stopped"]["step"] < TOTAL
+    assert first["stopped"]["end"]["status"] == "finished"
+
+
+@pytest.mark.slow
+def test_what_workers_cannot_share_is_refused_before_training(workers):
+    folder, (first, second) = workers
+    assert first["refusals"] == second["refusals"]
+    texts = [text.split("; ")[0].replace(str(folder), "DIR") for text in first["refusals"]]
+    differs = [text.split(") in its ")[1] for text in texts[:2]]
+    assert differs == ["seed", "data"]
+    assert texts[2:] == [
+        "DIR/data.npz: 2 replicas share a batch equally, got a batch size of 7",
+        "worker_data:by_file: has the auto-shard policy FILE, under which a resumed run could not"
+        " find its place",
+        "worker_data:odd: has batches of 7 samples, which 2 replicas cannot share equally",
+    ]
+    assert not (folder / "no").exists()
+
+
+def lost(rank: int, cluster: list[str]) -> str:
+    return (
+        f"graphprune: runs/a: lost worker {rank} ({cluster[rank]}): it ended or cannot be reached"
+    )
+
+
+def check_killed(folder: Path, count: int, rank: int) -> None:
+    """Kill one of the workers in the middle, and go on with all of them."""
+    prepare(folder)
+    arrays = dict(np.load(folder / "data.npz"))
+    whole = len(arrays["x_train"]) // count * count  # what one process uses, too
+    np.savez(folder / "data.npz", **{k: v[:whole] for k, v in arrays.items()})
+    (folder / "kill").write_text(str(rank))
+    cluster = addresses(count)
+    ends = run_commands(folder, cluster, *TRAIN, *KILL)
+    for place, (code, _, err) in enumerate(ends):
+        if place == rank:
+            assert code == -9
+            continue
+        assert code == EXIT_WORKER, err
+        told = err.splitlines()[-1]
+        assert told.startswith("graphprune: runs/a: lost "), err
+        assert "Traceback" not in err
+    assert any(lost(rank, cluster) in err for _, _, err in ends)
+    again = run_commands(folder, addresses(count), "resume", "runs/a", "--trust-run")
+    assert [code for code, _, _ in again] == [0] * count, again
+    # a chief that is killed may be writing the checkpoint of step 6
+    assert "going on from runs/a/checkpoints/step-0000000" in again[0][1]
+    assert all("epoch" not in out for _, out, _ in again[1:])
+    masks = {(folder / f"masks-{place}").read_text() for place in range(count)}
+    assert len(masks) == 1
+    check_equals_one_process(folder, folder / "runs" / "a", str(folder / "data.npz"), BATCH)
+
+
+@pytest.mark.slow
+def test_a_killed_worker_ends_the_run_of_four_which_then_goes_on(tmp_path):
+    check_killed(tmp_path, 4, 2)
+
+
+@pytest.mark.slow
+def test_a_killed_chief_ends_the_run_of_two_which_then_goes_on(tmp_path):
+    check_killed(tmp_path, 2, 0)
+
+
+@pytest.mark.slow
+def test_a_worker_that_never_comes_is_waited_for_a_time(tmp_path):
+    prepare(tmp_path)
+    cluster = addresses(2)
+    config = {"cluster": {"worker": cluster}, "task": {"type": "worker", "index": 0}}
+    command = ["-m", "graphprune", *TRAIN, "--wait", "5", "--format", "json"]
+    ((code, out, _),) = ends_of([start(command, tmp_path, TF_CONFIG=json.dumps(config))])
+    assert code == EXIT_WORKER
+    events = [json.loads(line) for line in out.splitlines()]
+    assert {"event": "worker", "rank": 0, "workers": cluster, "wait": 5} in events
+    (told,) = events[-1]["diagnostics"]
+    assert told["slug"] == "training/worker-lost"
+    assert told["message"] == (
+        f"workers: waited 5 s for worker 1 ({cluster[1]}); no answer from worker 1"
+        f" ({cluster[1]}); start the same command on every worker, with the same addresses, or wait"
+        " longer with --wait"
+    )
+    assert not (tmp_path / "runs").exists()
