@@ -15,7 +15,8 @@ from typing import Any
 import keras
 
 from graphprune.engine.training_seam import Fit
-from graphprune.keras3.training.data import of_model, with_fixed_size
+from graphprune.keras3.training.batches import with_fixed_size
+from graphprune.keras3.training.data import of_model
 
 
 class Hooks(keras.callbacks.CallbackList):
