@@ -49,18 +49,23 @@ def randomize(path: Path, rng: np.random.Generator) -> None:
 
 
 def kill_channels(path: Path, rng: np.random.Generator, share: float = 0.5) -> int:
-    """Zero random channels of each removable group of a file; return how many."""
+    """Zero random channels of each removable group of a file; return how many.
+
+    A third of them keep biases and the scales of batch normalizations, so that they are constant.
+    """
     model, killed = open_model_file(path), 0
     with weights_file(path) as file:
         for group in find_groups(model.graph):
             if not group.is_removable:
                 continue
             chosen = rng.random(group.size) < share
+            constant = rng.random(group.size) < 1 / 3
             killed += int(chosen.sum())
             for member in group.zeroed:
                 data = file[model.weights.find(member.address, member.tensor).path]
                 values = data[...]
-                places = member.positions[chosen].ravel()
+                is_kernel = member.role == "produces"
+                places = member.positions[chosen & (is_kernel | ~constant)].ravel()
                 np.moveaxis(values, member.axis, 0)[places] = 0
                 data[...] = values
     return killed

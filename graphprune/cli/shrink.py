@@ -41,13 +41,14 @@ _LAYOUTS = {".keras": "keras", ".h5": "h5"}
 def command(
     model: str, output: str, loading: LoadingOptions, format_: str | None, force: bool
 ) -> None:
-    """Remove the channels of MODEL that are dead: zero for every input, or read by nothing.
+    """Remove the channels of MODEL that are dead: constant for every input, or read by nothing.
 
     \b
         graphprune shrink sparse.keras -o small.keras
 
     The outputs stay the same, up to rounding. Filters, units and heads go from config and weights
-    of all layers that share them, such as the members of a sum. Channels that are zero and cannot
+    of all layers that share them, such as the members of a sum. The constant of a channel that is
+    not zero goes into the next bias where there is no padding. Channels that are zero and cannot
     be removed are listed with the reason. SMALL is a plain model of the same Keras, without compile
     settings and optimizer. A pruned model is stripped first, with graphprune strip.
     """  # noqa: D301 - click wants the real character

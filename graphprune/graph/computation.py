@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from graphprune.archive.op_layers import find_operation
 from graphprune.archive.operations import Operation
 from graphprune.graph.classes.builtin_layers import DAMAGED, known_class
-from graphprune.graph.classes.steps import StepCall, Steps, operation_steps, with_padding
+from graphprune.graph.classes.steps import Branch, StepCall, Steps, operation_steps, with_padding
 from graphprune.graph.flow import MAX_CALLS
 from graphprune.graph.frames import Frame, Member
+from graphprune.graph.layer_arguments import name_argument, named_arguments
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
 from graphprune.graph.shapes.axis_lengths import Shape
-from graphprune.graph.tensor_shapes import TensorUse, calls_in_order
+from graphprune.graph.tensor_shapes import TensorUse, calls_in_order, operation_call
 
 INPUT = "input"
 UNKNOWN = "unknown"
@@ -145,13 +147,51 @@ class _Walk:
             self.shapes.get((frame.address_of(use.source), use.source_call, use.source_tensor))
             for use in uses
         ]
-        arguments = [use.argument for use in uses]
-        steps = _steps_of(layer, shapes or [None] * len(taken), arguments)
-        for step in (f"{UNKNOWN} {layer.type}",) if steps is None or not taken else steps:
-            taken = [self._add_behind(address, step, taken)]
+        steps = self._steps_of(layer, member, call, shapes or [None] * len(taken))
+        if steps is None or not taken:
+            steps = (f"{UNKNOWN} {layer.type}",)
+        made: list[int] = []
+        for step in steps:
+            if isinstance(step, Branch):
+                inputs = [taken[-1 - place] if place < 0 else made[place] for place in step.inputs]
+                made.append(self._add(Step(address, step.computes, tuple(inputs))))
+                continue
+            made.append(self._add_behind(address, step, made[-1:] or taken))
             if step.startswith("pad") and shapes[0] is not None and len(shapes[0]) == 4:
-                self.padded[taken[0]] = shapes[0]
-        return taken[0] if taken else self._add(Step(address, INPUT))
+                self.padded[made[-1]] = shapes[0]
+        return (made[-1:] or taken)[0] if made or taken else self._add(Step(address, INPUT))
+
+    def _steps_of(
+        self, layer: Layer, member: Member, call: int, shapes: Sequence[Shape | None]
+    ) -> Steps | None:
+        """Return the steps of one call of a layer; None for a layer of which nothing is known."""
+        uses, operation = member.calls[call], find_operation(layer.entry)
+        known = known_class(layer.entry)
+        is_operation = isinstance(operation, Operation)
+        arguments = [use.argument if is_operation else name_argument(layer, use) for use in uses]
+        settings = operation_call(member, call, shapes)
+        taken = StepCall(
+            layer.config,
+            {tensor.name: tensor.shape for tensor in layer.tensors},
+            shapes,
+            arguments if is_operation else named_arguments(layer, arguments),
+            {} if settings is None else settings.settings,
+            self.is_masked,
+        )
+        try:
+            if isinstance(operation, Operation):
+                return operation_steps(operation.name, taken)
+            return None if known is None or known.steps is None else known.steps(taken)
+        except DAMAGED:
+            return None
+
+    @cached_property
+    def is_masked(self) -> bool:
+        """Whether a layer makes a mask for those behind it."""
+        return any(
+            layer.type == "Masking" or layer.config.get("mask_zero")
+            for layer in self.graph.layers.values()
+        )
 
     def _add_behind(self, address: str, computes: str, taken: Sequence[int]) -> int:
         """Add a step; a convolution takes in the padding before it where that is its own kind."""
@@ -171,18 +211,3 @@ class _Walk:
 def _step_of(found: Mapping[TensorUse, int], source: str, call: int, tensor: int) -> int | None:
     """Return the step that makes a tensor; only models keep their tensors apart."""
     return found.get((source, call, tensor), found.get((source, call, 0)))
-
-
-def _steps_of(
-    layer: Layer, taken: Sequence[Shape | None], arguments: Sequence[str]
-) -> Steps | None:
-    weights = {tensor.name: tensor.shape for tensor in layer.tensors}
-    call = StepCall(layer.config, weights, taken, arguments)
-    operation = find_operation(layer.entry)
-    known = known_class(layer.entry)
-    try:
-        if isinstance(operation, Operation):
-            return operation_steps(operation.name, call)
-        return None if known is None or known.steps is None else known.steps(call)
-    except DAMAGED:
-        return None

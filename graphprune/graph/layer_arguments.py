@@ -6,6 +6,7 @@ Both Kerases number or name them in ways of their own.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from graphprune.archive.entries import to_snake_case
 from graphprune.archive.op_layers import find_operation
@@ -33,6 +34,13 @@ def name_argument(layer: Layer, use: Use) -> str:
     if use.argument == known.rest:
         return f"{known.rest}.0"
     return known.argument_name(use.argument)
+
+
+def named_arguments(layer: Layer, arguments: Sequence[str]) -> list[str]:
+    """Return the names of arguments; the first has one only where the class gives it."""
+    known = known_class(layer.entry)
+    first = "0" if known is None else known.argument_name("0")
+    return [first if argument == "0" else argument for argument in arguments]
 
 
 def is_renamed(left: Layer, right: Layer) -> bool:

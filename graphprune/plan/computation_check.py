@@ -10,7 +10,16 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from graphprune.graph.classes.steps import AFFINE, SYMMETRIC, is_linear
+from graphprune.graph.classes.steps import (
+    AFFINE,
+    MOVES,
+    NORMALIZE,
+    PRODUCT,
+    SYMMETRIC,
+    has_kernel,
+    is_linear,
+    is_unordered,
+)
 from graphprune.graph.computation import INPUT, UNKNOWN, Computation, Step
 
 
@@ -34,7 +43,8 @@ def _merged(found: Computation) -> Computation:
     for step in found.steps:
         inputs = tuple(places[taken] for taken in step.inputs)
         source = steps[inputs[0]] if inputs else None
-        if step.computes == AFFINE and source is not None and _takes_in(source):
+        is_part = step.computes == AFFINE and source is not None and _takes_in(source)
+        if is_part or step.computes.startswith(MOVES):
             places.append(inputs[0])
             continue
         gated = _find_gated(step, inputs, steps)
@@ -51,7 +61,7 @@ def _merged(found: Computation) -> Computation:
                 )
             )
         key = step.computes, inputs
-        is_own = is_linear(step.computes) or step.is_unknown or step.computes == INPUT
+        is_own = has_kernel(step.computes) or step.is_unknown or step.computes == INPUT
         if is_own or key not in known:
             known[key] = len(steps)
             steps.append(replace(step, inputs=inputs))
@@ -61,7 +71,8 @@ def _merged(found: Computation) -> Computation:
 
 def _takes_in(step: Step) -> bool:
     """Return whether a step and an affine one behind it are one, or cannot be told apart."""
-    return step.computes == AFFINE or is_linear(step.computes) or step.is_unknown
+    is_whole = step.computes.startswith((PRODUCT, NORMALIZE))
+    return step.computes == AFFINE or is_whole or is_linear(step.computes) or step.is_unknown
 
 
 def _find_gated(step: Step, inputs: Sequence[int], steps: Sequence[Step]) -> tuple[str, int] | None:
@@ -136,10 +147,10 @@ def in_order(found: Computation) -> Computation:
     for step in found.steps:
         inputs_of.append(
             tuple(sorted(step.inputs, key=lambda taken: kernels[taken]))
-            if step.computes in SYMMETRIC
+            if is_unordered(step.computes)
             else step.inputs
         )
-        is_kernel = is_linear(step.computes) or not step.inputs
+        is_kernel = has_kernel(step.computes) or not step.inputs
         kernels.append(step.layer if is_kernel else kernels[step.inputs[0]])
     places: dict[int, int] = {}
     order: list[int] = []
@@ -208,7 +219,7 @@ def _classes(
     for step in found.steps:
         inputs = tuple(classes[taken] for taken in step.inputs)
         label = label_of(step, named)
-        if step.computes in SYMMETRIC:
+        if is_unordered(step.computes):
             inputs = tuple(sorted(inputs))
         if is_cut and step.is_unknown:
             label, inputs = UNKNOWN, ()
@@ -218,5 +229,5 @@ def _classes(
 
 def label_of(step: Step, named: frozenset[str]) -> str:
     """Return what a step is, with its layer if it has a kernel and both sides name it."""
-    has_name = is_linear(step.computes) or step.is_unknown or step.computes == INPUT
+    has_name = has_kernel(step.computes) or step.is_unknown or step.computes == INPUT
     return f"{step.computes} of {step.layer}" if has_name and step.layer in named else step.computes

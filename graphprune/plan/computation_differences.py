@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
-from graphprune.graph.classes.steps import AFFINE, SYMMETRIC, kind_of
+from graphprune.graph.classes.steps import AFFINE, SYMMETRIC, is_unordered, kind_of
 from graphprune.graph.computation import Computation
 from graphprune.plan.computation_check import in_order, label_of
 from graphprune.plan.verify import Difference, LayerDifference
@@ -18,17 +18,23 @@ from graphprune.plan.verify import Difference, LayerDifference
 _ALIKE = (
     SYMMETRIC | {"subtract"},
     frozenset({"max pooling", "average pooling", "mean over", "maximum over"}),
+    frozenset({"normalize over", "affine"}),
+    frozenset({"repeat over", "resize bilinear"}),
     frozenset(
         {
             "elu",
             "exp",
             "gelu",
             "hard swish",
+            "log softmax",
+            "mish",
             "prelu",
             "relu",
             "relu6",
+            "selu",
             "sigmoid",
             "softmax",
+            "softsign",
             "swish",
             "tanh",
         }
@@ -139,7 +145,7 @@ class _Alignment:
             step = self.planned.steps[place]
             wanted = [self.pairs.get(taken) for taken in step.inputs]
             got: list[int | None] = list(self.found.steps[other].inputs)
-            if step.computes in SYMMETRIC:
+            if is_unordered(step.computes):
                 wanted, got = sorted(wanted, key=str), sorted(got, key=str)
             if wanted != got and None not in wanted:
                 yield LayerDifference(step.layer, "inputs")

@@ -8,16 +8,22 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from graphprune.archive.tflite.file import TfliteFile
-from graphprune.graph.classes.steps import is_linear
+from graphprune.graph.classes.composite_steps import find_kind
+from graphprune.graph.classes.steps import has_kernel
 from graphprune.graph.computation import INPUT, UNKNOWN, Computation, Step
+from graphprune.graph.layers import SEPARATOR
 from graphprune.plan.changes import Plan
-from graphprune.plan.computation_check import are_same, find_missing, simplify
+from graphprune.plan.computation_check import are_same, find_missing, in_order, simplify
 from graphprune.plan.computation_differences import list_differences
-from graphprune.plan.tflite_names import Path, find_prefixes, paths_in
+from graphprune.plan.tflite_moves import check_moves
+from graphprune.plan.tflite_names import Path, find_prefixes, is_named, paths_in
 from graphprune.plan.tflite_steps import FoundStep, TfliteSteps
 from graphprune.plan.verify import ArchitectureCheck, LayerDifference
 
 _OLD = "the plan does not have the steps of the model; make it again to compare the architecture"
+_OPERATOR = "operator"
+_FOREIGN = f"{_OPERATOR} Flex"
+"""Operators of TensorFlow, which TensorFlow Lite calls where it has none of its own."""
 _SHOWN = 3
 """Layers that a reason names."""
 
@@ -35,37 +41,81 @@ def check_tflite_architecture(plan: Plan, file: TfliteFile) -> ArchitectureCheck
     if architecture is None or architecture.computation is None:
         return ArchitectureCheck(unchecked=_OLD)
     planned = simplify(architecture.computation)
-    unknown = {step.layer: step.computes for step in planned.steps if step.is_unknown}
     read = TfliteSteps(file)
-    found = simplify(_join_unknown(_with_layers(read, planned), read.outputs, unknown))
+    steps = _with_layers(read, planned)
+    addresses = [facts.address for facts in architecture.layers.values()]
+    moves = check_moves(architecture.computation.steps, addresses, file)
+    unknown = {step.layer: step.computes for step in planned.steps if step.is_unknown}
+    found = _check(planned, steps, read.outputs, unknown)
+    if found.status == "differs" and (unread := _find_unread(planned, steps, read)):
+        unknown |= unread
+        seen = _join_unknown(planned.steps, planned.outputs, unknown, planned)
+        found = _check(simplify(seen), steps, read.outputs, unknown)
+    if found.status == "differs" or moves.status == "same":
+        return found
+    return moves if moves.status == "differs" or found.status == "same" else found
+
+
+def _check(
+    planned: Computation, steps: Sequence[Step], outputs: Sequence[int], unknown: Mapping[str, str]
+) -> ArchitectureCheck:
+    """Compare the steps of a file with those of a plan, apart from layers that are not known."""
+    found = simplify(in_order(_mark_unknown(steps, outputs, unknown, planned)))
     named = _named_by_both(planned, found)
     if unknown:
-        return _check_around_unknown(planned, found, named, unknown)
+        missing = find_missing(planned, found, named)
+        joined = simplify(in_order(_join_unknown(steps, outputs, unknown, planned)))
+        return _check_around_unknown(planned, joined, missing, unknown)
     if are_same(planned, found, named):
         return ArchitectureCheck(unchecked=_explain_nameless(planned, named))
     return ArchitectureCheck(tuple(list_differences(planned, found, named)))
 
 
+def _find_unread(planned: Computation, steps: Sequence[Step], read: TfliteSteps) -> dict[str, str]:
+    """Return the layers of several operators that the file writes in a form that is not known.
+
+    They have operators that no rule reads; if one has no name, it may be of any such layer.
+    """
+    kinds = {step.layer: kind for step in planned.steps if (kind := find_kind(step.computes))}
+    places, waiting = set(read.outputs), [*read.outputs]
+    while waiting:
+        fresh = set(steps[waiting.pop()].inputs) - places
+        places |= fresh
+        waiting += fresh
+    owners = {steps[place].layer for place in places if steps[place].computes.startswith(_OPERATOR)}
+    are_all = "" in owners
+    foreign = {
+        step.layer: f"{UNKNOWN} an operator of TensorFlow"
+        for step in (steps[place] for place in places)
+        if step.computes.startswith(_FOREIGN) and step.layer
+    }
+    return foreign | {
+        layer: f"{UNKNOWN} {kind}" for layer, kind in kinds.items() if are_all or layer in owners
+    }
+
+
 def _check_around_unknown(
-    planned: Computation, found: Computation, named: frozenset[str], unknown: Mapping[str, str]
+    planned: Computation, found: Computation, missing: Sequence[Step], unknown: Mapping[str, str]
 ) -> ArchitectureCheck:
-    """Compare what lies between layers whose operators are not known.
+    """Return what differs between layers whose operators are not known.
 
     Steps that are not planned do not count: they may be parts of such layers without a name.
     """
-    missing = find_missing(planned, found, named)
     if not missing:
         return ArchitectureCheck(unchecked=f"operators of {_listed(unknown)} are not compared")
+    named = _named_by_both(planned, found)
     told = [one for one in list_differences(planned, found, named) if one.what != "added"]
     return ArchitectureCheck(tuple(told) or (LayerDifference(missing[0].layer, "settings"),))
 
 
 def _explain_nameless(planned: Computation, named: frozenset[str]) -> str:
     """Return which kernels may be in each other's place; empty if none may."""
-    kernels = [step for step in planned.steps if is_linear(step.computes)]
-    nameless = {step.layer: step.computes for step in kernels if step.layer not in named}
-    counts = Counter(nameless.values())
-    alike = [layer for layer, computes in nameless.items() if counts[computes] > 1]
+    kernels = [step for step in planned.steps if has_kernel(step.computes)]
+    nameless = dict.fromkeys(
+        (step.layer, step.computes) for step in kernels if step.layer not in named
+    )
+    counts = Counter(computes for _, computes in nameless)
+    alike = list(dict.fromkeys(layer for layer, computes in nameless if counts[computes] > 1))
     if alike:
         return f"names in the file do not tell {', '.join(alike[:_SHOWN])} apart"
     return ""
@@ -79,15 +129,23 @@ def _listed(unknown: Mapping[str, str]) -> str:
 
 
 def _named_by_both(planned: Computation, found: Computation) -> frozenset[str]:
-    layers = [
-        {
-            step.layer
-            for step in each.steps
-            if is_linear(step.computes) or step.is_unknown or step.computes == INPUT
-        }
-        for each in (planned, found)
-    ]
-    return frozenset(layers[0] & layers[1]) - {""}
+    """Return the layers that both name, in each call that has a kernel of a certain kind."""
+    layers, kernels = zip(*(_count_named(each) for each in (planned, found)), strict=True)
+    nameless = {computes for layer, computes in kernels[1] if not layer}
+    lost = {
+        layer
+        for (layer, computes), count in kernels[0].items()
+        if computes in nameless and kernels[1][layer, computes] < count
+    }
+    return frozenset(layers[0] & layers[1]) - lost - {""}
+
+
+def _count_named(found: Computation) -> tuple[set[str], Counter[tuple[str, str]]]:
+    """Return the layers with a name of importance, and how often each has each kind of kernel."""
+    kernels = [step for step in found.steps if has_kernel(step.computes)]
+    others = [step for step in found.steps if step.is_unknown or step.computes == INPUT]
+    counts = Counter((step.layer, step.computes) for step in kernels)
+    return {step.layer for step in (*kernels, *others)}, counts
 
 
 def _with_layers(read: TfliteSteps, planned: Computation) -> list[Step]:
@@ -97,7 +155,7 @@ def _with_layers(read: TfliteSteps, planned: Computation) -> list[Step]:
     prefixes = find_prefixes(addresses, paths)
     owners = {prefix: address for address, prefix in prefixes.items()}
     with_kernel = {
-        step.layer for step in planned.steps if is_linear(step.computes) or step.is_unknown
+        step.layer for step in planned.steps if has_kernel(step.computes) or step.is_unknown
     }
     inputs = [step.layer for step in planned.steps if step.computes == INPUT]
     return [
@@ -114,14 +172,28 @@ def _layer_of(
         return _input_of(found.names, inputs)
     paths = list(paths_in(found.names))
     told = list(dict.fromkeys(_owners_of(paths, owners)))
-    if is_linear(found.step.computes):
+    if has_kernel(found.step.computes):
         told = [layer for layer in told if layer in with_kernel]
-        if len(told) > 1:
+        if len(told) > 1 or (told and _has_other(paths, owners, with_kernel)):
             return ""
     if told:
         return told[0]
     written = paths[0][-2] if paths else ""
     return "" if written in with_kernel else written
+
+
+def _has_other(
+    paths: Iterable[Path], owners: Mapping[Path, str], with_kernel: Iterable[str]
+) -> bool:
+    """Return whether a path may be of a layer with a kernel, and does not tell which."""
+    parts = {address.rpartition(SEPARATOR)[2] for address in with_kernel}
+    return any(
+        is_named(segment, part)
+        for path in paths
+        if next(_owners_of([path], owners), None) is None
+        for segment in path
+        for part in parts
+    )
 
 
 def _owners_of(paths: Iterable[Path], owners: Mapping[Path, str]) -> Iterator[str]:
@@ -143,20 +215,44 @@ def _input_of(names: Sequence[str], inputs: Sequence[str]) -> str:
     return told[0] if len(told) == 1 else ""
 
 
-def _join_unknown(
-    steps: Sequence[Step], outputs: Sequence[int], unknown: Mapping[str, str]
+def _mark_unknown(
+    steps: Sequence[Step], outputs: Sequence[int], unknown: Mapping[str, str], planned: Computation
 ) -> Computation:
-    """Return a computation with one step for all of a layer whose operators are not known."""
+    """Return a computation in which all operators of layers that are not known are unknown.
+
+    Steps that may be parts of such layers, whose names the file lost, count as unknown too.
+    """
+    layers = {step.layer for step in planned.steps}
+    texts = {step.computes for step in planned.steps}
+    marked = []
+    for step in steps:
+        computes = step.computes
+        if step.layer in unknown and computes != INPUT:
+            computes = unknown[step.layer]
+        elif unknown and (
+            computes.startswith(_OPERATOR)
+            or (find_kind(computes) and step.layer not in layers and computes not in texts)
+        ):
+            computes = f"{UNKNOWN} {computes}"
+        marked.append(replace(step, computes=computes))
+    return Computation(tuple(marked), tuple(outputs))
+
+
+def _join_unknown(
+    steps: Sequence[Step], outputs: Sequence[int], unknown: Mapping[str, str], planned: Computation
+) -> Computation:
+    """Return a computation with one step for all of a layer whose operators are not known.
+
+    It stands where the first of them does, without what only later ones take.
+    """
     places: list[int] = []
     made: list[Step] = []
     whole: dict[str, int] = {}
-    for step in steps:
+    for step in _mark_unknown(steps, outputs, unknown, planned).steps:
         inputs = tuple(dict.fromkeys(places[taken] for taken in step.inputs))
         if step.layer not in unknown or step.computes == INPUT:
-            is_part = bool(unknown) and step.computes.startswith("operator")
-            computes = f"{UNKNOWN} {step.computes}" if is_part else step.computes
             kept = tuple(places[taken] for taken in step.inputs)
-            made.append(replace(step, computes=computes, inputs=kept))
+            made.append(replace(step, inputs=kept))
             places.append(len(made) - 1)
             continue
         known = whole.get(step.layer)

@@ -37,17 +37,22 @@ def find_loops(file: TfliteFile) -> tuple[Loop, ...]:
     """
     bodies = [
         int(operator.settings.get("bodySubgraphIndex", 0))
-        for operator in file.operators
-        if operator.kind == "WHILE" and operator.subgraph == 0
+        for operator in file.operators_of(0)
+        if operator.kind == "WHILE"
     ]
-    loops = (_read_body(file, body) for body in dict.fromkeys(bodies) if body)
+    loops = (read_loop(file, body) for body in dict.fromkeys(bodies) if body)
     return tuple(loop for loop in loops if loop is not None)
 
 
-def _read_body(file: TfliteFile, body: int) -> Loop | None:
-    operators = [operator for operator in file.operators if operator.subgraph == body]
+def read_loop(file: TfliteFile, body: int) -> Loop | None:
+    """Return the two matrices of the loop with this body; None where it has others.
+
+    Raises:
+        ArchiveError: the file is damaged.
+    """
+    operators = file.operators_of(body)
     made = {output for operator in operators for output in operator.outputs}
-    constants = {one.index for one in file.constants if one.subgraph == body}
+    constants = {one.index for one in file.tensors_of(body) if one.stored and one.dtype}
     sources = {
         operator.outputs[0]: operator.inputs[0]
         for operator in operators

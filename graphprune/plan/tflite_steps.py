@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -10,19 +11,12 @@ import numpy as np
 
 from graphprune.archive.tflite.file import TfliteFile, TfliteOperator, TfliteTensor
 from graphprune.errors import ArchiveError
-from graphprune.graph.classes.steps import (
-    AFFINE,
-    convolution,
-    joined,
-    leaky,
-    lookup,
-    matrix,
-    padded,
-    pooling,
-    reduced,
-    with_padding,
-)
+from graphprune.graph.classes.composite_steps import REPEAT
+from graphprune.graph.classes.steps import AFFINE, RECURRENT, with_padding
 from graphprune.graph.computation import INPUT, Step
+from graphprune.plan.tflite_composites import Facts, find_whole
+from graphprune.plan.tflite_readers import READERS, THEN
+from graphprune.plan.tflite_recurrent import FUSED, names_inside
 
 _PASSED_ON = frozenset(
     {
@@ -31,6 +25,7 @@ _PASSED_ON = frozenset(
         "DENSIFY",
         "DEQUANTIZE",
         "EXPAND_DIMS",
+        "FlexTensorListStack",
         "QUANTIZE",
         "RESHAPE",
         "SPACE_TO_BATCH_ND",
@@ -39,7 +34,7 @@ _PASSED_ON = frozenset(
     }
 )
 """Operators that only move values or change their type; those of space and batch stand around a
-dilated convolution."""
+dilated convolution, a stack of tensors behind a loop."""
 _MOST_PASSED_ON = 8
 """Such operators between one of space and batch and its convolution."""
 _ALIKE = {
@@ -50,6 +45,7 @@ _ALIKE = {
     "GELU": "gelu",
     "HARD_SWISH": "hard swish",
     "LOG": "log",
+    "LOG_SOFTMAX": "log softmax",
     "LOGISTIC": "sigmoid",
     "NEG": AFFINE,
     "PRELU": "prelu",
@@ -70,10 +66,6 @@ _BINARY = {
 }
 _AFFINE = frozenset({"ADD", "DIV", "MUL", "SUB"})
 """Those that are affine with a constant as one operand."""
-_FUSED = {1: "relu", 2: "clip -1 1", 3: "relu6", 4: "tanh"}
-"""Activations inside another operator (`ActivationFunctionType`)."""
-_REDUCED = {"MEAN": "mean", "REDUCE_MAX": "maximum"}
-_POOLED = {"AVERAGE_POOL_2D": "average pooling", "MAX_POOL_2D": "max pooling"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +100,7 @@ class TfliteSteps:
             ArchiveError: the file is damaged.
         """
         self._made: dict[int, int] = {}
+        self._facts = Facts([])
         inputs, _ = self.file.ends
         try:
             for index in inputs:
@@ -128,20 +121,21 @@ class TfliteSteps:
         return tuple(self._made[index] for index in outputs if index in self._made)
 
     @cached_property
-    def _operators(self) -> list[TfliteOperator]:
-        return [operator for operator in self.file.operators if operator.subgraph == 0]
+    def _operators(self) -> Sequence[TfliteOperator]:
+        return self.file.operators_of(0)
 
     @cached_property
     def _tensors(self) -> dict[int, TfliteTensor]:
-        return {tensor.index: tensor for tensor in self.file.tensors if tensor.subgraph == 0}
+        return {tensor.index: tensor for tensor in self.file.tensors_of(0)}
 
     @cached_property
     def _makers(self) -> dict[int, TfliteOperator]:
         return {output: operator for operator in self._operators for output in operator.outputs}
 
-    def _add(self, step: Step, *tensors: int) -> int:
-        names = tuple(self._tensors[index].name for index in tensors if index in self._tensors)
-        self.steps.append(FoundStep(step, names))
+    def _add(self, step: Step, *tensors: int, names: Sequence[str] = ()) -> int:
+        own = (self._tensors[index].name for index in tensors if index in self._tensors)
+        self.steps.append(FoundStep(step, (*names, *own)))
+        self._facts.steps.append(step)
         return len(self.steps) - 1
 
     def _read(self, operator: TfliteOperator) -> None:
@@ -164,11 +158,33 @@ class TfliteSteps:
         steps = tuple(self._made[index] for index in taken)
         if computes.startswith("operator"):
             steps = tuple(dict.fromkeys(steps))
-        steps, computes = self._with_padding(operator, steps, computes)
+        first, *others = computes.split(THEN)
+        steps, first = self._with_padding(operator, steps, first)
+        if first.startswith(REPEAT):
+            source = self.steps[steps[0]].step
+            steps = source.inputs if source.computes == "operator SPLIT" else steps[:1]
+        first, steps = find_whole(self._facts, first, steps) or (first, steps)
         weights = [index for index in operator.inputs if self._is_weight(index)]
-        last = self._add(Step("", computes, steps), *weights, *operator.outputs)
-        fused = _FUSED.get(int(operator.settings.get("fusedActivationFunction", 0)))
-        return last if fused is None else self._add(Step("", fused, (last,)), *operator.outputs)
+        names = names_inside(self.file, operator) if first.startswith(RECURRENT) else ()
+        last = self._add(Step("", first, steps), *weights, *operator.outputs, names=names)
+        self._note_count(operator, last)
+        fused = FUSED.get(int(operator.settings.get("fusedActivationFunction", 0)))
+        if fused is not None and not first.startswith(RECURRENT):
+            others.append(fused)
+        for each in others:
+            last = self._add(Step("", each, (last,)), *operator.outputs)
+        return last
+
+    def _note_count(self, operator: TfliteOperator, place: int) -> None:
+        """Keep over how many values a mean is.
+
+        Lengths of 1 may be open ones, but for those that were put in for a fused normalization.
+        """
+        if operator.kind == "MEAN":
+            shape = self.shape(operator, 0)
+            lengths = [shape[axis] for axis in self.values(operator, 1)]
+            if 1 not in lengths or not operator.settings.get("keepDims"):
+                self._facts.counts[place] = math.prod(lengths)
 
     def _with_padding(
         self, operator: TfliteOperator, steps: tuple[int, ...], computes: str
@@ -208,7 +224,7 @@ class TfliteSteps:
         kind = operator.kind
         if kind in _BINARY:
             return self._describe_binary(operator, taken)
-        reader = _READERS.get(kind)
+        reader = READERS.get(kind)
         return _ALIKE.get(kind) if reader is None else reader(self, operator)
 
     def _describe_binary(self, operator: TfliteOperator, taken: Sequence[int]) -> str | None:
@@ -224,6 +240,18 @@ class TfliteSteps:
     def is_constant(self, operator: TfliteOperator, place: int) -> bool:
         """Return whether an input of an operator does not depend on the file's inputs."""
         return place < len(operator.inputs) and operator.inputs[place] not in self._made
+
+    def step_before(self, operator: TfliteOperator) -> str:
+        """Return what the step computes that an operator takes first."""
+        return self.steps[self._made[operator.inputs[0]]].step.computes
+
+    def tensors_of(self, operator: TfliteOperator) -> list[TfliteTensor | None]:
+        """Return the inputs of an operator; None for one that is left out."""
+        return [None if index < 0 else self._tensors[index] for index in operator.inputs]
+
+    def maker_of(self, index: int) -> TfliteOperator | None:
+        """Return the operator that makes a tensor; None for a constant or an input."""
+        return self._makers.get(index)
 
     def values(self, operator: TfliteOperator, place: int) -> list[int]:
         """Return the whole numbers in a constant input of an operator; empty where it has none."""
@@ -246,82 +274,3 @@ class TfliteSteps:
             return None
         first, last = (*(1,) * (2 - len(blocks)), *blocks)
         return (first, last), "same" if any(widths[::2]) else "valid"
-
-
-def _matrix(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
-    shape = steps.shape(operator, 1)
-    return matrix(shape[::-1]) if steps.is_constant(operator, 1) and len(shape) == 2 else None
-
-
-def _convolution(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
-    """Return the step of a convolution; kernels have the output's channels first, or last."""
-    shape = steps.shape(operator, 1)
-    if not steps.is_constant(operator, 1) or len(shape) != 4:
-        return None
-    settings, kind = operator.settings, "convolution"
-    kernel: tuple[int, ...] = (*shape[1:], shape[0])
-    if operator.kind == "DEPTHWISE_CONV_2D":
-        kind, kernel = "depthwise convolution", shape[1:]
-    elif operator.kind == "TRANSPOSE_CONV":
-        kind, kernel = "transposed convolution", (*shape[1:3], shape[0], shape[3])
-    strides, dilation = (
-        tuple(int(settings.get(name, 1)) for name in names)
-        for names in (("strideH", "strideW"), ("dilationHFactor", "dilationWFactor"))
-    )
-    padding = _padding(operator)
-    if kind != "transposed convolution":
-        dilation, padding = steps.dilated(operator) or (dilation, padding)
-    return convolution(kind, kernel, strides, dilation, padding)
-
-
-def _pooling(_steps: TfliteSteps, operator: TfliteOperator) -> str | None:
-    window, strides = (
-        tuple(int(operator.settings.get(f"{name}{axis}", 1)) for axis in axes)
-        for name, axes in (("filter", ("Height", "Width")), ("stride", ("H", "W")))
-    )
-    return pooling(_POOLED[operator.kind], window, strides, _padding(operator))
-
-
-def _padding(operator: TfliteOperator) -> str:
-    return "valid" if operator.settings.get("padding", 0) else "same"
-
-
-def _pad(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
-    widths = steps.values(operator, 1)
-    pairs = list(zip(widths[::2], widths[1::2], strict=False))
-    return padded(pairs[1:]) if pairs and pairs[0] == (0, 0) else None
-
-
-def _reduced(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
-    axes, rank = steps.values(operator, 1), len(steps.shape(operator, 0))
-    return reduced(_REDUCED[operator.kind], axes, rank) if axes and rank else None
-
-
-def _joined(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
-    if any(steps.is_constant(operator, place) for place in range(len(operator.inputs))):
-        return None
-    return joined(int(operator.settings.get("axis", 0)), len(steps.shape(operator, 0)))
-
-
-def _leaky(_steps: TfliteSteps, operator: TfliteOperator) -> str | None:
-    return leaky(float(operator.settings.get("alpha", 0.0)))
-
-
-def _lookup(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
-    return lookup(steps.shape(operator, 0)) if steps.is_constant(operator, 0) else None
-
-
-_READERS: dict[str, Callable[[TfliteSteps, TfliteOperator], str | None]] = {
-    "AVERAGE_POOL_2D": _pooling,
-    "CONCATENATION": _joined,
-    "CONV_2D": _convolution,
-    "DEPTHWISE_CONV_2D": _convolution,
-    "FULLY_CONNECTED": _matrix,
-    "GATHER": _lookup,
-    "LEAKY_RELU": _leaky,
-    "MAX_POOL_2D": _pooling,
-    "MEAN": _reduced,
-    "PAD": _pad,
-    "REDUCE_MAX": _reduced,
-    "TRANSPOSE_CONV": _convolution,
-}

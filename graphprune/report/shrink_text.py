@@ -10,7 +10,7 @@ from graphprune.shrink.summary import LayerChange, ShrinkSummary
 
 
 def render_shrink_text(summary: ShrinkSummary, sizes: tuple[int, int]) -> str:
-    """Return the report: the model before and after, its smaller layers, and zeros that stay.
+    """Return the report: costs before and after, smaller layers, folded constants, kept zeros.
 
     Args:
         summary: What was removed.
@@ -26,6 +26,9 @@ def render_shrink_text(summary: ShrinkSummary, sizes: tuple[int, int]) -> str:
     lines = align_rows(whole, right={1, 2, 3})
     if summary.layers:
         lines += ["", *_layer_lines(summary)]
+    if summary.folded:
+        told = ", ".join(f"{address} {weight}" for address, weight in summary.folded)
+        lines += ["", f"took the constants of removed channels: {told}"]
     if summary.staying:
         lines += ["", "zero, and kept:", *_kept(summary)]
     return "\n".join(lines) + "\n"

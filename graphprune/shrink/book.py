@@ -17,10 +17,11 @@ from graphprune.graph.classes.builtin_layers import (
     weights_of,
 )
 from graphprune.graph.classes.channels import ChannelCall, Channels, Labels, Mask, Role
+from graphprune.graph.classes.constants import Values, sums_over
 from graphprune.graph.layers import Layer
 from graphprune.graph.shapes.axis_lengths import Shape
 from graphprune.shrink.channels import Reason
-from graphprune.shrink.findings import Findings, Place
+from graphprune.shrink.findings import Findings, Fold, Place
 
 Reader = Callable[[str, str], NDArray[Any]]
 """Returns the values of a weight, by the address of its layer and its name."""
@@ -61,16 +62,25 @@ class LayerBook:
 
     Attributes:
         address: The layer.
+        mean_behind: The moving mean of the batch normalization that alone takes what the layer
+            makes, by address and name.
     """
 
     def __init__(
-        self, address: str, layer: Layer, prefix: str, findings: Findings, zeros: Zeros
+        self,
+        address: str,
+        layer: Layer,
+        prefix: str,
+        findings: Findings,
+        zeros: Zeros,
+        mean_behind: tuple[str, str] | None = None,
     ) -> None:
         self.address = address
         self._layer = layer
         self._prefix = prefix
         self.findings = findings
         self.zeros_of = zeros
+        self._mean_behind = mean_behind
         self._known = {tensor.name: tensor.shape for tensor in layer.tensors}
         if not self._known:
             expected = find_expected_shapes(layer.entry)
@@ -148,14 +158,50 @@ class LayerBook:
         """Note that channels stay, and why."""
         self.findings.kept.append((labels, Reason(self.address, why)))
 
-    def use(self, channels: Channels, harmless: Mask) -> None:
-        """Note that values of channels are read; `harmless` where they change nothing."""
-        alive = ~(channels.zero if self.zeros_of.is_supposed else harmless)
+    def use(
+        self, channels: Channels, harmless: Mask, folded: Mask | None = None, why: str = ""
+    ) -> None:
+        """Note that values of channels are read; `harmless` where they change nothing.
+
+        Those that are `folded` into a bias can be removed too; `why` says why the others stay.
+        """
+        alive = ~(channels.zero if self.zeros_of.is_supposed and not why else harmless)
+        if folded is not None:
+            alive = alive & ~folded
         if alive.any():
-            reason = Reason(self.address, "reads values of them that are not zero")
-            if channels.filled_by:
+            reason = Reason(self.address, why or "reads values of them that are not zero")
+            if channels.filled_by and not why:
                 reason = Reason(channels.filled_by, "is not zero where its input is")
             self.findings.used.append((channels.labels[alive], reason))
+
+    def fold(self, weight: str, axis: int, bias: str, labels: Labels, constants: Values) -> str:
+        """Note that a bias can take the constants of channels that a weight multiplies.
+
+        Returns why it cannot; an empty text if it can. A layer without a bias can have a moving
+        mean behind it that takes them.
+        """
+        target, sign = (self.address, f"{self._prefix}{bias}"), 1
+        if not self.has(bias):
+            if self._mean_behind is None:
+                return "has no bias that could take their constant"
+            target, sign = self._mean_behind, -1
+        place = self._place(weight, axis, len(labels))
+        fold = self.findings.folds.setdefault(place, Fold(target, sign, labels, []))
+        fold.constants.append(constants)
+        return ""
+
+    def sums(self, weight: str, axes: tuple[int, int], constants: Values) -> Values:
+        """Return what a weight makes of constants, by its axes of read and of made channels."""
+        values = self.values(weight)
+        if values is None:
+            return np.zeros(self._known[f"{self._prefix}{weight}"][axes[1]])
+        return sums_over(values, axes, constants)
+
+    def values(self, weight: str) -> Values | None:
+        """Return the values of a weight; None for one that is missing or taken to be zero."""
+        if self.zeros_of.read is None or not self.has(weight):
+            return None
+        return np.asarray(self.zeros_of.read(self.address, f"{self._prefix}{weight}"), np.float64)
 
     def zeros(self, weight: str, axis: int, without: tuple[int, Mask] | None, count: int) -> Mask:
         """Return for each index along an axis of a weight whether the weight is zero there."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from graphprune.graph.classes.channels import Mask
+from graphprune.graph.classes.channels import Labels, Mask
+from graphprune.graph.classes.constants import Values, sums_over
 from graphprune.graph.tensor_shapes import TensorUse, find_tensor_shapes
 from graphprune.graph.weights import ReadableWeights
 from graphprune.shrink.channels import Reason
@@ -41,12 +43,15 @@ class Removal:
             without the removed channels.
         removed: How many channels each layer loses along the axis of a weight that makes them.
         staying: The channels that are zero in a weight that makes them, and stay.
+        folded: What is added to weights, by address and name, for removed channels that are
+            constant and not zero.
     """
 
     kept: Mapping[Place, Mask]
     lengths: Mapping[TensorUse, tuple[int, int]]
     removed: Mapping[str, int]
     staying: tuple[ZerosThatStay, ...]
+    folded: Mapping[tuple[str, str], Values] = field(default_factory=dict)
 
 
 def find_dead(
@@ -54,8 +59,8 @@ def find_dead(
 ) -> Removal:
     """Return the channels of a model that can be removed without changing its outputs.
 
-    They are zero, or nothing reads them, for every input. Each axis of a weight keeps at least one
-    channel.
+    They are zero or a constant that a bias can take, or nothing reads them, for every input. Each
+    axis of a weight keeps at least one channel.
 
     Args:
         weights: The weights of the model.
@@ -70,9 +75,11 @@ def find_dead(
     with weights.opened():
         findings = walk_channels(graph, find_tensor_shapes(graph), weights.read)
         findings.pairs += same_places(findings, stored or {})
+        findings.used += _unfoldable(findings, stored or {})
         channels = components(findings.count, findings.pairs)
         dead = _dead(findings, channels)
         staying = _staying(weights, findings, channels, dead)
+        folded = _folded(weights, findings, channels, dead)
     kept = {
         place: ~dead[channels[labels]]
         for place, (labels, _) in findings.places.items()
@@ -88,7 +95,39 @@ def find_dead(
         for place, stays in kept.items()
         if findings.places[place][1] == "produces"
     }
-    return Removal(kept, lengths, removed, tuple(staying))
+    return Removal(kept, lengths, removed, tuple(staying), folded)
+
+
+def _unfoldable(
+    findings: Findings, stored: Mapping[tuple[str, str], str]
+) -> Iterator[tuple[Labels, Reason]]:
+    """Yield channels whose constants a bias cannot take: it is added in each call of its layer."""
+    shared = Counter(stored.values())
+    for (address, weight, _), fold in findings.folds.items():
+        constants = np.array(fold.constants)
+        differs = np.fmax.reduce(constants) != np.fmin.reduce(constants)
+        differs &= ~np.isnan(constants).all(0)
+        if differs.any():
+            yield fold.labels[differs], Reason(address, "reads other constants in another call")
+        if shared[stored.get((address, weight), "")] > 1:
+            is_constant = np.nan_to_num(constants).any(0)
+            reason = Reason(address, "shares its weights with a layer that reads other channels")
+            yield fold.labels[is_constant], reason
+
+
+def _folded(
+    weights: ReadableWeights, findings: Findings, channels: Numbers, dead: Mask
+) -> dict[tuple[str, str], Values]:
+    """Return what takes the constants of dead channels, whose kernels make the last axis."""
+    found: dict[tuple[str, str], Values] = {}
+    for (address, weight, axis), fold in findings.folds.items():
+        constants = np.nan_to_num(np.fmax.reduce(fold.constants))
+        constants = np.where(dead[channels[fold.labels]], constants, 0.0)
+        if constants.any():
+            kernel = np.asarray(weights.read(address, weight), np.float64)
+            added = fold.sign * sums_over(kernel, (axis, -1), constants)
+            found[fold.target] = found.get(fold.target, 0.0) + added
+    return found
 
 
 def _dead(findings: Findings, channels: Numbers) -> Mask:

@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 import h5py
@@ -46,12 +47,12 @@ def write_shrunk(source: ModelFile, removal: Removal, stream: BinaryIO) -> None:
     archive = source.need_archive()
     written = as_written(archive).config
     config = shrunk_config(written, source.graph, removal, find_tensor_shapes(source.graph))
-    kept = _kept_by_path(source, removal)
+    changes = _changes_by_path(source, removal)
     with source.opened(), damage_named(archive.path):
         if archive.layout == "keras":
-            _write_zip(archive, config, kept, stream)
+            _write_zip(archive, config, changes, stream)
         elif archive.layout == "h5":
-            stream.write(_hdf5_model(archive, config, kept))
+            stream.write(_hdf5_model(archive, config, changes))
         else:
             raise GraphError(
                 "is a SavedModel folder; save it as a .keras file and shrink that",
@@ -59,8 +60,29 @@ def write_shrunk(source: ModelFile, removal: Removal, stream: BinaryIO) -> None:
             )
 
 
-Kept = Mapping[str, list[tuple[int, NDArray[np.bool_]]]]
-"""By the path of a data set, the axes that get shorter and which of their places stay."""
+@dataclass(slots=True)
+class _Change:
+    """What happens to a data set.
+
+    Attributes:
+        kept: The axes that get shorter, with which of their places stay.
+        added: What is added to its values before.
+    """
+
+    kept: dict[int, NDArray[np.bool_]] = field(default_factory=dict)
+    added: NDArray[np.float64] | None = None
+
+    def apply(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return the new values."""
+        if self.added is not None:
+            values = (values + self.added).astype(values.dtype)
+        for axis, stays in self.kept.items():
+            values = np.compress(stays, values, axis)
+        return values
+
+
+Changes = Mapping[str, _Change]
+"""What happens to data sets, by their paths."""
 
 
 def find_dead_in(source: ModelFile) -> Removal:
@@ -79,44 +101,54 @@ def find_dead_in(source: ModelFile) -> Removal:
     return find_dead(weights, places)
 
 
-def _kept_by_path(source: ModelFile, removal: Removal) -> Kept:
-    found: dict[str, dict[int, NDArray[np.bool_]]] = {}
+def _changes_by_path(source: ModelFile, removal: Removal) -> Changes:
+    found: dict[str, _Change] = {}
+
+    def change_of(address: str, tensor: str) -> _Change:
+        path = source.weights.find(address, tensor).path.strip("/")
+        return found.setdefault(path, _Change())
+
     for (address, tensor, axis), stays in removal.kept.items():
-        path = source.weights.find(address, tensor).path
-        found.setdefault(path.strip("/"), {})[axis] = stays
-    return {path: list(axes.items()) for path, axes in found.items()}
+        change_of(address, tensor).kept[axis] = stays
+    for (address, tensor), added in removal.folded.items():
+        change_of(address, tensor).added = added
+    return found
 
 
-def _write_zip(archive: Archive, config: Mapping[str, Any], kept: Kept, stream: BinaryIO) -> None:
+def _write_zip(
+    archive: Archive, config: Mapping[str, Any], changes: Changes, stream: BinaryIO
+) -> None:
     with zipfile.ZipFile(archive.path) as members, zipfile.ZipFile(stream, "w") as whole:
         for info in members.infolist():
             if info.filename == "config.json":
                 content = json.dumps(config).encode()
             elif info.filename == WEIGHTS:
-                content = _weights(members.read(info), kept)
+                content = _weights(members.read(info), changes)
             else:
                 content = members.read(info)
             named = zipfile.ZipInfo(info.filename, info.date_time)
             whole.writestr(named, content, zipfile.ZIP_DEFLATED)
 
 
-def _weights(content: bytes, kept: Kept) -> bytes:
+def _weights(content: bytes, changes: Changes) -> bytes:
     made = io.BytesIO()
     with h5py.File(io.BytesIO(content), "r") as old, h5py.File(made, "w") as new:
-        _copy(old, new, kept)
+        _copy(old, new, changes)
     return made.getvalue()
 
 
-def _hdf5_model(archive: Archive, config: Mapping[str, Any], kept: Kept) -> bytes:
+def _hdf5_model(archive: Archive, config: Mapping[str, Any], changes: Changes) -> bytes:
     made = io.BytesIO()
     with h5py.File(archive.path, "r") as old, h5py.File(made, "w") as new:
-        _copy(old, new, kept, compression="gzip")
+        _copy(old, new, changes, compression="gzip")
         new.attrs["model_config"] = json.dumps(config).encode()
         new.attrs.pop("training_config", None)
     return made.getvalue()
 
 
-def _copy(old: h5py.Group, new: h5py.Group, kept: Kept, compression: str | None = None) -> None:
+def _copy(
+    old: h5py.Group, new: h5py.Group, changes: Changes, compression: str | None = None
+) -> None:
     """Copy a group without the state of training, its data sets without the removed places."""
     for name, value in old.attrs.items():
         new.attrs[name] = value
@@ -124,11 +156,11 @@ def _copy(old: h5py.Group, new: h5py.Group, kept: Kept, compression: str | None 
         if old.name == "/" and name in _OF_TRAINING:
             continue
         if isinstance(item, h5py.Group):
-            _copy(item, new.create_group(name), kept, compression)
+            _copy(item, new.create_group(name), changes, compression)
             continue
         values = item[()]
-        for axis, stays in kept.get(item.name.strip("/"), ()):
-            values = np.compress(stays, values, axis)
+        change = changes.get(item.name.strip("/"))
+        values = values if change is None else change.apply(values)
         is_array = compression and values.ndim and values.size
         options = {"compression": compression, "chunks": values.shape} if is_array else {}
         made = new.create_dataset(name, data=values, dtype=item.dtype, **options)

@@ -8,11 +8,29 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from graphprune.graph.classes.channels import Channels, Labels, Role
+from graphprune.graph.classes.constants import Values
 from graphprune.graph.tensor_shapes import TensorUse
 from graphprune.shrink.channels import Reason
 
 Place = tuple[str, str, int]
 """Address of a layer, name of a weight, axis."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fold:
+    """Constants of channels that a weight multiplies, and what can take the result.
+
+    Attributes:
+        target: The address and the name of the weight that takes it.
+        sign: What it is multiplied with there: 1 for a bias, -1 for a moving mean.
+        labels: The labels along the axis of the weight that reads the channels.
+        constants: For each call of the layer, the constant at each place; NaN where there is none.
+    """
+
+    target: tuple[str, str]
+    sign: int
+    labels: Labels
+    constants: list[Values]
 
 
 @dataclass(slots=True)
@@ -26,6 +44,7 @@ class Findings:
         kept: Labels that stay, and why.
         used: Labels whose values are read where they are not known to be zero, and the layer that
             made them so.
+        folds: What can be folded, by the place of the axis that reads the channels.
         outputs: The labels of each tensor that a call makes, by its use.
     """
 
@@ -34,6 +53,7 @@ class Findings:
     pairs: list[tuple[Labels, Labels]] = field(default_factory=list)
     kept: list[tuple[Labels, Reason]] = field(default_factory=list)
     used: list[tuple[Labels, Reason]] = field(default_factory=list)
+    folds: dict[Place, Fold] = field(default_factory=dict)
     outputs: dict[TensorUse, Channels] = field(default_factory=dict)
 
     def fresh(self, count: int) -> Labels:

@@ -52,12 +52,14 @@ class ShrinkSummary:
         before, after: What the model costs.
         layers: The layers that get smaller, in order.
         staying: The channels that are zero and stay.
+        folded: The weights, by address and name, that took the constants of removed channels.
     """
 
     before: Cost
     after: Cost
     layers: tuple[LayerChange, ...]
     staying: tuple[ZerosThatStay, ...]
+    folded: tuple[tuple[str, str], ...] = ()
 
     def to_config(self) -> dict[str, Any]:
         """Return it as JSON data."""
@@ -87,6 +89,7 @@ class ShrinkSummary:
                 {"address": zeros.address, "channels": zeros.count, "reason": str(zeros.reason)}
                 for zeros in self.staying
             ],
+            "folded": [{"address": address, "weight": weight} for address, weight in self.folded],
         }
 
 
@@ -113,4 +116,5 @@ def summarize(graph: LayerGraph, removal: Removal) -> ShrinkSummary:
         Cost(parameters, sum_multiply_adds(after)),
         tuple(layers),
         removal.staying,
+        tuple(removal.folded),
     )

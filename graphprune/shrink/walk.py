@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 
 from graphprune.errors import GraphError
-from graphprune.graph.classes.builtin_layers import known_class
-from graphprune.graph.classes.channels import Channels
+from graphprune.graph.classes.channels import Channels, along_last
 from graphprune.graph.frames import Frame, Member
-from graphprune.graph.layer_arguments import name_argument
+from graphprune.graph.layer_arguments import name_argument, named_arguments
 from graphprune.graph.layer_graph import LayerGraph
-from graphprune.graph.layers import Layer
 from graphprune.graph.shapes.axis_lengths import Shape
 from graphprune.graph.tensor_shapes import TensorUse, calls_in_order, operation_call
 from graphprune.shrink.book import LayerBook, Reader, Zeros
 from graphprune.shrink.channels import Reason
 from graphprune.shrink.findings import Findings, same_places
 
+_BATCH = ("BatchNormalization", "SyncBatchNormalization")
 MAX_CALLS = 200_000
 """Calls of all layers, those of nested models for each call of the model."""
 
@@ -68,6 +68,7 @@ class _Walk:
         self._zeros = Zeros(read)
         self._calls = 0
         self._noted: set[str] = set()
+        self._taken_by: dict[str, dict[str, list[Member | None]]] = {}
 
     def model(self, frame: Frame, given: Sequence[Channels | None] | None) -> list[Channels | None]:
         """Return the channels of a model's outputs, for those of the tensors that it is given."""
@@ -119,9 +120,39 @@ class _Walk:
         if address in self._graph.frames:
             return self._nested(self._graph.frames[address], taken)
         operation = operation_call(member, call, shapes)
-        names = _named(layer, arguments)
-        book = LayerBook(address, layer, "", self.findings, self._zeros)
+        names = named_arguments(layer, arguments)
+        mean = self._mean_behind(frame, member, made)
+        book = LayerBook(address, layer, "", self.findings, self._zeros, mean)
         return book.apply(layer.entry, taken, names, shapes, made, operation)
+
+    def _mean_behind(
+        self, frame: Frame, member: Member, made: Shape | None
+    ) -> tuple[str, str] | None:
+        """Return the moving mean of the batch normalization that alone takes a layer's output."""
+        takers = self._takers(frame).get(member.name, ())
+        layer = self._graph.layers[frame.address_of(member.name)]
+        only = takers[0] if len(takers) == 1 else None
+        if only is None or len(only.calls) != 1 or len(member.calls) != 1:
+            return None
+        address = frame.address_of(only.name)
+        taker = self._graph.layers.get(address)
+        if taker is None or taker.type not in _BATCH:
+            return None
+        is_last = along_last(taker.config.get("axis", -1), made) == -1
+        is_first = layer.config.get("data_format") == "channels_first"
+        return (address, "moving_mean") if is_last and not is_first else None
+
+    def _takers(self, frame: Frame) -> Mapping[str, Sequence[Member | None]]:
+        """Return for each member of a model the calls that take its outputs; None for an output."""
+        known = self._taken_by.get(frame.address)
+        if known is None:
+            known = self._taken_by[frame.address] = {}
+            for member in frame.members:
+                for use in itertools.chain.from_iterable(member.calls):
+                    known.setdefault(use.source, []).append(member)
+            for use in frame.outputs:
+                known.setdefault(use.source, []).extend((None, None))
+        return known
 
     def _note(self, address: str, call: int, made: Sequence[Channels | None]) -> None:
         """Keep the channels of a call's outputs.
@@ -171,10 +202,3 @@ class _Walk:
         labels = self.findings.fresh(length)
         self.findings.kept.append((labels, Reason(address, "is an input of the model")))
         return Channels(-1, labels, np.zeros(length, bool))
-
-
-def _named(layer: Layer, arguments: Sequence[str]) -> list[str]:
-    """Return the names of arguments; the first has one only where the class gives it."""
-    known = known_class(layer.entry)
-    first = "0" if known is None else known.argument_name("0")
-    return [first if argument == "0" else argument for argument in arguments]

@@ -5,10 +5,12 @@ import sys
 import keras
 import numpy as np
 from keras3.child import Cases, refusal
+from keras3.models import array
 from keras3.run_cases import EPOCHS, FOLDER, RULES, X, Y, check_resumes, compiled, load, net, run
 
 from graphprune.errors import TrainingError
 from graphprune.keras3.training.compiling import compile_model
+from graphprune.keras3.training.fitting import Hooks
 from graphprune.runs.run_file import read_run_file
 from graphprune.runs.run_options import Compiling
 
@@ -68,7 +70,7 @@ def settings_of_runs_go_on():
     )
     model = load(whole.model)
     assert model.optimizer.gradient_accumulation_steps == 2
-    assert int(model.optimizer.iterations) == 4  # of 8 batches
+    assert array(model.optimizer.iterations) == 4  # of 8 batches
     assert model.optimizer.get_config()["learning_rate"]["config"]["decay_steps"] == 3
     assert {"squared", "loss"} <= set(whole.original_metrics)
     settings = read_run_file(str(FOLDER / "settings-whole" / "run.yaml"), {})
@@ -117,6 +119,18 @@ def executions_of_several_steps_and_early_stopping_go_on():
     assert whole.step < 18
 
 
+@CASES.fast_on("jax")
+def callbacks_hear_of_the_last_step_of_an_execution():
+    told = []
+    look = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: told.append(batch))
+    hooks = Hooks([look], 0, 2, size=2, steps=5)
+    for batch in (0, 2, 4):  # the first steps, as Keras before 3.11 says; 0 and 1 are done
+        hooks.on_train_batch_end(batch)
+    for batch in (1, 3, 4):
+        hooks.on_train_batch_end(batch)
+    assert told == [3, 4, 3, 4]
+
+
 @CASES
 def live_objects_and_wrong_settings():
     result = run(
@@ -129,7 +143,7 @@ def live_objects_and_wrong_settings():
         callbacks=[keras.callbacks.LambdaCallback()],
     )
     assert (result.status, set(result.original_metrics)) == ("finished", {"loss", "right"})
-    assert abs(float(load(result.model).optimizer.learning_rate) - 0.02) < 1e-6
+    assert abs(array(load(result.model).optimizer.learning_rate) - 0.02) < 1e-6
     for options, message in (
         ({"gradient_accumulation": 2}, "an epoch has 3 batches, which is no multiple of 2"),
         ({"early_stopping": "val_acc"}, "there is no metric 'val_acc'; closest: 'val_accuracy'"),

@@ -36,6 +36,11 @@ CORE = {
         "loss_scaling: Adam",
         "updates_that_loss_scaling_skips_count_as_steps: Adam",
     ),
+    "run_cases": ("a run stopped inside of an epoch goes on",),
+    "setting_cases": (
+        "settings of runs go on",
+        "executions of several steps and early stopping go on",
+    ),
     "saving_cases": (
         "saved_model_goes_on: Adam",
         "checkpoints_of_each_epoch_go_on: Adam",

@@ -71,6 +71,22 @@ def mobile(keras: Any) -> Any:
     return keras.Model(image, layers.Dense(2)(layers.GlobalMaxPooling2D()(x)))
 
 
+def constants(keras: Any) -> Any:
+    """Channels that stay constant and not zero, before what can take them and what cannot."""
+    layers = keras.layers
+    image = layers.Input((9, 9, 3))
+    x = layers.Conv2D(12, 3, activation="softplus")(image)
+    x = layers.BatchNormalization()(layers.Conv2D(8, 3, strides=2, use_bias=False)(x))
+    x = layers.AveragePooling2D(2, strides=1)(layers.Activation("selu")(x))
+    y = layers.Conv2D(20, 1, activation="gelu")(x)
+    y = layers.Conv2D(4, 3, padding="same", activation="tanh")(y)
+    z = layers.Conv2D(4, 1, padding="same", activation="swish")(x)
+    x = layers.Flatten()(layers.Concatenate()([layers.Add()([y, z]), z]))
+    x = layers.Dense(12, activation="sigmoid")(layers.Dense(12, activation="elu")(x))
+    x = layers.BatchNormalization(scale=False)(layers.Dense(9, use_bias=False)(x))
+    return keras.Model(image, layers.Dense(2)(layers.LeakyReLU()(x)))
+
+
 def grouped(keras: Any) -> Any:
     layers = keras.layers
     image = layers.Input((6, 6, 3))
@@ -191,6 +207,7 @@ NETS: Mapping[str, Callable[[Any], Any]] = {
         inception,
         u_net,
         mobile,
+        constants,
         grouped,
         generator,
         transformer,

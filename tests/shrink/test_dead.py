@@ -8,7 +8,9 @@ from builders import build_graph
 from memory_weights import MemoryWeights, make_weights
 
 from graphprune.graph import LayerGraph
+from graphprune.report.shrink_text import render_shrink_text
 from graphprune.shrink.dead import Removal, find_dead
+from graphprune.shrink.summary import summarize
 
 IMAGE = "in:InputLayer(batch_input_shape=[None, 8, 8, 3])"
 CONVS = f"{IMAGE} > conv_1[3, 3, 3, 4] > bn > relu > conv_2[3, 3, 4, 6] > gap > fc[6, 2]"
@@ -63,19 +65,98 @@ def test_a_filter_is_dead_with_bias_gamma_and_beta():
     assert removed(weights) == {place: [1, 3] for place in places}
 
 
-def test_a_zero_filter_stays_where_its_batch_normalization_shifts_it():
-    weights = weights_of(CONVS)
+def shifted_net(settings: str, *more: str) -> Weights:
+    """A zero filter that batch normalization shifts, read by a convolution with these settings."""
+    text = (
+        f"{IMAGE} > conv_1[3, 3, 3, 4] > bn > relu > conv_2:Conv2D({settings})[3, 3, 4, 6] >"
+        f" {' > '.join((*more, 'gap'))} > fc[6, 2]"
+    )
+    weights = weights_of(text)
     zero(weights, "conv_1", [0], "kernel", "bias")
+    for name, value in (("beta", 0.5), ("moving_mean", 0.0)):
+        weights.tensors["bn", name][0] = value
+    return weights
+
+
+def test_the_constant_of_a_zero_filter_goes_into_the_next_bias():
+    weights = shifted_net("padding='valid'")
+    removal = find_dead(weights)
+    assert removed(weights)["conv_2.kernel/2"] == [0]
+    wanted = 0.5 * weights.tensors["conv_2", "kernel"][:, :, 0, :].sum((0, 1))
+    assert list(removal.folded) == [("conv_2", "bias")]
+    np.testing.assert_allclose(removal.folded["conv_2", "bias"], wanted, rtol=1e-6)
+
+
+def test_the_report_names_what_took_constants():
+    weights = shifted_net("padding='valid'")
+    summary = summarize(weights.graph, find_dead(weights))
+    assert summary.to_config()["folded"] == [{"address": "conv_2", "weight": "bias"}]
+    text = render_shrink_text(summary, (100, 50))
+    assert "\ntook the constants of removed channels: conv_2 bias\n" in text
+
+
+def test_without_a_bias_the_moving_mean_behind_takes_the_constant():
+    weights = shifted_net("use_bias=False", "bn_2")
+    folded = find_dead(weights).folded
+    wanted = -0.5 * weights.tensors["conv_2", "kernel"][:, :, 0, :].sum((0, 1))
+    assert list(folded) == [("bn_2", "moving_mean")]
+    np.testing.assert_allclose(folded["bn_2", "moving_mean"], wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("weights", "reason"),
+    [
+        (
+            shifted_net("padding='same'"),
+            "pads its input with zeros, so that no bias can take their constant",
+        ),
+        (
+            shifted_net("use_bias=False", "relu_2:ReLU"),
+            "has no bias that could take their constant",
+        ),
+    ],
+    ids=["padded", "no bias"],
+)
+def test_a_constant_that_nothing_can_take_stays_with_the_reason(weights, reason):
+    removal = find_dead(weights)
+    assert (removed(weights), removal.folded) == ({}, {})
+    assert reasons(removal) == [f"conv_1 1: conv_2 {reason}"]
+
+
+def test_a_constant_goes_on_through_what_reads_constants_alone():
+    weights = weights_of("in > fc_1[4, 3] > fc_2:Dense(activation='sigmoid')[3, 4] > fc_3[4, 2]")
+    zero(weights, "fc_1", [0], "kernel")
+    weights.tensors["fc_2", "kernel"][1:, 2] = 0  # it reads the constant unit 0 alone
+    read, bias, last = (weights.tensors[key] for key in [
+        ("fc_2", "kernel"), ("fc_2", "bias"), ("fc_3", "kernel")
+    ])  # fmt: skip
+    constant = weights.tensors["fc_1", "bias"][0]
+    value = 1 / (1 + np.exp(-(constant * read[0, 2] + bias[2])))
+    assert removed(weights)["fc_2.kernel/1"] == [2]
+    folded = find_dead(weights).folded
+    np.testing.assert_allclose(folded["fc_2", "bias"], constant * read[0], rtol=1e-6)
+    np.testing.assert_allclose(folded["fc_3", "bias"], value * last[2], rtol=1e-6)
+
+
+def test_a_shared_layer_takes_no_constants_that_differ():
+    text = (
+        "in(batch_input_shape=[None, 4]) > fc_1[4, 3] > fc_both[3, 2]; in > fc_2[4, 3] > fc_both;"
+        " fc_both@0 + fc_both@1 > add"
+    )
+    weights = weights_of(text)
+    zero(weights, "fc_1", [0], "kernel")
+    zero(weights, "fc_2", [0], "kernel")
+    weights.tensors["fc_1", "bias"][0], weights.tensors["fc_2", "bias"][0] = 1, 2
     assert removed(weights) == {}
     assert reasons(find_dead(weights)) == [
-        "conv_1 1: conv_2 reads values of them that are not zero"
+        "fc_1 1: fc_both reads other constants in another call",
+        "fc_2 1: fc_both reads other constants in another call",
     ]
 
 
-@pytest.mark.parametrize("name", ["kernel", "bias"])
-def test_a_filter_with_something_left_is_alive(name):
+def test_a_filter_with_something_left_is_alive():
     weights = weights_of(f"{IMAGE} > conv_1[1, 1, 3, 4] > relu > conv_2[1, 1, 4, 2]")
-    zero(weights, "conv_1", [2], name)
+    zero(weights, "conv_1", [2], "bias")
     assert removed(weights) == {}
 
 

@@ -156,10 +156,14 @@ def test_what_cannot_be_proven_keeps_its_channels(name):
 
 
 def test_a_channel_that_is_not_zero_behind_its_activation_is_not_removable():
-    graph = build_graph("in > fc_1:Dense(activation='sigmoid')[4, 6] > out[6, 2]")
-    assert groups_of(graph)[0] == (
-        "6: fc_1.kernel/1 fc_1.bias/0 out.kernel/0; filled: fc_1 is not zero where its input is"
+    text = f"{IMAGE} > conv_1:Conv2D(activation='sigmoid')[3, 3, 3, 4] > conv_2"
+    padded = build_graph(f"{text}:Conv2D(padding='same')[3, 3, 4, 2]")
+    assert groups_of(padded)[0] == (
+        "4: conv_1.kernel/3 conv_1.bias/0 conv_2.kernel/2; filled: conv_1 is not zero where its"
+        " input is"
     )
+    # without padding the next bias takes what the kernel makes of the constant
+    assert "filled" not in groups_of(build_graph(f"{text}[3, 3, 4, 2]"))[0]
 
 
 def test_a_gate_whose_product_is_zero_is_removable():

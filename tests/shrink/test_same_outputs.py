@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shrink.nets import NETS, random_net
 
-from graphprune.graph.classes import channels
+from graphprune.graph.classes import channels, convolutions
+from graphprune.shrink import dead
 from graphprune.shrink.book import LayerBook
 
 pytestmark = pytest.mark.tf
@@ -42,7 +43,7 @@ def is_of_application(layer):
 
 
 def check(build, package, suffix, seed, folder):
-    """Shrink a net with random dead channels; return how many channels were removed."""
+    """Shrink a net with random dead channels; return what was removed."""
     package_, rng = KERASES[package], np.random.default_rng(seed)
     package_.backend.clear_session()
     path = Path(folder, f"zeroed{suffix}")
@@ -52,13 +53,15 @@ def check(build, package, suffix, seed, folder):
     randomize(path, rng)
     kill_channels(path, rng)
     load = partial(package_.models.load_model, custom_objects=own, compile=False)
-    removal = assert_shrinks(path, Path(folder, f"small{suffix}"), load, rng)
-    return sum(removal.removed.values())
+    return assert_shrinks(path, Path(folder, f"small{suffix}"), load, rng)
 
 
 @pytest.mark.parametrize(("package", "name", "suffix"), list(cases()))
 def test_a_net_without_its_dead_channels_computes_the_same(package, name, suffix, tmp_path):
-    assert check(NETS[name], package, suffix, len(name), tmp_path) > 0
+    removal = check(NETS[name], package, suffix, len(name), tmp_path)
+    assert sum(removal.removed.values()) > 0
+    if name == "constants":
+        assert {weight for _, weight in removal.folded} == {"bias", "moving_mean"}
 
 
 @pytest.mark.timeout(3600)  # 150 nets under --slow
@@ -93,9 +96,23 @@ def shift_offsets(monkeypatch):
     monkeypatch.setattr(channel_rules, "join", swapped)
 
 
+def forget_borders(monkeypatch):
+    monkeypatch.setattr(convolutions, "_why_uneven", lambda *_arguments, **_settings: "")
+
+
+def forget_folds(monkeypatch):
+    monkeypatch.setattr(dead, "_folded", lambda *_arguments: {})
+
+
 @pytest.mark.parametrize(
     ("damage", "name"),
-    [(ignore_pairs, "residual"), (forget_sigmoid, "gated"), (shift_offsets, "inception")],
+    [
+        (ignore_pairs, "residual"),
+        (forget_sigmoid, "gated"),
+        (shift_offsets, "inception"),
+        (forget_borders, "constants"),
+        (forget_folds, "constants"),
+    ],
 )
 def test_a_wrong_rule_is_noticed(damage, name, tmp_path, monkeypatch):
     damage(monkeypatch)
@@ -132,4 +149,4 @@ def test_an_application_without_its_dead_channels_computes_the_same(package, nam
             given = given | {"classifier_activation": None}  # softmax hides small differences
         return make(weights=None, **given)
 
-    assert check(build, package, ".keras", 3, tmp_path) > 0
+    assert sum(check(build, package, ".keras", 3, tmp_path).removed.values()) > 0

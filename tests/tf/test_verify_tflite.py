@@ -11,6 +11,7 @@ from graphprune.archive.tflite.file import TfliteFile
 from graphprune.plan import make_plan
 from graphprune.plan.measured import planned_tensors
 from graphprune.plan.tflite import verify_tflite
+from graphprune.plan.tflite_architecture import check_tflite_architecture
 
 pytestmark = pytest.mark.tf
 
@@ -82,6 +83,51 @@ def test_the_architecture_of_a_converted_model_is_compared(name, tmp_path):
     other = plan_of(convolution_net(keras, order="ba"), tmp_path / "other.keras")
     differences = verify_tflite(other, file).architecture.differences
     assert {(one.address, one.what) for one in differences} == {("a", "inputs"), ("b", "inputs")}
+
+
+def sequence_net(keras, *, heads=2, activation="selu", size=2, **has):
+    layers = keras.layers
+    x = layers.Input((4, 6), batch_size=1, name="x")
+    given, x = x, layers.Dense(8, activation, name="first")(x)
+    y = layers.LayerNormalization(name="norm")(x) if has.get("norm", True) else x
+    y = layers.MultiHeadAttention(heads, 8 // heads, name="heads")(y, y)
+    y = layers.UpSampling1D(size, name="up")(layers.Add(name="add")([x, y]))
+    y = layers.Permute((2, 1), name="turn")(y) if has.get("turn", True) else y
+    y = layers.Dense(4, "mish", name="second")(y)
+    if keras is tf_keras:  # loops of Keras 3 are written with operators of TensorFlow
+        both = layers.LSTM(3, return_sequences=True)
+        y = layers.Bidirectional(both, merge_mode="sum", name="both")(y)
+        cell, back = has.get("cell", "GRU"), has.get("back", True)
+        y = getattr(layers, cell)(4, activation="relu", go_backwards=back, name="loop")(y)
+    return keras.Model(given, layers.Dense(2, name="out")(y), name="net")
+
+
+OTHERS = {
+    "activation": ({"activation": "mish"}, ("first", "settings")),
+    "heads": ({"heads": 4}, ("heads", "settings")),
+    "no norm": ({"norm": False}, ("norm", "added")),
+    "size": ({"size": 3}, ("up", "settings")),
+    "no permute": ({"turn": False}, ("turn", "added")),
+    "cell": ({"cell": "SimpleRNN"}, ("loop", "settings")),
+    "direction": ({"back": False}, ("loop", "settings")),
+}
+
+
+@pytest.mark.parametrize("name", ["tf_keras", "keras"])
+def test_layers_of_several_operators_are_compared(name, tmp_path):
+    keras = pytest.importorskip(name)
+    model = sequence_net(keras)
+    plan = plan_of(model, tmp_path / "net.keras")
+    file = convert(model, tmp_path / "net")
+    found = check_tflite_architecture(plan, file)
+    assert (found.status, found.differences, found.unchecked) == ("same", (), "")
+    for case, (changed, wanted) in OTHERS.items():
+        if keras is tf_keras or not {"cell", "back"} & set(changed):
+            other = plan_of(sequence_net(keras, **changed), tmp_path / "other.keras")
+            differences = check_tflite_architecture(other, file).differences
+            # Keras 3 numbers the names of operations
+            told = {(one.address.removesuffix("_1"), one.what) for one in differences}
+            assert wanted in told, case
 
 
 def test_the_kernels_of_a_gru_are_found_by_what_they_multiply(tmp_path):

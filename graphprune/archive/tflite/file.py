@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import groupby
 from os import PathLike, fspath
 from typing import Any
 
@@ -153,6 +154,22 @@ class TfliteFile:
         with self._reading():
             main = self._model.Subgraphs(0)
             return _ints(main, "Inputs"), _ints(main, "Outputs")
+
+    def tensors_of(self, subgraph: int) -> tuple[TfliteTensor, ...]:
+        """Return the tensors of one subgraph."""
+        return self._tensors_by_graph.get(subgraph, ())
+
+    def operators_of(self, subgraph: int) -> tuple[TfliteOperator, ...]:
+        """Return the operators of one subgraph, in the order in which it runs them."""
+        return self._operators_by_graph.get(subgraph, ())
+
+    @cached_property
+    def _tensors_by_graph(self) -> dict[int, tuple[TfliteTensor, ...]]:
+        return {key: tuple(own) for key, own in groupby(self.tensors, lambda one: one.subgraph)}
+
+    @cached_property
+    def _operators_by_graph(self) -> dict[int, tuple[TfliteOperator, ...]]:
+        return {key: tuple(own) for key, own in groupby(self.operators, lambda one: one.subgraph)}
 
     @property
     def constants(self) -> tuple[TfliteTensor, ...]:

@@ -9,9 +9,17 @@ from typing import Any
 
 from graphprune.graph.classes.channel_rules import activation, elementwise, passing, slopes, softmax
 from graphprune.graph.classes.channels import SLOPED as KEEP_ZERO
+from graphprune.graph.classes.constants import leaky_rectifier, rectifier
 from graphprune.graph.classes.layer_class import SAME, LayerClass, Weight
 from graphprune.graph.classes.steps import ACTIVATION as ACTIVATION_STEPS
-from graphprune.graph.classes.steps import exponential, fixed, leaking, only_last_axis, rectified
+from graphprune.graph.classes.steps import (
+    exponential,
+    fixed,
+    leaking,
+    only_last_axis,
+    rectified,
+    unmasked,
+)
 
 RANDOM = ("BaseRandomLayer",)
 ACTIVATION = LayerClass("activation", output_shapes=SAME, is_pure=True)
@@ -41,13 +49,13 @@ def _with_float32(config: dict[str, Any]) -> dict[str, Any]:
 SLOPED = replace(ACTIVATION, normalize=_with_float32)
 CLASSES: Mapping[str, LayerClass] = {
     "Activation": replace(ACTIVATION, channels=activation, steps=ACTIVATION_STEPS),
-    "Softmax": replace(ACTIVATION, channels=softmax, steps=only_last_axis("softmax")),
+    "Softmax": replace(ACTIVATION, channels=softmax, steps=unmasked(only_last_axis("softmax"))),
     "ELU": replace(SLOPED, channels=elementwise(KEEP_ZERO["ELU"]), steps=exponential),
-    "ReLU": replace(SLOPED, channels=elementwise(KEEP_ZERO["ReLU"]), steps=rectified),
+    "ReLU": replace(SLOPED, channels=elementwise(KEEP_ZERO["ReLU"], rectifier), steps=rectified),
     "LeakyReLU": replace(
         SLOPED,
         keras3_names={"alpha": "negative_slope"},
-        channels=elementwise(KEEP_ZERO["LeakyReLU"]),
+        channels=elementwise(KEEP_ZERO["LeakyReLU"], leaky_rectifier),
         steps=leaking,
     ),
     "ThresholdedReLU": replace(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from graphprune.graph.classes import composite_steps
 from graphprune.graph.classes.channels import Weights
 from graphprune.graph.classes.dense import MAX_EQUATION, numbered
 from graphprune.graph.classes.layer_class import Expected, LayerClass, Weight, merged
@@ -144,6 +145,7 @@ CLASSES: Mapping[str, LayerClass] = {
         merged(_multi_head_output),
         arguments=("query", "value", "key"),
         channels=multi_head,
+        steps=composite_steps.multi_head,
         resized=_multi_head_resized,
         multiply_adds=attention,
         attributes=MULTI_HEAD_LAYERS,
@@ -173,6 +175,7 @@ CLASSES: Mapping[str, LayerClass] = {
         merged(_attention_output),
         arguments=("query", "value", "key"),
         channels=dot_product,
+        steps=composite_steps.dot_product,
         multiply_adds=multiplied,
     ),
     "AdditiveAttention": LayerClass(

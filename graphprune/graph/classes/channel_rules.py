@@ -15,6 +15,7 @@ from graphprune.graph.classes.channels import (
     channel_axis,
     effect_of,
 )
+from graphprune.graph.classes.constants import Function
 from graphprune.graph.classes.lengths import Config
 from graphprune.graph.shapes.axis_lengths import Shape, size_of
 
@@ -29,13 +30,25 @@ def passing(call: ChannelCall) -> Result:
     return [call.first]
 
 
-def over_space(rank: int) -> ChannelRule:
-    """Return the rule of a layer that works on each channel alone, over its spatial axes."""
+def over_space(rank: int, keeps: Callable[[Config], bool] = lambda _config: False) -> ChannelRule:
+    """Return the rule of a layer that works on each channel alone, over its spatial axes.
+
+    Args:
+        rank: The number of these axes.
+        keeps: Whether a layer of this config leaves constant channels as they are; zeros stay.
+    """
 
     def rule(call: ChannelCall) -> Result:
-        return [call.along(0, channel_axis(call.config, rank))]
+        channels = call.along(0, channel_axis(call.config, rank))
+        is_kept = channels is None or keeps(call.config)
+        return [channels if is_kept else without_constants(channels)]
 
     return rule
+
+
+def without_constants(channels: Channels | None) -> Channels | None:
+    """Return channels of which only the zeros are known."""
+    return None if channels is None else replace(channels, value=None)
 
 
 def globally(rank: int) -> ChannelRule:
@@ -55,19 +68,27 @@ def activation(call: ChannelCall) -> Result:
     channels = call.first
     effect = effect_of(call.config.get("activation"))
     if channels is None or effect != "mixes":
-        return [channels if channels is None or effect == "keeps zero" else call.filled(channels)]
+        return [None if channels is None else call.activated(channels)]
     call.keep(channels, "is an activation that is not known to treat each value alone")
     return [channels]
 
 
-def elementwise(keeps_zero: Callable[[Config], bool]) -> ChannelRule:
-    """Return the rule of a function of each value, with the test whether it is zero at zero."""
+def elementwise(
+    keeps_zero: Callable[[Config], bool],
+    function: Callable[[Config], Function | None] = lambda _config: None,
+) -> ChannelRule:
+    """Return the rule of a function of each value.
+
+    Args:
+        keeps_zero: Whether it is zero at zero, by the config.
+        function: The function, by the config; None where it is not known.
+    """
 
     def rule(call: ChannelCall) -> Result:
-        channels = call.first
-        if channels is None or keeps_zero(call.config):
-            return [channels]
-        return [call.filled(channels)]
+        channels, config = call.first, call.config
+        if channels is None:
+            return [None]
+        return [call.applied(channels, function(config), keeps_zero=keeps_zero(config))]
 
     return rule
 
@@ -100,20 +121,26 @@ def slopes(call: ChannelCall) -> Result:
     place = len(shape) + channels.axis - 1
     if place + 1 not in (call.config.get("shared_axes") or ()):
         call.bind("alpha", place, channels.labels, "statistics")
-    return [channels]
+    return [without_constants(channels)]
 
 
-def merging(*, absorbs_zero: bool = False) -> ChannelRule:
+def merging(*, absorbs_zero: bool = False, adds: bool = False) -> ChannelRule:
     """Return the rule of a sum or product of tensors, value by value.
 
     Args:
         absorbs_zero: Whether one zero makes the result zero, as in a product.
+        adds: Whether it is a sum.
     """
 
     def rule(call: ChannelCall) -> Result:
         if len({None if shape is None else len(shape) for shape in call.shapes}) > 1:
             return call.keep_all("merges tensors of several ranks")
-        return [merge(call, absorbs_zero=absorbs_zero)]
+        made = merge(call, absorbs_zero=absorbs_zero)
+        if made is None or not adds or any(each is None for each in call.taken):
+            return [made]
+        constants = [each.constants for each in call.taken if each is not None]
+        is_whole = all(len(each) == made.count for each in constants)
+        return [replace(made, value=np.sum(constants, axis=0)) if is_whole else made]
 
     return rule
 
@@ -190,6 +217,7 @@ def join(call: ChannelCall, axis: object) -> Channels | None:
         np.concatenate([part.labels for part in parts]),
         np.concatenate([part.zero for part in parts]),
         filled_by,
+        np.concatenate([part.constants for part in parts]),
     )
 
 
@@ -198,7 +226,7 @@ def _joined_elsewhere(call: ChannelCall, known: Sequence[Channels]) -> Channels:
     made = known[0]
     if len(known) < len(call.taken) or any(channels.count != made.count for channels in known):
         call.keep_all("joins them with a tensor whose channels are not known to be alike")
-        return replace(made, zero=np.zeros(made.count, bool))
+        return replace(made, zero=np.zeros(made.count, bool), value=None)
     zero = made.zero
     for channels in known[1:]:
         call.book.couple(made.labels, channels.labels)
@@ -257,13 +285,17 @@ def rearrange(
         if (rows == rows[:, :1]).all():
             chosen = rows[:, 0]
             return replace(
-                channels, axis=axis, labels=channels.labels[chosen], zero=channels.zero[chosen]
+                channels,
+                axis=axis,
+                labels=channels.labels[chosen],
+                zero=channels.zero[chosen],
+                value=channels.constants[chosen],
             )
     rows = np.moveaxis(index, -1, 0).reshape(index.shape[-1], -1)
     labels = channels.labels[rows]
     call.book.couple(np.broadcast_to(labels[:, :1], labels.shape).ravel(), labels.ravel())
     zero = np.asarray(channels.zero[rows].all(1))
-    return replace(channels, axis=-1, labels=labels[:, 0], zero=zero)
+    return replace(channels, axis=-1, labels=labels[:, 0], zero=zero, value=None)
 
 
 def permuting(call: ChannelCall) -> Result:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphprune.archive.entries import Entry
+from graphprune.graph.classes.constants import Function, Values, function_of
 from graphprune.graph.classes.lengths import Config
 from graphprune.graph.shapes.axis_lengths import Shape
 from graphprune.graph.shapes.operation_calls import OperationCall
@@ -35,12 +36,21 @@ class Channels:
         labels: Their numbers.
         zero: Whether the values of each are exactly zero, whatever the model is given.
         filled_by: The address of the layer whose output is not zero where its input is, if any.
+        value: The value of each that is the same at all places, whatever the model is given; NaN
+            for the others. None where only the zeros are known.
     """
 
     axis: int
     labels: Labels
     zero: Mask
     filled_by: str = ""
+    value: Values | None = None
+
+    @property
+    def constants(self) -> Values:
+        """The value of each that is constant; NaN for the others."""
+        value = np.full(self.count, np.nan) if self.value is None else self.value
+        return np.where(self.zero, 0.0, value)
 
     @property
     def count(self) -> int:
@@ -71,8 +81,25 @@ class Book(Protocol):
     def keep(self, labels: Labels, why: str) -> None:
         """Note that channels stay, and why; the text goes on after the layer's name."""
 
-    def use(self, channels: Channels, harmless: Mask) -> None:
-        """Note that values of channels are read; `harmless` where they change nothing."""
+    def use(
+        self, channels: Channels, harmless: Mask, folded: Mask | None = None, why: str = ""
+    ) -> None:
+        """Note that values of channels are read; `harmless` where they change nothing.
+
+        Those that are `folded` into a bias can be removed too; `why` says why the others stay.
+        """
+
+    def fold(self, weight: str, axis: int, bias: str, labels: Labels, constants: Values) -> str:
+        """Note that a bias can take the constants of channels that a weight multiplies.
+
+        Returns why it cannot; an empty text if it can.
+        """
+
+    def sums(self, weight: str, axes: tuple[int, int], constants: Values) -> Values:
+        """Return what a weight makes of constants, by its axes of read and of made channels."""
+
+    def values(self, weight: str) -> Values | None:
+        """Return the values of a weight; None for one that is missing or taken to be zero."""
 
     def zeros(self, weight: str, axis: int, without: tuple[int, Mask] | None, count: int) -> Mask:
         """Return for each index along an axis whether the weight is zero there.
@@ -139,7 +166,14 @@ class ChannelCall:
         )
 
     def read(
-        self, channels: Channels | None, weight: str, axis: int, *, times: int = 1
+        self,
+        channels: Channels | None,
+        weight: str,
+        axis: int,
+        *,
+        times: int = 1,
+        bias: str = "",
+        uneven: str = "",
     ) -> tuple[int, Mask] | None:
         """Note that an axis of a weight reads the channels; return which are zero, and the axis.
 
@@ -148,13 +182,24 @@ class ChannelCall:
             weight: The weight that multiplies them.
             axis: Its axis.
             times: How many places in a row along the axis belong to each channel.
+            bias: The weight that can take what it makes of constant channels; none if empty.
+            uneven: Why what it makes of them is not the same at all places; empty if it is.
         """
         if channels is None:
             return None
         labels = np.repeat(channels.labels, times)
         self.book.bind(weight, axis, labels, "consumes")
         unread = self.book.zeros(weight, axis, None, len(labels)).reshape(-1, times).all(1)
-        self.book.use(channels, channels.zero | unread)
+        harmless, is_constant = channels.zero | unread, ~np.isnan(channels.constants)
+        folded = np.zeros(channels.count, bool)
+        if bias:
+            values = np.repeat(channels.constants, times)
+            why = uneven or self.book.fold(weight, axis, bias, labels, values)
+            blocked = is_constant & ~harmless if why else folded
+            if blocked.any():
+                self.book.use(channels, ~blocked, why=why)
+            harmless, folded = harmless | blocked, folded if why else is_constant
+        self.book.use(channels, harmless, folded)
         return axis, np.repeat(channels.zero, times)
 
     def zeros(
@@ -174,6 +219,13 @@ class ChannelCall:
             return np.full(count, absent)
         return self.book.zeros(weight, axis, without, count)
 
+    def values(self, weight: str, count: int, absent: float = 0.0) -> Values:
+        """Return the values of a weight; `absent` for one that the layer does not have."""
+        if not self.book.has(weight):
+            return np.full(count, absent)
+        found = self.book.values(weight)
+        return np.zeros(count) if found is None else found
+
     def bind(self, weight: str, axis: int, labels: Labels, role: Role) -> None:
         """Note that channels are along an axis of a weight, if the layer has it."""
         if self.book.has(weight):
@@ -184,7 +236,27 @@ class ChannelCall:
         effect = effect_of(self.config.get(key))
         if effect == "mixes":
             self.keep(channels, "has an activation that is not known to treat each value alone")
-        return channels if effect == "keeps zero" else self.filled(channels)
+        function = None if effect == "mixes" else function_of(self.config.get(key))
+        return self.applied(channels, function, keeps_zero=effect == "keeps zero")
+
+    def applied(
+        self, channels: Channels, function: Function | None, *, keeps_zero: bool
+    ) -> Channels:
+        """Return the channels behind a function of each value.
+
+        Args:
+            channels: The channels before.
+            function: The function; None where it is not known.
+            keeps_zero: Whether it is zero at zero.
+        """
+        if function is None:
+            return replace(channels, value=None) if keeps_zero else self.filled(channels)
+        with np.errstate(all="ignore"):
+            made = function(channels.constants)
+        made = np.where(np.isfinite(made), made, np.nan)
+        if keeps_zero:
+            return replace(channels, zero=channels.zero | (made == 0), value=made)
+        return replace(self.filled(channels), zero=made == 0, value=made)
 
     def filled(self, channels: Channels) -> Channels:
         """Return the channels as they are behind a function that is not zero at zero."""
@@ -192,6 +264,7 @@ class ChannelCall:
             channels,
             zero=np.zeros(channels.count, bool),
             filled_by=channels.filled_by or self.book.address,
+            value=None,
         )
 
 
@@ -297,6 +370,7 @@ def linear(
     axes: tuple[int, int],
     count: int,
     axis: int,
+    uneven: str = "",
 ) -> Channels:
     """Return the channels that a kernel makes by sums of those that it reads, with its bias.
 
@@ -307,10 +381,17 @@ def linear(
         axes: Its axes of read and of made channels.
         count: How many it makes.
         axis: Their axis in the output.
+        uneven: Why sums over constant channels are not the same at all places; empty if they are.
     """
-    zero_in = call.read(channels, kernel, axes[0])
-    labels = call.book.own(kernel, axes[1], count, "produces")
     bias = f"{kernel.rpartition('.')[0]}.bias".lstrip(".")
+    zero_in = call.read(channels, kernel, axes[0], bias=bias, uneven=uneven)
+    labels = call.book.own(kernel, axes[1], count, "produces")
     call.bind(bias, -1, labels, "scales")
-    zero = call.zeros(kernel, axes[1], count, zero_in) & call.zeros(bias, -1, count)
-    return Channels(axis, labels, zero)
+    empty = call.zeros(kernel, axes[1], count, zero_in)
+    zero = empty & call.zeros(bias, -1, count)
+    value = np.where(empty, 0.0, np.nan)
+    if channels is not None and not uneven and np.any(np.nan_to_num(channels.constants)):
+        known = ~np.isnan(channels.constants)
+        sums = call.book.sums(kernel, axes, np.nan_to_num(channels.constants))
+        value = np.where(call.zeros(kernel, axes[1], count, (axes[0], known)), sums, np.nan)
+    return Channels(axis, labels, zero, value=value + call.values(bias, count))

@@ -208,9 +208,20 @@ def _channels(rank: int, *, is_transposed: bool = False) -> ChannelRule:
         groups = call.config.get("groups", 1)
         if groups > 1:
             return [call.activated(_grouped(call, read, rank, axis))]
-        return [call.activated(linear(call, read, "kernel", axes, filters, axis))]
+        uneven = _why_uneven(call, rank, is_transposed=is_transposed)
+        return [call.activated(linear(call, read, "kernel", axes, filters, axis, uneven))]
 
     return rule
+
+
+def _why_uneven(call: ChannelCall, rank: int, *, is_transposed: bool) -> str:
+    """Return why sums over constant channels differ from place to place; empty if they do not."""
+    if is_transposed:
+        return "adds them up in other ways at its borders, so that no bias can take their constant"
+    is_padded = call.config.get("padding", "valid") != "valid"
+    if is_padded and any(length != 1 for length in per_axis(call.config["kernel_size"], rank)):
+        return "pads its input with zeros, so that no bias can take their constant"
+    return ""
 
 
 def _resized(config: Config, weights: Weights, _made: Shape | None) -> Mapping[str, Any]:
@@ -265,7 +276,7 @@ def _separable_channels(rank: int) -> ChannelRule:
         if read is not None:
             call.bind("depthwise_kernel", rank, read.labels, "consumes")
             empty = call.zeros("depthwise_kernel", rank, read.count)
-            read = replace(read, zero=read.zero | empty)
+            read = replace(read, zero=read.zero | empty, value=None)
         zero_in = call.read(read, "pointwise_kernel", rank, times=times)
         count = call.config["filters"]
         labels = call.book.own("pointwise_kernel", rank + 1, count, "produces")

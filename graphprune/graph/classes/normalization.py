@@ -6,8 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from graphprune.graph.classes.channel_rules import normalizing
 from graphprune.graph.classes.channels import ChannelCall, Channels, along_last
+from graphprune.graph.classes.composite_steps import normalized
+from graphprune.graph.classes.constants import Values
 from graphprune.graph.classes.layer_class import SAME, Expected, LayerClass, Weight
 from graphprune.graph.classes.lengths import Config, Lengths, Open, parse_length
 from graphprune.graph.classes.steps import AFFINE, only_last_axis
@@ -79,9 +83,18 @@ def _batch_channels(call: ChannelCall) -> Sequence[Channels | None]:
         call.bind(name, 0, labels, "statistics")
     unscaled = call.zeros("gamma", 0, count, absent=False)
     zero = unscaled | (channels.zero & call.zeros("moving_mean", 0, count))
-    return [
-        Channels(channels.axis, labels, zero & call.zeros("beta", 0, count), channels.filled_by)
-    ]
+    zero = zero & call.zeros("beta", 0, count)
+    value = _batch_value(call, channels.constants)
+    return [Channels(channels.axis, labels, zero, channels.filled_by, value)]
+
+
+def _batch_value(call: ChannelCall, constants: Values) -> Values:
+    """Return what a BatchNormalization makes of constants; those with a gamma of zero are."""
+    count = len(constants)
+    gamma, beta = call.values("gamma", count, 1.0), call.values("beta", count)
+    mean, variance = call.values("moving_mean", count), call.values("moving_variance", count)
+    root = np.sqrt(variance + call.config.get("epsilon", 1e-3))
+    return np.where(gamma == 0, beta, gamma * (constants - mean) / root + beta)
 
 
 BATCH_NORMALIZATION = LayerClass(
@@ -114,6 +127,7 @@ CLASSES: Mapping[str, LayerClass] = {
         is_pure=True,
         normalize=_with_listed_axes,
         channels=normalizing,
+        steps=normalized,
     ),
     "GroupNormalization": LayerClass(
         "normalization", (), SCALE_AND_CENTER, _group_shapes, SAME, channels=normalizing

@@ -41,9 +41,13 @@ def operation_channels(call: ChannelCall) -> Result:
 
 
 def _each_value(call: ChannelCall, _details: OperationCall, name: str) -> Channels | None:
-    return (
-        call.first if call.first is None or name in _KEEP_ZERO.split() else call.filled(call.first)
-    )
+    return _changed(call, keeps_zero=name in _KEEP_ZERO.split())
+
+
+def _changed(call: ChannelCall, *, keeps_zero: bool) -> Channels | None:
+    """Return the channels behind a function of each value."""
+    channels = call.first
+    return None if channels is None else call.applied(channels, None, keeps_zero=keeps_zero)
 
 
 def _pair(call: ChannelCall, details: OperationCall, name: str) -> Channels | None:
@@ -56,8 +60,7 @@ def _pair(call: ChannelCall, details: OperationCall, name: str) -> Channels | No
     if len(numbers) != 1 or not isinstance(numbers[0], int | float):
         call.keep_all("calculates with constants that may be one for each of them")
         return None
-    keeps_zero = _WITH_NUMBER[name](numbers[0])
-    return call.first if call.first is None or keeps_zero else call.filled(call.first)
+    return _changed(call, keeps_zero=_WITH_NUMBER[name](numbers[0]))
 
 
 def _divided(call: ChannelCall, details: OperationCall, _name: str) -> Channels | None:
@@ -66,7 +69,7 @@ def _divided(call: ChannelCall, details: OperationCall, _name: str) -> Channels 
     if len(call.taken) > 1 or details.constants or not isinstance(number, int | float):
         call.keep_all("divides by them, or by something else than a number")
         return None
-    return call.first if call.first is None or number != 0 else call.filled(call.first)
+    return _changed(call, keeps_zero=number != 0)
 
 
 def _clipped(call: ChannelCall, details: OperationCall, _name: str) -> Channels | None:
@@ -75,7 +78,7 @@ def _clipped(call: ChannelCall, details: OperationCall, _name: str) -> Channels 
         call.keep_all("clips them to bounds that are not numbers")
         return None
     low, high = (float(end) for end in ends if end is not None)
-    return call.first if call.first is None or low <= 0 <= high else call.filled(call.first)
+    return _changed(call, keeps_zero=low <= 0 <= high)
 
 
 def _joined(call: ChannelCall, details: OperationCall, _name: str) -> Channels | None:
@@ -94,6 +97,7 @@ def _reduced(call: ChannelCall, details: OperationCall, _name: str) -> Channels 
     if None in axes or channels.axis in gone:
         call.keep(channels, "sums over them, or over axes that are not known")
         return None
+    channels = replace(channels, value=None)
     if details.settings.get("keepdims"):
         return channels
     return replace(channels, axis=channels.axis + sum(each > channels.axis for each in gone))

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from graphprune.graph.classes.channel_rules import globally
 from graphprune.graph.classes.channel_rules import over_space as each_channel
+from graphprune.graph.classes.composite_steps import upsampled
 from graphprune.graph.classes.layer_class import LayerClass, one
 from graphprune.graph.classes.lengths import Config
 from graphprune.graph.classes.spatial import (
@@ -82,7 +83,8 @@ def _pooling_steps(rank: int, kind: str) -> StepsRule:
 
 def _global_steps(rank: int, kind: str) -> StepsRule:
     def rule(call: StepCall) -> Steps | None:
-        if call.config.get("data_format") == "channels_first":
+        is_masked = call.is_masked and rank == 1 and kind == "mean"
+        if is_masked or call.config.get("data_format") == "channels_first":
             return None
         return (reduced(kind, range(1, rank + 1), rank + 2),)
 
@@ -107,7 +109,7 @@ def _classes(rank: int) -> Mapping[str, LayerClass]:
         (f"Pooling{rank}D",),
         output_shapes=one(_pooled(rank)),
         is_pure=True,
-        channels=each_channel(rank),
+        channels=each_channel(rank, lambda config: config.get("padding") != "same"),
     )
     over_all = LayerClass(
         "pooling",
@@ -124,6 +126,12 @@ def _classes(rank: int) -> Mapping[str, LayerClass]:
         "Cropping": _bordered(rank, -1, "cropping"),
         "UpSampling": _upsampled(rank),
     }
+    constants: Mapping[str, Callable[[Config], bool]] = {
+        "ZeroPadding": lambda _config: False,
+        "Cropping": lambda _config: True,
+        "UpSampling": lambda config: config.get("interpolation", "nearest") == "nearest",
+    }
+    steps = {"ZeroPadding": _padding_steps(rank), "UpSampling": upsampled(rank)}
     return {
         **{
             f"{kind}Pooling{rank}D": replace(pooled, steps=_pooling_steps(rank, kind.lower()))
@@ -144,8 +152,8 @@ def _classes(rank: int) -> Mapping[str, LayerClass]:
                 "shape",
                 output_shapes=one(rule),
                 is_pure=True,
-                channels=each_channel(rank),
-                steps=_padding_steps(rank) if kind == "ZeroPadding" else None,
+                channels=each_channel(rank, constants[kind]),
+                steps=steps.get(kind),
             )
             for kind, rule in rules.items()
         },

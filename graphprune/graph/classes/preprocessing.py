@@ -177,7 +177,8 @@ def _rescaled(call: ChannelCall) -> Sequence[Channels | None]:
     scale, offset = call.config.get("scale"), call.config.get("offset", 0)
     if isinstance(scale, list | tuple) or isinstance(offset, list | tuple):
         return call.keep_all("has a number for each of them in its config")
-    return [call.first if call.first is None or offset == 0 else call.filled(call.first)]
+    channels = call.first
+    return [None if channels is None else call.applied(channels, None, keeps_zero=offset == 0)]
 
 
 CLASSES: Mapping[str, LayerClass] = {

@@ -8,6 +8,7 @@ from functools import partial
 
 from graphprune.archive.entries import is_entry, to_snake_case
 from graphprune.graph.classes.channels import from_axis
+from graphprune.graph.classes.composite_steps import recurrence
 from graphprune.graph.classes.layer_class import (
     MAX_INSIDE,
     SPATIAL,
@@ -22,6 +23,7 @@ from graphprune.graph.classes.lengths import Config, Open, read_setting, read_wi
 from graphprune.graph.classes.multiply_adds import for_each_step
 from graphprune.graph.classes.recurrent_channels import cell_inside, recurrent
 from graphprune.graph.classes.spatial import convolved_length, per_axis
+from graphprune.graph.classes.steps import StepsRule
 from graphprune.graph.shapes.axis_lengths import Shape
 
 IN = Open("in")
@@ -68,6 +70,7 @@ def _layer(
     states: int,
     gates: int,
     candidate: int,
+    steps: StepsRule,
 ) -> LayerClass:
     """Return the record of a recurrent layer.
 
@@ -84,6 +87,7 @@ def _layer(
         calls=("cell",),
         unused=IMPLEMENTATION,
         channels=recurrent(gates, candidate, states),
+        steps=steps,
         resized=from_axis("units", "recurrent_kernel", 0),
         multiply_adds=for_each_step,
     )
@@ -179,9 +183,20 @@ def listed_parts(config: Config, key: str) -> Sequence[Part] | None:
 
 
 CLASSES: Mapping[str, LayerClass] = {
-    "SimpleRNN": _layer(("RNN",), partial(_gated, 1), states=1, gates=1, candidate=0),
-    "LSTM": _layer(("RNN", *RANDOM), partial(_gated, 4), states=2, gates=4, candidate=2),
-    "GRU": _layer(("RNN", *RANDOM), _gru_shapes, states=1, gates=3, candidate=2),
+    "SimpleRNN": _layer(
+        ("RNN",), partial(_gated, 1), states=1, gates=1, candidate=0, steps=recurrence("SimpleRNN")
+    ),
+    "LSTM": _layer(
+        ("RNN", *RANDOM),
+        partial(_gated, 4),
+        states=2,
+        gates=4,
+        candidate=2,
+        steps=recurrence("LSTM"),
+    ),
+    "GRU": _layer(
+        ("RNN", *RANDOM), _gru_shapes, states=1, gates=3, candidate=2, steps=recurrence("GRU")
+    ),
     "SimpleRNNCell": _cell(partial(_gated, 1), states=1, gates=1, candidate=0),
     "LSTMCell": _cell(partial(_gated, 4), states=2, gates=4, candidate=2),
     "GRUCell": _cell(_gru_shapes, states=1, gates=3, candidate=2),

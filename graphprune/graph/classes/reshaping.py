@@ -16,7 +16,14 @@ from graphprune.graph.classes.channel_rules import (
 from graphprune.graph.classes.channels import ChannelCall, Channels, Weights, along_last
 from graphprune.graph.classes.layer_class import LayerClass, merged, one
 from graphprune.graph.classes.lengths import Config
-from graphprune.graph.classes.steps import AFFINE, combined, concatenation, fixed
+from graphprune.graph.classes.steps import (
+    AFFINE,
+    combined,
+    concatenation,
+    fixed,
+    permuted,
+    reshaped,
+)
 from graphprune.graph.shapes.axis_lengths import Shape, broadcast, concatenate, size_of
 
 MERGE = ("_Merge",)
@@ -76,7 +83,7 @@ def _merge(
         output_shapes=merged(_added),
         is_symmetric=is_symmetric,
         is_pure=is_pure,
-        channels=merging(absorbs_zero=absorbs_zero),
+        channels=merging(absorbs_zero=absorbs_zero, adds=computed == ("add",)),
         steps=combined(*computed),
     )
 
@@ -111,10 +118,10 @@ CLASSES: Mapping[str, LayerClass] = {
         is_pure=True,
         channels=reshaping,
         resized=_resized,
-        steps=fixed(),
+        steps=reshaped,
     ),
     "Permute": LayerClass(
-        "shape", output_shapes=one(_permuted), is_pure=True, channels=permuting, steps=fixed()
+        "shape", output_shapes=one(_permuted), is_pure=True, channels=permuting, steps=permuted
     ),
     "RepeatVector": LayerClass("shape", output_shapes=one(_repeated), channels=passing),
     "Add": _merge("add"),

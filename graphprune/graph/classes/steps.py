@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from graphprune.graph.classes.channels import Weights
@@ -18,8 +18,11 @@ from graphprune.graph.classes.lengths import Config
 from graphprune.graph.shapes.axis_lengths import Shape
 
 AFFINE = "affine"
+NORMALIZE, PRODUCT, RECURRENT = "normalize", "product", "recurrent"
 SYMMETRIC = frozenset({"add", "multiply", "maximum", "minimum"})
 """Steps whose result does not depend on the order of the tensors that they take."""
+MOVES = ("permute", "reshape")
+"""Steps that only move values; they are compared by the names of operators alone."""
 _LINEAR = ("convolution", "depthwise convolution", "transposed convolution", "matrix")
 
 
@@ -32,16 +35,36 @@ class StepCall:
         weights: The shapes of its weights by name.
         taken: The shapes of the tensors that it takes; None where one is not known.
         arguments: The argument that each of them is for.
+        settings: The other arguments that it is given by keyword.
+        is_masked: Whether a layer of the model makes a mask, which the converter multiplies with.
     """
 
     config: Config
     weights: Weights
     taken: Sequence[Shape | None]
     arguments: Sequence[str] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    is_masked: bool = False
 
 
-Steps = tuple[str, ...]
-"""One after the other; the first takes all tensors of the call."""
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A step of a call that takes other steps of it than the one before.
+
+    Attributes:
+        computes: What it is.
+        inputs: The steps of the call that it takes, by their places; -1 is the first tensor that
+            the call takes, -2 the second.
+    """
+
+    computes: str
+    inputs: tuple[int, ...]
+
+
+Steps = tuple[str | Branch, ...]
+"""A text takes the result of the step before it, the first one all tensors of the call; the last
+step gives the result.
+"""
 StepsRule = Callable[[StepCall], Steps | None]
 """From a call to its steps; None for settings of which nothing is known."""
 
@@ -54,6 +77,24 @@ def is_linear(step: str) -> bool:
         (True, False)
     """
     return step.startswith(_LINEAR)
+
+
+def is_unordered(step: str) -> bool:
+    """Return whether a converter may exchange the tensors of a step.
+
+    It transposes those of a product of matrices.
+    """
+    return step in SYMMETRIC or step.startswith(PRODUCT)
+
+
+def has_kernel(step: str) -> bool:
+    """Return whether a step multiplies with kernels, which the name of its layer tells.
+
+    Example:
+        >>> has_kernel("recurrent 6x16 4x16, sigmoid 3, tanh 2"), has_kernel("product")
+        (True, False)
+    """
+    return is_linear(step) or step.startswith(RECURRENT)
 
 
 def kind_of(step: str) -> str:
@@ -196,6 +237,10 @@ ACTIVATIONS: Mapping[str, Steps] = {
     "elu": ("elu",),
     "exponential": ("exp",),
     "softplus": ("exp", AFFINE, "log"),
+    "selu": ("selu",),
+    "softsign": ("softsign",),
+    "mish": ("mish",),
+    "log_softmax": ("log softmax",),
 }
 """The steps of activations by their names; others are not compared."""
 
@@ -224,6 +269,16 @@ def activated(rule: Callable[[StepCall], Steps | None]) -> StepsRule:
 
 
 MATRIX = activated(lambda call: (matrix(call.weights["kernel"]),))
+
+
+def permuted(call: StepCall) -> Steps:
+    """Return the steps of a Permute."""
+    return (f"permute {' '.join(map(str, call.config['dims']))}",)
+
+
+def reshaped(call: StepCall) -> Steps:
+    """Return the steps of a Reshape."""
+    return (f"reshape {_times(call.config['target_shape'])}",)
 
 
 def looked_up(call: StepCall) -> Steps:
@@ -282,6 +337,11 @@ def only_last_axis(*steps: str) -> StepsRule:
         return steps if is_last else None
 
     return rule
+
+
+def unmasked(rule: StepsRule) -> StepsRule:
+    """Return the rule of a class that computes something else with a mask, which is not known."""
+    return lambda call: None if call.is_masked else rule(call)
 
 
 def _times(lengths: Any) -> str:

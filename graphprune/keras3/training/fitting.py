@@ -15,22 +15,38 @@ from typing import Any
 import keras
 
 from graphprune.engine.training_seam import Fit
-from graphprune.keras3.training.data import with_fixed_size
+from graphprune.keras3.training.batches import with_fixed_size
+from graphprune.keras3.training.data import of_model
 
 
 class Hooks(keras.callbacks.CallbackList):
     """The callbacks of a run, which are not told of steps that are done.
 
+    Where an execution has several steps, they are told of the last one when it has ended. Keras
+    before 3.11 tells them of the first.
+
     Args:
         callbacks: The callbacks.
         epoch: The first epoch.
         done: The steps of this epoch that are done.
+        size: The steps of an execution.
+        steps: The steps of an epoch.
         **options: Further arguments of `CallbackList`.
     """
 
-    def __init__(self, callbacks: Sequence[Any], epoch: int, done: int, **options: Any) -> None:
+    def __init__(
+        self,
+        callbacks: Sequence[Any],
+        epoch: int,
+        done: int,
+        *,
+        size: int,
+        steps: int,
+        **options: Any,
+    ) -> None:
         self._begun, self._done, self._epoch = epoch, done, epoch
-        super().__init__(list(callbacks), **options)
+        self._size, self._steps = size, steps
+        super().__init__(list(callbacks), steps=steps, **options)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Note the epoch."""
@@ -45,7 +61,8 @@ class Hooks(keras.callbacks.CallbackList):
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Tell of a step that has ended."""
         if not self._is_done(batch):
-            super().on_train_batch_end(batch, logs)
+            end = batch // self._size * self._size + self._size
+            super().on_train_batch_end(min(end, self._steps) - 1, logs)
 
     def _is_done(self, batch: int) -> bool:
         return self._epoch == self._begun and batch < self._done
@@ -62,19 +79,18 @@ def fit(task: Fit, callbacks: Sequence[Any]) -> None:
         callbacks,
         start.epoch,
         start.batch,
+        size=options.compiling.steps_per_execution,
+        steps=options.steps_per_epoch,
         add_history=True,
         model=model,
         verbose=0,
         epochs=options.epochs,
-        steps=options.steps_per_epoch,
     )
     left = (options.epochs - start.epoch) * options.steps_per_epoch
-    batches, test = (
-        task.data.batches(start.step, start.batch, left),
-        validation_of(model, task.data),
-    )
+    data = of_model(task.data, model)
+    batches, test = data.batches(start.step, start.batch, left), validation_of(model, data)
     if _has_fixed_size(model):
-        batches = with_fixed_size(batches, task.data.sample())
+        batches = with_fixed_size(batches, data.sample())
     with _skipping(model, start.batch):
         model.fit(
             batches,
@@ -91,6 +107,7 @@ def fit(task: Fit, callbacks: Sequence[Any]) -> None:
 
 def validation_of(model: Any, data: Any) -> Any:
     """Return what a model is validated with; None without validation data."""
+    data = of_model(data, model)
     return with_fixed_size(data.test, data.sample()) if _has_fixed_size(model) else data.test
 
 

@@ -1,0 +1,139 @@
+"""Layers that the converter writes as several operators, found in the steps of a file.
+
+The last operator of such a layer is told by what it takes; the operators before it then have no
+effect of their own. Additions and multiplications of constants between them do not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from graphprune.graph.classes.composite_steps import normalize
+from graphprune.graph.classes.steps import AFFINE
+from graphprune.graph.computation import Step
+
+_MOST_AFFINE = 8
+Whole = tuple[str, tuple[int, ...]]
+"""A step and those that it takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The steps that were read so far, with figures that their texts do not have.
+
+    Attributes:
+        steps: The steps.
+        counts: How many values a mean is taken over, by the place of its step.
+    """
+
+    steps: list[Step]
+    counts: dict[int, int] = field(default_factory=dict)
+
+    def behind(self, place: int) -> int:
+        """Return the step behind a few affine ones."""
+        for _ in range(_MOST_AFFINE):
+            if self.steps[place].computes != AFFINE:
+                break
+            place = self.steps[place].inputs[0]
+        return place
+
+    def is_of(self, place: int, computes: str, *inputs: int) -> bool:
+        """Return whether a step computes this of these."""
+        step = self.steps[place]
+        return step.computes == computes and step.inputs == inputs
+
+
+def find_whole(facts: Facts, computes: str, inputs: tuple[int, ...]) -> Whole | None:
+    """Return the layer that a step about to be added completes; None if it completes none.
+
+    Args:
+        facts: The steps before it.
+        computes, inputs: The step.
+
+    Example:
+        >>> steps = [Step("", "input"), Step("", "abs", (0,)), Step("", "affine", (1,))]
+        >>> find_whole(Facts(steps), "divide", (0, 2))
+        ('softsign', (0,))
+    """
+    finder = _FINDERS.get(computes)
+    return None if finder is None else finder(facts, inputs)
+
+
+def _softsign(facts: Facts, inputs: tuple[int, ...]) -> Whole | None:
+    x, divisor = inputs
+    is_such = divisor != x and facts.is_of(facts.behind(divisor), "abs", x)
+    return ("softsign", (x,)) if is_such else None
+
+
+def _mish(facts: Facts, inputs: tuple[int, ...]) -> Whole | None:
+    """Return mish: x * tanh(log(exp(x) + 1))."""
+    for x, gate in (inputs, inputs[::-1]):
+        place = gate
+        for computes in ("tanh", "log", AFFINE, "exp"):
+            if facts.steps[place].computes != computes:
+                break
+            place = facts.steps[place].inputs[0]
+        else:
+            if place == x:
+                return "mish", (x,)
+    return None
+
+
+def _selu(facts: Facts, inputs: tuple[int, ...]) -> Whole | None:
+    """Return SELU: x * scale where x > 0, (exp(x) - 1) * factor elsewhere."""
+    if len(inputs) != 3:
+        return None
+    is_above, linear, curve = inputs
+    above, end = facts.steps[is_above], facts.steps[facts.behind(curve)]
+    if above.computes != "operator GREATER" or end.computes != "exp":
+        return None
+    (x,) = end.inputs
+    is_linear = facts.is_of(linear, AFFINE, x) and above.inputs == (x,)
+    return ("selu", (x,)) if is_linear else None
+
+
+def _normalization(facts: Facts, inputs: tuple[int, ...]) -> Whole | None:
+    """Return a normalization: x * s + (shift - mean * s), s = scale / root(variance + epsilon)."""
+    products = [facts.steps[facts.behind(place)] for place in inputs]
+    if any(step.computes != "multiply" for step in products):
+        return None
+    for scaled, shift in (products, products[::-1]):
+        for x, s in (scaled.inputs, scaled.inputs[::-1]):
+            root = facts.behind(s)
+            if facts.steps[root].computes != "operator RSQRT":
+                continue
+            others = [place for place in shift.inputs if facts.behind(place) != root]
+            if len(others) == 1 and (found := _moments(facts, root, x)) is not None:
+                mean, step = found
+                if facts.behind(others[0]) == mean:
+                    return step, (x,)
+    return None
+
+
+def _moments(facts: Facts, root: int, x: int) -> tuple[int, str] | None:
+    """Return the mean of x and the step of its normalization, where a root is of its variance."""
+    (shifted,) = facts.steps[root].inputs
+    variance = facts.behind(shifted)
+    if variance == shifted or not facts.steps[variance].computes.startswith("mean over"):
+        return None
+    (squares,) = facts.steps[variance].inputs
+    distance = facts.steps[squares]
+    if distance.computes == "square":
+        distance = facts.steps[distance.inputs[0]]
+    if distance.computes not in ("operator SQUARED_DIFFERENCE", "subtract"):
+        return None
+    taken, mean = distance.inputs if len(distance.inputs) == 2 else (-1, -1)
+    if taken != x or not facts.is_of(mean, facts.steps[variance].computes, x):
+        return None
+    count = facts.counts.get(variance)
+    return None if count is None else (mean, normalize(count))
+
+
+_FINDERS: Mapping[str, Callable[[Facts, tuple[int, ...]], Whole | None]] = {
+    "divide": _softsign,
+    "multiply": _mish,
+    "operator SELECT": _selu,
+    "operator SELECT_V2": _selu,
+    "add": _normalization,
+}

@@ -1,0 +1,142 @@
+"""Layers that only move values in a TensorFlow Lite file: Permute and Reshape.
+
+The converter joins such operators with others and leaves out those that do nothing, so only an
+operator that has the name of one layer alone is compared. A Reshape without one is not missed: the
+shapes of kernels behind it tell. A Permute without one is reported as not checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from graphprune.archive.tflite.file import TfliteFile, TfliteOperator, TfliteTensor
+from graphprune.graph.computation import Step
+from graphprune.graph.layers import SEPARATOR
+from graphprune.plan.tflite_names import Path, find_prefixes, is_named, paths_in
+from graphprune.plan.verify import ArchitectureCheck, LayerDifference
+
+_KINDS = {"TRANSPOSE": "permute", "RESHAPE": "reshape"}
+
+
+def check_moves(
+    steps: Sequence[Step], addresses: Sequence[str], file: TfliteFile
+) -> ArchitectureCheck:
+    """Return which layers that move values differ from the planned ones.
+
+    Args:
+        steps: What the plan's model computes.
+        addresses: All layers of the model.
+        file: The file.
+
+    Raises:
+        ArchiveError: the file is damaged.
+    """
+    planned = {step.layer: step.computes for step in steps if step.computes.startswith(_MOVES)}
+    named = _Names(addresses, file.tensors_of(0))
+    found: dict[str, list[tuple[str, list[int], tuple[int, ...]]]] = {}
+    strange = []
+    for kind, layer, order, shape in _read_moves(file, named):
+        found.setdefault(layer, []).append((kind, order, shape))
+        if kind == "permute" and named.is_strange(layer):
+            strange.append(LayerDifference(layer, "added"))
+    wrong = [
+        LayerDifference(layer, "settings")
+        for layer, computes in planned.items()
+        if _contradicts(computes, found.get(layer, ()))
+    ]
+    if wrong or strange:
+        return ArchitectureCheck((*wrong, *dict.fromkeys(strange)))
+    gone = [layer for layer, text in planned.items() if _is_gone(text, found.get(layer, ()))]
+    if gone:
+        return ArchitectureCheck(
+            unchecked=f"the file has no operator with the name of the Permute layer {gone[0]}"
+        )
+    return ArchitectureCheck()
+
+
+_MOVES = tuple(_KINDS.values())
+_Found = Iterable[tuple[str, list[int], tuple[int, ...]]]
+
+
+class _Names:
+    """The layers that names of tensors tell."""
+
+    def __init__(self, addresses: Sequence[str], tensors: Iterable[TfliteTensor]) -> None:
+        self._names = {tensor.index: tensor.name for tensor in tensors}
+        paths = list(paths_in(self._names.values()))
+        prefixes = find_prefixes(addresses, paths)
+        self._owners = {prefix: address for address, prefix in prefixes.items()}
+        self._parts = {part for address in addresses for part in address.split(SEPARATOR)}
+        self._known = set(addresses)
+
+    def owner_of(self, index: int) -> str:
+        """Return the one layer of a tensor's name, or its own name if the model has none of it.
+
+        A part of the name without a path may be of any layer.
+        """
+        parts = self._names.get(index, "").split(";")
+        owners = {self._owner(path) for path in paths_in(parts)}
+        is_whole = all("/" in part for part in parts)
+        return owners.pop() if len(owners) == 1 and is_whole else ""
+
+    def _owner(self, path: Path) -> str:
+        starts = (path[:end] for end in range(len(path) - 1, 0, -1))
+        known = next((self._owners[start] for start in starts if start in self._owners), None)
+        if known is not None:
+            return known
+        is_known = any(is_named(segment, part) for segment in path for part in self._parts)
+        return "" if is_known or len(path) < 3 else path[-2]
+
+    def is_strange(self, layer: str) -> bool:
+        """Return whether a name is of no layer of the model."""
+        return bool(layer) and layer not in self._known
+
+
+def _read_moves(
+    file: TfliteFile, named: _Names
+) -> Iterator[tuple[str, str, list[int], tuple[int, ...]]]:
+    """Yield the operators that move values: kind, layer, order of axes and shape of the result."""
+    tensors = {tensor.index: tensor for tensor in file.tensors_of(0)}
+    for operator in file.operators_of(0):
+        if operator.kind in _KINDS and len(operator.outputs) == 1:
+            made = tensors.get(operator.outputs[0])
+            layer = named.owner_of(operator.outputs[0])
+            if made is not None and layer:
+                yield _KINDS[operator.kind], layer, _order(file, operator, tensors), made.shape
+
+
+def _order(
+    file: TfliteFile, operator: TfliteOperator, tensors: Mapping[int, TfliteTensor]
+) -> list[int]:
+    """Return the order of axes of a TRANSPOSE; empty where it is not known."""
+    order = tensors.get(operator.inputs[1]) if len(operator.inputs) > 1 else None
+    if order is None or operator.kind != "TRANSPOSE" or not order.stored or order.dtype != "int32":
+        return []
+    return [int(axis) for axis in file.read_stored(order).reshape(-1)]
+
+
+def _contradicts(planned: str, found: _Found) -> bool:
+    """Return whether an operator of a layer moves values in another way than planned.
+
+    Lengths of 1 in a file may be open ones, and are not compared.
+    """
+    kind, _, text = planned.partition(" ")
+    if kind == "permute":
+        wanted = [0, *map(int, text.split())]
+        return any(order and order != wanted for told, order, _ in found if told == kind)
+    lengths = [int(part) for part in text.split("x") if part]
+    shapes = [shape[1:] for told, _, shape in found if told == kind]
+    return any(not _may_be(shape, lengths) for shape in shapes)
+
+
+def _may_be(shape: Sequence[int], lengths: Sequence[int]) -> bool:
+    if 1 in shape or 0 in shape:
+        return True
+    return len(shape) == len(lengths) and all(
+        wanted in (length, -1) for length, wanted in zip(shape, lengths, strict=True)
+    )
+
+
+def _is_gone(planned: str, found: _Found) -> bool:
+    """Return whether a Permute has no operator; one that only moves lengths of 1 is a RESHAPE."""
+    return planned.startswith("permute") and not [*found]

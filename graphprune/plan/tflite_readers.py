@@ -1,0 +1,189 @@
+"""What single operators of a TensorFlow Lite file compute, in the steps of layer classes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from graphprune.archive.tflite.file import TfliteOperator
+from graphprune.graph.classes.composite_steps import LAST, REVERSE, product, repeat, resize
+from graphprune.graph.classes.steps import (
+    RECURRENT,
+    convolution,
+    joined,
+    leaky,
+    lookup,
+    matrix,
+    padded,
+    pooling,
+    reduced,
+)
+from graphprune.plan.tflite_recurrent import describe_fused, describe_loop
+
+if TYPE_CHECKING:
+    from graphprune.plan.tflite_steps import TfliteSteps
+
+THEN = " then "
+"""Between the steps of one operator."""
+_REDUCED = {"MEAN": "mean", "REDUCE_MAX": "maximum"}
+_POOLED = {"AVERAGE_POOL_2D": "average pooling", "MAX_POOL_2D": "max pooling"}
+
+
+def _matrix(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
+    shape = steps.shape(operator, 1)
+    return matrix(shape[::-1]) if steps.is_constant(operator, 1) and len(shape) == 2 else None
+
+
+def _convolution(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
+    """Return the step of a convolution; kernels have the output's channels first, or last."""
+    shape = steps.shape(operator, 1)
+    if not steps.is_constant(operator, 1) or len(shape) != 4:
+        return None
+    settings, kind = operator.settings, "convolution"
+    kernel: tuple[int, ...] = (*shape[1:], shape[0])
+    if operator.kind == "DEPTHWISE_CONV_2D":
+        kind, kernel = "depthwise convolution", shape[1:]
+    elif operator.kind == "TRANSPOSE_CONV":
+        kind, kernel = "transposed convolution", (*shape[1:3], shape[0], shape[3])
+    strides, dilation = (
+        tuple(int(settings.get(name, 1)) for name in names)
+        for names in (("strideH", "strideW"), ("dilationHFactor", "dilationWFactor"))
+    )
+    padding = _padding(operator)
+    if kind != "transposed convolution":
+        dilation, padding = steps.dilated(operator) or (dilation, padding)
+    return convolution(kind, kernel, strides, dilation, padding)
+
+
+def _pooling(_steps: TfliteSteps, operator: TfliteOperator) -> str | None:
+    window, strides = (
+        tuple(int(operator.settings.get(f"{name}{axis}", 1)) for axis in axes)
+        for name, axes in (("filter", ("Height", "Width")), ("stride", ("H", "W")))
+    )
+    return pooling(_POOLED[operator.kind], window, strides, _padding(operator))
+
+
+def _padding(operator: TfliteOperator) -> str:
+    return "valid" if operator.settings.get("padding", 0) else "same"
+
+
+def _pad(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
+    widths = steps.values(operator, 1)
+    pairs = list(zip(widths[::2], widths[1::2], strict=False))
+    return padded(pairs[1:]) if pairs and pairs[0] == (0, 0) else None
+
+
+def _reduced(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
+    axes, rank = steps.values(operator, 1), len(steps.shape(operator, 0))
+    return reduced(_REDUCED[operator.kind], axes, rank) if axes and rank else None
+
+
+def _product(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
+    """Return the step of a product of two tensors, or of one with a matrix.
+
+    One head cannot be told from an open length.
+    """
+    if not steps.is_constant(operator, 1):
+        shape = steps.shape(operator, 0)
+        is_known = len(shape) == 3 or (len(shape) == 4 and shape[1] > 1)
+        if not is_known or steps.is_constant(operator, 0):
+            return None
+        return product(shape[1] if len(shape) == 4 else 1)
+    *batch, rows, columns = steps.shape(operator, 1)
+    if math.prod(batch) != 1 or operator.settings.get("adjX"):
+        return None
+    return matrix((columns, rows) if operator.settings.get("adjY") else (rows, columns))
+
+
+def _resized(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
+    """Return the step of a resizing by whole factors, as Keras up-samples.
+
+    Lengths of 1 in a file may be open ones.
+    """
+    sizes, shape = steps.values(operator, 1), steps.shape(operator, 0)[1:3]
+    if len(sizes) != 2 or not operator.settings.get("halfPixelCenters") or min(shape) < 2:
+        return None
+    if any(size % length for size, length in zip(sizes, shape, strict=True)):
+        return None
+    factors = [size // length for size, length in zip(sizes, shape, strict=True)]
+    if operator.kind == "RESIZE_BILINEAR":
+        return resize("bilinear", factors)
+    return THEN.join(repeat(n, axis) for axis, n in enumerate(factors, 1) if n != 1) or None
+
+
+def _tiled(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
+    """Return the step of a repetition, which is along an axis that was put in for it."""
+    shape, times = steps.shape(operator, 0), steps.values(operator, 1)
+    told = [(axis, n) for axis, n in enumerate(times) if n != 1]
+    if len(told) != 1 or len(shape) != len(times):
+        return None
+    ((axis, n),) = told
+    return repeat(n, axis - 1) if axis and shape[axis] == 1 else None
+
+
+def _sliced(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
+    """Return the last of a sequence, as recurrent layers give it."""
+    begin, mask = steps.values(operator, 1), int(operator.settings.get("shrinkAxisMask", 0))
+    if not steps.step_before(operator).startswith(RECURRENT) or mask not in (1, 2):
+        return None
+    return LAST if len(begin) == 3 and begin[mask - 1] == -1 else None
+
+
+def _reversed(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
+    """Return the step that reverses a sequence, whose axis is the first or the second."""
+    return REVERSE if steps.values(operator, 1) in ([0], [1]) else None
+
+
+def _repeats(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
+    """Return the step of a concatenation of the parts of one tensor, each several times."""
+    maker = steps.maker_of(operator.inputs[0])
+    if maker is None or maker.kind != "SPLIT":
+        return None
+    times, rest = divmod(len(operator.inputs), len(maker.outputs))
+    parts = tuple(part for part in maker.outputs for _ in range(times))
+    axis = int(operator.settings.get("axis", 0))
+    is_such = not rest and parts == operator.inputs and steps.values(maker, 0) == [axis]
+    return repeat(times, axis) if is_such and times > 1 else None
+
+
+def _joined(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
+    if (times := _repeats(steps, operator)) is not None:
+        return times
+    if any(steps.is_constant(operator, place) for place in range(len(operator.inputs))):
+        return None
+    return joined(int(operator.settings.get("axis", 0)), len(steps.shape(operator, 0)))
+
+
+def _leaky(_steps: TfliteSteps, operator: TfliteOperator) -> str | None:
+    return leaky(float(operator.settings.get("alpha", 0.0)))
+
+
+def _lookup(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
+    return lookup(steps.shape(operator, 0)) if steps.is_constant(operator, 0) else None
+
+
+READERS: dict[str, Callable[[TfliteSteps, TfliteOperator], str | None]] = {
+    "AVERAGE_POOL_2D": _pooling,
+    "BATCH_MATMUL": _product,
+    "CONCATENATION": _joined,
+    "CONV_2D": _convolution,
+    "DEPTHWISE_CONV_2D": _convolution,
+    "FULLY_CONNECTED": _matrix,
+    "GATHER": _lookup,
+    "LEAKY_RELU": _leaky,
+    "MAX_POOL_2D": _pooling,
+    "MEAN": _reduced,
+    "PAD": _pad,
+    "REDUCE_MAX": _reduced,
+    "RESIZE_BILINEAR": _resized,
+    "RESIZE_NEAREST_NEIGHBOR": _resized,
+    "REVERSE_V2": _reversed,
+    "STRIDED_SLICE": _sliced,
+    "TILE": _tiled,
+    "TRANSPOSE_CONV": _convolution,
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": lambda steps, operator: describe_fused(
+        steps.tensors_of(operator), operator
+    ),
+    "WHILE": lambda steps, operator: describe_loop(steps.file, operator),
+}
