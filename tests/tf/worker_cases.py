@@ -143,6 +143,7 @@ def refusals() -> list[str]:
         refusal(lambda: run("no", batch_size=7)),
         refusal(lambda: run("no", data="worker_data:by_file")),
         refusal(lambda: run("no", data="worker_data:odd")),
+        refusal(lambda: run("no", data="worker_data:first_odd")),
     ]
 
 

@@ -54,6 +54,11 @@ def odd() -> tuple:
     return _dataset().batch(BATCH - 1, drop_remainder=True), None
 
 
+def first_odd() -> tuple:
+    """Batches whose size only the first one tells."""
+    return _dataset().batch(BATCH - 1), None
+
+
 def _with_policy(dataset: tf.data.Dataset, policy: _POLICY) -> tf.data.Dataset:
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = policy
