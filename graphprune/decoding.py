@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from graphprune.errors import DataError
-from graphprune.runs.data_files import ImageList, RecordFiles
+from graphprune.runs.data_files import ImageList
+from graphprune.runs.record_files import RecordFiles
 from graphprune.runs.samples import Array
 
 

@@ -170,7 +170,7 @@ def _part_of(rows: Rows, part: str, begin: int, end: int) -> Rows:
     if not isinstance(rows, ArrayRows):
         return RowRange(rows, part, begin, end)
     x, y = (map_arrays(lambda one: one[begin:end], tree) for tree in (rows.x, rows.y))
-    weights = None if rows.w is None else rows.w[begin:end]
+    weights = None if rows.w is None else map_arrays(lambda one: one[begin:end], rows.w)
     return replace(rows, part=part, x=x, y=y, w=weights)
 
 

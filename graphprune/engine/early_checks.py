@@ -32,7 +32,8 @@ from graphprune.graph.precision import check_takes_policy
 from graphprune.runs.labels import LabelRule
 from graphprune.runs.npz import read_npz
 from graphprune.runs.run_options import Compiling
-from graphprune.runs.samples import check_samples, group_arrays, is_data_function
+from graphprune.runs.sample_names import group_arrays
+from graphprune.runs.samples import check_samples, is_data_function
 
 _PACKAGES = {2: "tf_keras", 3: "keras"}
 _HOMES: Mapping[Kind, str] = {"optimizer": "optimizers", "loss": "losses", "metric": "metrics"}
@@ -198,7 +199,7 @@ def _check_npz(saved: ModelFile, spec: str, loss: Any) -> None:
         check_names(spec, "y", tuple(labels), tuple(outputs))
     rules = _label_rules(loss, outputs)
     if any(rule is not None for rule in rules.values()):
-        _check_labels(spec, rules, is_weighted="w_train" in shapes)
+        _check_labels(spec, rules, is_weighted=bool(group_arrays(parts, "w", "train")))
 
 
 def _check_labels(spec: str, rules: Mapping[str, LabelRule | None], *, is_weighted: bool) -> None:

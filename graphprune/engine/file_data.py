@@ -16,14 +16,8 @@ from graphprune.errors import DataError
 from graphprune.graph.frames import Use
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.tensor_shapes import find_tensor_shapes
-from graphprune.runs.data_files import (
-    DataFiles,
-    FileKind,
-    find_kind,
-    image_size,
-    index_records,
-    list_images,
-)
+from graphprune.runs.data_files import DataFiles, FileKind, find_kind, image_size, list_images
+from graphprune.runs.record_files import check_records, index_records
 from graphprune.runs.run_options import RunOptions
 from graphprune.runs.samples import Samples, is_data_function
 from graphprune.runs.tables import read_tables
@@ -68,7 +62,8 @@ class FileData:
             image_size(self.spec, self.files.inputs)
         if self.kind == "records":
             check_module(_need_parse(self))
-            _index(self)
+            for spec in _places(self):
+                check_records(spec)
 
     def read(self) -> Samples:
         """Return the samples.
@@ -85,7 +80,7 @@ class FileData:
             return Samples(ImageRows("train", train, size), held_out, digest)
         parse = _need_parse(self)
         function = find_function(parse)
-        train_files, *others = _index(self)
+        train_files, *others = map(index_records, _places(self))
         rows = [
             RecordRows(part, found, function, parse)
             for part, found in zip(("train", "val"), (train_files, *others), strict=False)
@@ -94,9 +89,9 @@ class FileData:
         return Samples(rows[0], rows[1] if others else None, sha256(digest.encode()).hexdigest())
 
 
-def _index(data: FileData) -> list[Any]:
-    validation = data.files.validation
-    return [index_records(spec) for spec in (data.spec, validation) if spec is not None]
+def _places(data: FileData) -> list[str]:
+    """Return the path of the training samples, and of the validation samples if there are any."""
+    return [spec for spec in (data.spec, data.files.validation) if spec is not None]
 
 
 def _need_parse(data: FileData) -> str:

@@ -139,7 +139,7 @@ def _pair(place: str, pair: Any, part: str) -> dict[str, np.ndarray[Any, Any]]:
 
 def _named(place: str, name: str, value: Any) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
     """Yield an array, or those of a dict, by their names in an `.npz`."""
-    if not isinstance(value, dict) or name.startswith("w"):
+    if not isinstance(value, dict):
         yield name, _array(place, value)
         return
     if not value or not all(isinstance(key, str) and key for key in value):

@@ -17,6 +17,7 @@ from graphprune.engine.file_accuracy import (
     order_outputs,
 )
 from graphprune.errors import DataError
+from graphprune.keras3.named_weights import arrange, listed_outputs
 from graphprune.runs.samples import is_data_function, read_samples
 
 _BATCH = 32
@@ -51,7 +52,8 @@ class Evaluation:
         if not original.compiled:
             return None
         try:
-            found = original.evaluate(*self._rows.take(slice(None)), verbose=0, return_dict=True)
+            batch = arrange(self._rows.take(slice(None)), listed_outputs(original))
+            found = original.evaluate(*batch, verbose=0, return_dict=True)
         except Exception as fault:  # backends raise their own errors
             raise DataError(
                 f"the data does not fit {original.name}: {explain_fault(fault)}", place=self._spec
@@ -94,7 +96,8 @@ class Evaluation:
         found: dict[str, Any] = {}
         self._model.reset_metrics()
         for start in range(0, len(self._rows), _BATCH):
-            x, y, *weights = self._rows.take(slice(start, start + _BATCH))
+            batch = self._rows.take(slice(start, start + _BATCH))
+            x, y, *weights = arrange(batch, listed_outputs(self._model))
             predicted, labels = (
                 keras.tree.map_structure(keras.ops.convert_to_tensor, one)
                 for one in (predict(x), y)

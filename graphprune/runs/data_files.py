@@ -10,9 +10,7 @@ hashed is the content of a table, and of images and records their names and leng
 
 from __future__ import annotations
 
-import glob
-import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -29,12 +27,9 @@ InputShapes = Mapping[str, tuple[Count | None, ...]]
 
 IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 """The formats that `keras.utils.image_dataset_from_directory` reads."""
-RECORDS = (".tfrecord", ".tfrecords")
+RECORDS = (".tfrecord", ".tfrecords", ".tfrecord.gz", ".tfrecords.gz")
 HELD_OUT = ("val", "validation", "test")
 """Folders of validation images beside `train`, the first that is there counts."""
-_HEAD, _FOOT = 12, 4
-"""Bytes around a record: its length with a checksum, and the checksum of its content."""
-_GZIP = b"\x1f\x8b"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +58,9 @@ def find_kind(spec: str, parse: str | None = None) -> FileKind | None:
     """
     if is_data_function(spec):
         return None
-    suffix = Path(spec).suffix.lower()
-    if parse is not None or suffix in RECORDS:
+    if parse is not None or spec.lower().endswith(RECORDS):
         return "records"
-    if suffix == ".csv":
+    if spec.lower().endswith(".csv"):
         return "csv"
     return "images" if Path(spec).is_dir() else None
 
@@ -154,88 +148,3 @@ def image_size(spec: str, inputs: InputShapes) -> tuple[int, int, int]:
             place=spec,
         )
     return height, width, channels
-
-
-@dataclass(frozen=True, slots=True)
-class RecordFiles:
-    """The records of TFRecord files (`tf.io.TFRecordWriter`), which are read one by one.
-
-    Attributes:
-        paths: The files.
-        file, start, length: Of each record: the number of its file, and where its content lies.
-        sha256: The hash of the names of the files and the lengths of the records.
-    """
-
-    paths: tuple[str, ...]
-    file: Array
-    start: Array
-    length: Array
-    sha256: str
-
-    def __len__(self) -> int:
-        return len(self.file)
-
-    def read(self, index: Sequence[int]) -> list[bytes]:
-        """Return the records that an index names.
-
-        Raises:
-            DataError: a file has become shorter.
-        """
-        found = []
-        for number in index:
-            path = self.paths[self.file[number]]
-            with open(path, "rb") as stream:
-                stream.seek(int(self.start[number]))
-                content = stream.read(int(self.length[number]))
-            if len(content) < self.length[number]:
-                raise DataError("was truncated while in use; start a new run", place=path)
-            found.append(content)
-        return found
-
-
-def index_records(spec: str) -> RecordFiles:
-    """Return where the records of the files lie that a path or a pattern names.
-
-    Only the lengths of records are read.
-
-    Raises:
-        DataError: there is no such file, or one is compressed, damaged or empty.
-    """
-    paths = tuple(sorted(glob.glob(spec))) if glob.has_magic(spec) else (spec,)
-    if not paths or not all(Path(path).is_file() for path in paths):
-        raise DataError(
-            "no such file; give TFRecord files, such as 'records/*.tfrecord'", place=spec
-        )
-    files, starts, lengths, digest = list[int](), list[int](), list[int](), sha256()
-    for number, path in enumerate(paths):
-        digest.update(f"{Path(path).name}\n".encode())
-        for start, length in _records(path):
-            files.append(number)
-            starts.append(start)
-            lengths.append(length)
-            digest.update(f"{length}\n".encode())
-    if not files:
-        raise DataError("has no records; training needs at least one", place=spec)
-    places = [np.array(one, np.int64) for one in (files, starts, lengths)]
-    return RecordFiles(paths, places[0], places[1], places[2], digest.hexdigest())
-
-
-def _records(path: str) -> Iterator[tuple[int, int]]:
-    size, at = Path(path).stat().st_size, 0
-    with open(path, "rb") as stream:
-        if stream.read(2) == _GZIP:
-            raise DataError(
-                "is compressed, so its records cannot be taken in any order; write it without"
-                " compression, or give a data function",
-                place=path,
-            )
-        while at < size:
-            stream.seek(at)
-            head = stream.read(_HEAD)
-            length = struct.unpack("<Q", head[:8])[0] if len(head) == _HEAD else size
-            if at + _HEAD + length + _FOOT > size:
-                raise DataError(
-                    f"damaged, not a TFRecord file at byte {at:,}; write the file again", place=path
-                )
-            yield at + _HEAD, length
-            at += _HEAD + length + _FOOT

@@ -4,7 +4,7 @@ They are arrays of an `.npz` file, or arrays given in Python, named by what they
 
     x_train, y_train    samples and labels; several inputs or outputs are `x_train.NAME` each
     x_val, y_val        what is evaluated after each epoch; x_test, y_test where there is none
-    w_train, w_val      a weight for each sample, optional
+    w_train, w_val      a weight for each sample, optional; `w_train.NAME` for one output
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Literal, NoReturn, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from graphprune.errors import DataError
 from graphprune.runs.labels import find_first
 from graphprune.runs.npy_header import check_kind
 from graphprune.runs.npz import FileState, read_headers, read_npz
-from graphprune.suggestions import find_close
+from graphprune.runs.sample_names import PARTS, check_names, group_arrays, is_known, side_and_part
 
 Array = np.ndarray[Any, Any]
 Tree = Array | dict[str, Array]
@@ -29,19 +29,7 @@ Tree = Array | dict[str, Array]
 Shapes = Mapping[str, tuple[int, ...]]
 HeldOut = Literal["val", "test"]
 
-PARTS = ("train", "val", "test")
-NAMES = tuple(f"{side}_{part}" for part in PARTS for side in "xyw")
-_MEMBER = re.compile(r"(?P<side>[xyw])_(?P<part>train|val|test)(?:\.(?P<name>.+))?", re.S)
 _FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
-_NEEDED = "x_train and y_train are required, x_test and y_test are optional"
-_OTHER_WORDS = {
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "tst": "test",
-    "training": "train",
-}
-_SHOWN = 10
 
 
 class Rows(Protocol):
@@ -73,14 +61,14 @@ class ArrayRows:
     Attributes:
         part: Which samples they are: `train`, `val` or `test`.
         x, y: Arrays with one row per sample.
-        w: A weight for each sample; None without weights.
+        w: A weight for each sample, or such by output; None without weights.
         mapped: The file as it is now, where arrays are maps of it.
     """
 
     part: str
     x: Tree
     y: Tree
-    w: Array | None = None
+    w: Tree | None = None
     mapped: FileState | None = None
 
     def __len__(self) -> int:
@@ -165,8 +153,8 @@ def check_samples(spec: str) -> tuple[Shapes, Mapping[str, np.dtype[Any]]]:
         DataError: arrays are missing or unknown, are of a kind that no model is trained on, do not
             belong together, or do not fit into memory.
     """
-    headers, names = read_headers(spec, _is_known)
-    _check_names(spec, names)
+    headers, names = read_headers(spec, is_known)
+    check_names(spec, names)
     shapes = {name: header.shape for name, header in headers.items()}
     _check_shapes(spec, shapes)
     return shapes, {name: header.dtype for name, header in headers.items()}
@@ -183,7 +171,7 @@ def read_samples(spec: str, held_out: HeldOut = "val") -> Samples:
         DataError: what `check_samples` refuses, a damaged file, or values that are NaN or infinite.
     """
     check_samples(spec)
-    file = read_npz(spec, _is_known)
+    file = read_npz(spec, is_known)
     for name, array in file.arrays.items():
         _check_finite(spec, name, array)
     return _samples(file.arrays, file.sha256, held_out, file.mapped)
@@ -231,7 +219,17 @@ def _samples(
 
 def _rows(arrays: Mapping[str, Array], part: str, mapped: FileState | None) -> ArrayRows:
     x, y = (_tree(group_arrays(arrays, side, part)) for side in "xy")
-    return ArrayRows(part, x, y, arrays.get(f"w_{part}"), mapped)
+    return ArrayRows(part, x, y, _weights(group_arrays(arrays, "w", part), y), mapped)
+
+
+def _weights(named: dict[str, Array], y: Tree) -> Tree | None:
+    """Return the weights; outputs without some have ones beside others that have."""
+    if not named or not isinstance(y, dict) or "" in named:
+        return _tree(named) if named else None
+    return {
+        name: named[name] if name in named else np.ones(len(labels), np.float32)
+        for name, labels in y.items()
+    }
 
 
 def _tree(named: dict[str, Array]) -> Tree:
@@ -239,88 +237,11 @@ def _tree(named: dict[str, Array]) -> Tree:
     return named if whole is None else whole
 
 
-def group_arrays(arrays: Mapping[str, Any], side: str, part: str) -> dict[str, Any]:
-    """Return the arrays of a side of a part, by the names of inputs or outputs; "" for none."""
-    found = {}
-    for member, array in arrays.items():
-        known = _MEMBER.fullmatch(member)
-        if known is not None and (known["side"], known["part"]) == (side, part):
-            found[known["name"] or ""] = array
-    return found
-
-
-def _is_known(name: str) -> bool:
-    known = _MEMBER.fullmatch(name)
-    return known is not None and not (known["side"] == "w" and known["name"])
-
-
-def _check_names(spec: str, names: tuple[str, ...]) -> None:
-    unknown = [name for name in names if not _is_known(name)]
-    for name in unknown:
-        if _guess(name):
-            _refuse_unknown(spec, name)
-    present = {(known["side"], known["part"]) for name in names if (known := _MEMBER.match(name))}
-    for name in ("x_train", "y_train"):
-        if (name[0], "train") not in present:
-            raise DataError(f"has no {name}, it holds {_list(names)}; {_NEEDED}", place=spec)
-    for name in unknown:
-        _refuse_unknown(spec, name)
-    for part in PARTS[1:]:
-        _check_part(spec, part, {side for side, of in present if of == part})
-    _check_single(spec, names)
-
-
-def _check_part(spec: str, part: str, sides: set[str]) -> None:
-    if sides in (set(), {"x", "y"}, {"x", "y", "w"}):
-        return
-    here = ", ".join(f"{side}_{part}" for side in "xyw" if side in sides)
-    missing = " and ".join(f"{side}_{part}" for side in "xy" if side not in sides)
-    advice = "give both or neither" if "w" not in sides else f"{here} needs it"
-    raise DataError(f"has {here} but no {missing}; {advice}", place=spec)
-
-
-def _check_single(spec: str, names: tuple[str, ...]) -> None:
-    """Refuse `x_train` beside `x_train.image`: one of them would not be used."""
-    for name in names:
-        whole, dot, _ = name.partition(".")
-        if dot and whole in names:
-            raise DataError(
-                f"has {whole} and {name}; give one array, or one for each name", place=spec
-            )
-
-
-def _refuse_unknown(spec: str, name: str) -> NoReturn:
-    guess = _guess(name)
-    said = f"did you mean {guess}?" if guess else f"known are {', '.join(NAMES)} and x_train.NAME"
-    raise DataError(f"unknown array {name[:40]}; {said}", place=spec)
-
-
-def _guess(name: str) -> str:
-    """Return the name that was probably meant; empty where none is near.
-
-    Example:
-        >>> _guess("x_valid"), _guess("Y_train"), _guess("sample_weight"), _guess("class_names")
-        ('x_val', 'y_train', 'w_train', '')
-    """
-    side, _, part = name.lower().partition("_")
-    word = f"{side}_{_OTHER_WORDS.get(part, part)}"
-    if word in NAMES:
-        return word
-    if "weight" in name.lower():
-        return "w_train"
-    return next(iter(find_close(name.lower(), NAMES, count=1)), "")
-
-
-def _list(names: tuple[str, ...]) -> str:
-    shown = [name[:40] for name in sorted(names)[:_SHOWN]]
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"{', '.join(shown) or 'nothing'}{more}"
-
-
 def _check_shapes(spec: str, shapes: Shapes) -> None:
     for part in PARTS:
         if group_arrays(shapes, "x", part):
             _check_samples_of(spec, part, shapes)
+            _check_weight_names(spec, part, shapes)
     for side in "xy":
         for part in PARTS[1:]:
             _check_same_samples(spec, side, part, shapes)
@@ -329,10 +250,7 @@ def _check_shapes(spec: str, shapes: Shapes) -> None:
 def _check_samples_of(spec: str, part: str, shapes: Shapes) -> None:
     """Refuse arrays of a part that do not have one row for each sample."""
     first, *others = [
-        name
-        for side in "xyw"
-        for name in shapes
-        if (known := _MEMBER.fullmatch(name)) and (known["side"], known["part"]) == (side, part)
+        name for side in "xyw" for name in shapes if side_and_part(name) == (side, part)
     ]
     for name in (first, *others):
         if not shapes[name]:
@@ -347,6 +265,19 @@ def _check_samples_of(spec: str, part: str, shapes: Shapes) -> None:
             )
     if count == 0:
         raise DataError(f"{first} has no samples; {_none(part)}", place=spec)
+
+
+def _check_weight_names(spec: str, part: str, shapes: Shapes) -> None:
+    """Refuse weights of outputs that have no labels."""
+    outputs = group_arrays(shapes, "y", part)
+    for name in group_arrays(shapes, "w", part):
+        if name and name not in outputs:
+            has = f"the outputs {', '.join(outputs)}" if "" not in outputs else "no names"
+            raise DataError(
+                f"w_{part}.{name} weighs an output, and y_{part} has {has}; name weights as labels"
+                " are named",
+                place=spec,
+            )
 
 
 _ROW = {"x": "row", "y": "label", "w": "weight"}

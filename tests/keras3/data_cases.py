@@ -20,15 +20,17 @@ CASES = Cases()
 FOLDER = Path(tempfile.mkdtemp())
 
 
-def two():
-    """Return the path of a model with two inputs and two outputs."""
-    path = FOLDER / "two.keras"
+def two(*, is_list=False):
+    """Return the path of a model with two inputs and two outputs, in a dict or in a list."""
+    path = FOLDER / ("list.keras" if is_list else "two.keras")
     if not path.exists():
         keras.utils.set_random_seed(1)
         image, size = keras.Input((4, 4), name="image"), keras.Input((1,), name="size")
         x = layers.Concatenate()([layers.Flatten()(image), size])
         x = layers.Dense(8, activation="relu", name="a")(x)
         outputs = {"heads": layers.Dense(3, name="heads")(x), "box": layers.Dense(2, name="box")(x)}
+        if is_list:
+            outputs = list(outputs.values())
         model = keras.Model([image, size], outputs)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile("adam", {"heads": loss, "box": "mse"}, metrics={"heads": ["accuracy"]})
@@ -59,6 +61,23 @@ def an_npz_with_several_inputs_outputs_and_weights():
     even = train(two(), RULES, FOLDER / "even.npz", FOLDER / "even", batch_size=8, **SETTINGS)
     assert whole.metrics["loss"] != even.metrics["loss"]
     assert "val_heads_accuracy" in whole.metrics
+
+
+@CASES
+def weights_of_one_output():
+    arrays = {name: array for name, array in ARRAYS.items() if not name.startswith("w")}
+    named = {"w_train.heads": np.zeros(COUNT), "w_val.heads": np.zeros(9)}
+    np.savez(FOLDER / "named.npz", **arrays, **named)
+    losses = []
+    for is_list in (False, True):
+        whole = check_goes_on(
+            f"named-{is_list}", two(is_list=is_list), FOLDER / "named.npz", batch_size=8
+        )
+        losses.append(whole.metrics["loss"])
+        for part in ("", "val_"):
+            assert whole.metrics[f"{part}heads_loss"] == 0 < whole.metrics[f"{part}box_loss"]
+        assert "val_heads_accuracy" in whole.metrics
+    assert losses[0] == losses[1]
 
 
 @CASES.fast_on("tensorflow")

@@ -1,15 +1,20 @@
 """CSV, image and TFRecord files, as far as no TensorFlow is needed."""
 
+import gzip
 import struct
+import zlib
 
 import numpy as np
 import pytest
+from full_disk import small_disk
 
 from graphprune.engine.file_data import file_data
 from graphprune.errors import DataError
-from graphprune.runs.data_files import DataFiles, find_kind, image_size, index_records, list_images
+from graphprune.runs.data_files import DataFiles, find_kind, image_size, list_images
+from graphprune.runs.record_files import check_records, index_records
 from graphprune.runs.tables import read_tables
 
+RANDOM = np.random.default_rng(7)
 TABLE = "a,b,species\n1,2,setosa\n3,4.5,virginica\n5,6,setosa\n"
 
 
@@ -132,11 +137,53 @@ def test_records_are_found_in_all_files_and_read_by_number(tmp_path):
     assert "was truncated while in use" in refusal(files.read, [2])
 
 
+@pytest.mark.parametrize("pack", [gzip.compress, zlib.compress, lambda one: in_parts(one)])
+def test_compressed_records_are_those_of_the_plain_file(tmp_path, pack):
+    contents = [RANDOM.bytes(count) for count in (7, 0, 3_000_000, 12)]
+    whole = b"".join(map(record, contents))
+    (tmp_path / "a.tfrecord").write_bytes(whole)
+    plain = index_records(str(tmp_path / "a.tfrecord"))
+    (tmp_path / "a.tfrecord").write_bytes(pack(whole))
+    packed = index_records(str(tmp_path / "a.tfrecord"))
+    assert packed.read([2, 0, 3, 1]) == [contents[place] for place in (2, 0, 3, 1)]
+    assert packed.sha256 == plain.sha256
+    assert find_kind("a.tfrecord.gz") == "records"
+    check_records(str(tmp_path / "a.tfrecord"))
+
+
+def in_parts(content):
+    return gzip.compress(content[:50]) + gzip.compress(content[50:])
+
+
+@pytest.mark.parametrize("length", [0x8B1F, 0x088B1F, 0x9C78, 0x0178])
+def test_a_plain_file_may_begin_with_the_bytes_of_a_compressed_one(tmp_path, length):
+    content = bytes(length)
+    (tmp_path / "a.tfrecord").write_bytes(record(content))
+    assert index_records(str(tmp_path / "a.tfrecord")).read([0]) == [content]
+
+
+def test_a_disk_without_room_for_what_is_unpacked_is_told(tmp_path, monkeypatch):
+    path = tmp_path / "a.tfrecord"
+    path.write_bytes(gzip.compress(record(RANDOM.bytes(100_000))))
+    with small_disk(tmp_path / "small", "16k") as disk:
+        monkeypatch.setattr("tempfile.tempdir", str(disk))
+        assert refusal(index_records, str(path)) == (
+            f"{path}: is compressed, and {disk} has no room for its content; set TMPDIR to a folder"
+            " with more room, or write it without compression"
+        )
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"", "has no records; training needs at least one"),
-        (b"\x1f\x8b123", "is compressed, so its records cannot be taken in any order; write it"),
+        (b"\x1f\x8b123", "damaged, not a TFRecord file at byte 0; write the file again"),
+        (gzip.compress(b""), "has no records; training needs at least one"),
+        (gzip.compress(b"x" * 99), "damaged, not a TFRecord file at byte 0; write the file again"),
+        (
+            gzip.compress(record(RANDOM.bytes(999)))[:-20],
+            "damaged, cannot be unpacked (it ends too early); write the file again",
+        ),
         (record(b"abc")[:-1], "damaged, not a TFRecord file at byte 0; write the file again"),
         (record(b"a") + b"x", "damaged, not a TFRecord file at byte 17; write the file again"),
     ],

@@ -59,6 +59,15 @@ def test_headers_alone_show_most_faults(tmp_path, monkeypatch):
         assert message in str(caught.value)
 
 
+def test_weights_of_one_output_leave_the_others_at_one(tmp_path):
+    arrays = {"x_train": X, "y_train.a": Y, "y_train.b": Y, "w_train.b": Y / 4}
+    samples = read_samples(write(tmp_path / "w.npz", **arrays))
+    _, labels, weights = samples.train.take(np.array([2, 1]))
+    assert list(labels) == list(weights) == ["a", "b"]
+    assert weights["a"].tolist() == [1, 1]
+    assert weights["b"].tolist() == (Y[[2, 1]] / 4).tolist()
+
+
 KNOWN = "x_train, y_train, w_train, x_val, y_val, w_val, x_test, y_test, w_test and x_train.NAME"
 FINE = {"x_train": X, "y_train": Y}
 NAMED = {"x_train.a": X, "y_train": Y}
@@ -68,7 +77,20 @@ WRONG_NAMES = {
     "unknown array sample_weight; did you mean w_train?": {**FINE, "sample_weight": Y},
     "unknown array x_tst; did you mean x_test?": {**FINE, "x_tst": X},
     "unknown array X_train; did you mean x_train?": {"X_train": X, "y_train": Y},
-    "unknown array w_train.a; did you mean w_train?": {**FINE, "w_train.a": Y},
+    "w_train.a weighs an output, and y_train has no names; name weights as labels are named": {
+        **FINE,
+        "w_train.a": Y,
+    },
+    "w_train.a weighs an output, and y_train has the outputs b; name weights as labels are named": {
+        "x_train": X,
+        "y_train.b": Y,
+        "w_train.a": Y,
+    },
+    "has w_train and w_train.a; give one array, or one for each name": {
+        **FINE,
+        "w_train": Y,
+        "w_train.a": Y,
+    },
     f"unknown array class_names; known are {KNOWN}": {**FINE, "class_names": Y},
     "has w_val but no x_val and y_val; w_val needs it": {**FINE, "w_val": Y},
     "has x_val but no y_val; give both or neither": {**FINE, "x_val": X},

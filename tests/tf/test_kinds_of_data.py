@@ -1,5 +1,6 @@
 """Runs of tf_keras on each kind of data: stopped in the middle of an epoch, they go on exactly."""
 
+import gzip
 import sys
 from dataclasses import replace
 
@@ -56,6 +57,20 @@ def test_an_npz_with_several_inputs_outputs_and_weights(model, tmp_path):
     even = train(model, RULES, tmp_path / "even.npz", tmp_path / "e", batch_size=8, **SETTINGS)
     assert whole.metrics["loss"] != even.metrics["loss"]
     assert "val_heads_accuracy" in whole.metrics
+
+
+def test_weights_of_one_output(model, tmp_path):
+    arrays = {name: array for name, array in ARRAYS.items() if not name.startswith("w")}
+    named = {"w_train.heads": np.zeros(COUNT), "w_val.heads": np.zeros(9)}
+    np.savez(tmp_path / "named.npz", **arrays, **named)
+    whole = check_goes_on(model, tmp_path / "named.npz", tmp_path, batch_size=8)
+    for part in ("", "val_"):
+        assert whole.metrics[f"{part}heads_loss"] == 0
+        assert whole.metrics[f"{part}box_loss"] == whole.metrics[f"{part}loss"] > 0
+    x, y = {"image": IMAGE, "size": SIZE}, {"heads": HEADS, "box": BOX}
+    data = ((x, y, {"heads": np.zeros(COUNT)}), (x, y))
+    given = train(model, RULES, data, tmp_path / "given", batch_size=8, **SETTINGS)
+    assert given.metrics["loss"] == whole.metrics["loss"]
 
 
 @pytest.mark.parametrize(
@@ -161,6 +176,10 @@ def test_records_with_a_function(digits_net, tmp_path, monkeypatch):
     options = {"parse": "record_data:parse", "validation_data": "valid.tfrecord", "batch_size": 8}
     whole = check_goes_on(digits_net, "part-*.tfrecord", tmp_path, **options)
     assert "val_accuracy" in whole.metrics
+    for path in tmp_path.glob("part-*.tfrecord"):
+        path.write_bytes(gzip.compress(path.read_bytes()))
+    packed = train(digits_net, RULES, "part-*.tfrecord", "packed", **options, **SETTINGS)
+    assert packed.metrics == whole.metrics
     (tmp_path / "record_data.py").write_text("def parse(record):\n    return record\n")
     sys.modules.pop("record_data")
     with pytest.raises(DataError, match=r"record_data:parse: returned .*; it must return"):

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -32,98 +32,26 @@ from graphprune.engine.data_kinds import (
     read_first,
     sequence_batches,
 )
-from graphprune.engine.faults import explain_fault, find_place
+from graphprune.engine.faults import explain_fault
 from graphprune.engine.file_data import FileData
 from graphprune.engine.given_data import BatchKinds, GivenBatches, GivenData
 from graphprune.engine.resuming import DATA
 from graphprune.engine.shares import WHOLE, Share
-from graphprune.errors import DataError, GraphpruneError
+from graphprune.errors import DataError
+from graphprune.keras3.named_weights import arrange, listed_outputs
+from graphprune.keras3.training.batches import NumberedBatches, RunBatches
 from graphprune.runs.samples import Rows
-
-_PEEKED = 4
-"""Batches that are kept, because Keras looks at the first ones before it trains on them."""
-
-
-class ReadingFault(Exception):
-    """Reading a batch of the user's data failed."""
-
-
-class RunBatches(keras.utils.PyDataset):
-    """The batches of the rest of a run, in one pass.
-
-    Args:
-        batches: Yields the batches that are left, endlessly.
-        first: A batch that stands for those of the begun epoch that were trained on before.
-        done: The number of these.
-        count: The batches of the rest of the run, these included.
-    """
-
-    def __init__(self, batches: Iterator[Any], first: Any, done: int, count: int) -> None:
-        super().__init__()
-        self._batches, self._first, self._done, self._count = batches, first, done, count
-        self._next, self._kept = 0, dict[int, Any]()
-
-    def __len__(self) -> int:
-        return self._count + 1  # Keras begins again at the end, which must not be reached
-
-    def __getitem__(self, index: int) -> Any:
-        """Return a batch; those after the first few are asked for in their order."""
-        number = index - self._done
-        if number < 0:
-            return self._first
-        while self._next <= number:
-            self._kept[self._next] = self._read()
-            self._kept.pop(self._next - _PEEKED, None)
-            self._next += 1
-        return self._kept.get(number, self._first)
-
-    def _read(self) -> Any:
-        try:
-            return next(self._batches)
-        except GraphpruneError:
-            raise
-        except Exception as fault:
-            if keras.config.backend() == "tensorflow":
-                raise  # it becomes an error of TensorFlow, with this one's place in its text
-            place = find_place(fault)
-            said = f"{type(fault).__name__}: {fault}"
-            raise ReadingFault(f"{said} ({place})" if place else said) from fault
-
-
-class NumberedBatches(keras.utils.PyDataset):
-    """Batches by number, always in the same order, as validation needs them."""
-
-    def __init__(self, count: int, read: Callable[[int], Any]) -> None:
-        super().__init__()
-        self._count, self._read_batch = count, read
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __getitem__(self, index: int) -> Any:
-        """Return a batch."""
-        return self._read_batch(index)
-
-
-def with_fixed_size(batches: Any, first: Any) -> Any:
-    """Return batches that are all as long as `first`, as TensorFlow needs it for stateful layers.
-
-    Keras gives TensorFlow's layers the batches of a PyDataset without their length.
-    """
-    if keras.config.backend() != "tensorflow" or not isinstance(batches, keras.utils.PyDataset):
-        return batches
-    tensorflow = sys.modules["tensorflow"]
-    spec = keras.tree.map_structure(
-        lambda array: tensorflow.TensorSpec(array.shape, array.dtype), first
-    )
-    return tensorflow.data.Dataset.from_generator(
-        lambda: (batches[index] for index in range(len(batches))), output_signature=spec
-    )
 
 
 @dataclass(frozen=True, slots=True)
 class ArrayData(ArrayBatches):
-    """Arrays, as batches of NumPy arrays."""
+    """Arrays, as batches of NumPy arrays.
+
+    Attributes:
+        outputs: The outputs of a model that returns a list, in whose order it takes labels.
+    """
+
+    outputs: tuple[str, ...] = ()
 
     @property
     def test(self) -> Any:
@@ -135,11 +63,11 @@ class ArrayData(ArrayBatches):
 
     def _slice(self, rows: Rows, number: int) -> Any:
         begin = number * self.batch_size
-        return rows.take(slice(begin, begin + self.batch_size))
+        return arrange(rows.take(slice(begin, begin + self.batch_size)), self.outputs)
 
     def sample(self) -> Any:
         """Return the first few samples as one batch."""
-        return self.first()
+        return arrange(self.first(), self.outputs)
 
     def batches(self, step: int, done: int, count: int) -> Any:
         """Return what `fit` trains on; arguments as for `RunBatches`, from `step` of the run on."""
@@ -150,7 +78,7 @@ class ArrayData(ArrayBatches):
         for order in self.orders(epoch):
             for begin in range(skipped * self.batch_size, len(order), self.batch_size):
                 index = order[begin : begin + self.batch_size]
-                yield self.train.take(index)
+                yield arrange(self.train.take(index), self.outputs)
             skipped = 0
 
 
@@ -246,6 +174,11 @@ class StreamData:
 
 
 Data = ArrayData | StreamData | SequenceData
+
+
+def of_model(data: Data, model: Any) -> Data:
+    """Return the data as the model takes it."""
+    return replace(data, outputs=listed_outputs(model)) if isinstance(data, ArrayData) else data
 
 
 def is_dataset(value: object) -> bool:

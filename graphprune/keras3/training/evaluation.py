@@ -27,7 +27,7 @@ from graphprune.engine.faults import explain_fault
 from graphprune.errors import DataError, GraphpruneError, TrainingError
 from graphprune.keras3.optimizers import copy_of
 from graphprune.keras3.state import seed_generators
-from graphprune.keras3.training.data import ArrayData, Data, arrays_of_tensors, take_first
+from graphprune.keras3.training.data import ArrayData, Data, arrays_of_tensors, of_model, take_first
 from graphprune.keras3.training.recorder import recurrent_variables
 from graphprune.runs.labels import LabelRule
 
@@ -56,7 +56,7 @@ def check_data_fits(model: Any, data: Data) -> None:
             other = take_first(data.spec, "validation", data.test)
             _check_inputs(model, f"{data.spec}: validation", other)
             _check_labels(model, f"{data.spec}: the first validation batch", other)
-    _check_loss(model, data.spec, first)
+    _check_loss(model, data.spec, of_model(data, model).sample())
 
 
 def _check_loss(model: Any, spec: str, batch: Any) -> None:

@@ -15,7 +15,8 @@ from typing import Any
 import keras
 
 from graphprune.engine.training_seam import Fit
-from graphprune.keras3.training.data import with_fixed_size
+from graphprune.keras3.training.batches import with_fixed_size
+from graphprune.keras3.training.data import of_model
 
 
 class Hooks(keras.callbacks.CallbackList):
@@ -86,12 +87,10 @@ def fit(task: Fit, callbacks: Sequence[Any]) -> None:
         epochs=options.epochs,
     )
     left = (options.epochs - start.epoch) * options.steps_per_epoch
-    batches, test = (
-        task.data.batches(start.step, start.batch, left),
-        validation_of(model, task.data),
-    )
+    data = of_model(task.data, model)
+    batches, test = data.batches(start.step, start.batch, left), validation_of(model, data)
     if _has_fixed_size(model):
-        batches = with_fixed_size(batches, task.data.sample())
+        batches = with_fixed_size(batches, data.sample())
     with _skipping(model, start.batch):
         model.fit(
             batches,
@@ -108,6 +107,7 @@ def fit(task: Fit, callbacks: Sequence[Any]) -> None:
 
 def validation_of(model: Any, data: Any) -> Any:
     """Return what a model is validated with; None without validation data."""
+    data = of_model(data, model)
     return with_fixed_size(data.test, data.sample()) if _has_fixed_size(model) else data.test
 
 

@@ -10,7 +10,7 @@ import keras
 from graphprune.engine.faults import explain_fault
 from graphprune.engine.gradients import nothing_gets_a_gradient, nothing_trainable
 from graphprune.errors import GraphpruneError, TrainingError
-from graphprune.keras3.training.data import Data
+from graphprune.keras3.training.data import Data, of_model
 from graphprune.keras3.training.recorder import stateful_layers
 
 
@@ -31,7 +31,7 @@ def check_gradients(model: Any, data: Data, place: str) -> None:
     if keras.config.backend() != "tensorflow" or is_own:
         return
     try:
-        gradients = _traced_gradients(model, data.sample())
+        gradients = _traced_gradients(model, of_model(data, model).sample())
     except GraphpruneError:
         raise
     except Exception as fault:  # layers may raise anything; `fit` would fail in the same way

@@ -34,8 +34,9 @@ from graphprune.keras3.pruner import Pruner
 from graphprune.keras3.saving import check_reads_back, save_model
 from graphprune.keras3.state import seed_generators
 from graphprune.keras3.surgery import apply_plan, strip_model
+from graphprune.keras3.training.batches import ReadingFault
 from graphprune.keras3.training.compiling import compile_live, compile_model
-from graphprune.keras3.training.data import ReadingFault, given_data, read_data
+from graphprune.keras3.training.data import given_data, read_data
 from graphprune.keras3.training.evaluation import check_data_fits
 from graphprune.keras3.training.fitting import fit, validation_of
 from graphprune.keras3.training.gradients import check_gradients

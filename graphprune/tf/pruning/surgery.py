@@ -40,7 +40,13 @@ from graphprune.tf.layers.live_tensors import (
     named_weights,
     weight_names,
 )
-from graphprune.tf.pruning.addresses import addressed_layers, find_wrappers, inner_layer, is_unbuilt
+from graphprune.tf.pruning.addresses import (
+    addressed_layers,
+    check_model,
+    find_wrappers,
+    inner_layer,
+    is_unbuilt,
+)
 from graphprune.tf.pruning.live_graph import count_zeros, graph_of_model, weight_reader
 from graphprune.tf.pruning.model_clone import clone_unbuilt, clone_with_state, clone_wrapped
 from graphprune.tf.pruning.precision import change_back, unscale_loss
@@ -244,6 +250,7 @@ def strip_model(model: tf_keras.Model, *, compiled: bool = True) -> tf_keras.Mod
     Raises:
         GraphError: the model, or a layer in it, cannot be copied.
     """
+    check_model(model)
     change = change_back(model)
     stripped = clone_with_state(
         model,
