@@ -17,17 +17,17 @@ class ChannelGroup:
     """A group of channels that are zeroed together in tensors of one or more layers.
 
     Attributes:
-        weight: The tensor of the leading layer whose target is that of the group.
+        share: The share of its channels that are zeroed in the end.
         members: Each layer with how one of its tensors takes part.
     """
 
-    weight: str
+    share: float
     members: tuple[tuple[PrunedLayer, Coupling], ...]
 
-    def choose(self, share_of: Callable[[str], float]) -> None:
+    def choose(self, share_of: Callable[[float], float]) -> None:
         """Choose which channels are zeroed, write the masks, and zero the masked weights.
 
-        `share_of` returns the share of zeros for the name of a tensor of the leading layer.
+        `share_of` returns the share of zeros now for the share in the end.
         """
         tensors = [
             (coupling, tensor)
@@ -40,7 +40,7 @@ class ChannelGroup:
         kept, smallest = choose_channels(
             ((coupling, tensor.read()) for coupling, tensor in tensors),
             tensors[0][0].channels,
-            share_of(self.weight),
+            share_of(self.share),
         )
         for coupling, tensor in tensors:
             mask = coupling.with_channels(tensor.read_mask(), kept)
@@ -78,7 +78,8 @@ def led_groups(layers: Mapping[str, PrunedLayer]) -> dict[str, tuple[ChannelGrou
     for (prefix, _), found in members.items():
         leader = f"{prefix}{found[0][1].leader}"
         address, lead = next((member for member in found if member[0] == leader), found[0])
-        group = ChannelGroup(lead.weight, tuple((layers[at], coupling) for at, coupling in found))
+        share = layers[address].pruning.share_in(lead)
+        group = ChannelGroup(share, tuple((layers[at], coupling) for at, coupling in found))
         led[address] = (*led.get(address, ()), group)
     return led
 

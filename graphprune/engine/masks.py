@@ -23,12 +23,12 @@ def update_masks(
         led: The groups of channels that it leads, whose masks change at the same time.
     """
 
-    def share_of(name: str) -> float:
-        return times.sparsity_at(step, layer.pruning.share_of(name))
+    def share_now(share: float) -> float:
+        return times.sparsity_at(step, share)
 
-    choose_masks(layer, share_of)
+    choose_masks(layer, lambda name: share_now(layer.pruning.share_of(name)))
     for group in led:
-        group.choose(share_of)
+        group.choose(share_now)
     layer.write_last_update(step)
 
 
@@ -38,7 +38,7 @@ def prune_at_once(layers: Mapping[str, PrunedLayer]) -> None:
     for address, layer in layers.items():
         choose_masks(layer, layer.pruning.share_of)
         for group in led.get(address, ()):
-            group.choose(layer.pruning.share_of)
+            group.choose(lambda share: share)
 
 
 def choose_masks(layer: PrunedLayer, share_of: Callable[[str], float]) -> None:

@@ -39,6 +39,7 @@ class Allocated:
     Attributes:
         shares: The share of zeros of each tensor of a budget, by (address, tensor name); 0 leaves
             it dense.
+        groups: The share of each group of channels of a budget, by its name.
         budgets: The result of each budget, by name.
         weight_hashes: (address, sha256) of the layers whose weights were read, in graph order.
         faults: What cannot be met.
@@ -48,6 +49,7 @@ class Allocated:
     budgets: tuple[BudgetChange, ...] = ()
     weight_hashes: tuple[tuple[str, str], ...] = ()
     faults: tuple[Diagnostic, ...] = ()
+    groups: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ def allocate_budgets(
     """
     parts: dict[Budget, list[_Part]] = {}
     for found in fitted.values():
-        if found.action.budget is not None:
+        if found.action.budget is not None and found.action.group == "none":
             parts.setdefault(found.action.budget, []).extend(
                 _Part(found.layer, tensor, found) for tensor in found.tensors
             )
@@ -136,10 +138,11 @@ def _allocate(
 
 def hash_layers(graph: LayerGraph, read_weight: ReadWeight) -> tuple[tuple[str, str], ...]:
     """Return (address, hash) of every layer with prunable weights, in graph order."""
-    return tuple(_hash_each(graph.candidates(), read_weight))
+    return tuple(hash_each(graph.candidates(), read_weight))
 
 
-def _hash_each(layers: Iterable[Layer], read_weight: ReadWeight) -> Iterator[tuple[str, str]]:
+def hash_each(layers: Iterable[Layer], read_weight: ReadWeight) -> Iterator[tuple[str, str]]:
+    """Yield (address, hash) of layers with prunable weights."""
     for layer in layers:
         yield layer.address, hash_weights(layer.address, prunable_names(layer), read_weight)
 
@@ -201,7 +204,7 @@ def _solve(
         if stored is not None:
             return _Solved(stored, None)
         if read_weight is None:
-            return _no_weights(budget)
+            return no_weights(budget)
         weights = _Weights(tuple(part.key for part in parts), read_weight)
         if budget.allocate == "keep":
             empty = [
@@ -217,10 +220,11 @@ def _solve(
     except InfeasibleBudgetError as err:
         return _infeasible(budget, whole, size + elsewhere - err.most, size + elsewhere - err.least)
     layers = {part.layer.address: part.layer for part in parts}.values()
-    return _Solved(_shares(parts, allocation), allocation, dict(_hash_each(layers, read_weight)))
+    return _Solved(_shares(parts, allocation), allocation, dict(hash_each(layers, read_weight)))
 
 
-def _no_weights(budget: Budget) -> Diagnostic:
+def no_weights(budget: Budget) -> Diagnostic:
+    """Return the error for a budget that needs weights where there are none."""
     needs = f"budget {budget.name!r} is allocated by magnitude"
     if budget.threshold is not None:
         needs = "a threshold compares magnitudes"

@@ -41,7 +41,10 @@ class LayerChannels:
     leads: Mapping[str, tuple[str, str]]
 
     def complete(
-        self, alone: Pruning | None, shares: Mapping[tuple[str, str], float]
+        self,
+        alone: Pruning | None,
+        shares: Mapping[tuple[str, str], float],
+        groups: Mapping[str, float],
     ) -> Pruning | None:
         """Return how the layer is pruned, given how its rule alone prunes it.
 
@@ -49,11 +52,19 @@ class LayerChannels:
             alone: How its rule prunes it; None where no rule does, or its budget leaves it dense.
             shares: The share of zeros of each tensor of a budget, by (address, tensor name); groups
                 whose leading tensor stays dense are left out.
+            groups: The share of each group of channels of a budget, by its name.
         """
         action = self.rule.action
         assert isinstance(action, Prune), f"{self.rule.id} keeps"
-        target = {group: shares.get(lead, action.sparsity) for group, lead in self.leads.items()}
-        couplings = tuple(one for one in self.couplings if target[one.group] > 0)
+        target = {
+            group: groups.get(group, shares.get(lead, action.sparsity))
+            for group, lead in self.leads.items()
+        }
+        couplings = tuple(
+            replace(one, share=groups.get(one.group))
+            for one in self.couplings
+            if target[one.group] > 0
+        )
         if not couplings:
             return alone
         share_of = {} if alone is None else {name: alone.share_of(name) for name in alone.weights}
@@ -87,11 +98,13 @@ class Channels:
         layers: What each layer loses, by address, in graph order.
         faults: Errors: groups whose layers have different settings.
         warnings: Channels that are zeroed and cannot be removed from the model.
+        staying: The names of groups whose channels cannot be removed.
     """
 
     layers: Mapping[str, LayerChannels] = field(default_factory=dict)
     faults: tuple[Diagnostic, ...] = ()
     warnings: tuple[Diagnostic, ...] = ()
+    staying: frozenset[str] = frozenset()
 
 
 def couple_channels(
@@ -133,6 +146,7 @@ class _Coupling:
     alone: dict[str, list[tuple[str, ...]]] = field(default_factory=dict)
     faults: list[Diagnostic] = field(default_factory=list)
     warnings: list[Diagnostic] = field(default_factory=list)
+    staying: set[str] = field(default_factory=set)
 
     def add(self, address: str, name: str) -> None:
         """Add the groups that the layer at `address` leads along its axes called `name`."""
@@ -242,6 +256,8 @@ class _Coupling:
                 places = dict(enumerate(member.positions.tolist()))
                 called = _group(address, name, led)
                 self._put(called, place, group.size, _score(member.tensor), places)
+            if group.kept or group.filled:
+                self.staying.add(_group(address, name, led))
             self._warn_of_staying(address, group)
 
     def _is_done(self, mine: set[Place], members: Sequence[GroupMember]) -> bool:
@@ -313,7 +329,8 @@ class _Coupling:
                 rule = self.rules[couplings[0].leader]
                 leads = {one.group: self._lead(one.group) for one in couplings}
                 layers[address] = LayerChannels(layer, rule, couplings, leads)
-        return Channels(layers, tuple(self.faults), (*self.warnings, *self._told_alone()))
+        warnings = *self.warnings, *self._told_alone()
+        return Channels(layers, tuple(self.faults), warnings, frozenset(self.staying))
 
     def _lead(self, group: str) -> tuple[str, str]:
         """Return the layer and the tensor that lead a group."""

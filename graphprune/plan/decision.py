@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from graphprune.graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor
+from graphprune.plan.budgets import Allocated
 from graphprune.plan.changes import Action, LayerChange, RuleRef, TensorChange
 from graphprune.plan.channels import LayerChannels
 from graphprune.plan.fitting import Fitted, unknown_zeros
@@ -30,6 +31,7 @@ def pruning_for(
     fitted: Fitted | None,
     shares: Mapping[tuple[str, str], float],
     channels: LayerChannels | None = None,
+    groups: Mapping[str, float] | None = None,
 ) -> Pruning | None:
     """Return how a claimed layer is pruned, or None if it stays dense.
 
@@ -40,9 +42,10 @@ def pruning_for(
         shares: The share of zeros of each tensor of a budget, by (address, tensor name); 0 leaves
             it dense.
         channels: How its tensors take part in groups of channels; None where they do not.
+        groups: The share of each group of channels of a budget, by its name.
     """
     pruning = None if fitted is None else _pruning_alone(fitted, shares)
-    return pruning if channels is None else channels.complete(pruning, shares)
+    return pruning if channels is None else channels.complete(pruning, shares, groups or {})
 
 
 def _pruning_alone(fitted: Fitted, shares: Mapping[tuple[str, str], float]) -> Pruning | None:
@@ -132,12 +135,12 @@ def change_layer(
     claim: Claim,
     fitted: Fitted | None,
     channels: LayerChannels | None,
-    shares: Mapping[tuple[str, str], float],
+    allocated: Allocated,
     zeros: Mapping[tuple[str, str], int],
     run: Run,
 ) -> LayerChange:
     """Return what happens to one layer, and why."""
-    after = pruning_for(fitted, shares, channels)
+    after = pruning_for(fitted, allocated.shares, channels, allocated.groups)
     rule = claim.rule
     if channels is not None and after is not None and fitted is None:
         rule = channels.rule

@@ -190,6 +190,9 @@ class DenseJson(TypedDict):
     """The share that ERK would keep if it could, above 1."""
 
 
+Counts = Literal["weights", "channels", "params", "macs"]
+
+
 class BudgetJson(TypedDict):
     """The result of a budget."""
 
@@ -213,6 +216,8 @@ class BudgetJson(TypedDict):
     """The same as a share."""
     scale: Number | None
     """`eps` of ERK, the share kept of `uniform`, the threshold of `magnitude`."""
+    counts: NotRequired[Counts]
+    """What `weights` and `zeros_after` count; `weights` by default."""
     dense: Items[DenseJson]
     """The tensors that stay dense."""
 

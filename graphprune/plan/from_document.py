@@ -306,6 +306,7 @@ def _budget(document: BudgetJson) -> BudgetChange:
         zeros=document["zeros_after"],
         scale=document["scale"],
         dense=tuple(DenseTensor(**dense) for dense in document["dense"]),
+        counts=document.get("counts") or "weights",
     )
 
 

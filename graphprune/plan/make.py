@@ -22,6 +22,7 @@ from graphprune.plan.channels import Channels, couple_channels
 from graphprune.plan.decision import change_layer, check_finished
 from graphprune.plan.drift import find_drift
 from graphprune.plan.fitting import Fitted, fit_claims
+from graphprune.plan.group_budgets import allocate_groups, merge_allocated
 from graphprune.plan.timing import find_timing_fault
 from graphprune.rules.building.read import rule_set_of
 from graphprune.rules.resolving.resolve import resolve_rules
@@ -216,7 +217,10 @@ def _judge(
         channels = couple_channels(graph, resolution.claims, fitted)
         misfits = [*misfits, *channels.faults]
     is_decided = resolution.is_decided and not misfits
-    allocated = allocate_budgets(graph, fitted, read_weight) if is_decided else Allocated()
+    allocated = Allocated()
+    if is_decided:
+        allocated = allocate_groups(graph, fitted, channels, read_weight)
+        allocated = merge_allocated(allocated, allocate_budgets(graph, fitted, read_weight))
     changes: tuple[LayerChange, ...] = ()
     finished: tuple[CheckOutcome, ...] = ()
     # otherwise diagnostics of the finished plan would only be consequences of these
@@ -254,7 +258,7 @@ def _change_layers(
             claims.get(address, Claim(address, None)),
             fitted.get(address),
             channels.layers.get(address),
-            allocated.shares,
+            allocated,
             zeros,
             run,
         )

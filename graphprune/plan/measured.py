@@ -68,15 +68,17 @@ class Measuring:
 
     def _units(self, key: TensorKey, facts: TensorFacts) -> UnitCount | None:
         name, (_, pruning) = key[1], self.planned[key]
-        groups = dict.fromkeys(coupling.group for coupling in pruning.couplings_of(name))
+        groups = {
+            coupling.group: pruning.share_in(coupling) for coupling in pruning.couplings_of(name)
+        }
         counts = [
             UnitCount(
                 f"channels of {group.rpartition('/')[0]}",
-                zero_count(alive.size, pruning.share_of(name)),
+                zero_count(alive.size, share),
                 int(np.count_nonzero(~alive)),
                 alive.size,
             )
-            for group in groups
+            for group, share in groups.items()
             for alive in [self._alive[group]]
         ]
         return next(

@@ -62,7 +62,7 @@ class _PlannedWeights:
         for coupling in () if pruning is None else pruning.couplings_of(name):
             assert pruning is not None
             kept = np.ones(coupling.channels, bool)
-            kept[_chosen(coupling.group, coupling.channels, pruning.share_of(name))] = False
+            kept[_chosen(coupling.group, coupling.channels, pruning.share_in(coupling))] = False
             line = coupling.with_channels(
                 np.ones([n if i == coupling.axis else 1 for i, n in enumerate(shape)], bool), kept
             )

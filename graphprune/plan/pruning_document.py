@@ -59,6 +59,8 @@ class CouplingJson(TypedDict):
     """How many places each channel has; 1 by default."""
     stride: NotRequired[Count]
     """The distance between the places of a channel; 1 by default."""
+    share: NotRequired[Share]
+    """The share of channels that the group loses, where a budget gave it its own."""
 
 
 class PlaceJson(TypedDict, total=False):

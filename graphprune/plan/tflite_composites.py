@@ -126,7 +126,8 @@ def _moments(facts: Facts, root: int, x: int) -> tuple[int, str] | None:
     taken, mean = distance.inputs if len(distance.inputs) == 2 else (-1, -1)
     if taken != x or not facts.is_of(mean, facts.steps[variance].computes, x):
         return None
-    return mean, normalize(facts.counts.get(variance, 0))
+    count = facts.counts.get(variance)
+    return None if count is None else (mean, normalize(count))
 
 
 _FINDERS: Mapping[str, Callable[[Facts, tuple[int, ...]], Whole | None]] = {

@@ -80,11 +80,16 @@ def _reduced(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
 
 
 def _product(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
-    """Return the step of a product of two tensors, or of one with a matrix."""
+    """Return the step of a product of two tensors, or of one with a matrix.
+
+    One head cannot be told from an open length.
+    """
     if not steps.is_constant(operator, 1):
         shape = steps.shape(operator, 0)
-        heads = shape[1] if len(shape) == 4 else 1
-        return None if steps.is_constant(operator, 0) else product(heads)
+        is_known = len(shape) == 3 or (len(shape) == 4 and shape[1] > 1)
+        if not is_known or steps.is_constant(operator, 0):
+            return None
+        return product(shape[1] if len(shape) == 4 else 1)
     *batch, rows, columns = steps.shape(operator, 1)
     if math.prod(batch) != 1 or operator.settings.get("adjX"):
         return None
@@ -92,9 +97,12 @@ def _product(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
 
 
 def _resized(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
-    """Return the step of a resizing by whole factors, as Keras up-samples."""
+    """Return the step of a resizing by whole factors, as Keras up-samples.
+
+    Lengths of 1 in a file may be open ones.
+    """
     sizes, shape = steps.values(operator, 1), steps.shape(operator, 0)[1:3]
-    if len(sizes) != 2 or not operator.settings.get("halfPixelCenters") or 0 in shape:
+    if len(sizes) != 2 or not operator.settings.get("halfPixelCenters") or min(shape) < 2:
         return None
     if any(size % length for size, length in zip(sizes, shape, strict=True)):
         return None

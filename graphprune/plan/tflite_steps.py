@@ -176,10 +176,15 @@ class TfliteSteps:
         return last
 
     def _note_count(self, operator: TfliteOperator, place: int) -> None:
-        """Keep over how many values a mean is."""
+        """Keep over how many values a mean is.
+
+        Lengths of 1 may be open ones, but for those that were put in for a fused normalization.
+        """
         if operator.kind == "MEAN":
             shape = self.shape(operator, 0)
-            self._facts.counts[place] = math.prod(shape[axis] for axis in self.values(operator, 1))
+            lengths = [shape[axis] for axis in self.values(operator, 1)]
+            if 1 not in lengths or not operator.settings.get("keepDims"):
+                self._facts.counts[place] = math.prod(lengths)
 
     def _with_padding(
         self, operator: TfliteOperator, steps: tuple[int, ...], computes: str

@@ -20,6 +20,7 @@ from graphprune.plan.document import (
     FORMAT_VERSION,
     KIND,
     BudgetJson,
+    Counts,
     DiagnosticJson,
     DriftJson,
     LayerChangeJson,
@@ -36,6 +37,10 @@ from graphprune.sparsity.pruning import Pruning
 
 class _Stored(TypedDict, total=False):
     stored_as: str | None
+
+
+class _Counted(TypedDict, total=False):
+    counts: Counts
 
 
 class _Follows(TypedDict, total=False):
@@ -169,6 +174,7 @@ def _pruning(pruning: Pruning, known_steps: Mapping[str, int]) -> PruningJson:
 
 
 def _budget(budget: BudgetChange) -> BudgetJson:
+    counted: _Counted = {} if budget.counts == "weights" else {"counts": budget.counts}
     return {
         "name": budget.name,
         "sparsity": budget.sparsity,
@@ -189,6 +195,7 @@ def _budget(budget: BudgetChange) -> BudgetJson:
             }
             for dense in budget.dense
         ],
+        **counted,
     }
 
 

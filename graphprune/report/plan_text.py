@@ -22,7 +22,7 @@ from graphprune.report.tables import (
     render_lines,
     to_lines,
 )
-from graphprune.rules.values.rule_set import NO_SWITCHES
+from graphprune.rules.values.rule_set import NO_SWITCHES, OF
 from graphprune.sparsity.counts import percent
 
 LEGEND = {"keep": "keep dense", "noop": "as planned"}
@@ -182,11 +182,23 @@ def _outlook(plan: Plan) -> str:
 def _budget_lines(plan: Plan) -> str:
     """Return one line a budget: its allocation and its zeros."""
     return "\n".join(
-        f"  {_budget_head(budget)}: {format_count(budget.zeros)} zeros of"
-        f" {format_count(budget.weights)}{_scale(budget)};"
-        f" {budget.zeros / max(1, plan.model.prunable_weights):.2%} of prunable"
+        f"  {_budget_head(budget)}: {_reached(budget, plan.model.prunable_weights)}"
         for budget in plan.budgets
     )
+
+
+_COUNTED = {"channels": "channels", "params": "parameters", "macs": "multiply-adds"}
+"""What budgets over groups of channels count, in words."""
+
+
+def _reached(budget: BudgetChange, prunable: int) -> str:
+    """Return how many weights become zero, or what goes with dead channels."""
+    zeros, whole = format_count(budget.zeros), format_count(budget.weights)
+    if budget.counts == "weights":
+        share = f"{budget.zeros / max(1, prunable):.2%} of prunable"
+        return f"{zeros} zeros of {whole}{_scale(budget)}; {share}"
+    share = f"{budget.zeros / max(1, budget.weights):.2%}"
+    return f"{zeros} of {whole} {_COUNTED[budget.counts]}{_scale(budget)}; {share}"
 
 
 def _budget_head(budget: BudgetChange) -> str:
@@ -196,7 +208,7 @@ def _budget_head(budget: BudgetChange) -> str:
         return f"threshold {escape_controls(budget.name)}"
     return (
         f"budget {escape_controls(budget.name)}   {budget.allocate}, {percent(budget.sparsity)}"
-        f" over {budget.over}"
+        f"{OF.get(budget.counts, '')} over {budget.over}"
     )
 
 

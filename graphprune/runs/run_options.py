@@ -59,7 +59,9 @@ Strategy = Annotated[
     ),
 ]
 
-MixedPolicy = Annotated[str, Expected(" or ".join(POLICIES), pattern=f"^({'|'.join(POLICIES)})$")]
+MixedPolicy = Annotated[
+    str, Expected(f"one of {', '.join(POLICIES)}", pattern=f"^({'|'.join(POLICIES)})$")
+]
 Keras = Annotated[int, Expected("2 or 3", ge=2, le=3)]
 Backend = Annotated[
     str, Expected("the name of a backend of Keras", pattern=r"^[a-z][a-z0-9_]{0,31}$")

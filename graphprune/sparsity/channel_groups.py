@@ -41,6 +41,8 @@ class Coupling:
             mean |w|, `none` nothing.
         first, count: Which of the channels the tensor has; `count` is all of them by default.
         start, step, repeat, stride: The places of each channel.
+        share: The share of channels that the group loses, where a budget gave it its own; None
+            where it is the target of the tensor that leads it.
     """
 
     group: str
@@ -54,10 +56,13 @@ class Coupling:
     step: int = 1
     repeat: int = 1
     stride: int = 1
+    share: float | None = None
 
     def __post_init__(self) -> None:
         if self.score not in SCORES:
             raise ValueError(f"score must be one of {', '.join(SCORES)}, got {self.score!r}")
+        if self.share is not None and not 0 <= self.share < 1:
+            raise ValueError(f"share must be at least 0 and below 1, got {self.share:g}")
         if self.count == -1:
             object.__setattr__(self, "count", self.channels)
         least = (self.axis, self.first, self.start)
@@ -143,7 +148,7 @@ class Coupling:
         for name, usual in {**_USUAL, "count": self.channels}.items():
             if getattr(self, name) != usual:
                 config[name] = getattr(self, name)
-        return config
+        return config | ({} if self.share is None else {"share": self.share})
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Coupling:
@@ -160,6 +165,7 @@ class Coupling:
             int(config["axis"]),
             int(config["channels"]),
             config["score"],
+            share=None if config.get("share") is None else float(config["share"]),
             **numbers,
         )
 
@@ -229,8 +235,12 @@ def _runs(pairs: Sequence[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
     yield run
 
 
-def zeros_in_channels(couplings: Sequence[Coupling], shape: Sequence[int], share: float) -> int:
+def zeros_in_channels(
+    couplings: Sequence[Coupling], shape: Sequence[int], share: float, *, is_target: bool = False
+) -> int:
     """Return how many weights of a tensor are zero when `share` of the channels are.
+
+    With `is_target`, groups with a share of their own lose that one.
 
     It is the fewest possible where the tensor does not have all channels alike.
 
@@ -242,8 +252,9 @@ def zeros_in_channels(couplings: Sequence[Coupling], shape: Sequence[int], share
         for coupling in couplings:
             if coupling.group == name and not coupling.fits(shape):
                 raise ValueError(f"channels of {name!r} do not fit {coupling.weight} {list(shape)}")
-        gone = zero_count(len(places), share)
-        axis = next(coupling.axis for coupling in couplings if coupling.group == name)
+        one = next(coupling for coupling in couplings if coupling.group == name)
+        own = one.share if is_target and one.share is not None else share
+        gone, axis = zero_count(len(places), own), one.axis
         total += int(np.sort(places)[:gone].sum()) * (math.prod(shape) // shape[axis])
     return total
 

@@ -108,6 +108,10 @@ class Pruning:
         """Return the target share of zeros of the tensor named `weight`."""
         return self.sparsity if self.shares is None else self.shares[self.weights.index(weight)]
 
+    def share_in(self, coupling: Coupling) -> float:
+        """Return the target share of the channels of a group, for how a tensor takes part in it."""
+        return self.share_of(coupling.weight) if coupling.share is None else coupling.share
+
     def describe_target(self, render: Callable[[float], str]) -> str:
         """Return the target of the tensors as text, each as `render` writes it.
 
@@ -163,6 +167,9 @@ class Pruning:
         Raises:
             ValueError: the pattern does not fit the tensor.
         """
+        couplings = self.couplings_of(weight)
+        if couplings:
+            return zeros_in_channels(couplings, shape, self.share_of(weight), is_target=True)
         return self.zeros_at(weight, shape, self.share_of(weight))
 
     def zeros_at(self, weight: str, shape: Sequence[int], share: float) -> int:

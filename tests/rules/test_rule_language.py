@@ -37,8 +37,15 @@ def test_a_table_shows_what_must_be_given_and_an_example():
 
 
 def test_the_example_is_a_rule_file():
-    example, grouped = re.findall(r"```yaml\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
-    assert [rule.action.group for rule in parse_rules(grouped, "grouped.yaml").rules] == ["auto"]
+    example, *grouped = re.findall(
+        r"```yaml\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL
+    )
+    actions = [parse_rules(text, "grouped.yaml").rules[0].action for text in grouped]
+    assert [action.group for action in actions] == ["auto", "auto"]
+    assert [str(action.budget) for action in actions] == [
+        "None",
+        "magnitude, 50% of multiply-adds over claimed, max 80%",
+    ]
     assert [rule.id for rule in parse_rules(example, "example.yaml").rules] == [
         "dense-90",
         "keep-classifier",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import tensorflow as tf
 import tf_keras
@@ -31,6 +33,17 @@ def own() -> tuple:
     rank, workers = cluster.task_id, len(cluster.cluster_spec().job_tasks("worker"))
     train = _dataset().shard(workers, rank).batch(BATCH // workers)
     return _with_policy(train, _POLICY.OFF), None
+
+
+def service() -> tuple:
+    """Batches of this worker from a service that all workers share."""
+    found = tf.data.experimental.service.distribute(
+        processing_mode=tf.data.experimental.service.ShardingPolicy.DYNAMIC,
+        service=Path("service").read_text(),
+        job_name="train",
+    )
+    batches = _dataset().batch(BATCH // 2, drop_remainder=True)
+    return batches.repeat().apply(found), None
 
 
 def by_file() -> tuple:

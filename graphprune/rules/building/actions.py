@@ -1,4 +1,4 @@
-"""Build prune actions and budgets from their checked shapes."""
+"""Build prune actions from their checked shapes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, ClassVar
+from typing import Any
 
+from graphprune.rules.building.budgets import check_budget_of_groups
 from graphprune.rules.building.patterns import fixes_sparsity, to_pattern
 from graphprune.rules.building.prune_fields import (
     TARGETS,
@@ -21,83 +22,11 @@ from graphprune.rules.building.prune_fields import (
 )
 from graphprune.rules.building.schedules import ScheduleShape, build_schedule
 from graphprune.rules.text.document import Notes, Path
-from graphprune.rules.text.numbers import Share
-from graphprune.rules.text.shape import Shape, keys_of, optional, required
-from graphprune.rules.text.words import choice
-from graphprune.rules.values.rule_set import Allocate, Budget, Over, Prune
+from graphprune.rules.text.shape import keys_of
+from graphprune.rules.values.rule_set import Budget, Prune
 from graphprune.sparsity.patterns import UNSTRUCTURED, Channel, Pattern
 from graphprune.sparsity.schedules import Schedule
 from graphprune.suggestions import closest
-
-AllocateName = Annotated[
-    Allocate,
-    *choice(
-        ("uniform", "erk", "magnitude"),
-        {
-            "global": "allocate: magnitude",
-            "local": "allocate: uniform",
-            "layerwise": "allocate: uniform",
-            "equal": "allocate: uniform",
-            "er": "allocate: erk",
-            "erdos-renyi": "allocate: erk",
-        },
-        (
-            "uniform makes all tensors equally sparse, erk leaves small ones denser, magnitude"
-            " takes the smallest weights of all"
-        ),
-    ),
-]
-OverName = Annotated[
-    Over,
-    *choice(
-        ("claimed", "prunable"),
-        {
-            "all": "over: prunable",
-            "model": "over: prunable",
-            "rules": "over: claimed",
-            "members": "over: claimed",
-        },
-        (
-            "claimed are the tensors of the rules that name the budget, prunable are all that can"
-            " be pruned"
-        ),
-    ),
-]
-
-
-class BudgetShape(Shape):
-    """A target that several layers share."""
-
-    meant: ClassVar[Mapping[str, str]] = {
-        "allocation": "allocate",
-        "target": "sparsity",
-        "minimum": "min",
-        "maximum": "max",
-    }
-    missing: ClassVar[Mapping[str, str]] = {
-        "sparsity": "add the share of zeros over all tensors, such as 'sparsity: 95%'"
-    }
-
-    sparsity: Share = required("The share of zeros over all tensors of the budget.", "95%")
-    allocate: AllocateName = optional(
-        (
-            "How the zeros are distributed: uniform, erk (by the sum of the axes) or magnitude (one"
-            " threshold)."
-        ),
-        "erk",
-        default="uniform",
-    )
-    over: OverName = optional(
-        (
-            "Which tensors count: claimed (by the rules that name the budget) or prunable (all of"
-            " the model)."
-        ),
-        "claimed",
-        default="claimed",
-    )
-    minimum: Share = optional("The smallest share of zeros of one tensor.", "10%", alias="min")
-    maximum: Share = optional("The largest share of zeros of one tensor.", "99%", alias="max")
-
 
 _MISSING_HELP = {
     "sparsity": "add the share of zeros, such as 'sparsity: 90%', a 'budget' or a 'threshold'",
@@ -147,8 +76,8 @@ class ActionBuilder:
         if pattern is None or target is None or schedule is None:
             return None
         _check_way(schedule, target, fields)
-        _check_group(pattern, fields)
         budget = target if isinstance(target, Budget) else None
+        _check_group(pattern, budget, fields)
         sparsity = target.sparsity if isinstance(target, Budget) else target
         given = fields.get("pattern")
         place = None if given is None else given.notes.document.key(given.path)
@@ -241,20 +170,6 @@ def _keep_zeros(fields: Fields) -> Prune | None:
     return Prune(0.0, Schedule(curve="step"), weights=weights, budget=budget, method="keep")
 
 
-def build_budget(
-    shape: BudgetShape, notes: Notes, path: Path, name: str, subject: str
-) -> Budget | None:
-    """Return the budget at `path`, or None after noting a fault."""
-    minimum, maximum = shape.given("minimum"), shape.given("maximum")
-    if minimum is not None and maximum is not None and minimum > maximum:
-        message = f"{subject}min must be at most max, got {minimum:.10g} and {maximum:.10g}"
-        notes.fault("value/range", message, (*path, "min"), "lower 'min', or raise 'max'")
-        return None
-    return Budget(
-        name, shape.sparsity, shape.allocate, shape.over, minimum, maximum, notes.document.key(path)
-    )
-
-
 def _threshold_target(threshold: Given, pattern: Pattern | None) -> Budget | None:
     """Return the target that a threshold sets, or None after noting a fault."""
     if pattern is not None and pattern != UNSTRUCTURED:
@@ -342,18 +257,12 @@ def _check_way(schedule: Schedule, target: float | Budget, fields: Fields) -> No
         )
 
 
-def _check_group(pattern: Pattern, fields: Fields) -> None:
-    """Note a fault if channels are to be grouped and the pattern is another one."""
-    if _value(fields, "group", "none") == "none":
-        return
-    if "budget" in fields and isinstance(pattern, Channel):
-        fields["group"].fault(
-            "value/range",
-            f"group: {fields['group'].value} cannot be combined with a budget, which gives coupled"
-            " layers different shares",
-            "give a 'sparsity' in place of the budget",
-        )
-    if isinstance(pattern, Channel):
+def _check_group(pattern: Pattern, budget: Budget | None, fields: Fields) -> None:
+    """Note a fault if channels are to be grouped and the pattern or budget is another one."""
+    is_grouped = _value(fields, "group", "none") != "none"
+    if "budget" in fields and budget is not None:
+        check_budget_of_groups(budget, fields, is_grouped=is_grouped)
+    if not is_grouped or isinstance(pattern, Channel):
         return
     fields["group"].fault(
         "value/range",

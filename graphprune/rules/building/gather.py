@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from graphprune.rules.building.actions import ActionBuilder, BudgetShape, build_budget
+from graphprune.rules.building.actions import ActionBuilder
+from graphprune.rules.building.budgets import BudgetShape, build_budget
 from graphprune.rules.building.prune_fields import DefaultsShape, Fields, Inheritance, fields_of
 from graphprune.rules.building.rule_file import FileShape
 from graphprune.rules.building.schedules import ScheduleShape, build_schedule

@@ -13,7 +13,8 @@ from typing import Any
 
 from graphprune.diagnostics.diagnostic import Diagnostic
 from graphprune.nested import values_in
-from graphprune.rules.building.actions import ActionBuilder, build_budget
+from graphprune.rules.building.actions import ActionBuilder
+from graphprune.rules.building.budgets import build_budget
 from graphprune.rules.building.checks import build_check
 from graphprune.rules.building.file_faults import check_shape, find_at
 from graphprune.rules.building.gather import Overrides, tell_of_unknown

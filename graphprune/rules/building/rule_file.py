@@ -10,7 +10,8 @@ from typing import ClassVar
 
 from pydantic import model_validator
 
-from graphprune.rules.building.actions import ActionBuilder, BudgetShape
+from graphprune.rules.building.actions import ActionBuilder
+from graphprune.rules.building.budgets import BudgetShape
 from graphprune.rules.building.checks import CheckShape
 from graphprune.rules.building.layers import CustomLayerShape
 from graphprune.rules.building.prune_fields import DefaultsShape, PruneShape

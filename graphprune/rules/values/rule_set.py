@@ -63,7 +63,12 @@ def _group(by: str, decides: str, to: str, ids: Sequence[str]) -> str:
 
 Allocate = Literal["uniform", "erk", "magnitude", "threshold", "keep"]
 Over = Literal["claimed", "prunable"]
+Of = Literal["weights", "params", "macs"]
 Misfit = Literal["error", "skip", "pad"]
+
+
+OF: Mapping[str, str] = {"weights": "", "params": " of parameters", "macs": " of multiply-adds"}
+"""What a budget is a share of, in words behind the share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,8 @@ class Budget:
         minimum, maximum: Bounds of each tensor's own share; None if there is none.
         threshold: The magnitude below which weights become zero, if a rule gives one; `sparsity` is
             then 0 and not used.
+        of: What `sparsity` is a share of: the weights that become zero, or the parameters or
+            multiply-adds of the model that go with the channels of groups.
         where: The position of its definition.
     """
 
@@ -90,6 +97,7 @@ class Budget:
     maximum: float | None = None
     where: Where = field(default=Where(""), compare=False)
     threshold: float | None = None
+    of: Of = "weights"
 
     @classmethod
     def of_threshold(cls, threshold: float, where: Where) -> Budget:
@@ -114,7 +122,8 @@ class Budget:
             for name, share in (("min", self.minimum), ("max", self.maximum))
             if share is not None
         )
-        return f"{self.allocate}, {percent(self.sparsity)} over {self.over}{bounds}"
+        share = percent(self.sparsity) + OF[self.of]
+        return f"{self.allocate}, {share} over {self.over}{bounds}"
 
 
 @dataclass(frozen=True, slots=True)
