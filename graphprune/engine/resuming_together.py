@@ -38,16 +38,19 @@ def find_run_cluster(
 
     Raises:
         TrainingError: the cluster is not valid, or does not fit the strategy of the run.
+        CheckpointError: the run began on another number of workers.
     """
     check_arguments(cluster_settings(workers, wait))
     try:
-        strategy = folder.read_options().strategy
+        options = folder.read_options()
     except CheckpointError:
         return None
-    is_multiworker = strategy.startswith(MULTIWORKER)
-    return find_cluster(
-        MULTIWORKER if is_multiworker else strategy, workers, rank, os.environ, wait
-    )
+    is_named = workers is not None or rank is not None
+    is_multiworker = options.strategy.startswith(MULTIWORKER)
+    strategy = MULTIWORKER if is_named or is_multiworker else options.strategy
+    cluster = find_cluster(strategy, workers, rank, os.environ, wait)
+    check_cluster(folder, options, cluster)
+    return cluster
 
 
 def check_cluster(folder: RunFolder, options: RunOptions, cluster: Cluster | None) -> None:

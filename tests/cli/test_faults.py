@@ -305,3 +305,35 @@ def test_a_wrong_strategy_is_told_before_tensorflow_is_imported(monkeypatch):
         "graphprune: strategy: got 'mirored:2'; closest: 'mirrored'; available: none, mirrored,"
         " mirrored:N, such as mirrored:2, and multiworker\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (
+            ("--workers", "a:1,b:2", "--rank", "2"),
+            "graphprune: rank: must be from 0 to 1 for 2 workers, got 2; give each worker its place"
+            " in --workers\n",
+        ),
+        (
+            (),
+            "graphprune: strategy: multiworker needs the workers; give --workers"
+            " HOST:PORT,HOST:PORT and --rank NUMBER, or set TF_CONFIG\n",
+        ),
+        (
+            ("--workers", "a:1,b", "--rank", "0"),
+            "error[value/range]: on: workers must be HOST:PORT with a port from 1 to 65535, not"
+            " 'b', got 'a:1,b'\n  --> --workers\n",
+        ),
+    ],
+)
+def test_wrong_workers_are_told_before_tensorflow_is_imported(monkeypatch, more, message):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+
+    def fail(*arguments):
+        raise AssertionError("TensorFlow was imported")
+
+    monkeypatch.setattr("graphprune.cli.train.import_quietly", fail)
+    options = ("--data", "d.npz", "--epochs", "1", "--run", "r", "--strategy", "multiworker")
+    done = run_command("train", MODEL, *options, *more)
+    assert (done.code, message in done.err) == (1, True), done.err
