@@ -1,8 +1,10 @@
 """Small CSV, image and TFRecord files: images of 8 by 8 in three classes."""
 
 import csv
+import json
 
 import numpy as np
+from commands import run_command
 
 PARSE = """
 import tensorflow as tf
@@ -54,3 +56,15 @@ def write_records(folder):
                 }
                 example = tf.train.Example(features=tf.train.Features(feature=features))
                 writer.write(example.SerializeToString())
+
+
+def check_strip_measures(run, place, *data):
+    """Strip a run, and hold the accuracy in the table against that of the run's last epoch."""
+    made = place / "stripped.keras"
+    done = run_command(
+        *("strip", run.run_dir, "-o", made, "--force", "--format", "json", "--data", *data)
+    )
+    assert done.code == 0, done.err
+    before, after = json.loads(done.out)
+    assert abs(after["accuracy"] - run.metrics["val_accuracy"]) < 1e-6
+    assert abs(before["accuracy"] - run.original_metrics["accuracy"]) < 1e-6

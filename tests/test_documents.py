@@ -28,7 +28,7 @@ KNOWN = (
     "the name of a backend of Keras",
     "64 hexadecimal digits",
     "32 hexadecimal digits",
-    "none or mirrored:N",
+    "none, mirrored:N or multiworker:NxM",
     "plan.json, original.graph.json, run.yaml, original.keras or a file in rules",
 )
 PLAN = plan_to_config(plan_with(lenet(), rules(), zeros=lenet_zeros()))

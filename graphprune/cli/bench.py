@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import click
 
 from graphprune.archive.archive import keras_of
+from graphprune.cli.data_options import DataOptions, data_options
 from graphprune.cli.inputs import find_model_file, loading_arguments, open_model
 from graphprune.cli.options import (
     Choice,
@@ -23,6 +25,7 @@ from graphprune.cli.planning import import_quietly
 from graphprune.cli.progress import Display, live_display
 from graphprune.documents import to_json
 from graphprune.errors import EXIT_ERROR, OutputError
+from graphprune.graph.layer_graph import LayerGraph
 from graphprune.report.bench import bench_to_config, render_bench_text
 from graphprune.serving.bench import Candidate, bench_models
 from graphprune.serving.bench_data import read_bench_data
@@ -35,13 +38,10 @@ _FORMS = {Runtime.LITERT: ".tflite", Runtime.ONNX: ".onnx"}
 
 @click.command("bench")
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
-@click.option(
-    "--data",
-    metavar="DATA",
-    help=(
-        "Also measure accuracy, on the test part of this .npz, or the validation data of"
-        " package.module:function. Arrays of several inputs or outputs are named x_test.NAME."
-    ),
+@data_options(
+    "Also measure accuracy, on the test or validation part of this data: an .npz,"
+    " MODULE:FUNCTION, a .csv, a folder of images or TFRecord files, as train takes them. Arrays of"
+    " several inputs or outputs are named x_test.NAME."
 )
 @click.option(
     "--threads",
@@ -72,7 +72,7 @@ _FORMS = {Runtime.LITERT: ".tflite", Runtime.ONNX: ".onnx"}
 @force_option
 def command(
     models: tuple[str, ...],
-    data: str | None,
+    data: DataOptions | None,
     threads: int,
     runtime: str | None,
     turns: int,
@@ -96,12 +96,12 @@ def command(
     the models: give only files that you trust. The exit code is 1 if one of them does not run; if
     none does, there is no report.
     """  # noqa: D301 - click wants the real character
-    inputs = [*models, *([data] if data else [])]
+    inputs = [*models, *([data.path] if data else [])]
     check_report_free(output, force=force, inputs=inputs, format_=format_)
     asked = None if runtime is None else Runtime(runtime)
     chosen = [(model, *_choose(model, asked)) for model in models]
     with live_display() as display, TemporaryDirectory(prefix="graphprune-") as folder:
-        samples = None if data is None else read_bench_data(data)
+        samples = None if data is None else read_bench_data(data.of_model(_find_graph(chosen)))
         candidates = [
             _candidate(place, file, run_in, Path(folder, str(index)), threads, loading, display)
             for index, (place, file, run_in) in enumerate(chosen)
@@ -135,6 +135,12 @@ def _choose(model: str, asked: Runtime | None) -> tuple[str, Runtime]:
             place=model,
         )
     return file, asked
+
+
+def _find_graph(chosen: Sequence[tuple[str, str, Runtime]]) -> LayerGraph | None:
+    """Return the graph of the first Keras model, whose inputs say how files of data are read."""
+    files = [file for _, file, runtime in chosen if runtime_of(file) is Runtime.KERAS]
+    return open_model(files[0]).graph if files else None
 
 
 def _candidate(

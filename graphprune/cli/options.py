@@ -186,14 +186,6 @@ outputs_option = click.option(
     metavar="OUT",
     help="A .keras, .h5, .tflite or .onnx file, or a folder for a SavedModel. May be repeated.",
 )
-measure_option = click.option(
-    "--data",
-    metavar="DATA",
-    help=(
-        "Measure accuracy before and after on the test part of this data (.npz, or"
-        " MODULE:FUNCTION)."
-    ),
-)
 keep_optimizer_option = click.option(
     "--keep-optimizer",
     is_flag=True,

@@ -6,6 +6,7 @@ import click
 
 from graphprune.archive.archive import keras_of
 from graphprune.archive.files import check_converted_formats
+from graphprune.cli.data_options import DataOptions, measure_options
 from graphprune.cli.inputs import loading_arguments
 from graphprune.cli.options import (
     LoadingOptions,
@@ -15,7 +16,6 @@ from graphprune.cli.options import (
     keep_optimizer_option,
     keras_option,
     loading_options,
-    measure_option,
     model_and_rules,
     outputs_option,
 )
@@ -29,7 +29,7 @@ from graphprune.cli.serving_options import ServingOptions, serving_options
 @click.argument("model")
 @model_and_rules
 @outputs_option
-@measure_option
+@measure_options
 @keep_optimizer_option
 @serving_options
 @keras_option
@@ -41,7 +41,7 @@ def command(
     rules: RuleOptions,
     plan_file: str | None,
     outputs: tuple[str, ...],
-    data: str | None,
+    data: DataOptions | None,
     keep_optimizer: bool,
     serving: ServingOptions,
     keras: int | None,
@@ -63,7 +63,7 @@ def command(
         outputs, force=force, inputs=[model, *rules.files, *([plan_file] if plan_file else [])]
     )
     check_exports(outputs)
-    serving.check(outputs, data)
+    serving.check(outputs, has_data=data is not None)
     saved = open_to_load(model, loading, checks_sums=True)
     version = keras_of(saved.need_archive())
     if keras not in (None, version):

@@ -19,7 +19,7 @@ from graphprune.cli.options import (
 )
 from graphprune.cli.planning import import_quietly
 from graphprune.cli.progress import IMPORTING_KERAS, lasting_output, live_display
-from graphprune.cli.workers import form_of_worker, tell_cluster
+from graphprune.cli.workers import check_stop_of_another, form_of_worker, tell_cluster
 from graphprune.diagnostics.terminal_text import escape_controls
 from graphprune.engine.resuming_together import find_run_cluster
 from graphprune.runs.cluster import WAIT
@@ -112,6 +112,7 @@ def command(
                 **loading_arguments(loading),
             )
         end_run(result, stop, loading, shown, cluster)
+        check_stop_of_another(result, stop, cluster, stop_after)
 
 
 def _say_start(run_folder: str, checkpoint: Path | None) -> str:

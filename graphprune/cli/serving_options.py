@@ -32,8 +32,8 @@ class ServingOptions:
     quantize: Precision = Precision.FLOAT32
     batch: int | None = None
 
-    def check(self, outputs: Sequence[str], data: str | None) -> None:
-        """Refuse options that have no use with these outputs and this data.
+    def check(self, outputs: Sequence[str], *, has_data: bool) -> None:
+        """Refuse options that have no use with these outputs, or need data.
 
         Raises:
             UsageError: one has.
@@ -45,7 +45,7 @@ class ServingOptions:
         ):
             if is_given and not has_tflite:
                 raise click.UsageError(f"{name} is for .tflite files, and no output is one")
-        if self.quantize is Precision.INT8 and data is None:
+        if self.quantize is Precision.INT8 and not has_data:
             raise click.UsageError(
                 "--quantize int8 needs samples to measure the range of activations; give --data"
             )

@@ -12,6 +12,7 @@ import click
 
 from graphprune.archive.archive import keras_of
 from graphprune.archive.files import check_converted_formats
+from graphprune.cli.data_options import DataOptions, measure_options
 from graphprune.cli.inputs import (
     find_model_file,
     find_training_origin,
@@ -25,7 +26,6 @@ from graphprune.cli.options import (
     keep_optimizer_option,
     keras_option,
     loading_options,
-    measure_option,
     outputs_option,
 )
 from graphprune.cli.outputs import check_exports, check_outputs_free
@@ -48,7 +48,7 @@ _MOST_NAMED = 5
 @click.command("strip")
 @click.argument("model")
 @outputs_option
-@measure_option
+@measure_options
 @click.option(
     "--original",
     metavar="MODEL",
@@ -64,7 +64,7 @@ _MOST_NAMED = 5
 def command(
     model: str,
     outputs: tuple[str, ...],
-    data: str | None,
+    data: DataOptions | None,
     original: str | None,
     keep_optimizer: bool,
     serving: ServingOptions,
@@ -94,7 +94,7 @@ def command(
     model_file, origin = find_model_file(model), original or find_training_origin(model)
     check_outputs_free(outputs, force=force, inputs=[model, model_file, origin])
     check_exports(outputs)
-    serving.check(outputs, data)
+    serving.check(outputs, has_data=data is not None)
     saved = open_model(model_file)
     is_quantized = has_quantizers(saved)
     if is_quantized:

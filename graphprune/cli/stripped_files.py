@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from graphprune.archive.files import MODEL_SUFFIXES
+from graphprune.cli.data_options import DataOptions
 from graphprune.cli.finish import Measured, size_columns
 from graphprune.cli.inputs import loading_arguments, open_model
 from graphprune.cli.options import LoadingOptions
@@ -19,6 +20,7 @@ from graphprune.cli.serving_options import ServingOptions
 from graphprune.conversion.convert import convert
 from graphprune.dispatch import is_keras_3, seam
 from graphprune.documents import to_json
+from graphprune.engine.file_data import FileData
 from graphprune.graph.read import open_model_file
 from graphprune.interface import load_model
 from graphprune.report import SizeTable, render_sizes_text, sizes_to_config
@@ -53,7 +55,7 @@ def write_stripped(
     stripped: Any,
     files: StrippedFiles,
     origin: str,
-    data: str | None,
+    data: DataOptions | None,
     loading: LoadingOptions,
     format_: str | None,
     display: Display,
@@ -78,7 +80,7 @@ def write_stripped(
     before = open_model(origin)
     path = before.need_archive().path
     writing = _Writing(stripped, files, loading, display)
-    accuracy = None if data is None else writing.measure_original(path, data)
+    accuracy = None if data is None else writing.measure_original(path, data.of_model(before.graph))
     columns = [Measured.of_file("before", path, before, accuracy)]
     columns += [writing.write(output) for output in files.outputs]
     table = SizeTable(size_columns(columns))
@@ -100,7 +102,7 @@ class _Writing:
         self._evaluation: Any = None
         self._request = TfliteRequest(files.serving.quantize, files.serving.batch)
 
-    def measure_original(self, origin: str, data: str) -> float | None:
+    def measure_original(self, origin: str, data: str | FileData) -> float | None:
         """Return the accuracy of the saved model `origin`; that of files is measured from now on.
 
         Raises:

@@ -28,7 +28,7 @@ from graphprune.cli.run_settings import (
     run_settings,
     shown_options_of,
 )
-from graphprune.cli.workers import form_of_worker, tell_cluster
+from graphprune.cli.workers import check_stop_of_another, form_of_worker, tell_cluster
 from graphprune.engine.early_checks import check_early
 from graphprune.engine.train_request import WAITING
 from graphprune.graph import ModelFile
@@ -123,6 +123,7 @@ def command(settings: Mapping[str, Any], rank: int | None) -> None:
                 **loading_arguments(loading),
             )
         end_run(result, stop, loading, shown, cluster)
+        check_stop_of_another(result, stop, cluster, arguments.get("stop_after_step"))
 
 
 @contextmanager

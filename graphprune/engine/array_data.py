@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -186,6 +187,20 @@ def check_batch_size(spec: str, batch_size: int | None, replicas: int) -> None:
             f"{replicas} replicas share a batch equally, got a batch size of {batch_size};"
             f" take a multiple of {replicas}, such as {near}",
             place=spec,
+        )
+
+
+def warn_left_out(data: Any) -> None:
+    """Warn of samples of arrays that an epoch leaves out, since replicas share the others."""
+    if not isinstance(data, ArrayBatches):
+        return
+    samples = len(data.train)
+    left = samples - shared(samples, data.replicas)
+    if left:
+        warnings.warn(
+            f"{data.spec}: each epoch leaves out {left} of {samples} samples, other ones each time,"
+            f" because {data.replicas} replicas share the samples equally",
+            stacklevel=2,
         )
 
 

@@ -66,4 +66,5 @@ def _kind(index: int) -> str:
 
 
 def _reader(callback: Any) -> Callable[[], Arrays]:
-    return lambda: {name: np.asarray(value) for name, value in callback.get_state().items()}
+    # copies: a checkpoint is written while the callback changes its arrays
+    return lambda: {name: np.array(value) for name, value in callback.get_state().items()}

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from graphprune.engine.array_data import split_off
+from graphprune.engine.array_data import split_off, warn_left_out
 from graphprune.engine.file_data import FileData
 from graphprune.engine.given_data import GivenData
 from graphprune.engine.live_compiling import LiveCompiling
@@ -45,7 +45,7 @@ from graphprune.engine.train_request import (
 from graphprune.engine.training_loop import Task, run_to_end, try_one_batch
 from graphprune.engine.training_result import TrainingResult
 from graphprune.engine.training_seam import Loading, Spread, TrainingSeam
-from graphprune.engine.workers import check_same_run
+from graphprune.engine.workers import check_same_run, is_chief
 from graphprune.errors import CheckpointError, DataError
 from graphprune.graph import read_graph
 from graphprune.graph.precision import check_takes_policy
@@ -113,6 +113,8 @@ def begin_run(seam: TrainingSeam, new: NewRun) -> TrainingResult:
             share=spread.share,
         )
         data = split_off(data, new.request.fitting.validation_split)
+        if is_chief(spread.workers):
+            warn_left_out(data)
         return _train_loaded(seam, new, origin, loaded, data, spread)
 
 

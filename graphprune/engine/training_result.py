@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from graphprune.engine.progress import TensorProgress
 from graphprune.runs.best import Best
-from graphprune.runs.run_options import RunResult
+from graphprune.runs.run_options import RunResult, with_stripped
 
 Status = Literal["finished", "interrupted", "already-finished", "checked", "evaluated"]
 
@@ -59,8 +59,7 @@ class TrainingResult:
     @property
     def final_metrics(self) -> dict[str, Any]:
         """The metrics of the last epoch, those on the validation data of the stripped model."""
-        stripped = {f"val_{name}": value for name, value in self.stripped_metrics.items()}
-        return {**self.metrics, **stripped}
+        return with_stripped(self.metrics, self.stripped_metrics)
 
     @property
     def missed(self) -> tuple[TensorProgress, ...]:

@@ -1,4 +1,4 @@
-"""Accuracy of a Keras 3 model, and of the files written of it, on the data of an `.npz` file."""
+"""Accuracy of a Keras 3 model, and of the files written of it, on samples in files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from graphprune.engine.file_accuracy import (
     name_inputs,
     order_outputs,
 )
-from graphprune.errors import DataError
+from graphprune.engine.file_data import FileData
+from graphprune.errors import DataError, GraphpruneError
 from graphprune.keras3.named_weights import arrange, listed_outputs
 from graphprune.runs.samples import is_data_function, read_samples
 
@@ -28,19 +29,22 @@ class Evaluation:
 
     Args:
         model: The model; not compiled, or without accuracy among its metrics, it measures nothing.
-        spec: The path of the `.npz` file.
+        given: The path of an `.npz` file, or other files.
 
     Raises:
         DataError: the data is missing or damaged.
     """
 
-    def __init__(self, model: Any, spec: str) -> None:
-        if is_data_function(spec):
+    def __init__(self, model: Any, given: str | FileData) -> None:
+        if isinstance(given, str) and is_data_function(given):
             raise DataError(
-                "the accuracy of Keras 3 models is measured on an .npz file; give one", place=spec
+                "the accuracy of Keras 3 models is measured on files: an .npz, a .csv, images or"
+                " TFRecord files; give these",
+                place=given,
             )
-        read = read_samples(spec, "test")
-        self._model, self._spec, self._training = model, spec, read.train
+        read = given.read() if isinstance(given, FileData) else read_samples(given, "test")
+        self._spec = given.spec if isinstance(given, FileData) else given
+        self._model, self._training = model, read.train
         self._rows = read.train if read.test is None else read.test
 
     def of_original(self, original: Any) -> float | None:
@@ -52,17 +56,17 @@ class Evaluation:
         if not original.compiled:
             return None
         try:
-            batch = arrange(self._rows.take(slice(None)), listed_outputs(original))
-            found = original.evaluate(*batch, verbose=0, return_dict=True)
+            return self._measure(original.predict_on_batch, original)
+        except GraphpruneError:
+            raise
         except Exception as fault:  # backends raise their own errors
             raise DataError(
                 f"the data does not fit {original.name}: {explain_fault(fault)}", place=self._spec
             ) from fault
-        return find_accuracy(found)
 
     def of_model(self, loaded: Any) -> float | None:
         """Return the accuracy of a model that was loaded from a file, of either Keras."""
-        return self._measure(loaded.predict_on_batch)
+        return self._measure(loaded.predict_on_batch, self._model)
 
     def of_outputs(self, compute: Compute) -> float | None:
         """Return the accuracy of a file that computes outputs from inputs, both by name."""
@@ -78,7 +82,7 @@ class Evaluation:
             found = order_outputs(compute(self._name(x)), names)
             return found[0] if len(found) == 1 else keras.tree.pack_sequence_as(outputs, found)
 
-        return self._measure(predict)
+        return self._measure(predict, self._model)
 
     def samples(self) -> Arrays:
         """Return training samples by the names of the inputs, for quantization."""
@@ -90,18 +94,19 @@ class Evaluation:
         flat = keras.tree.flatten(x)
         return name_inputs(x, flat, types or {"input": self._model.input_dtype})
 
-    def _measure(self, predict: Callable[[Any], Any]) -> float | None:
-        if not self._model.compiled:
+    def _measure(self, predict: Callable[[Any], Any], judge: Any) -> float | None:
+        """Return the accuracy of what `predict` gives, by the metrics of `judge`."""
+        if not judge.compiled:
             return None
         found: dict[str, Any] = {}
-        self._model.reset_metrics()
+        judge.reset_metrics()
         for start in range(0, len(self._rows), _BATCH):
             batch = self._rows.take(slice(start, start + _BATCH))
-            x, y, *weights = arrange(batch, listed_outputs(self._model))
+            x, y, *weights = arrange(batch, listed_outputs(judge))
             predicted, labels = (
                 keras.tree.map_structure(keras.ops.convert_to_tensor, one)
                 for one in (predict(x), y)
             )
-            found = self._model.compute_metrics(None, labels, predicted, *weights)
-        self._model.reset_metrics()
+            found = judge.compute_metrics(None, labels, predicted, *weights)
+        judge.reset_metrics()
         return find_accuracy(found)

@@ -91,11 +91,17 @@ def read_updates(model: Any, optimizer: Any) -> int:
     return sum(read_count(model, optimizer, count) for count in counts) // int(every)
 
 
+def counts_batches(optimizer: Any) -> bool:
+    """Return whether `iterations`, which schedules of the learning rate follow, counts batches.
+
+    Since Keras 3.5 it counts updates where the optimizer accumulates gradients.
+    """
+    return not hasattr(optimizer, "_iterations")
+
+
 def _count_of(optimizer: Any) -> Any:
     """Return the variable that counts the calls of an optimizer; skipped ones if it scales."""
-    if hasattr(optimizer, "_iterations"):
-        return optimizer._iterations
-    return optimizer.iterations  # Keras before 3.5 has only the public name
+    return optimizer.iterations if counts_batches(optimizer) else optimizer._iterations
 
 
 def count_skipped_updates(optimizer: Any) -> None:

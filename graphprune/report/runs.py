@@ -58,6 +58,7 @@ def _settings(options: RunOptions) -> dict[str, Any]:
         "learning_rate": compiling.learning_rate,
         "loss": compiling.loss,
         "metrics": None if compiling.metrics is None else list(compiling.metrics),
+        "mixed_precision": compiling.mixed_precision,
         "seed": options.seed,
         "strategy": options.strategy,
         "rules": [path for path, _ in options.rules],

@@ -59,7 +59,9 @@ Strategy = Annotated[
     ),
 ]
 
-MixedPolicy = Annotated[str, Expected(" or ".join(POLICIES), pattern=f"^({'|'.join(POLICIES)})$")]
+MixedPolicy = Annotated[
+    str, Expected(f"one of {', '.join(POLICIES)}", pattern=f"^({'|'.join(POLICIES)})$")
+]
 Keras = Annotated[int, Expected("2 or 3", ge=2, le=3)]
 Backend = Annotated[
     str, Expected("the name of a backend of Keras", pattern=r"^[a-z][a-z0-9_]{0,31}$")
@@ -308,3 +310,18 @@ class RunResult:
     original_metrics: Mapping[str, Any] = field(default_factory=dict)
     stopped_early: str = ""
     stripped_metrics: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def final_metrics(self) -> dict[str, Any]:
+        """The last line of `metrics.jsonl`, with what was measured on the stripped model."""
+        return with_stripped(self.metrics, self.stripped_metrics)
+
+
+def with_stripped(metrics: Mapping[str, Any], stripped: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metrics of the last epoch, those of validation as the stripped model has them.
+
+    Example:
+        >>> with_stripped({"loss": 0.5, "val_loss": 0.61}, {"loss": 0.6})
+        {'loss': 0.5, 'val_loss': 0.6}
+    """
+    return {**metrics, **{f"val_{name}": value for name, value in stripped.items()}}

@@ -140,7 +140,7 @@ def _finished(folder: Path, options: RunOptions, result: RunResult) -> RunSummar
         if tensor.zeros < tensor.target_zeros
     )
     status: Status = "missed" if missed else "finished"
-    return RunSummary(folder, status, options, result.step, result.metrics, missed)
+    return RunSummary(folder, status, options, result.step, result.final_metrics, missed)
 
 
 def _last_step(run: RunFolder) -> int:

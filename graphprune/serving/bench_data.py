@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from graphprune.engine.data_function import call_data_function
 from graphprune.engine.data_kinds import arrays_of, one_pass
+from graphprune.engine.file_data import FileData
 from graphprune.errors import DataError
 from graphprune.runs.samples import is_data_function, read_samples
 from graphprune.serving.accuracy import count_right
@@ -92,18 +93,20 @@ def _by_name(arrays: Arrays, names: Sequence[str]) -> Arrays | None:
     return {name: values for name, values in found.items() if values is not None}
 
 
-def read_bench_data(spec: str) -> BenchData:
-    """Return the test samples of an `.npz` or of a data function; those to train on without any.
+def read_bench_data(given: str | FileData) -> BenchData:
+    """Return the test or validation samples of data; those to train on without any.
 
     Args:
-        spec: The path, or `package.module:function`, which returns (train, validation).
+        given: The path of an `.npz`, `package.module:function`, which returns (train, validation),
+            or files.
 
     Raises:
         DataError: there are none, or they are damaged.
     """
-    if is_data_function(spec):
-        return _from_function(spec)
-    samples = read_samples(spec, "test")
+    if isinstance(given, str) and is_data_function(given):
+        return _from_function(given)
+    samples = given.read() if isinstance(given, FileData) else read_samples(given, "test")
+    spec = given.spec if isinstance(given, FileData) else given
     rows = samples.train if samples.test is None else samples.test
     x, y, *_ = rows.take(slice(None))
     return BenchData(spec, _named(x), _named(y))

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 from graphprune.engine import workers as together
+from graphprune.engine.array_data import ArrayBatches, warn_left_out
 from graphprune.engine.shares import Share
 from graphprune.engine.workers import StopVotes, check_same_run, gather_state, own_state
 from graphprune.errors import CheckpointError, TrainingError
+from graphprune.runs.samples import ArrayRows
 from graphprune.runs.training_arguments import StopRequest
 
 
@@ -137,6 +139,17 @@ def test_the_questions_of_quick_steps_are_far_apart(monkeypatch):
         votes.asked_after_step()
     assert len(asked) < 60
     assert max(b - a for a, b in pairwise(asked)) < 1
+
+
+def test_samples_that_replicas_cannot_share_are_told_before_training():
+    rows = ArrayRows("train", np.zeros((30, 2)), np.zeros(30), None)
+    data = ArrayBatches("data.npz", rows, None, 8, 0, 4, "", replicas=4)
+    with pytest.warns(UserWarning, match="each epoch leaves out") as told:
+        warn_left_out(data)
+    assert [str(one.message) for one in told] == [
+        "data.npz: each epoch leaves out 2 of 30 samples, other ones each time, because 4 replicas"
+        " share the samples equally"
+    ]
 
 
 def test_a_share_is_next_to_that_of_the_next_worker():

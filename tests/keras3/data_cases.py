@@ -7,7 +7,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from file_samples import write_images, write_records, write_table
+from file_samples import check_strip_measures, write_images, write_records, write_table
 from keras import layers
 from keras3.child import Cases, refusal
 from keras3.models import assert_same
@@ -151,14 +151,15 @@ def a_table():
     write_table(FOLDER / "v.csv", 9)
     options = {"label": "digit", "validation_data": FOLDER / "v.csv", "batch_size": 8}
     whole = check_goes_on("csv", net(), FOLDER / "t.csv", **options)
-    assert "val_accuracy" in whole.metrics
+    data = (FOLDER / "t.csv", "--label", "digit", "--validation-data", FOLDER / "v.csv")
+    check_strip_measures(whole, FOLDER, *data)
 
 
 @CASES
 def a_folder_of_images():
     write_images(FOLDER / "images")
     whole = check_goes_on("images", net(), FOLDER / "images", batch_size=8)
-    assert "val_accuracy" in whole.metrics
+    check_strip_measures(whole, FOLDER, FOLDER / "images")
 
 
 @CASES

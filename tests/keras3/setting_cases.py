@@ -9,6 +9,8 @@ from keras3.models import array
 from keras3.run_cases import EPOCHS, FOLDER, RULES, X, Y, check_resumes, compiled, load, net, run
 
 from graphprune.errors import TrainingError
+from graphprune.keras3.optimizers import counts_batches
+from graphprune.keras3.training import compiling
 from graphprune.keras3.training.compiling import compile_model
 from graphprune.keras3.training.fitting import Hooks
 from graphprune.runs.run_file import read_run_file
@@ -50,8 +52,28 @@ def counting():
 sys.path.insert(0, str(FOLDER))
 
 
+CURVE = {"curve": "cosine", "from": 0.01, "to": 0.001, "warm_up": "1 step"}
+
+
+@CASES.fast_on("jax")
+def a_curve_over_batches_is_refused_with_accumulation():
+    found, compiling.counts_batches = compiling.counts_batches, lambda optimizer: True
+    try:
+        asked = {"learning_rate": CURVE, "gradient_accumulation": 3}
+        text = refusal(lambda: run("no", compiled(), rules=RULES, **asked), TrainingError)
+    finally:
+        compiling.counts_batches = found
+    assert text.endswith(
+        " counts batches, not updates, where it accumulates gradients, so the learning rate's curve"
+        " would end before the run; install Keras 3.5 or newer, or give a constant learning rate"
+    )
+    assert not (FOLDER / "no").exists()
+
+
 @CASES
 def settings_of_runs_go_on():
+    if counts_batches(keras.optimizers.Adam()):
+        return  # Keras before 3.5, with which the curve is refused
     whole = check_resumes(
         "settings",
         compiled,
@@ -60,7 +82,7 @@ def settings_of_runs_go_on():
         rules=RULES,
         epochs=4,
         optimizer={"name": "AdamW", "weight_decay": 0.01},
-        learning_rate={"curve": "cosine", "from": 0.01, "to": 0.001, "warm_up": "1 step"},
+        learning_rate=CURVE,
         loss="own_settings:squared",
         metrics=["own_settings:squared"],
         class_weight={0: 1.0, 1: 3.0, 2: 0.5},

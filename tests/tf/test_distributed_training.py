@@ -137,8 +137,8 @@ def test_replicas_share_every_batch_equally(mirrored):
 def test_what_a_run_cannot_be_spread_over_is_refused(mirrored):
     known = "available: none, mirrored, mirrored:N, such as mirrored:2, and multiworker"
     assert mirrored["refusals"] == [
-        f"strategy: got 'mirror'; {known}",
-        f"strategy: got 'mirrored:0'; {known}",
+        f"strategy: got 'mirror'; closest: 'mirrored'; {known}",
+        f"strategy: got 'mirrored:0'; closest: 'mirrored'; {known}",
         (
             "strategy: mirrored:3 needs 3 devices, and TensorFlow is in use already, with 2; ask"
             " for it in a process that has not used TensorFlow"

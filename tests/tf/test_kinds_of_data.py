@@ -7,11 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tf_keras
-from file_samples import write_images, write_records, write_table
+from commands import run_command
+from file_samples import check_strip_measures, write_images, write_records, write_table
 from named_arrays import ARRAYS, BOX, COUNT, HEADS, HERE, IMAGE, RULES, SETTINGS, SIZE
 
 from graphprune.engine.file_data import file_data
 from graphprune.errors import DataError
+from graphprune.graph import read_graph
+from graphprune.serving.bench_data import read_bench_data
 from graphprune.tf.models.loading import load_model
 from graphprune.training import resume, train
 
@@ -153,13 +156,17 @@ def test_a_table(digits_net, tmp_path):
     write_table(tmp_path / "v.csv", 9)
     options = {"label": "digit", "validation_data": tmp_path / "v.csv", "batch_size": 8}
     whole = check_goes_on(digits_net, tmp_path / "t.csv", tmp_path, **options)
-    assert "val_accuracy" in whole.metrics
+    data = (tmp_path / "t.csv", "--label", "digit", "--validation-data", tmp_path / "v.csv")
+    check_strip_measures(whole, tmp_path, *data)
+    found = file_data(str(tmp_path / "v.csv"), "digit", None, None)
+    bench = read_bench_data(found.of_model(read_graph(digits_net)))
+    assert (len(bench), bench.x[""].shape) == (9, (9, 8, 8, 1))
 
 
 def test_a_folder_of_images(digits_net, tmp_path):
     write_images(tmp_path / "images")
     whole = check_goes_on(digits_net, tmp_path / "images", tmp_path, batch_size=8)
-    assert "val_accuracy" in whole.metrics
+    check_strip_measures(whole, tmp_path, tmp_path / "images")
     listed = tf_keras.utils.image_dataset_from_directory(
         str(tmp_path / "images" / "train"), color_mode="grayscale", image_size=(8, 8), shuffle=False
     )
@@ -175,7 +182,8 @@ def test_records_with_a_function(digits_net, tmp_path, monkeypatch):
     write_records(tmp_path)
     options = {"parse": "record_data:parse", "validation_data": "valid.tfrecord", "batch_size": 8}
     whole = check_goes_on(digits_net, "part-*.tfrecord", tmp_path, **options)
-    assert "val_accuracy" in whole.metrics
+    data = ("part-*.tfrecord", "--parse", options["parse"], "--validation-data", "valid.tfrecord")
+    check_strip_measures(whole, tmp_path, *data)
     for path in tmp_path.glob("part-*.tfrecord"):
         path.write_bytes(gzip.compress(path.read_bytes()))
     packed = train(digits_net, RULES, "part-*.tfrecord", "packed", **options, **SETTINGS)
@@ -185,3 +193,11 @@ def test_records_with_a_function(digits_net, tmp_path, monkeypatch):
     with pytest.raises(DataError, match=r"record_data:parse: returned .*; it must return"):
         train(digits_net, RULES, "part-*.tfrecord", "none", parse=options["parse"], **SETTINGS)
     sys.modules.pop("record_data")
+
+
+def test_options_of_data_need_data(tmp_path):
+    out = ("-o", tmp_path / "o.keras")
+    for words in (("strip", "m.keras", *out), ("prune", "m.keras", *out), ("bench", "m.keras")):
+        done = run_command(*words, "--label", "digit")
+        assert done.code == 64
+        assert "--label says how to read --data, which is not given" in done.err

@@ -226,6 +226,9 @@ def test_original_and_result_are_measured_in_the_precision_of_the_original(place
         )
     assert sparse.get_config() == original.get_config()
     assert type(sparse.optimizer) is type(original.optimizer)
+    listed = json.loads(run_command("runs", "whole", "--format", "json").out)["runs"][0]
+    assert listed["settings"]["mixed_precision"] == FLOAT16
+    assert listed["metrics"]["val_loss"] == result.stripped_metrics["loss"]
     ended = json.loads((place / "whole/result.json").read_text())
     assert ended["stripped_metrics"] == result.stripped_metrics
     assert result.final_metrics["val_loss"] == result.stripped_metrics["loss"]

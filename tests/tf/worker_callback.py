@@ -1,7 +1,7 @@
 """A callback for the tests of several workers: `--callbacks worker_callback:make`.
 
-A worker whose rank is in the file `kill` of the working directory ends itself at the beginning of
-step 8, as the operating system ends processes. At the end each worker writes the hash of its masks.
+A worker whose rank is in the file `kill` of the working directory, with a signal, sends itself the
+signal at the beginning of step 8. At the end each worker writes the hash of its masks.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ class Callback(tf_keras.callbacks.Callback):
     def on_train_batch_begin(self, batch, logs=None):
         self.steps += 1
         order = Path("kill")
-        if self.steps == 8 and order.exists() and order.read_text() == self.rank:
+        if self.steps == 8 and order.exists() and order.read_text().split()[0] == self.rank:
+            name = order.read_text().split()[1]
             order.unlink()
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.Signals[name])
 
     def on_train_end(self, logs=None):
         masks = [one.numpy().tobytes() for one in self.model.weights if "mask" in one.name]

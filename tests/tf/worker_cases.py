@@ -76,10 +76,36 @@ def plain() -> dict:
     return {"cut": run("plain", stop_after_step=7), "end": again("plain")}
 
 
+def cut() -> dict:
+    """A run that is cut, for a test that copies its folder."""
+    return run("plain", stop_after_step=7)
+
+
 def whole() -> dict:
     """Dropout, batch statistics and Adam: one run in one go, one cut and resumed."""
-    found = {"whole": run("whole", "wrapped"), "cut": run("cut", "wrapped", stop_after_step=7)}
+    more = {
+        "keep_best": "val_accuracy",
+        "early_stopping": "val_loss:9",
+        "tensorboard": "tensorboard",
+    }
+    found = {
+        "whole": run("whole", "wrapped", **more),
+        "cut": run("cut", "wrapped", stop_after_step=7, **more),
+    }
     return {**found, "resumed": again("cut")}
+
+
+def tried() -> dict:
+    """What is measured without training, and a run of one batch."""
+    return {
+        "checked": run("no", dry_run=True)["status"],
+        "evaluated": run("no", evaluate=True)["status"],
+    }
+
+
+def service() -> dict:
+    """Batches of `tf.data` service, whose addresses are in the file `service`."""
+    return run("served", data="worker_data:service", steps_per_epoch=4)
 
 
 def kinds() -> dict:
@@ -117,6 +143,7 @@ def refusals() -> list[str]:
         refusal(lambda: run("no", batch_size=7)),
         refusal(lambda: run("no", data="worker_data:by_file")),
         refusal(lambda: run("no", data="worker_data:odd")),
+        refusal(lambda: run("no", data="worker_data:first_odd")),
     ]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import tensorflow as tf
 import tf_keras
@@ -33,12 +35,28 @@ def own() -> tuple:
     return _with_policy(train, _POLICY.OFF), None
 
 
+def service() -> tuple:
+    """Batches of this worker from a service that all workers share."""
+    found = tf.data.experimental.service.distribute(
+        processing_mode=tf.data.experimental.service.ShardingPolicy.DYNAMIC,
+        service=Path("service").read_text(),
+        job_name="train",
+    )
+    batches = _dataset().batch(BATCH // 2, drop_remainder=True)
+    return batches.repeat().apply(found), None
+
+
 def by_file() -> tuple:
     return _with_policy(_dataset().batch(BATCH), _POLICY.FILE), None
 
 
 def odd() -> tuple:
     return _dataset().batch(BATCH - 1, drop_remainder=True), None
+
+
+def first_odd() -> tuple:
+    """Batches whose size only the first one tells."""
+    return _dataset().batch(BATCH - 1), None
 
 
 def _with_policy(dataset: tf.data.Dataset, policy: _POLICY) -> tf.data.Dataset:

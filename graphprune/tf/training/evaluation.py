@@ -32,7 +32,7 @@ from graphprune.tf.models.loading import load_model
 from graphprune.tf.training.compiling import compile_model
 from graphprune.tf.training.data import ArrayData, Data
 from graphprune.tf.training.hidden_state import read_recurrent_states, restore_recurrent_states
-from graphprune.tf.training.shares import distribute_batches
+from graphprune.tf.training.shares import check_size, distribute_batches
 
 _DIGITS = {tf.float16: 11, tf.bfloat16: 8}
 """Binary digits of precision by dtype; Keras converts float labels to the dtype of the output."""
@@ -163,6 +163,8 @@ def _first_batch(model: tf_keras.Model, data: Data) -> Any:
     if isinstance(data, ArrayData):
         return distribute_batches(data.sample(), data.share, is_even=False)
     first = _take_first(data.spec, "training", data.sample())
+    samples = tf.nest.flatten(first)[0].shape[0]
+    check_size(data.spec, samples, getattr(data, "train", data.sample()), data.share)
     _check_labels(model, f"{data.spec}: the first training batch", first)
     if data.test is not None:
         _check_inputs(model, f"{data.spec}: validation", data.test.element_spec)

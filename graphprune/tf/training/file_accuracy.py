@@ -17,6 +17,7 @@ from graphprune.engine.file_accuracy import (
     name_inputs,
     order_outputs,
 )
+from graphprune.engine.file_data import FileData
 from graphprune.tf.training.data import read_data
 from graphprune.tf.training.evaluation import check_data_fits, measure_accuracy
 
@@ -26,14 +27,14 @@ class Evaluation:
 
     Args:
         model: The model; not compiled, or without accuracy among its metrics, it measures nothing.
-        spec: What the data is called on the command line.
+        given: The data: a name, or files.
 
     Raises:
         DataError: the data is missing or damaged, or does not fit the model.
     """
 
-    def __init__(self, model: tf_keras.Model, spec: str) -> None:
-        self._model, self._data = model, read_data(spec, held_out="test")
+    def __init__(self, model: tf_keras.Model, given: str | FileData) -> None:
+        self._model, self._data = model, read_data(given, held_out="test")
         if model._is_compiled:
             check_data_fits(model, self._data)
 

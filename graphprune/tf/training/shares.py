@@ -79,21 +79,28 @@ def check_batches(spec: str, batches: tf.data.Dataset, share: Share) -> None:
     """
     if share.is_whole:
         return
-    policy = _policy(batches)
-    if policy == _FILE:
+    if _policy(batches) == _FILE:
         raise DataError(
             "has the auto-shard policy FILE, under which a resumed run could not find its place;"
             " choose the files of each worker in the function and set the policy OFF, or set DATA",
             place=spec,
         )
-    divisor = share.local if policy == _OFF else share.replicas
     size = tf.nest.flatten(batches.element_spec)[0].shape[:1]
-    samples = size.num_elements()
-    if samples is not None and samples % divisor:
+    check_size(spec, size.num_elements(), batches, share)
+
+
+def check_size(place: str, samples: int | None, batches: tf.data.Dataset, share: Share) -> None:
+    """Refuse batches of a number of samples, where it is known, that workers cannot share equally.
+
+    Raises:
+        DataError: it does not divide by the replicas that take a part of each batch.
+    """
+    divisor = share.local if _policy(batches) == _OFF else share.replicas
+    if not share.is_whole and samples is not None and samples % divisor:
         raise DataError(
             f"has batches of {samples} samples, which {divisor} replicas cannot share equally; take"
             f" a multiple of {divisor}",
-            place=spec,
+            place=place,
         )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import signal
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -33,7 +35,9 @@ _LOST = (
 )
 _SIGNS = ("Collective ops is aborted", "heartbeat", "coordination service", "CoordinationService")
 """What TensorFlow says where another worker, rather than the input or a layer, is the cause."""
-_REMOTE = re.compile(r"(?:remote target|unhealthy[^/]*|from) /job:worker/replica:0/task:(\d+)")
+_REMOTE = re.compile(
+    r"(?:remote target|unhealthy[^/]*|reported from)\s*/job:worker(?:/replica:0)?/task:(\d+)"
+)
 
 
 @cache
@@ -65,7 +69,8 @@ def open_strategy(cluster: Cluster) -> tf.distribute.MultiWorkerMirroredStrategy
         ],
     )
     try:
-        return tf.distribute.MultiWorkerMirroredStrategy(resolver)
+        with _own_sigterm():
+            return tf.distribute.MultiWorkerMirroredStrategy(resolver)
     except RuntimeError as fault:
         raise TrainingError(
             f"strategy: multiworker cannot begin, because TensorFlow is in use already ({fault});"
@@ -73,6 +78,20 @@ def open_strategy(cluster: Cluster) -> tf.distribute.MultiWorkerMirroredStrategy
         ) from fault
     except tf.errors.OpError as fault:
         raise _explain_opening(cluster, fault) from fault
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Keep this process's handler of SIGTERM, which TensorFlow's coordination service replaces.
+
+    Only the main thread can set handlers; a run in another thread is not stopped by signals.
+    """
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if handler is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
 
 
 def _explain_opening(cluster: Cluster, fault: tf.errors.OpError) -> TrainingError:
