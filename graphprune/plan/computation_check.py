@@ -22,6 +22,9 @@ from graphprune.graph.classes.steps import (
 )
 from graphprune.graph.computation import INPUT, UNKNOWN, Computation, Step
 
+_MOST_SUMMED = 1000
+"""Tensors of one sum of sums; a file with more takes too long to compare."""
+
 
 def simplify(found: Computation) -> Computation:
     """Return the same computation in one form, whatever a converter made of it.
@@ -51,7 +54,7 @@ def _merged(found: Computation) -> Computation:
         if gated is not None:
             step, inputs = replace(step, computes=gated[0]), (gated[1],)
         elif step.computes in SYMMETRIC:
-            inputs = tuple(
+            parts = tuple(
                 part
                 for taken, place in zip(step.inputs, inputs, strict=True)
                 for part in (
@@ -60,6 +63,7 @@ def _merged(found: Computation) -> Computation:
                     else (place,)
                 )
             )
+            inputs = parts if len(parts) <= _MOST_SUMMED else inputs
         key = step.computes, inputs
         is_own = has_kernel(step.computes) or step.is_unknown or step.computes == INPUT
         if is_own or key not in known:

@@ -160,6 +160,15 @@ def random_text(seed):
             parts.append(f"; {last} + relu_{count} > add_{count}")
             last = f"add_{count}"
             continue
+        if rng.random() < 0.2 and last != "in":
+            # two convolutions joined, and added to one that leads both of their groups
+            parts.append(f"; {last} > conv_{count}a[1,1,{width},4]")
+            parts.append(f"; {last} > conv_{count}b[1,1,{width},6]")
+            parts.append(f"; {last} > conv_{count}c[1,1,{width},10]")
+            parts.append(f"; conv_{count}a + conv_{count}b > concatenate_{count}")
+            parts.append(f"; conv_{count}c + concatenate_{count} > add_{count}")
+            last, width = f"add_{count}", 10
+            continue
         batch = f" > bn_{count}[{made}]" if rng.random() < 0.5 else ""
         head = " > " if last == "in" else f"; {last} > "
         parts.append(f"{head}conv_{count}[1,1,{width},{made}]{batch} > relu_{count}")

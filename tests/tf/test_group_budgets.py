@@ -2,12 +2,14 @@
 
 import json
 
+import keras
 import numpy as np
 import pytest
 import tf_keras
 from commands import run_command
 from shrink.nets import residual
 
+import graphprune
 from graphprune.graph.read import open_model_file
 from graphprune.plan import make_plan
 
@@ -25,6 +27,39 @@ rules:
       budget: net
       schedule: {curve: step, begin: 0 steps}
 """
+
+
+def joined(keras):
+    """Two convolutions joined and added to one that leads the groups of both."""
+    layers = keras.layers
+    image = layers.Input((6, 6, 3))
+    whole = layers.ReLU()(layers.Conv2D(12, 1, name="c")(image))
+    both = [layers.Conv2D(count, 1, name=name)(image) for name, count in (("a", 5), ("b", 7))]
+    x = layers.Add()([whole, layers.Concatenate()(both)])
+    x = layers.Conv2D(8, 3, name="d")(layers.ReLU()(layers.BatchNormalization(name="bn")(x)))
+    return keras.Model(image, layers.Dense(2)(layers.GlobalAveragePooling2D()(x)))
+
+
+@pytest.mark.parametrize("keras", [tf_keras, keras], ids=["tf_keras", "keras"])
+def test_training_reaches_the_share_of_each_group(keras, tmp_path):
+    rules, model, plan, trained = (tmp_path / name for name in (
+        "some.yaml", "m.keras", "p.json", "t.keras"
+    ))  # fmt: skip
+    rules.write_text(RULES.replace("curve: step,", "curve: linear, end: 4 steps, every: 2 steps,"))
+    keras.utils.set_random_seed(3)
+    live = joined(keras)
+    live.save(model)
+    ran("plan", model, "-r", rules, "-o", plan)
+    planned = make_plan(str(model), str(rules))
+    led = {one.group: one.share for one in planned.afters["c"].couplings}
+    assert len(led) == len(set(led.values())) == 2
+    live = graphprune.apply_plan(live, planned)
+    live.compile("sgd", "mse", run_eagerly=True)
+    x, y = np.random.default_rng(0).random((16, 6, 6, 3), "float32"), np.zeros((16, 2))
+    live.fit(x, y, batch_size=2, callbacks=[graphprune.UpdatePruningStep()], verbose=0)
+    live.save(trained)
+    assert "As planned" in ran("verify", trained, "--plan", plan)
+    assert "No changes." in ran("plan", trained, "-r", rules)
 
 
 def ran(*arguments):
