@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from functools import partial
 from io import StringIO
 from pathlib import Path
@@ -118,18 +118,21 @@ def write_saved_model(model: Any, target: Path) -> None:
 def to_tflite(model: Any, request: TfliteRequest = PLAIN, place: str = "") -> MadeTflite:
     """Return `model` as a TensorFlow Lite file that was run and computed what the model does.
 
-    What JAX exports has operations that cannot be converted; TensorFlow then exports the model.
+    What JAX exports computes shapes at run time, lacks the names of layers, and has operations that
+    cannot be converted, so TensorFlow exports the model, unless it has its own classes.
 
     Raises:
         OutputError: TensorFlow Lite has no operation for a layer, or the file computes something
             else.
     """
-    try:
+    if keras.config.backend() != "jax" or has_custom_objects(model, compiled=False):
         return _to_tflite(model, request, place, needs_tensorflow=False)
-    except OutputError:
-        if keras.config.backend() != "jax" or has_custom_objects(model, compiled=False):
-            raise
-    return _to_tflite(model, request, place, needs_tensorflow=True)
+    try:
+        return _to_tflite(model, request, place, needs_tensorflow=True)
+    except OutputError as fault:
+        with suppress(OutputError):
+            return _to_tflite(model, request, place, needs_tensorflow=False)
+        raise fault
 
 
 def _to_tflite(

@@ -1,8 +1,8 @@
 """The process in which a model of another backend is exported with TensorFlow.
 
 With KERAS_BACKEND=tensorflow, it loads the `.keras` file that the other process has just written,
-and exports it as a SavedModel. Keras has no such export on PyTorch, and what it exports on JAX
-cannot be converted to ONNX.
+and exports it as a SavedModel. Keras has no such export on PyTorch; what it exports on JAX cannot
+be converted to ONNX, and is larger and without the names of layers as TensorFlow Lite.
 """
 
 from __future__ import annotations
