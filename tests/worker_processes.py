@@ -30,7 +30,7 @@ def addresses(count: int) -> list[str]:
 
 
 def start(command: Sequence[str], folder: Path, **variables: str) -> subprocess.Popen:
-    paths = os.pathsep.join(map(str, [HERE.parents[1], HERE.parent, HERE]))
+    paths = os.pathsep.join(map(str, [HERE.parent, HERE]))
     environment = {
         **os.environ,
         "PYTHONPATH": paths,
@@ -66,7 +66,7 @@ def ends_of(processes: Sequence[subprocess.Popen]) -> list[tuple[int, str, str]]
 def run_cases(cases: str, folder: Path, count: int) -> list[dict]:
     """Return the answer of each worker that trains these cases of `worker_cases.py`."""
     cluster = addresses(count)
-    script = str(HERE / "worker_cases.py")
+    script = str(HERE / "tf" / "worker_cases.py")
     ends = ends_of(
         [
             start([script, cases, str(folder), ",".join(cluster), str(rank)], folder)
