@@ -32,15 +32,8 @@ from graphprune.engine.resuming import DATA
 from graphprune.engine.shares import WHOLE, Share
 from graphprune.errors import DataError
 from graphprune.runs.samples import ArrayRows, HeldOut, Rows
-from graphprune.tf.training.given_data import KINDS, SequenceData, batches_sha256, whole_sequence
-from graphprune.tf.training.shares import (
-    check_batches,
-    distribute,
-    distribute_batches,
-    distribute_test,
-    own_parts,
-    test_steps,
-)
+from graphprune.tf.training.given_data import KINDS, OwnBatches, SequenceData, whole_sequence
+from graphprune.tf.training.shares import check_batches, distribute, distribute_batches, own_parts
 
 HELD_BELOW = 256 * 2**20
 """Bytes below which TensorFlow gets a copy of an array, which makes steps of tiny models a third
@@ -140,7 +133,7 @@ def _gathered(indices: tf.data.Dataset, rows: Rows) -> tf.data.Dataset:
 
 
 @dataclass(frozen=True, slots=True)
-class StreamData:
+class StreamData(OwnBatches):
     """The user's own datasets; batches are taken in their order."""
 
     spec: str
@@ -151,15 +144,6 @@ class StreamData:
     share: Share = WHOLE
 
     @property
-    def batch_size(self) -> None:
-        """None: the batches are the datasets' own."""
-        return None
-
-    def first_batch_sha256(self) -> str:
-        """Return the hash of the first training batch."""
-        return batches_sha256(self.sample())
-
-    @property
     def element_spec(self) -> Any:
         """Shapes and types of a training batch."""
         return self.train.element_spec
@@ -167,15 +151,6 @@ class StreamData:
     def sample(self) -> tf.data.Dataset:
         """Return the first batch."""
         return self.train.take(1)
-
-    def validation(self) -> Any:
-        """Return the validation set as `evaluate` takes it, or None."""
-        return distribute_test(self.test, self.share)
-
-    @property
-    def validation_steps(self) -> int | None:
-        """The batches of the validation set, where several workers share them; None otherwise."""
-        return test_steps(f"{self.spec}: validation", self.test, self.share)
 
     def batches(self, step: int = 0) -> Any:
         """Return the batches from `step` (counted from the start of the run) on, without end.

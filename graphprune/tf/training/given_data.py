@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -43,8 +44,45 @@ KINDS = BatchKinds(
 )
 
 
+class OwnBatches(ABC):
+    """What batches of the user's own have in common, whatever makes them.
+
+    Attributes:
+        spec: The name of the data in messages.
+        test: The validation set, or None.
+        share: What this process takes of each batch.
+    """
+
+    __slots__ = ()
+    spec: str
+    test: tf.data.Dataset | None
+    share: Share
+
+    @abstractmethod
+    def sample(self) -> tf.data.Dataset:
+        """Return the first batch."""
+
+    @property
+    def batch_size(self) -> None:
+        """None: the batches have sizes of their own."""
+        return None
+
+    def first_batch_sha256(self) -> str:
+        """Return the hash of the first training batch."""
+        return batches_sha256(self.sample())
+
+    def validation(self) -> Any:
+        """Return the validation set as `evaluate` takes it, or None."""
+        return distribute_test(self.test, self.share)
+
+    @property
+    def validation_steps(self) -> int | None:
+        """The batches of the validation set, where several workers share them; None otherwise."""
+        return test_steps(f"{self.spec}: validation", self.test, self.share)
+
+
 @dataclass(frozen=True, slots=True)
-class SequenceData:
+class SequenceData(OwnBatches):
     """The batches of a Sequence; `on_epoch_end` is called after each pass, as Keras does.
 
     Attributes:
@@ -69,27 +107,9 @@ class SequenceData:
         """Shapes and types of a training batch."""
         return batch_spec(self.first)
 
-    @property
-    def batch_size(self) -> None:
-        """None: the batches are the Sequence's own."""
-        return None
-
-    def first_batch_sha256(self) -> str:
-        """Return the hash of the first training batch."""
-        return batches_sha256(self.sample())
-
     def sample(self) -> tf.data.Dataset:
         """Return the first batch."""
         return _generated(lambda: iter([self.first]), self.first)
-
-    def validation(self) -> Any:
-        """Return the validation set as `evaluate` takes it, or None."""
-        return distribute_test(self.test, self.share)
-
-    @property
-    def validation_steps(self) -> int | None:
-        """The batches of the validation set, where several workers share them; None otherwise."""
-        return test_steps(f"{self.spec}: validation", self.test, self.share)
 
     def batches(self, step: int = 0) -> Any:
         """Return the batches from `step` (counted from the start of the run) on, without end.
