@@ -42,15 +42,13 @@ def add_mask(optimizer: Any, weight: Any, mask: NDArray[np.bool_], name: str) ->
     used = {variable.name for variable in optimizer.variables}
     plain = f"{MASK}_{''.join(c if c.isalnum() else '_' for c in name)}"
     names = (plain if index == 0 else f"{plain}_{index}" for index in range(len(used) + 1))
-    variable = part.add_variable(
+    return part.add_variable(
         shape=mask.shape,
         dtype="bool",
-        initializer="ones",
+        initializer=lambda shape, dtype=None: mask,  # JAX would compile one that makes ones
         name=next(name for name in names if name not in used),
         **({} if layout is None else {"layout": layout}),  # as the weight is split over devices
     )
-    variable.assign(mask)
-    return variable
 
 
 def _part_of(optimizer: Any, weight: Any) -> Any:
