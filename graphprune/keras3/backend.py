@@ -56,7 +56,7 @@ def read_in_place(variable: Any) -> NDArray[Any]:
     value = keras.ops.convert_to_tensor(variable)
     # NumPy would copy a variable of Keras or TensorFlow, and not a tensor
     value = value.value if isinstance(value, Variable) else value
-    return np.asarray(value.read_value() if hasattr(value, "read_value") else value)
+    return np.asarray(value.value() if hasattr(value, "read_value") else value)
 
 
 def masked(value: Any, mask: Any) -> Any:

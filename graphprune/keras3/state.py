@@ -56,9 +56,7 @@ class PruningState(KerasSaveable):
     def save_own_variables(self, store: Any) -> None:
         """Write the state into the group of a weights file."""
         masks = list(self._tensors())
-        store[SETTINGS] = settings_to_bytes(
-            {address: _settings_of(held) for address, held in self.layers.items()}
-        )
+        store[SETTINGS] = settings_to_bytes(self._settings())
         for index, tensor in enumerate(masks):
             store[mask_key(index)] = pack_mask(tensor.read_mask())
         for index, generator in enumerate(self._generators()):
@@ -127,6 +125,15 @@ class PruningState(KerasSaveable):
                 " load the whole model under graphprune.prune_scope()"
             )
 
+    def _settings(self) -> dict[str, dict[str, Any]]:
+        """Return the settings of each layer; a counter that layers share is read once."""
+        counters = {id(held.counter): held.counter for held in self.layers.values()}
+        steps = {key: (one.read(), one.updates) for key, one in counters.items()}
+        return {
+            address: _settings_of(held, *steps[id(held.counter)])
+            for address, held in self.layers.items()
+        }
+
     def _tensors(self) -> Iterator[HeldTensor]:
         return (tensor for held in self.layers.values() for tensor in held.tensors)
 
@@ -173,12 +180,12 @@ def adopt(owner: Any, settings: Mapping[str, Mapping[str, Any]]) -> PruningState
     return state
 
 
-def _settings_of(held: HeldLayer) -> dict[str, Any]:
+def _settings_of(held: HeldLayer, step: int, updates: int | None) -> dict[str, Any]:
     settings = {
         "pruning": held.pruning.to_config(),
         "provenance": held.provenance.to_config(),
-        "step": held.read_step(),
-        "updates": held.counter.updates,
+        "step": step,
+        "updates": updates,
         "last_update": held.read_last_update(),
         "thresholds": [float(tensor.threshold) for tensor in held.tensors],
     }

@@ -15,7 +15,7 @@ from graphprune.archive.pruning_state import is_packed, pack_mask, unpack_mask
 def write_state(wrapper: Layer, store: MutableMapping[str, Any]) -> None:
     """Write the wrapper's own variables by number, as Keras does, but masks as bits."""
     for index, variable in enumerate(_own(wrapper)):
-        value = variable.numpy()
+        value = np.asarray(tf.convert_to_tensor(variable))  # `variable.numpy()` would copy it
         store[str(index)] = pack_mask(value) if variable.dtype == tf.bool else value
 
 
