@@ -141,6 +141,19 @@ def compiled_again():
     assert steps == {3 * STEPS}
 
 
+@CASES
+def masks_that_no_longer_change_go_to_a_new_optimizer():
+    model, x = operations()
+    model.compile("sgd", "mse")
+    pruned = graphprune.prune_low_magnitude(model, ConstantSparsity(SHARE, 0, 1, frequency=1))
+    trained(pruned, x, epochs=1)
+    (first, *_), *_ = (held.tensors for held in graphprune.collect_prunable_layers(pruned))
+    mask = np.array(first.read_mask())
+    pruned.compile("sgd", "mae")
+    trained(pruned, x, epochs=1)
+    np.testing.assert_array_equal(first.read_mask(), mask)
+
+
 @CASES.fast_on("jax")
 def compiled_after_pruning():
     model, x = operations()
