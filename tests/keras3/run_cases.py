@@ -340,6 +340,18 @@ def a_loss_without_gradients_is_refused():
     assert not (FOLDER / "no-gradient").exists()
 
 
+if keras.config.backend() == "torch":
+
+    @CASES
+    def executions_of_several_steps_are_refused():
+        text = refusal(
+            lambda: run("steps", compiled(), rules=RULES, steps_per_execution=3), TrainingError
+        )
+        assert text.endswith(
+            ": steps per execution must be 1 on PyTorch, got 3; leave the setting out"
+        )
+
+
 @CASES.slowly
 def data_that_fails_ends_a_run_that_goes_on():
     text = refusal(

@@ -58,3 +58,7 @@ def test_optimizers(slow):
 
 def test_losing_masks_is_refused(slow):
     check_cases("refusal_cases.py", "torch", slow=slow)
+
+
+def test_mixed_precision(slow):
+    check_cases("precision_cases.py", "torch", slow=slow)

@@ -34,6 +34,12 @@ def compile_model(model: Any, asked: Compiling, place: str, run: Run = NO_RUN) -
     Raises:
         TrainingError: a name is unknown, or a setting is neither saved with the model nor given.
     """
+    if asked.steps_per_execution > 1 and keras.config.backend() == "torch":
+        raise TrainingError(
+            f"steps per execution must be 1 on PyTorch, got {asked.steps_per_execution}; leave the"
+            " setting out",
+            place=place,
+        )
     saved = dict(model._compile_config.config) if model.compiled else {}
     loss = choose_loss(saved, asked, place, adds_losses=bool(model.losses))
     optimizer = choose_optimizer(getattr(model, "optimizer", None), asked, place, NAMES, run)
