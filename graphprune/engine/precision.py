@@ -3,33 +3,46 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Collection
 from typing import Any
 
 from graphprune.arguments import user_level
 from graphprune.errors import TrainingError
-from graphprune.graph.precision import has_policy
+from graphprune.graph.precision import FLOAT32, has_policy
 
 _MOST_NAMED = 5
 
 
-def warn_of_float32(name: str, policy: str, layers: Sequence[Any]) -> None:
+def warn_of_float32(
+    model: Any, clone: Any, policy: str, *, kept: Collection[int], holds: Callable[[Any], bool]
+) -> None:
     """Warn of layers that stay in float32: custom ones, and those that custom layers make.
 
     Args:
-        name: The model's.
-        policy: The one that was asked for.
-        layers: The layers that have float32 although it was.
+        model: The model.
+        clone: Its clone with the policy.
+        policy: The policy.
+        kept: The `id` of the layers of the model that are to stay in float32.
+        holds: Whether a layer only holds others, as a model does.
     """
-    left = [layer for layer in layers if _takes_policy(layer)]
+    pairs = list(zip(model._flatten_layers(), clone._flatten_layers(), strict=True))
+    known = {id(part) for old, new in pairs if id(old) in kept for part in new._flatten_layers()}
+    left = [
+        layer
+        for _, layer in pairs
+        if id(layer) not in known
+        and not holds(layer)
+        and layer.dtype_policy.name == FLOAT32
+        and _takes_policy(layer)
+    ]
     if not left:
         return
     named = ", ".join(f"{layer.name} ({type(layer).__name__})" for layer in left[:_MOST_NAMED])
     rest = f" and {len(left) - _MOST_NAMED} more" if len(left) > _MOST_NAMED else ""
     warnings.warn(
-        f"{name}: these layers stay in float32: {named}{rest}; for {policy}, a custom layer must"
-        " return the dtype in get_config (super().get_config() does), pass it to super().__init__,"
-        " and give its dtype policy to the layers that it makes",
+        f"{model.name}: these layers stay in float32: {named}{rest}; for {policy}, a custom layer"
+        " must return the dtype in get_config (super().get_config() does), pass it to"
+        " super().__init__, and give its dtype policy to the layers that it makes",
         stacklevel=user_level(),
     )
 

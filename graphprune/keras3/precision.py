@@ -43,7 +43,7 @@ def in_precision(model: Any, policy: str) -> Any:
         clone = pruned_clone(model, hold, precision=precision)
     except (TypeError, ValueError) as fault:
         raise explain_unbuildable(str(model.name), policy, fault) from fault
-    _warn_of_float32(model, clone, kept, policy)
+    warn_of_float32(model, clone, policy, kept=kept, holds=is_layered_model)
     return clone
 
 
@@ -62,16 +62,3 @@ def _last(operation: Any) -> Iterator[Any]:
         for node in operation._inbound_nodes:
             for tensor in node.input_tensors:
                 yield from _last(tensor._keras_history.operation)
-
-
-def _warn_of_float32(model: Any, clone: Any, last: frozenset[int], policy: str) -> None:
-    pairs = list(zip(model._flatten_layers(), clone._flatten_layers(), strict=True))
-    known = {id(part) for old, new in pairs if id(old) in last for part in new._flatten_layers()}
-    left = [
-        layer
-        for _, layer in pairs
-        if id(layer) not in known
-        and not is_layered_model(layer)
-        and layer.dtype_policy.name == FLOAT32
-    ]
-    warn_of_float32(str(model.name), policy, left)

@@ -44,7 +44,8 @@ def in_precision(model: tf_keras.Model, policy: str) -> tf_keras.Model:
         raise explain_unbuildable(model.name, policy, fault) from fault
     if policy == SCALED:
         scale_loss(clone)
-    _warn_of_float32(model, clone, last, policy)
+    holds = (tf_keras.Model, PruneLowMagnitude)
+    warn_of_float32(model, clone, policy, kept=last, holds=lambda one: isinstance(one, holds))
     return clone
 
 
@@ -82,18 +83,3 @@ def _last(layer: Layer) -> Iterator[Layer]:
         for node in layer._inbound_nodes:
             for tensor in tf.nest.flatten(node.keras_inputs):
                 yield from _last(tensor._keras_history.layer)
-
-
-def _warn_of_float32(
-    model: tf_keras.Model, clone: tf_keras.Model, last: set[int], policy: str
-) -> None:
-    pairs = list(zip(model._flatten_layers(), clone._flatten_layers(), strict=True))
-    known = {id(part) for old, new in pairs if id(old) in last for part in new._flatten_layers()}
-    left = [
-        layer
-        for _, layer in pairs
-        if id(layer) not in known
-        and not isinstance(layer, tf_keras.Model | PruneLowMagnitude)
-        and layer.dtype_policy.name == FLOAT32
-    ]
-    warn_of_float32(model.name, policy, left)
