@@ -20,6 +20,7 @@ import tf_keras
 from tf_keras.src.saving import saving_lib, serialization_lib
 
 from graphprune.archive.file_copy import DATE_SAVED, FileCopy, HDF5Bytes, read_assets
+from graphprune.replaced import replaced
 from graphprune.tf.models.hdf5_dialect import complete_texts
 from graphprune.tf.models.quick_saving import quick_saving
 
@@ -121,7 +122,6 @@ def _numbered_objects() -> Iterator[None]:
     """
     seen: dict[int, tuple[Any, dict[str, Any]]] = {}
     numbers: dict[int, int] = {}
-    theirs = serialization_lib.record_object_after_serialization
 
     def record(found: Any, config: dict[str, Any]) -> None:
         if config["module"] == "__main__":
@@ -134,8 +134,5 @@ def _numbered_objects() -> Iterator[None]:
         else:
             seen[id(found)] = found, config
 
-    serialization_lib.record_object_after_serialization = record
-    try:
+    with replaced((serialization_lib, "record_object_after_serialization", record)):
         yield
-    finally:
-        serialization_lib.record_object_after_serialization = theirs

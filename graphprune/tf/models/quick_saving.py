@@ -22,6 +22,8 @@ from tf_keras.src.metrics.base_metric import Metric
 from tf_keras.src.optimizers.optimizer import Optimizer
 from tf_keras.src.saving import saving_lib
 
+from graphprune.replaced import replaced
+
 _SAVED = (Layer, Optimizer, Metric, Loss)
 """What Keras saves (`_is_keras_trackable`, saving_lib.py)."""
 _METHODS = (types.FunctionType, classmethod, staticmethod)
@@ -35,25 +37,15 @@ def quick_saving() -> Iterator[None]:
     in the module that saves is what `_walk_trackable` lists attributes with; `_tracking_metadata`
     is a config of SavedModels, which is made when it is looked at.
     """
-    skipped = saving_lib.ATTR_SKIPLIST
-    quick: tuple[tuple[Any, str, Any], ...] = (
+    skipped = frozenset({*saving_lib.ATTR_SKIPLIST, "_tracking_metadata"})
+    with replaced(
         (EagerTensor, "numpy", _memory_of_tensor),
         (BaseResourceVariable, "numpy", _memory_of_variable),
-        (saving_lib, "ATTR_SKIPLIST", frozenset({*skipped, "_tracking_metadata"})),
+        (saving_lib, "ATTR_SKIPLIST", skipped),
         (saving_lib, "_is_keras_trackable", _is_trackable),
         (saving_lib, "dir", _names_in),
-    )
-    before = [vars(owner).get(name) for owner, name, _ in quick]
-    for owner, name, value in quick:
-        setattr(owner, name, value)
-    try:
+    ):
         yield
-    finally:
-        for (owner, name, _), value in zip(quick, before, strict=True):
-            if value is None:
-                delattr(owner, name)
-            else:
-                setattr(owner, name, value)
 
 
 def _memory_of_tensor(tensor: EagerTensor) -> Any:
