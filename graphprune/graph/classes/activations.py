@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from graphprune.graph.classes.channel_rules import activation, elementwise, passing, slopes, softmax
-from graphprune.graph.classes.channels import SLOPED as KEEP_ZERO
+from graphprune.graph.classes.constants import SLOPED as KEEP_ZERO
 from graphprune.graph.classes.constants import leaky_rectifier, rectifier
 from graphprune.graph.classes.layer_class import SAME, LayerClass, Weight
 from graphprune.graph.classes.steps import ACTIVATION as ACTIVATION_STEPS
