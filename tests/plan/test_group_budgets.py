@@ -187,19 +187,25 @@ def with_one_more(plan, graph, group, of):
             for one in after.couplings
         )
         afters[address] = replace(after, couplings=couplings)
-    cost = find_outlook(graph, afters).after
-    return cost.parameters if of == "params" else cost.multiply_adds
+    return cost_of(find_outlook(graph, afters).after, of)
+
+
+def cost_of(cost, of):
+    return {"params": cost.parameters, "bytes": cost.bytes, "macs": cost.multiply_adds}[of]
 
 
 @settings(max_examples=25, deadline=None)
 @given(
     st.integers(0, 10_000),
-    st.sampled_from(["params", "macs", "weights"]),
+    st.sampled_from(["params", "bytes", "macs", "weights"]),
     st.sampled_from(["uniform", "magnitude"]),
     st.integers(10, 60),
 )
 def test_a_budget_is_met_with_the_fewest_channels(seed, of, allocate, percent):
     graph = build_graph(random_text(seed))
+    first = graph.layers["conv_1"]
+    halved = tuple(replace(tensor, dtype="float16") for tensor in first.tensors)
+    graph = graph.replace({"conv_1": replace(first, tensors=halved)})
     try:
         plan = plan_of(graph, f"sparsity: {percent}%, of: {of}, allocate: {allocate}")
     except RuleError as fault:
@@ -210,10 +216,7 @@ def test_a_budget_is_met_with_the_fewest_channels(seed, of, allocate, percent):
         assert sum(gone(plan).values()) == budget.zeros == zero_count(budget.weights, percent / 100)
         return
     outlook = plan.outlook
-    before, after = (
-        cost.parameters if of == "params" else cost.multiply_adds
-        for cost in (outlook.before, outlook.after)
-    )
+    before, after = (cost_of(cost, of) for cost in (outlook.before, outlook.after))
     assert (budget.weights, budget.zeros) == (before, before - after)
     assert budget.zeros >= zero_count(before, percent / 100)
     fewer = [with_one_more(plan, graph, group, of) for group, count in gone(plan).items() if count]
