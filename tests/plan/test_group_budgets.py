@@ -106,6 +106,23 @@ def test_a_plan_is_empty_for_the_model_that_followed_it():
     assert not plan_of(wrapped, "sparsity: 60%, allocate: magnitude, of: macs", trained).is_empty
 
 
+def with_float16(graph):
+    """The graph with a first convolution of 16 bits."""
+    first = graph.layers["conv_1"]
+    halved = tuple(replace(tensor, dtype="float16") for tensor in first.tensors)
+    return graph.replace({"conv_1": replace(first, tensors=halved)})
+
+
+def test_bytes_count_by_the_dtype_of_each_tensor():
+    graph = with_float16(build_graph(RESIDUAL))
+    plan = plan_of(graph, "sparsity: 40%, of: bytes")
+    (budget,) = plan.budgets
+    first = sum(tensor.size for tensor in graph.layers["conv_1"].tensors)
+    assert (budget.counts, budget.weights) == ("bytes", 4 * graph.parameters - 2 * first)
+    assert budget.zeros == plan.outlook.before.bytes - plan.outlook.after.bytes
+    assert 0.4 <= budget.zeros / budget.weights < 0.55
+
+
 def test_channels_that_shrink_cannot_remove_are_left_alone_where_only_removal_counts():
     graph = build_graph(f"{IN} > conv_1[3,3,3,8] > conv_2[1,1,8,4]")  # conv_2 is the output
     budgets = ("sparsity: 50%", "sparsity: 40%, of: params")
@@ -202,10 +219,7 @@ def cost_of(cost, of):
     st.integers(10, 60),
 )
 def test_a_budget_is_met_with_the_fewest_channels(seed, of, allocate, percent):
-    graph = build_graph(random_text(seed))
-    first = graph.layers["conv_1"]
-    halved = tuple(replace(tensor, dtype="float16") for tensor in first.tensors)
-    graph = graph.replace({"conv_1": replace(first, tensors=halved)})
+    graph = with_float16(build_graph(random_text(seed)))
     try:
         plan = plan_of(graph, f"sparsity: {percent}%, of: {of}, allocate: {allocate}")
     except RuleError as fault:
