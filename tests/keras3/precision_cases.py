@@ -2,6 +2,8 @@
 precision of the original.
 """
 
+import json
+import re
 import warnings
 
 import keras
@@ -74,6 +76,12 @@ def everything(**own):
     return keras.Model(image, keras.ops.softmax(layers.Dense(3, name="logits")(x)), name="net")
 
 
+def config(model):
+    """Return the config, without numbers of the operation, which Keras 3.3 names anew."""
+    text = json.dumps(model.get_config(), sort_keys=True)
+    return re.sub(r'"softmax_[0-9]+"', '"softmax"', text)
+
+
 def policies(model):
     return {
         layer.name: layer.dtype_policy.name
@@ -101,8 +109,7 @@ def layers_compute_in_16_bits_but_preprocessing_and_outputs_do_not():
     np.testing.assert_allclose(array(model(x)), array(outputs), atol=2e-2)
     assert found["made"] == found["each"] == FLOAT16
     stripped = graphprune.strip_pruning(low)
-    assert stripped.get_config() == graphprune.strip_pruning(pruned_one).get_config()
-    assert stripped.get_config() == model.get_config()
+    assert config(stripped) == config(graphprune.strip_pruning(pruned_one)) == config(model)
     np.testing.assert_array_equal(array(model(x)), array(stripped(x)))
 
 
