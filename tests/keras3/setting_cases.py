@@ -194,6 +194,7 @@ def live_objects_and_wrong_settings():
     for options, message in (
         ({"gradient_accumulation": 2}, "an epoch has 3 batches, which is no multiple of 2"),
         ({"early_stopping": "val_acc"}, "there is no metric 'val_acc'; closest: 'val_accuracy'"),
+        ({"class_weight": {3: 2.0}}, "class weight: got class 3, but output 'b' has 3 classes"),
         ({"loss": {"c": "mse"}}, "loss: the model has no output 'c'"),
         ({"optimizer": {"name": "adam", "beta": 1}}, "has no setting 'beta'; closest: 'beta_"),
     ):
