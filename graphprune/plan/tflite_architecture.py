@@ -15,6 +15,7 @@ from graphprune.graph.layers import SEPARATOR
 from graphprune.plan.changes import Plan
 from graphprune.plan.computation_check import are_same, find_missing, in_order, simplify
 from graphprune.plan.computation_differences import list_differences
+from graphprune.plan.tflite_agreement import settle
 from graphprune.plan.tflite_moves import check_moves
 from graphprune.plan.tflite_names import Path, find_prefixes, is_named, paths_in
 from graphprune.plan.tflite_steps import FoundStep, TfliteSteps
@@ -40,14 +41,15 @@ def check_tflite_architecture(plan: Plan, file: TfliteFile) -> ArchitectureCheck
     architecture = plan.architecture
     if architecture is None or architecture.computation is None:
         return ArchitectureCheck(unchecked=_OLD)
+    every = architecture.computation.steps
     planned = simplify(architecture.computation)
     read = TfliteSteps(file)
-    steps = _with_layers(read, planned)
+    planned, steps = settle(planned, _with_layers(read, every))
     addresses = [facts.address for facts in architecture.layers.values()]
-    moves = check_moves(architecture.computation.steps, addresses, file)
+    moves = check_moves(every, addresses, file)
     unknown = {step.layer: step.computes for step in planned.steps if step.is_unknown}
     found = _check(planned, steps, read.outputs, unknown)
-    if found.status == "differs" and (unread := _find_unread(planned, steps, read)):
+    if found.status == "differs" and (unread := _find_unread(every, steps, read)):
         unknown |= unread
         seen = _join_unknown(planned.steps, planned.outputs, unknown, planned)
         found = _check(simplify(seen), steps, read.outputs, unknown)
@@ -71,12 +73,14 @@ def _check(
     return ArchitectureCheck(tuple(list_differences(planned, found, named)))
 
 
-def _find_unread(planned: Computation, steps: Sequence[Step], read: TfliteSteps) -> dict[str, str]:
+def _find_unread(
+    planned: Sequence[Step], steps: Sequence[Step], read: TfliteSteps
+) -> dict[str, str]:
     """Return the layers of several operators that the file writes in a form that is not known.
 
     They have operators that no rule reads; if one has no name, it may be of any such layer.
     """
-    kinds = {step.layer: kind for step in planned.steps if (kind := find_kind(step.computes))}
+    kinds = {step.layer: kind for step in planned if (kind := find_kind(step.computes))}
     places, waiting = set(read.outputs), [*read.outputs]
     while waiting:
         fresh = set(steps[waiting.pop()].inputs) - places
@@ -148,16 +152,14 @@ def _count_named(found: Computation) -> tuple[set[str], Counter[tuple[str, str]]
     return {step.layer for step in (*kernels, *others)}, counts
 
 
-def _with_layers(read: TfliteSteps, planned: Computation) -> list[Step]:
+def _with_layers(read: TfliteSteps, planned: Sequence[Step]) -> list[Step]:
     """Return the steps of a file with the layers that the names in the file tell."""
-    addresses = list(dict.fromkeys(step.layer for step in planned.steps))
+    addresses = list(dict.fromkeys(step.layer for step in planned))
     paths = [path for found in read.steps for path in paths_in(found.names)]
     prefixes = find_prefixes(addresses, paths)
     owners = {prefix: address for address, prefix in prefixes.items()}
-    with_kernel = {
-        step.layer for step in planned.steps if has_kernel(step.computes) or step.is_unknown
-    }
-    inputs = [step.layer for step in planned.steps if step.computes == INPUT]
+    with_kernel = {step.layer for step in planned if has_kernel(step.computes) or step.is_unknown}
+    inputs = [step.layer for step in planned if step.computes == INPUT]
     return [
         replace(found.step, layer=_layer_of(found, owners, with_kernel, inputs))
         for found in read.steps

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from graphprune.archive.tflite.file import TfliteOperator
+from graphprune.graph.classes.activation_steps import leaky
 from graphprune.graph.classes.composite_steps import LAST, REVERSE, product, repeat, resize
 from graphprune.graph.classes.steps import (
     RECURRENT,
     convolution,
     joined,
-    leaky,
     lookup,
     matrix,
     padded,
@@ -20,13 +20,14 @@ from graphprune.graph.classes.steps import (
     reduced,
 )
 from graphprune.plan.tflite_recurrent import describe_fused, describe_loop
+from graphprune.plan.tflite_sequences import item
 
 if TYPE_CHECKING:
     from graphprune.plan.tflite_steps import TfliteSteps
 
 THEN = " then "
 """Between the steps of one operator."""
-_REDUCED = {"MEAN": "mean", "REDUCE_MAX": "maximum"}
+_REDUCED = {"MEAN": "mean", "REDUCE_MAX": "maximum", "SUM": "sum"}
 _POOLED = {"AVERAGE_POOL_2D": "average pooling", "MAX_POOL_2D": "max pooling"}
 
 
@@ -123,8 +124,13 @@ def _tiled(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
 
 
 def _sliced(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
-    """Return the last of a sequence, as recurrent layers give it."""
+    """Return the last of a sequence, as recurrent layers give it, or another part of one."""
     begin, mask = steps.values(operator, 1), int(operator.settings.get("shrinkAxisMask", 0))
+    if begin and mask in (1, 2) and begin[mask - 1] >= 0:
+        whole = (1 << len(begin)) - 1 - mask
+        is_whole = all(operator.settings.get(name) == whole for name in ("beginMask", "endMask"))
+        axis = mask - 1
+        return item(begin[axis], steps.shape(operator, 0)[axis], axis) if is_whole else None
     if not steps.step_before(operator).startswith(RECURRENT) or mask not in (1, 2):
         return None
     return LAST if len(begin) == 3 and begin[mask - 1] == -1 else None
@@ -180,6 +186,7 @@ READERS: dict[str, Callable[[TfliteSteps, TfliteOperator], str | None]] = {
     "RESIZE_NEAREST_NEIGHBOR": _resized,
     "REVERSE_V2": _reversed,
     "STRIDED_SLICE": _sliced,
+    "SUM": _reduced,
     "TILE": _tiled,
     "TRANSPOSE_CONV": _convolution,
     "UNIDIRECTIONAL_SEQUENCE_LSTM": lambda steps, operator: describe_fused(

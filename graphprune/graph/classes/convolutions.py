@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from graphprune.graph.classes.activation_steps import activated
 from graphprune.graph.classes.channels import (
     ChannelCall,
     ChannelRule,
@@ -45,14 +46,7 @@ from graphprune.graph.classes.spatial import (
     per_axis,
     transposed_length,
 )
-from graphprune.graph.classes.steps import (
-    StepCall,
-    Steps,
-    StepsRule,
-    activated,
-    convolution,
-    padded,
-)
+from graphprune.graph.classes.steps import StepCall, Steps, StepsRule, convolution, padded
 from graphprune.graph.shapes.axis_lengths import Shape
 
 IN = Open("in")

@@ -1,0 +1,60 @@
+"""Constants of one value in a TensorFlow Lite file, and how exactly it stores them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from graphprune.archive.tflite.file import TfliteFile, TfliteTensor
+
+_MOST_INEXACT = 0.03
+"""The relative error up to which a number is compared; that of 1e-6 in 16 bits is 0.03."""
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A constant of one value.
+
+    Attributes:
+        value: The value.
+        error: How much of it storing it in fewer bits may have changed.
+        is_limit: Whether it is the largest that can be stored, so that it may have been larger.
+    """
+
+    value: float
+    error: float = 0.0
+    is_limit: bool = False
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it is stored exactly enough to be compared."""
+        return self.error <= _MOST_INEXACT
+
+    def at_most_one(self) -> float:
+        """Return the limit of a minimum: 1 where it is stored as a bit less or more.
+
+        In 8 bits a limit that no value reaches is the largest value that can be stored.
+        """
+        is_one = math.isclose(self.value, 1, rel_tol=max(2 * self.error, 1e-3))
+        return 1.0 if is_one or (self.is_limit and self.value < 1) else self.value
+
+
+def read_number(file: TfliteFile, tensor: TfliteTensor) -> Number | None:
+    """Return the value of a constant of one value; None for other tensors.
+
+    Raises:
+        ArchiveError: the file is damaged.
+    """
+    if tensor.size != 1 or not tensor.stored or not tensor.dtype:
+        return None
+    stored, value = np.ravel(file.read_stored(tensor))[0], float(np.ravel(file.read(tensor))[0])
+    if not value:
+        return Number(0.0, 0.0 if tensor.quantization is None else 1.0)
+    if tensor.quantization is not None:
+        step = float(tensor.quantization.scales[0])
+        is_limit = bool(stored == np.iinfo(stored.dtype).max)
+        return Number(value, step / 2 / abs(value), is_limit)
+    spacing = float(np.spacing(stored)) if stored.dtype.kind == "f" else 0.0
+    return Number(value, spacing / 2 / abs(value))
