@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from graphprune.archive.tflite.file import TfliteOperator
 from graphprune.graph.classes.activation_steps import leaky
-from graphprune.graph.classes.composite_steps import LAST, REVERSE, product, repeat, resize
+from graphprune.graph.classes.composite_steps import CAUSAL, LAST, REVERSE, product, repeat, resize
 from graphprune.graph.classes.steps import (
     RECURRENT,
     convolution,
@@ -81,16 +81,13 @@ def _reduced(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
 
 
 def _product(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
-    """Return the step of a product of two tensors, or of one with a matrix.
-
-    One head cannot be told from an open length.
-    """
+    """Return the step of a product of two tensors, or of one with a matrix."""
     if not steps.is_constant(operator, 1):
-        shape = steps.shape(operator, 0)
-        is_known = len(shape) == 3 or (len(shape) == 4 and shape[1] > 1)
-        if not is_known or steps.is_constant(operator, 0):
+        lengths = steps.lengths(operator, 0)
+        heads = lengths[1] if len(lengths) == 4 else 1
+        if len(lengths) not in (3, 4) or heads is None or steps.is_constant(operator, 0):
             return None
-        return product(shape[1] if len(shape) == 4 else 1)
+        return product(heads)
     *batch, rows, columns = steps.shape(operator, 1)
     if math.prod(batch) != 1 or operator.settings.get("adjX"):
         return None
@@ -161,6 +158,20 @@ def _joined(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
     return joined(int(operator.settings.get("axis", 0)), len(steps.shape(operator, 0)))
 
 
+def _masked(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
+    """Return the step of a causal mask that selects scores, or a constant that they do not reach.
+
+    Keras 3 joins it with a mask of ones.
+    """
+    if len(operator.inputs) != 3 or not steps.is_constant(operator, 0):
+        return None
+    maker = steps.maker_of(operator.inputs[0])
+    tables = operator.inputs[:1] if maker is None else maker.inputs
+    is_joined = maker is None or maker.kind == "LOGICAL_AND"
+    is_such = is_joined and not steps.is_constant(operator, 1) and steps.is_constant(operator, 2)
+    return CAUSAL if is_such and any(map(steps.is_causal, tables)) else None
+
+
 def _leaky(_steps: TfliteSteps, operator: TfliteOperator) -> str | None:
     return leaky(float(operator.settings.get("alpha", 0.0)))
 
@@ -185,6 +196,8 @@ READERS: dict[str, Callable[[TfliteSteps, TfliteOperator], str | None]] = {
     "RESIZE_BILINEAR": _resized,
     "RESIZE_NEAREST_NEIGHBOR": _resized,
     "REVERSE_V2": _reversed,
+    "SELECT": _masked,
+    "SELECT_V2": _masked,
     "STRIDED_SLICE": _sliced,
     "SUM": _reduced,
     "TILE": _tiled,

@@ -22,7 +22,11 @@ def describe_loop(file: TfliteFile, operator: TfliteOperator) -> str | None:
     """Return the step of a loop; None for one that is not a recurrent layer of a known cell."""
     body = int(operator.settings.get("bodySubgraphIndex", 0))
     cell = read_cell(file, body) if body else None
-    return None if cell is None else recurrent(cell.kernel, cell.state, cell.text)
+    if cell is None:
+        return None
+    variables = {each.outputs[0] for each in file.operators_of(0) if each.kind == "READ_VARIABLE"}
+    kept = variables & set(operator.inputs)
+    return recurrent(cell.kernel, cell.state, cell.text, is_stateful=bool(kept))
 
 
 def describe_fused(tensors: Sequence[TfliteTensor | None], operator: TfliteOperator) -> str | None:

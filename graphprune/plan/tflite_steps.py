@@ -12,11 +12,12 @@ import numpy as np
 from graphprune.archive.tflite.file import TfliteFile, TfliteOperator, TfliteTensor
 from graphprune.errors import ArchiveError
 from graphprune.graph.classes.activation_steps import clipped
-from graphprune.graph.classes.composite_steps import REPEAT
+from graphprune.graph.classes.composite_steps import CAUSAL, REPEAT
 from graphprune.graph.classes.steps import AFFINE, RECURRENT, with_padding
 from graphprune.graph.computation import INPUT, Step
 from graphprune.plan.tflite_cells import FUSED
 from graphprune.plan.tflite_composites import Facts, find_whole
+from graphprune.plan.tflite_masks import is_causal
 from graphprune.plan.tflite_numbers import Number, read_number
 from graphprune.plan.tflite_readers import READERS, THEN
 from graphprune.plan.tflite_recurrent import names_inside
@@ -237,9 +238,7 @@ class TfliteSteps:
     def _number(self, operator: TfliteOperator) -> Number | None:
         """Return the constant of one value that an operator takes; None where it takes none."""
         for index in operator.inputs:
-            maker = self._makers.get(index)
-            source = maker.inputs[0] if maker is not None and maker.kind in _PASSED_ON else index
-            tensor = self._tensors.get(source)
+            tensor = self._tensors.get(self._source(index))
             if index not in self._made and tensor is not None:
                 return read_number(self.file, tensor)
         return None
@@ -288,6 +287,8 @@ class TfliteSteps:
     def _describe_binary(self, operator: TfliteOperator, taken: Sequence[int]) -> str | None:
         if len(taken) == 2:
             return _BINARY[operator.kind]
+        if operator.kind in ("ADD", "SUB") and any(map(self.is_causal, operator.inputs)):
+            return CAUSAL
         is_divisor = operator.kind == "DIV" and operator.inputs[0] not in self._made
         return AFFINE if operator.kind in _AFFINE and not is_divisor else None
 
@@ -305,6 +306,17 @@ class TfliteSteps:
     def is_constant(self, operator: TfliteOperator, place: int) -> bool:
         """Return whether an input of an operator does not depend on the file's inputs."""
         return place < len(operator.inputs) and operator.inputs[place] not in self._made
+
+    def is_causal(self, index: int) -> bool:
+        """Return whether a constant is a causal mask."""
+        tensor = self._tensors[self._source(index)]
+        is_table = tensor.stored and tensor.dtype and len(tensor.shape) > 1
+        return bool(is_table) and is_causal(self.file.read(tensor))
+
+    def _source(self, index: int) -> int:
+        """Return the constant that an operator passes on, such as one of 16 bits."""
+        maker = self._makers.get(index)
+        return maker.inputs[0] if maker is not None and maker.kind in _PASSED_ON else index
 
     def step_before(self, operator: TfliteOperator) -> str:
         """Return what the step computes that an operator takes first."""

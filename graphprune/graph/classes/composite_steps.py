@@ -31,10 +31,12 @@ from graphprune.graph.classes.steps import (
 )
 
 REVERSE, LAST, REPEAT = "reverse", "last of sequence", "repeat"
+CAUSAL = "causal mask"
 _RESIZE = "resize"
 KINDS = {
     NORMALIZE: "normalization",
     PRODUCT: "attention",
+    CAUSAL: "attention",
     RECURRENT: "recurrent",
     REVERSE: "recurrent",
     LAST: "recurrent",
@@ -90,19 +92,22 @@ def resize(kind: str, factors: Sequence[int]) -> str:
     return f"{_RESIZE} {kind} {'x'.join(map(str, factors))}"
 
 
-def recurrent(kernel: Sequence[int], state: Sequence[int], cell: str) -> str:
+def recurrent(
+    kernel: Sequence[int], state: Sequence[int], cell: str, *, is_stateful: bool = False
+) -> str:
     """Return the step of a recurrent layer.
 
     Args:
         kernel, state: Inputs and outputs of the matrices of what it reads and of its state.
         cell: The formulas of the states of its cell.
+        is_stateful: Whether it begins with the state of the call before.
 
     Example:
         >>> recurrent((6, 4), (4, 4), "h = tanh(h[0/1] + x[0/1])")
         'recurrent 6x4 4x4, h = tanh(h[0/1] + x[0/1])'
     """
     shapes = " ".join(f"{rows}x{columns}" for rows, columns in (kernel, state))
-    return f"{RECURRENT} {shapes}, {cell}"
+    return f"{RECURRENT} {shapes}, {cell}" + (", stateful" if is_stateful else "")
 
 
 def normalized(call: StepCall) -> Steps | None:
@@ -164,7 +169,7 @@ def upsampled(rank: int) -> StepsRule:
 
 
 def multi_head(call: StepCall) -> Steps | None:
-    """Return the steps of a MultiHeadAttention over one axis, without masks."""
+    """Return the steps of a MultiHeadAttention over one axis, whose mask is causal or none."""
     places = {name: -1 - index for index, name in enumerate(call.arguments)}
     ranks = {0 if shape is None else len(shape) for shape in call.taken}
     is_plain = not _is_told(call) and ranks == {3}
@@ -177,13 +182,32 @@ def multi_head(call: StepCall) -> Steps | None:
     heads = call.config["num_heads"]
     sources = {"query": places["query"], "value": places["value"]}
     sources["key"] = places.get("key", places["value"])
+    masks = _masks(call, places)
+    if masks is None:
+        return None
     return (
         *(Branch(kernels[part], (sources[part],)) for part in ("query", "key", "value")),
         Branch(product(heads), (0, 1)),
+        *masks,
         "softmax",
-        Branch(product(heads), (4, 2)),
+        Branch(product(heads), (4 + len(masks), 2)),
         kernels["attention_output"],
     )
+
+
+def _masks(call: StepCall, places: Mapping[str, int]) -> Steps | None:
+    """Return the steps of the masks of attention; None where the file computes them when it runs.
+
+    Args:
+        call: The call.
+        places: The places of the tensors that it takes, by argument.
+    """
+    if not call.settings.get("use_causal_mask"):
+        return ()
+    lengths = [(call.taken[-1 - places[name]] or ())[1] for name in ("query", "value")]
+    if None in lengths:
+        return None
+    return (CAUSAL,) if lengths[1] != 1 else ()
 
 
 def _as_matrix(kernel: Sequence[int], inputs: int) -> str:
@@ -192,19 +216,27 @@ def _as_matrix(kernel: Sequence[int], inputs: int) -> str:
 
 
 def dot_product(call: StepCall) -> Steps | None:
-    """Return the steps of an Attention, without masks."""
+    """Return the steps of an Attention, whose mask is causal or none."""
     ranks = {0 if shape is None else len(shape) for shape in call.taken}
     if _is_told(call) or call.config.get("score_mode", "dot") != "dot" or ranks != {3}:
         return None
     if len(call.taken) not in (2, 3):
         return None
     key = -len(call.taken) if len(call.taken) == 3 else -2
-    return Branch(product(1), (-1, key)), "softmax", Branch(product(1), (1, -2))
+    masks = _masks(call, {"query": -1, "value": -2})
+    if masks is None:
+        return None
+    scores = (Branch(product(1), (-1, key)), *masks, "softmax")
+    return *scores, Branch(product(1), (len(scores) - 1, -2))
+
+
+_COMPARED = ("training", "use_causal_mask")
+"""Arguments of a call that change nothing in inference, or whose steps are known."""
 
 
 def _is_told(call: StepCall) -> bool:
     """Return whether a call has masks or other arguments that change its operators."""
-    told = (value for key, value in call.settings.items() if key != "training")
+    told = (value for key, value in call.settings.items() if key not in _COMPARED)
     return call.is_masked or bool(call.config.get("return_state")) or any(told)
 
 
@@ -227,11 +259,13 @@ def _cell_step(
     kind: str, config: Config, weights: Mapping[str, Sequence[int]], keras: int
 ) -> str | None:
     is_split = config.get("implementation", 2) != 2 and kind != "SimpleRNN"
-    if is_split or any(config.get(key) for key in ("unroll", "stateful", "time_major")):
+    if is_split or config.get("unroll") or config.get("time_major"):
         return None
     kernel, state = weights["kernel"], weights["recurrent_kernel"]
     text = cell_text(kind, config, state[0], keras)
-    return None if text is None else recurrent(kernel, state, text)
+    if text is None:
+        return None
+    return recurrent(kernel, state, text, is_stateful=bool(config.get("stateful")))
 
 
 def _with_ends(config: Config, step: str) -> Steps:
