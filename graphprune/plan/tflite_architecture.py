@@ -18,6 +18,7 @@ from graphprune.plan.computation_differences import list_differences
 from graphprune.plan.tflite_agreement import settle
 from graphprune.plan.tflite_moves import check_moves
 from graphprune.plan.tflite_names import Path, find_prefixes, is_named, paths_in
+from graphprune.plan.tflite_relu6 import explain_relu6
 from graphprune.plan.tflite_steps import FoundStep, TfliteSteps
 from graphprune.plan.verify import ArchitectureCheck, LayerDifference
 
@@ -53,6 +54,8 @@ def check_tflite_architecture(plan: Plan, file: TfliteFile) -> ArchitectureCheck
         unknown |= unread
         seen = _join_unknown(planned.steps, planned.outputs, unknown, planned)
         found = _check(simplify(seen), steps, read.outputs, unknown)
+    if found.status == "same":
+        found = ArchitectureCheck(unchecked=explain_relu6(every, planned, read.steps))
     if found.status == "differs" or moves.status == "same":
         return found
     return moves if moves.status == "differs" or found.status == "same" else found
@@ -135,7 +138,7 @@ def _listed(unknown: Mapping[str, str]) -> str:
 def _named_by_both(planned: Computation, found: Computation) -> frozenset[str]:
     """Return the layers that both name, in each call that has a kernel of a certain kind."""
     layers, kernels = zip(*(_count_named(each) for each in (planned, found)), strict=True)
-    nameless = {computes for layer, computes in kernels[1] if not layer}
+    nameless = {computes for layer, computes in kernels[1] if layer not in layers[0]}
     lost = {
         layer
         for (layer, computes), count in kernels[0].items()

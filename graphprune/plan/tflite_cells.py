@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from graphprune.archive.tflite.file import TfliteFile, TfliteOperator
+from graphprune.archive.tflite.file import TfliteFile, TfliteOperator, TfliteTensor
 from graphprune.graph.classes.cell_formulas import (
     Formula,
     FormulaError,
@@ -58,17 +58,33 @@ class Cell:
     state: _Shape
 
 
-def read_cell(file: TfliteFile, body: int) -> Cell | None:
-    """Return the cell that a loop with this body computes; None for operators of another kind.
+def read_cell(file: TfliteFile, loop: TfliteOperator) -> Cell | None:
+    """Return the cell that a loop computes; None for operators of another kind.
 
     Raises:
         ArchiveError: the file is damaged.
     """
+    body = int(loop.settings.get("bodySubgraphIndex", 0))
     inputs, outputs = file.ends_of(body)
     try:
-        return _Body(file, body, inputs, outputs).cell()
+        return _Body(file, body, inputs, outputs, _outer(file, loop, inputs)).cell()
     except (FormulaError, LookupError, ValueError):
         return None
+
+
+def _outer(
+    file: TfliteFile, loop: TfliteOperator, inputs: Sequence[int]
+) -> dict[int, TfliteTensor]:
+    """Return the constants that a loop gives to its body, by the body's inputs."""
+    tensors = {one.index: one for one in file.tensors_of(loop.subgraph)}
+    sources = {
+        operator.outputs[0]: operator.inputs[0]
+        for operator in file.operators_of(loop.subgraph)
+        if operator.kind in _PASSED_ON
+    }
+    pairs = zip(inputs, loop.inputs, strict=True)
+    given = {inner: tensors[sources.get(index, index)] for inner, index in pairs}
+    return {inner: tensor for inner, tensor in given.items() if tensor.stored}
 
 
 @dataclass
@@ -76,6 +92,7 @@ class _Body:
     """The formulas of the tensors in a body.
 
     Attributes:
+        given: The constants that the loop gives to the body, by their indices in it.
         known: The formulas, by the indices of tensors.
         constants: The constants that operators only pass on, by the indices of their results.
         matrices: What each matrix is multiplied with.
@@ -85,9 +102,10 @@ class _Body:
     subgraph: int
     inputs: Sequence[int]
     outputs: Sequence[int]
+    given: Mapping[int, TfliteTensor]
     known: dict[int, Formula] = field(default_factory=dict)
     constants: dict[int, int] = field(default_factory=dict)
-    matrices: dict[int, str] = field(default_factory=dict)
+    matrices: dict[TfliteTensor, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.tensors = {one.index: one for one in self.file.tensors_of(self.subgraph)}
@@ -122,7 +140,7 @@ class _Body:
 
     def _shapes(self) -> tuple[_Shape, _Shape] | None:
         """Return the shapes of both matrices, inputs first; None where there are others."""
-        shapes = [(taken == "x", self.tensors[at].shape) for at, taken in self.matrices.items()]
+        shapes = [(taken == "x", matrix.shape) for matrix, taken in self.matrices.items()]
         first = [shape for is_first, shape in shapes if is_first]
         others = [shape for is_first, shape in shapes if not is_first]
         if len(first) != 1 or not others or len({shape[1] for shape in others}) != 1:
@@ -140,21 +158,28 @@ class _Body:
 
     def _passed_on(self, operator: TfliteOperator) -> _Made:
         source = operator.inputs[0]
-        if self.tensors[source].stored:
+        if self.tensors[source].stored or source in self.given:
             self.constants[operator.outputs[0]] = source
         return [self.known[source]] if source in self.known else None
 
-    def number(self, index: int) -> Formula:
-        """Return a constant as a formula; a vector, which only biases are, counts as 0."""
-        tensor = self.tensors[self.constants.get(index, index)]
+    def constant(self, index: int) -> TfliteTensor:
+        """Return the constant that an operator takes.
+
+        Raises:
+            FormulaError: it takes something else, of which nothing is known.
+        """
+        source = self.constants.get(index, index)
+        is_given = source in self.given and source in self.unchanged
+        tensor = self.given[source] if is_given else self.tensors[source]
         if not tensor.stored:
             raise FormulaError("a tensor of which nothing is known")
+        return tensor
+
+    def number(self, index: int) -> Formula:
+        """Return a constant as a formula; a vector, which only biases are, counts as 0."""
+        tensor = self.constant(index)
         number = read_number(self.file, tensor) if not tensor.shape else None
         return constant(0.0 if number is None else number.value)
-
-    def is_vector(self, index: int) -> bool:
-        """Return whether a constant is a vector."""
-        return bool(self.tensors[index].shape)
 
     def terms(self, operator: TfliteOperator) -> list[Formula]:
         """Return what a sum, difference or product takes; nothing where it has no formula."""
@@ -175,13 +200,11 @@ def _written(body: _Body, operator: TfliteOperator) -> _Made:
 
 
 def _matrix(body: _Body, operator: TfliteOperator) -> _Made:
-    of, weight = body.known[operator.inputs[0]], operator.inputs[1]
-    weight = body.constants.get(weight, weight)
-    tensor = body.tensors[weight]
-    if not tensor.stored or len(tensor.shape) != 2 or weight in body.matrices:
+    of, matrix = body.known[operator.inputs[0]], body.constant(operator.inputs[1])
+    if len(matrix.shape) != 2 or matrix in body.matrices:
         raise FormulaError("a product with no matrix of its own")
-    body.matrices[weight] = of.text
-    return [product(of, 0, tensor.shape[0], tensor.shape[0])]
+    body.matrices[matrix] = of.text
+    return [product(of, 0, matrix.shape[0], matrix.shape[0])]
 
 
 def _sum(body: _Body, operator: TfliteOperator) -> _Made:
@@ -196,7 +219,8 @@ def _difference(body: _Body, operator: TfliteOperator) -> _Made:
 
 def _product(body: _Body, operator: TfliteOperator) -> _Made:
     taken = body.terms(operator)
-    if any(index not in body.known and body.is_vector(index) for index in operator.inputs):
+    numbers = [index for index in operator.inputs if index not in body.known] if taken else []
+    if any(body.constant(index).shape for index in numbers):
         raise FormulaError("a product with a vector")
     return [multiplied(*taken)] if taken else None
 
@@ -211,8 +235,8 @@ def _negative(body: _Body, operator: TfliteOperator) -> _Made:
 
 
 def _minimum(body: _Body, operator: TfliteOperator) -> _Made:
-    of, limit = body.known[operator.inputs[0]], operator.inputs[1]
-    number = read_number(body.file, body.tensors[body.constants.get(limit, limit)])
+    of, limit = body.known[operator.inputs[0]], body.constant(operator.inputs[1])
+    number = read_number(body.file, limit)
     if number is None:
         raise FormulaError("the minimum of two tensors")
     return [applied(f"minimum {number.at_most_one():g}", of)]

@@ -6,11 +6,12 @@ effect of their own. Additions and multiplications of constants between them do 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from graphprune.graph.classes.activation_steps import clipped
-from graphprune.graph.classes.composite_steps import normalize
+from graphprune.graph.classes.composite_steps import CAUSAL, normalize
 from graphprune.graph.classes.steps import AFFINE
 from graphprune.graph.computation import Step
 from graphprune.plan.tflite_numbers import Number
@@ -27,7 +28,8 @@ class Facts:
     Attributes:
         steps: The steps.
         counts: How many values a mean or sum is taken over, by the place of its step.
-        numbers: The constant that a step adds, multiplies with or compares with, by its place.
+        numbers: The constant that a step adds, multiplies with or compares with, by its place;
+            that of the step about to be added too.
         constants: The constants that each step takes, as indices of tensors.
     """
 
@@ -160,6 +162,23 @@ def _clip(facts: Facts, inputs: tuple[int, ...]) -> Whole | None:
     return clipped(0, number.at_most_one()), facts.steps[below].inputs
 
 
+def _masked(_facts: Facts, inputs: tuple[int, ...]) -> Whole | None:
+    """Return a mask that takes scores, for one that takes them with and without a constant."""
+    return (CAUSAL, inputs[1:]) if len(inputs) == 2 else None
+
+
+def _scaled_sum(facts: Facts, inputs: tuple[int, ...]) -> Whole | None:
+    """Return a mean, for a sum that is divided by the number of its values."""
+    (total,) = inputs
+    number, count = facts.numbers.get(len(facts.steps)), facts.counts.get(total, 0)
+    if not facts.steps[total].computes.startswith("sum over") or number is None or not count:
+        return None
+    if not any(math.isclose(number.value, value, rel_tol=0.01) for value in (count, 1 / count)):
+        return None
+    facts.counts[len(facts.steps)] = count
+    return facts.steps[total].computes.replace("sum", "mean", 1), facts.steps[total].inputs
+
+
 def _weighted_mean(facts: Facts, inputs: tuple[int, ...]) -> Whole | None:
     """Return a mean, for the sum of weighted values divided by that of weights, unless that is 0.
 
@@ -184,6 +203,8 @@ def _weighted_mean(facts: Facts, inputs: tuple[int, ...]) -> Whole | None:
 
 
 _FINDERS: Mapping[str, tuple[Callable[[Facts, tuple[int, ...]], Whole | None], ...]] = {
+    AFFINE: (_scaled_sum,),
+    CAUSAL: (_masked,),
     "divide": (_softsign,),
     "multiply": (_mish,),
     "operator SELECT": (_selu,),

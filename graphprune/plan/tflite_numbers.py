@@ -1,4 +1,4 @@
-"""Constants of one value in a TensorFlow Lite file, and how exactly it stores them."""
+"""Constants that are one number in a TensorFlow Lite file, and how exactly it stores them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ _MOST_INEXACT = 0.03
 """The relative error up to which a number is compared; that of 1e-6 in 16 bits is 0.03."""
 
 
+_LARGEST = 4096
+"""Values of a constant that is read to see whether they are all the same."""
+
+
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A constant of one value.
+    """A constant that is one number.
 
     Attributes:
         value: The value.
@@ -42,19 +46,24 @@ class Number:
 
 
 def read_number(file: TfliteFile, tensor: TfliteTensor) -> Number | None:
-    """Return the value of a constant of one value; None for other tensors.
+    """Return the value of a constant that is the same everywhere; None for other tensors.
 
     Raises:
         ArchiveError: the file is damaged.
     """
-    if tensor.size != 1 or not tensor.stored or not tensor.dtype:
+    if not 0 < tensor.size <= _LARGEST or not tensor.stored or not tensor.dtype:
         return None
-    stored, value = np.ravel(file.read_stored(tensor))[0], float(np.ravel(file.read(tensor))[0])
+    values = np.ravel(file.read_stored(tensor))
+    if np.any(values != values[0]):
+        return None
+    stored, value = values[0], float(np.ravel(file.read(tensor))[0])
     if not value:
         return Number(0.0, 0.0 if tensor.quantization is None else 1.0)
     if tensor.quantization is not None:
         step = float(tensor.quantization.scales[0])
         is_limit = bool(stored == np.iinfo(stored.dtype).max)
         return Number(value, step / 2 / abs(value), is_limit)
-    spacing = float(np.spacing(stored)) if stored.dtype.kind == "f" else 0.0
+    if not math.isfinite(value):
+        return Number(value, 1.0)
+    spacing = float(np.spacing(abs(stored))) if stored.dtype.kind == "f" else 0.0
     return Number(value, spacing / 2 / abs(value))

@@ -11,6 +11,7 @@ from graphprune.graph.classes.activation_steps import leaky
 from graphprune.graph.classes.composite_steps import CAUSAL, LAST, REVERSE, product, repeat, resize
 from graphprune.graph.classes.steps import (
     RECURRENT,
+    along_lengths,
     convolution,
     joined,
     lookup,
@@ -19,6 +20,7 @@ from graphprune.graph.classes.steps import (
     pooling,
     reduced,
 )
+from graphprune.plan.tflite_masks import is_causal
 from graphprune.plan.tflite_recurrent import describe_fused, describe_loop
 from graphprune.plan.tflite_sequences import item
 
@@ -54,6 +56,8 @@ def _convolution(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
     padding = _padding(operator)
     if kind != "transposed convolution":
         dilation, padding = steps.dilated(operator) or (dilation, padding)
+        read = steps.lengths(operator, 0)[1:3]
+        strides, dilation = along_lengths(read, kernel[:2], strides, dilation)
     return convolution(kind, kernel, strides, dilation, padding)
 
 
@@ -159,17 +163,21 @@ def _joined(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
 
 
 def _masked(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
-    """Return the step of a causal mask that selects scores, or a constant that they do not reach.
+    """Return the step of a causal mask that selects scores, or what they do not reach.
 
-    Keras 3 joins it with a mask of ones.
+    Keras 3 joins it with a mask of ones, and selects a constant or scores without a large one.
     """
-    if len(operator.inputs) != 3 or not steps.is_constant(operator, 0):
+    is_choice = len(operator.inputs) == 3 and steps.is_constant(operator, 0)
+    if not is_choice or steps.is_constant(operator, 1):
         return None
     maker = steps.maker_of(operator.inputs[0])
     tables = operator.inputs[:1] if maker is None else maker.inputs
-    is_joined = maker is None or maker.kind == "LOGICAL_AND"
-    is_such = is_joined and not steps.is_constant(operator, 1) and steps.is_constant(operator, 2)
-    return CAUSAL if is_such and any(map(steps.is_causal, tables)) else None
+    if maker is not None and maker.kind != "LOGICAL_AND":
+        return None
+    if steps.is_constant(operator, 2):
+        return CAUSAL if any(is_causal(~steps.table(index)) for index in tables) else None
+    is_lowered = steps.is_lowered(operator.inputs[1], operator.inputs[2])
+    return CAUSAL if is_lowered and any(is_causal(steps.table(at)) for at in tables) else None
 
 
 def _leaky(_steps: TfliteSteps, operator: TfliteOperator) -> str | None:

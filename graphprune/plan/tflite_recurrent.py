@@ -20,8 +20,7 @@ _EXTRA = (9, 10, 11, 16, 17, *range(20, 24))
 
 def describe_loop(file: TfliteFile, operator: TfliteOperator) -> str | None:
     """Return the step of a loop; None for one that is not a recurrent layer of a known cell."""
-    body = int(operator.settings.get("bodySubgraphIndex", 0))
-    cell = read_cell(file, body) if body else None
+    cell = read_cell(file, operator)
     if cell is None:
         return None
     variables = {each.outputs[0] for each in file.operators_of(0) if each.kind == "READ_VARIABLE"}

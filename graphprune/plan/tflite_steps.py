@@ -6,8 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from graphprune.archive.tflite.file import TfliteFile, TfliteOperator, TfliteTensor
 from graphprune.errors import ArchiveError
@@ -17,7 +19,7 @@ from graphprune.graph.classes.steps import AFFINE, RECURRENT, with_padding
 from graphprune.graph.computation import INPUT, Step
 from graphprune.plan.tflite_cells import FUSED
 from graphprune.plan.tflite_composites import Facts, find_whole
-from graphprune.plan.tflite_masks import is_causal
+from graphprune.plan.tflite_masks import is_added
 from graphprune.plan.tflite_numbers import Number, read_number
 from graphprune.plan.tflite_readers import READERS, THEN
 from graphprune.plan.tflite_recurrent import names_inside
@@ -206,6 +208,9 @@ class TfliteSteps:
         if first.startswith(REPEAT):
             source = self.steps[steps[0]].step
             steps = source.inputs if source.computes == "operator SPLIT" else steps[:1]
+        number = self._number(operator) if operator.kind in _BINARY else None
+        if number is not None:
+            self._facts.numbers[len(self.steps)] = number
         first, steps = find_whole(self._facts, first, steps) or (first, steps)
         weights = [index for index in operator.inputs if self._is_weight(index)]
         names = names_inside(self.file, operator) if first.startswith(RECURRENT) else ()
@@ -216,7 +221,7 @@ class TfliteSteps:
             names=names,
             constants=tuple(index for index in operator.inputs if index not in self._made),
         )
-        self._note_figures(operator, last)
+        self._note_count(operator, last)
         fused = FUSED.get(int(operator.settings.get("fusedActivationFunction", 0)))
         if fused is not None and not first.startswith(RECURRENT):
             others.append(fused)
@@ -224,11 +229,8 @@ class TfliteSteps:
             last = self._add(Step("", each, (last,)), *operator.outputs)
         return last
 
-    def _note_figures(self, operator: TfliteOperator, place: int) -> None:
-        """Keep over how many values a mean or sum is, and the constant of an operator."""
-        number = self._number(operator) if operator.kind in _BINARY else None
-        if number is not None:
-            self._facts.numbers[place] = number
+    def _note_count(self, operator: TfliteOperator, place: int) -> None:
+        """Keep over how many values a mean or sum is."""
         if operator.kind in ("MEAN", "SUM"):
             lengths = self.lengths(operator, 0)
             reduced = [lengths[axis] for axis in self.values(operator, 1)]
@@ -236,7 +238,7 @@ class TfliteSteps:
                 self._facts.counts[place] = math.prod(length or 1 for length in reduced)
 
     def _number(self, operator: TfliteOperator) -> Number | None:
-        """Return the constant of one value that an operator takes; None where it takes none."""
+        """Return the number that an operator takes as a constant; None where it takes none."""
         for index in operator.inputs:
             tensor = self._tensors.get(self._source(index))
             if index not in self._made and tensor is not None:
@@ -287,7 +289,7 @@ class TfliteSteps:
     def _describe_binary(self, operator: TfliteOperator, taken: Sequence[int]) -> str | None:
         if len(taken) == 2:
             return _BINARY[operator.kind]
-        if operator.kind in ("ADD", "SUB") and any(map(self.is_causal, operator.inputs)):
+        if operator.kind in ("ADD", "SUB") and any(map(self._is_mask, operator.inputs)):
             return CAUSAL
         is_divisor = operator.kind == "DIV" and operator.inputs[0] not in self._made
         return AFFINE if operator.kind in _AFFINE and not is_divisor else None
@@ -307,11 +309,23 @@ class TfliteSteps:
         """Return whether an input of an operator does not depend on the file's inputs."""
         return place < len(operator.inputs) and operator.inputs[place] not in self._made
 
-    def is_causal(self, index: int) -> bool:
-        """Return whether a constant is a causal mask."""
+    def table(self, index: int) -> NDArray[Any]:
+        """Return a constant of truths; an empty one for other tensors."""
+        tensor = self._tensors[index]
+        is_such = tensor.stored and tensor.dtype == "bool"
+        return self.file.read(tensor) if is_such else np.zeros(0, np.bool_)
+
+    def is_lowered(self, index: int, other: int) -> bool:
+        """Return whether a tensor is another one with a constant added or taken away."""
+        lowered, source = self._made[index], self._made[other]
+        step = self.steps[lowered].step
+        return step.computes == AFFINE and step.inputs == (source,)
+
+    def _is_mask(self, index: int) -> bool:
+        """Return whether a constant is a causal mask that is added."""
         tensor = self._tensors[self._source(index)]
         is_table = tensor.stored and tensor.dtype and len(tensor.shape) > 1
-        return bool(is_table) and is_causal(self.file.read(tensor))
+        return bool(is_table) and is_added(self.file.read(tensor))
 
     def _source(self, index: int) -> int:
         """Return the constant that an operator passes on, such as one of 16 bits."""

@@ -165,7 +165,7 @@ def test_other_layers_or_connections_are_drift(name, file):
 
 
 def test_a_layer_without_a_rule_is_not_compared_and_the_rest_is(file):
-    other = NET["fc_b"].replace("tanh", "hard_sigmoid")
+    other = NET["fc_b"].replace("tanh", "tanh_shrink")
     check = check_tflite_architecture(plan_of(fc_b=other), file)
     assert (check.status, check.unchecked) == (
         "unchecked",

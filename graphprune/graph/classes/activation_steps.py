@@ -43,6 +43,7 @@ ACTIVATIONS: Mapping[str, Steps] = {
     "softsign": ("softsign",),
     "mish": ("mish",),
     "log_softmax": ("log softmax",),
+    "leaky_relu": (leaky(0.2),),
 }
 """The steps of activations by their names; others are not compared."""
 _OWN_ACTIVATIONS: Mapping[int, Mapping[str, Steps]] = {

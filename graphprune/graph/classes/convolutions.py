@@ -46,7 +46,14 @@ from graphprune.graph.classes.spatial import (
     per_axis,
     transposed_length,
 )
-from graphprune.graph.classes.steps import StepCall, Steps, StepsRule, convolution, padded
+from graphprune.graph.classes.steps import (
+    StepCall,
+    Steps,
+    StepsRule,
+    along_lengths,
+    convolution,
+    padded,
+)
 from graphprune.graph.shapes.axis_lengths import Shape
 
 IN = Open("in")
@@ -170,6 +177,10 @@ def _convolution_steps(rank: int, kind: str, weight: str, call: StepCall) -> Ste
         for key in ("strides", "dilation_rate")
     )
     padding, lengths = config["padding"], (*(1,) * (2 - rank), *kernel[:rank])
+    shape = call.taken[0]
+    read = (*(1,) * (2 - rank), *shape[1:-1]) if shape is not None else (None, None)
+    if kind != "transposed convolution":
+        strides, dilation = along_lengths(read, lengths, strides, dilation)
     channels = kernel[rank:]
     if kind == "depthwise convolution":
         channels = (channels[0] * channels[1],)

@@ -151,6 +151,29 @@ def convolution(
     )
 
 
+def along_lengths(
+    read: Sequence[int | None],
+    kernel: Sequence[int],
+    strides: Sequence[int],
+    dilation: Sequence[int],
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return strides and dilation of a convolution, 1 along axes in which it has one place.
+
+    Those have no effect there, and tf_keras gives others to the operator of a DepthwiseConv1D.
+
+    Example:
+        >>> along_lengths((1, 8), (1, 3), (2, 2), (1, 1))
+        ((1, 2), (1, 1))
+    """
+    found = [
+        (1, 1) if length == size == 1 else pair
+        for length, size, pair in zip(
+            read, kernel, zip(strides, dilation, strict=True), strict=True
+        )
+    ]
+    return tuple(stride for stride, _ in found), tuple(step for _, step in found)
+
+
 def pooling(kind: str, window: Sequence[int], strides: Sequence[int], padding: str) -> str:
     """Return the step of a pooling; axes that it leaves as they are do not count.
 
