@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from graphprune.archive.tflite.file import TfliteFile
@@ -69,11 +69,29 @@ def _check(
     named = _named_by_both(planned, found)
     if unknown:
         missing = find_missing(planned, found, named)
+        if missing:
+            told = {step.layer for step in steps}
+            rest = _without_untold(planned, told)
+            missing = missing if find_missing(rest, found, named) else []
         joined = simplify(in_order(_join_unknown(steps, outputs, unknown, planned)))
         return _check_around_unknown(planned, joined, missing, unknown)
     if are_same(planned, found, named):
         return ArchitectureCheck(unchecked=_explain_nameless(planned, named))
     return ArchitectureCheck(tuple(list_differences(planned, found, named)))
+
+
+def _without_untold(planned: Computation, told: Container[str]) -> Computation:
+    """Return a plan's steps without layers that are not known and may have no operators."""
+    places: list[int] = []
+    kept: list[Step] = []
+    for step in planned.steps:
+        inputs = tuple(places[taken] for taken in step.inputs)
+        if step.is_unknown and step.layer not in told and len(inputs) == 1:
+            places.append(inputs[0])
+            continue
+        kept.append(replace(step, inputs=inputs))
+        places.append(len(kept) - 1)
+    return simplify(Computation(tuple(kept), tuple(places[at] for at in planned.outputs)))
 
 
 def _find_unread(

@@ -175,6 +175,27 @@ def test_a_layer_without_a_rule_is_not_compared_and_the_rest_is(file):
     assert found(plan_of(**both), file) == ("differs", [("narrow", "settings")])
 
 
+PLAIN = "in(batch_input_shape=[None, 3]) > {} > out[3, 2]"
+IDLE = {
+    "augmentation": ("turn:RandomFlip(mode='horizontal')", "same"),
+    "told normalization": ("told:Normalization(mean=0.0, variance=1.0)", "same"),
+    "custom": ("own:Mine", "unchecked"),
+}
+
+
+@pytest.mark.parametrize("name", IDLE)
+def test_layers_that_leave_no_operator_are_not_missed(name):
+    text, wanted = IDLE[name]
+    parts = [
+        Part("serving_default_in:0", (1, 3)),
+        Part("net/out/MatMul", values=kernel(2, 3)),
+        Part("StatefulPartitionedCall:0", (1, 2)),
+    ]
+    names = [part.name for part in parts]
+    made = TfliteFile(tflite_bytes(parts, [("FULLY_CONNECTED", names[:2], names[2:])]))
+    assert found(make_plan(build_graph(PLAIN.format(text)), KEEP), made) == (wanted, [])
+
+
 @pytest.mark.parametrize("kind", ["CONV_2D", "FULLY_CONNECTED", "MEAN", "PAD", "CONCATENATION"])
 def test_an_operator_without_its_tensors_is_a_damaged_file(kind):
     parts = [Part("x", (1, 4)), Part("y", (1, 4))]

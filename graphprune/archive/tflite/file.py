@@ -371,7 +371,7 @@ def _settings(raw: Any) -> dict[str, int | float]:
     options = getattr(load_schema(), kind)()
     options.Init(table.Bytes, table.Pos)
     values = vars(getattr(load_schema(), f"{kind}T").InitFromObj(options))
-    return {name: value for name, value in values.items() if value and type(value) in _NUMBERS}
+    return {name: value for name, value in values.items() if type(value) in _NUMBERS and value}
 
 
 def _dtype_name(kind: str) -> str:
