@@ -79,9 +79,10 @@ def test_an_epsilon_is_told_where_it_is_stored_exactly_enough(name):
     assert needed(*normalization(epsilon)) == ["input", f"normalize over 4{wanted}"]
 
 
-def sequence(kernels, biases, numbers=(0, 1)):
+def sequence(kernels, biases, numbers=(0, 1), sources=("x", "x")):
     """Operators that take two parts of a sequence, multiply each, and stack the results."""
-    parts = [Part("x", (2, 1, 3)), Part("ones", values=np.ones(3, "int32"))]
+    parts = [Part(name, (2, 1, 3)) for name in dict.fromkeys(sources)]
+    parts.append(Part("ones", values=np.ones(3, "int32")))
     operators = []
     for at, (kernel, bias, place) in enumerate(zip(kernels, biases, numbers, strict=True)):
         begin = np.array([place, 0, 0], "int32")
@@ -93,7 +94,7 @@ def sequence(kernels, biases, numbers=(0, 1)):
             *(Part(f"{name}_{at}", (1, length)) for name, length in (("item", 3), ("made", 4))),
         ]
         masks = options("StridedSliceOptions", beginMask=6, endMask=6, shrinkAxisMask=1)
-        taken = ["x", f"from_{at}", f"to_{at}", "ones"]
+        taken = [sources[at], f"from_{at}", f"to_{at}", "ones"]
         operators += [
             ("STRIDED_SLICE", taken, [f"item_{at}"], masks),
             ("FULLY_CONNECTED", [f"item_{at}", f"kernel_{at}", f"bias_{at}"], [f"made_{at}"]),
@@ -110,6 +111,7 @@ OTHERS = {
     "kernels": sequence((3, 4), (100, 100)),
     "biases": sequence((3, 3), (100, 120)),
     "order": sequence((3, 3), (100, 100), (1, 0)),
+    "two sequences": sequence((3, 3), (100, 100), sources=("x", "z")),
     "one part twice": sequence((3, 3), (100, 100), (0, 0)),
 }
 
@@ -131,6 +133,7 @@ def test_constants_that_mask_what_follows_are_causal_masks():
         assert scores("ADD", (table * -1e9).astype("float32")) == "causal mask"
         assert scores("SUB", (table * 1e9).astype("float32")) == "causal mask"
         assert scores("SELECT_V2", ~table, number(-1e30)) == "causal mask"
+    assert scores("ADD", (behind * -1e9 + ~behind * 5).astype("float32")) == "affine"
     assert scores("ADD", (behind * -2).astype("float32")) == "affine"
     assert scores("ADD", ((behind - 1) * 1e9).astype("float32")) == "affine"
     assert scores("SELECT_V2", behind, number(-1e30)) == "operator SELECT_V2"
