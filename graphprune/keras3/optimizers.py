@@ -101,9 +101,9 @@ def read_updates(model: Any, optimizer: Any) -> int:
 
 
 def counts_batches(optimizer: Any) -> bool:
-    """Return whether `iterations`, which schedules of the learning rate follow, counts batches.
+    """Return whether `iterations` counts batches where the optimizer accumulates gradients.
 
-    Since Keras 3.5 it counts updates where the optimizer accumulates gradients.
+    Since Keras 3.5 it counts updates, and `_iterations` batches.
     """
     return not hasattr(optimizer, "_iterations")
 

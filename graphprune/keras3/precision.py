@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import keras
 
 from graphprune.engine.precision import explain_unbuildable, warn_of_float32
 from graphprune.errors import TrainingError
-from graphprune.graph.precision import FLOAT32, SCALED, PolicyChange
+from graphprune.graph.precision import FLOAT32, SCALED, PolicyChange, in_policy
 from graphprune.keras3.cloning import Precision
 from graphprune.keras3.held import HeldLayer
 from graphprune.keras3.layers import is_layered_model
@@ -30,13 +29,14 @@ def in_precision(model: Any, policy: str) -> Any:
         return model
     last = list(_last_layers(model))
     kept = frozenset(map(id, last))
+    has_scale = hasattr(getattr(model, "optimizer", None), "inner_optimizer")
     scaling = "scaled" if policy == SCALED else LIKE_MODEL
 
     def hold(address: str, layer: Any, before: HeldLayer | None) -> HeldLayer | None:
         if before is None:
             return None
         held = hold_like(before, layer)
-        held.provenance = replace(held.provenance, precision=policy)
+        held.provenance = in_policy(held.provenance, policy, scales_loss=has_scale)
         return held
 
     try:

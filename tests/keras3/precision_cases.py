@@ -222,6 +222,18 @@ def runs_of_pruned_models_take_bfloat16_and_keep_it():
     assert_same(state_of(graphprune.strip_pruning(model)), state_of(model))
 
 
+@CASES.fast_on("jax")
+def stripping_keeps_a_loss_scale_that_the_user_had_set():
+    scaling = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(), initial_scale=64.0)
+    for policy in (FLOAT16, BFLOAT16):
+        low = in_precision(wrapped(compiled(scaling)), policy)
+        low.save(FOLDER / "scaled.keras")
+        stripped = graphprune.strip_pruning(load(FOLDER / "scaled.keras"))
+        assert policies(stripped)["a"] == "float32"
+        assert stripped.optimizer.initial_scale == 64.0
+        assert stripped.optimizer.get_config() == scaling.get_config()
+
+
 def state_of(model):
     return [array(one) for one in model.trainable_variables]
 

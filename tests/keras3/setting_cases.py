@@ -10,8 +10,6 @@ from keras3.models import array
 from keras3.run_cases import EPOCHS, FOLDER, RULES, X, Y, check_resumes, compiled, load, net, run
 
 from graphprune.errors import TrainingError
-from graphprune.keras3.optimizers import counts_batches
-from graphprune.keras3.training import compiling
 from graphprune.keras3.training.compiling import check_executions, compile_model
 from graphprune.keras3.training.fitting import Hooks
 from graphprune.runs.run_file import read_run_file
@@ -56,25 +54,32 @@ sys.path.insert(0, str(FOLDER))
 CURVE = {"curve": "cosine", "from": 0.01, "to": 0.001, "warm_up": "1 step"}
 
 
-@CASES.fast_on("jax")
-def a_curve_over_batches_is_refused_with_accumulation():
-    found, compiling.counts_batches = compiling.counts_batches, lambda optimizer: True
-    try:
-        asked = {"learning_rate": CURVE, "gradient_accumulation": 3}
-        text = refusal(lambda: run("no", compiled(), rules=RULES, **asked), TrainingError)
-    finally:
-        compiling.counts_batches = found
-    assert text.endswith(
-        " counts batches, not updates, where it accumulates gradients, so the learning rate's curve"
-        " would end before the run; install Keras 3.5 or newer, or give a constant learning rate"
+@CASES.fast_on("tensorflow")
+def a_curve_over_accumulated_batches_equals_one_over_larger_batches():
+    """In 8 updates, of two batches each or of one of twice their size."""
+    asked = {
+        "rules": RULES,
+        "epochs": 8,
+        "optimizer": {"name": "sgd", "momentum": 0.9},
+        "learning_rate": {"curve": "step", "from": 0.5, "warm_up": "2 steps", "at": {"50%": 0.1}},
+    }
+
+    def build():
+        x = keras.Input((6,), name="x")
+        hidden = keras.layers.Dense(12, activation="relu", name="a")(x)
+        return keras.Model(x, keras.layers.Dense(3, name="b")(hidden), name="net")
+
+    sizes = ({"batch_size": 8, "gradient_accumulation": 2}, {"batch_size": 16})
+    one, other = (
+        load(run(f"curve-{at}", compiled(build=build), SPLIT, **asked, **size).model)
+        for at, size in enumerate(sizes)
     )
-    assert not (FOLDER / "no").exists()
+    for weight, expected in zip(one.weights, other.weights, strict=True):
+        np.testing.assert_allclose(array(weight), array(expected), rtol=1e-4, atol=1e-5)
 
 
 @CASES
 def settings_of_runs_go_on():
-    if counts_batches(keras.optimizers.Adam()):
-        return  # Keras before 3.5, with which the curve is refused
     whole = check_resumes(
         "settings",
         compiled,
@@ -94,7 +99,7 @@ def settings_of_runs_go_on():
     model = load(whole.model)
     assert model.optimizer.gradient_accumulation_steps == 2
     assert array(model.optimizer.iterations) == 4  # of 8 batches
-    assert model.optimizer.get_config()["learning_rate"]["config"]["decay_steps"] == 3
+    assert model.optimizer.get_config()["learning_rate"]["config"]["decay_steps"] == 6
     assert {"squared", "loss"} <= set(whole.original_metrics)
     settings = read_run_file(str(FOLDER / "settings-whole" / "run.yaml"), {})
     assert settings["train.gradient_accumulation"] == 2

@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from graphprune.graph.classes.activation_steps import MATRIX
 from graphprune.graph.classes.channels import ChannelCall, Channels, Weights, from_axis, linear
 from graphprune.graph.classes.layer_class import Axes, Expected, LayerCall, LayerClass, Weight, one
 from graphprune.graph.classes.lengths import Config, Open, SettingError, parse_lengths, read_setting
 from graphprune.graph.classes.multiply_adds import at_each_place, einsum
-from graphprune.graph.classes.steps import MATRIX, looked_up
+from graphprune.graph.classes.steps import looked_up
 from graphprune.graph.shapes.axis_lengths import Shape
 
 IN = Open("in")
