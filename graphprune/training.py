@@ -158,8 +158,8 @@ def train(
             "warm_up": "5%"}`; a curve begins with the run, so the optimizer state is reset.
         reset_optimizer: Reset the optimizer state.
         class_weight: The weight of each class in the loss.
-        gradient_accumulation: Batches whose gradients make one update (Keras 3). Steps of schedules
-            are updates; an epoch must have a multiple of it.
+        gradient_accumulation: Batches whose gradients make one update. Steps of schedules are
+            updates; an epoch must have a multiple of it.
         callbacks: Callbacks, or `module:function` for functions that return them. One with
             `get_state` and `set_state` keeps its state in checkpoints.
         early_stopping: `METRIC[:patience]`, or a dict with `metric`, `patience` and `mode`. It is

@@ -16,6 +16,7 @@ SOURCE = Path(__file__).parents[1] / "graphprune"
 # third-party packages.
 LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("lazy", frozenset()),
+    ("replaced", frozenset()),
     ("nested", frozenset()),
     ("signals", frozenset()),
     ("wrapper_names", frozenset()),

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from graphprune.engine.held import PrunedLayer, PrunedTensor
+from graphprune.engine.held import PrunedLayer, PrunedTensor, zero_masked
 from graphprune.errors import TrainingError
 from graphprune.graph.layers import SEPARATOR
 from graphprune.sparsity.channel_groups import Coupling, choose_channels
-from graphprune.sparsity.mask_kernels import apply_mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ class ChannelGroup:
         for coupling, tensor in tensors:
             mask = coupling.with_channels(tensor.read_mask(), kept)
             tensor.write_mask(mask, smallest)
-            tensor.write(apply_mask(tensor.read(), mask))
+            zero_masked(tensor, tensor.read(), mask)
 
     def _check(self, tensors: Sequence[tuple[Coupling, PrunedTensor]]) -> None:
         """Raise if a tensor does not have the places of the channels, as in a damaged file."""

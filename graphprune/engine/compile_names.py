@@ -190,11 +190,12 @@ def choose_loss(
 
 
 def choose_optimizer(
-    current: Any, asked: Compiling, place: str, names: KerasNames, run: Run
+    current: Any, asked: Compiling, place: str, names: KerasNames, run: Run, counts: int = 1
 ) -> Any:
     """Return the optimizer to compile with; `current` is that of the model, or None.
 
     A curve of the learning rate begins with the run, so its optimizer is new, without state.
+    `counts` is as for `rate_schedule`.
 
     Raises:
         TrainingError: a name is unknown, or an optimizer is neither saved nor given.
@@ -208,7 +209,7 @@ def choose_optimizer(
     if isinstance(asked.learning_rate, Mapping):
         curve = read_rate(asked.learning_rate)
         assert isinstance(curve, RateCurve)
-        rate = rate_schedule(names.optimizers.schedules, curve, run)
+        rate = rate_schedule(names.optimizers.schedules, curve, run, counts)
         return with_settings(current, learning_rate=rate)
     is_new = asked.reset_optimizer and asked.optimizer is None
     return type(current).from_config(current.get_config()) if is_new else current

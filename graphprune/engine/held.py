@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphprune.engine.schedules import PruningSchedule
+from graphprune.sparsity.mask_kernels import apply_mask, is_masked
 from graphprune.sparsity.pruning import Provenance, Pruning
 
 
@@ -48,6 +49,12 @@ class PrunedTensor(Protocol):
     def write_mask(self, mask: NDArray[np.bool_], threshold: float) -> None:
         """Assign the mask, and the smallest score that it keeps."""
         ...
+
+
+def zero_masked(tensor: PrunedTensor, values: NDArray[Any], mask: NDArray[np.bool_]) -> None:
+    """Zero the masked weights of a tensor that holds `values`, unless all of them are zero."""
+    if not is_masked(values, mask):
+        tensor.write(apply_mask(values, mask))
 
 
 class PrunedLayer(Protocol):

@@ -18,20 +18,22 @@ _WHOLE = Position(100.0, "percent")
 _SCALING = ("dynamic", "initial_scale", "dynamic_growth_steps")
 
 
-def rate_schedule(schedules: Any, curve: RateCurve, run: Run) -> Any:
+def rate_schedule(schedules: Any, curve: RateCurve, run: Run, counts: int = 1) -> Any:
     """Return a learning rate schedule; a constant rate without warm-up is a number.
 
     Args:
         schedules: The module of Keras with the schedules.
         curve: The curve.
         run: The length of the run in optimizer updates.
+        counts: What the optimizer adds, for each update, to the count that it gives its schedule.
+            An update has the last of these counts.
 
     Raises:
         TrainingError: warm-up is longer than the curve, or the stairs do not rise in position.
     """
     warm_up = 0 if curve.warm_up is None else step_of(curve.warm_up, run)
     if curve.curve == "step":
-        return _stairs(schedules, curve, warm_up, run)
+        return _stairs(schedules, curve, warm_up, run, counts)
     end = step_of(curve.end or _WHOLE, run)
     if curve.curve == "constant":
         if not warm_up:
@@ -44,13 +46,15 @@ def rate_schedule(schedules: Any, curve: RateCurve, run: Run) -> Any:
         )
     last = curve.first if curve.curve == "constant" else curve.last or 0.0
     if not warm_up:
-        return schedules.CosineDecay(curve.first, decay_steps=end, alpha=last / curve.first)
+        return schedules.CosineDecay(
+            curve.first, decay_steps=end * counts, alpha=last / curve.first
+        )
     return schedules.CosineDecay(
         curve.first / warm_up,
-        decay_steps=end - warm_up,
+        decay_steps=(end - warm_up) * counts,
         alpha=last / curve.first,
         warmup_target=curve.first,
-        warmup_steps=warm_up,
+        warmup_steps=warm_up * counts,
     )
 
 
@@ -61,7 +65,7 @@ def step_of(position: Position, run: Run) -> int:
     return step
 
 
-def _stairs(schedules: Any, curve: RateCurve, warm_up: int, run: Run) -> Any:
+def _stairs(schedules: Any, curve: RateCurve, warm_up: int, run: Run, counts: int) -> Any:
     stairs = [(step_of(position, run), rate) for position, rate in curve.at]
     places = [place for place, _ in stairs]
     if places != sorted(set(places)) or places[0] <= warm_up:
@@ -74,7 +78,7 @@ def _stairs(schedules: Any, curve: RateCurve, warm_up: int, run: Run) -> Any:
     rising = [curve.first * stair / count for stair in range(1, count + 1)]
     # Keras takes a value up to and including its boundary
     return schedules.PiecewiseConstantDecay(
-        [bound - 1 for bound in bounds], [*rising, *(rate for _, rate in stairs)]
+        [bound * counts - 1 for bound in bounds], [*rising, *(rate for _, rate in stairs)]
     )
 
 

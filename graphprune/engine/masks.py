@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from graphprune.engine.channel_groups import ChannelGroup, led_groups
-from graphprune.engine.held import PrunedLayer
+from graphprune.engine.held import PrunedLayer, zero_masked
 from graphprune.engine.timetables import Times
-from graphprune.sparsity.mask_kernels import apply_mask
 from graphprune.sparsity.patterns import select_pattern_mask
 
 
@@ -64,11 +63,11 @@ def choose_masks(layer: PrunedLayer, share_of: Callable[[str], float]) -> None:
             pads=pruning.pads,
         )
         tensor.write_mask(mask, threshold)
-        tensor.write(apply_mask(values, mask))
+        zero_masked(tensor, values, mask)
 
 
 def project(layers: Iterable[PrunedLayer]) -> None:
     """Zero the masked weights of each layer."""
     for layer in layers:
         for tensor in layer.tensors:
-            tensor.write(apply_mask(tensor.read(), tensor.read_mask()))
+            zero_masked(tensor, tensor.read(), tensor.read_mask())

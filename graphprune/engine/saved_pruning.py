@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from graphprune.engine.held import PrunedLayer
+from graphprune.engine.held import PrunedLayer, zero_masked
 from graphprune.graph.read import ModelFile
-from graphprune.sparsity.mask_kernels import apply_mask, is_masked
 from graphprune.sparsity.pruning import Provenance, Pruning
 from graphprune.wrapper_names import LAST_UPDATE, STEP, mask_name, threshold_name
 
@@ -40,9 +39,7 @@ class SavedPruning:
         layer.write_last_update(self.last_update)
         for tensor, mask, threshold in zip(layer.tensors, self.masks, self.thresholds, strict=True):
             tensor.write_mask(mask, threshold)
-            values = tensor.read()
-            if not is_masked(values, mask):
-                tensor.write(apply_mask(values, mask))
+            zero_masked(tensor, tensor.read(), mask)
 
 
 def read_saved_pruning(source: ModelFile) -> dict[str, SavedPruning]:

@@ -24,6 +24,8 @@ POLICIES = ("mixed_float16", "mixed_bfloat16")
 SCALED = "mixed_float16"
 """The policy whose gradients may underflow, so that the loss is scaled, as Keras does."""
 FLOAT32 = "float32"
+_OWN = "own"
+"""Says in a provenance that the loss was scaled before a run set a policy."""
 _WITHOUT_POLICY = ("losses", "metrics")
 """Modules of objects whose `dtype` is not a policy of layers."""
 
@@ -87,6 +89,29 @@ def policy_of(entry: Entry) -> str:
 def policy_set_by_run(provenances: Iterable[Provenance]) -> str:
     """Return the policy that a run set on the layers of a model; empty if none did."""
     return next((one.precision for one in provenances if one.precision in POLICIES), "")
+
+
+def in_policy(provenance: Provenance, policy: str, *, scales_loss: bool) -> Provenance:
+    """Return the provenance of a layer on whose model a run sets a policy.
+
+    Args:
+        provenance: That of the layer before.
+        policy: The policy.
+        scales_loss: Whether the model's optimizer scales the loss already.
+    """
+    return replace(provenance, precision=policy, loss_scale=_OWN if scales_loss else "")
+
+
+def scale_set_by_run(provenances: Iterable[Provenance]) -> bool:
+    """Return whether a run made the optimizer of a model scale the loss.
+
+    Example:
+        >>> run = in_policy(Provenance("r"), SCALED, scales_loss=False)
+        >>> user = in_policy(Provenance("r"), SCALED, scales_loss=True)
+        >>> scale_set_by_run([run]), scale_set_by_run([user])
+        (True, False)
+    """
+    return any(one.precision == SCALED and one.loss_scale != _OWN for one in provenances)
 
 
 def precision_of(graph: LayerGraph) -> str:

@@ -52,11 +52,38 @@ def read(variable: Any) -> NDArray[Any]:
 def read_in_place(variable: Any) -> NDArray[Any]:
     """Return what `read` does, to be used at once: it may be the memory of the variable itself."""
     if keras.config.backend() == "torch":
-        return read(variable)
+        memory = _memory_of(variable)
+        return read(variable) if memory is None else memory
     value = keras.ops.convert_to_tensor(variable)
     # NumPy would copy a variable of Keras or TensorFlow, and not a tensor
     value = value.value if isinstance(value, Variable) else value
     return np.asarray(value.value() if hasattr(value, "read_value") else value)
+
+
+def write(variable: Any, values: NDArray[Any]) -> None:
+    """Assign values to a variable.
+
+    NumPy fills the tensors of PyTorch on the processor. PyTorch's own copy wakes its threads for
+    each tensor: with a million weights it took 0.2 ms alone and 16 ms beside another process, and
+    NumPy's 0.2 ms in both.
+    """
+    memory = _memory_of(variable)
+    if memory is None or (memory.dtype, memory.shape) != (values.dtype, values.shape):
+        variable.assign(values)
+    else:
+        np.copyto(memory, values)
+
+
+def _memory_of(variable: Any) -> NDArray[Any] | None:
+    """Return the memory of a variable of PyTorch on the processor; None for all other variables."""
+    held = getattr(variable, "_value", None)
+    if keras.config.backend() != "torch" or held is None or get_stateless_scope() is not None:
+        return None
+    torch = sys.modules["torch"]
+    if held.device.type != "cpu" or held.dtype == torch.bfloat16 or torch.compiler.is_compiling():
+        return None
+    memory: NDArray[Any] = held.detach().numpy()
+    return memory
 
 
 def masked(value: Any, mask: Any) -> Any:

@@ -13,6 +13,7 @@ from keras.src import backend
 
 from graphprune.archive import Archive
 from graphprune.archive.allowed.budget import Budget
+from graphprune.replaced import replaced
 
 _WIDEST = 8
 """Bytes of the widest number."""
@@ -25,20 +26,13 @@ def growth_bounded(archive: Archive) -> Iterator[None]:
     variable = next(
         kind for kind in keras.Variable.__mro__ if kind.__module__.endswith("common.variables")
     )
-    patched: list[tuple[Any, str, Callable[..., Any]]] = [
+    with replaced(
         (variable, "__init__", _bounded_variable(budget, variable.__init__)),
         (keras.layers.RNN, "get_initial_state", _bounded_state(budget)),
         (backend, "rnn", _bounded_steps(budget)),
         (keras.layers.Normalization, "build", _bounded_normalization(budget)),
-    ]
-    before = [(owner, name, getattr(owner, name)) for owner, name, _ in patched]
-    for owner, name, value in patched:
-        setattr(owner, name, value)
-    try:
+    ):
         yield
-    finally:
-        for owner, name, value in before:
-            setattr(owner, name, value)
 
 
 def _bounded_variable(budget: Budget, make: Callable[..., None]) -> Callable[..., None]:

@@ -20,7 +20,14 @@ from numpy.typing import NDArray
 from graphprune.engine.pruner import no_pruner
 from graphprune.engine.schedules import PruningSchedule
 from graphprune.errors import TrainingError
-from graphprune.keras3.backend import is_constant, masked, masked_in_place, read, read_in_place
+from graphprune.keras3.backend import (
+    is_constant,
+    masked,
+    masked_in_place,
+    read,
+    read_in_place,
+    write,
+)
 from graphprune.keras3.guards import guard_layer
 from graphprune.keras3.layers import find_holder, find_weight, names_its_weights, prunable_names
 from graphprune.keras3.optimizers import add_mask, average_of, tracks
@@ -78,7 +85,7 @@ class HeldTensor:
 
     def write(self, values: NDArray[Any]) -> None:
         """Assign the values of the weight."""
-        self.weight.assign(values)
+        write(self.weight, values)
 
     def read_mask(self) -> NDArray[np.bool_]:
         """Return the mask; True keeps a weight."""
@@ -96,7 +103,7 @@ class HeldTensor:
         if self.mask is None:
             self._waiting = mask
         else:
-            self.mask.assign(mask)
+            write(self.mask, mask)
             self.project_average(mask)
 
     def project_average(self, mask: Any) -> None:

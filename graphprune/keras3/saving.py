@@ -30,6 +30,7 @@ from graphprune.errors import OutputError
 from graphprune.keras3.backend import read_in_place
 from graphprune.keras3.layers import check_built
 from graphprune.keras3.model import check_masks_fit
+from graphprune.keras3.quick_walks import quick_walks
 from graphprune.nested import rebuild
 
 
@@ -116,7 +117,8 @@ def _copy_keras(model: Any, made: HDF5Bytes) -> FileCopy:
     with TemporaryDirectory(prefix="graphprune-") as folder:
         weights = _Weights(made, mode="w")
         try:
-            saving_lib._save_state(model, weights, _Assets(Path(folder)), "", set())
+            with quick_walks():
+                saving_lib._save_state(model, weights, _Assets(Path(folder)), "", set())
         finally:
             weights.close()
         assets = read_assets(Path(folder))

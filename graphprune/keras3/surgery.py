@@ -10,13 +10,14 @@ import numpy as np
 from graphprune.engine.masks import prune_at_once
 from graphprune.engine.saved_pruning import SavedPruning
 from graphprune.graph.layer_graph import LayerGraph
-from graphprune.graph.precision import FLOAT32, PolicyChange, policy_set_by_run
+from graphprune.graph.precision import FLOAT32, PolicyChange, policy_set_by_run, scale_set_by_run
 from graphprune.graph.read import ModelFile
 from graphprune.keras3.cloning import Precision, clone_model
 from graphprune.keras3.held import HeldLayer
 from graphprune.keras3.layers import addressed_layers, check_built, check_finite, unique_layers
 from graphprune.keras3.live import LiveModel
 from graphprune.keras3.model import KerasModel, held_layers
+from graphprune.keras3.optimizers import LIKE_MODEL
 from graphprune.keras3.state import PruningState
 from graphprune.plan.application import (
     check_addresses,
@@ -32,6 +33,7 @@ from graphprune.plan.rewrite import wrap_graph
 from graphprune.rules.building.read import rule_set_of
 from graphprune.sparsity.mask_kernels import apply_mask
 from graphprune.sparsity.positions import Run
+from graphprune.sparsity.pruning import Provenance
 
 Hold = Callable[[str, Any, HeldLayer | None], HeldLayer | None]
 """Returns how a layer of a clone is pruned, given its address, and how the model's layer is."""
@@ -104,7 +106,8 @@ def strip_model(model: Any, *, compiled: bool = True) -> Any:
     policy = set_by_run(model)
     precision = None
     if policy:
-        precision = Precision(PolicyChange(policy, FLOAT32), frozenset(), "unscaled")
+        scaling = "unscaled" if scale_set_by_run(_provenances(model)) else LIKE_MODEL
+        precision = Precision(PolicyChange(policy, FLOAT32), frozenset(), scaling)
     return pruned_clone(
         model, lambda address, layer, before: None, compiled=compiled, precision=precision
     )
@@ -112,7 +115,11 @@ def strip_model(model: Any, *, compiled: bool = True) -> Any:
 
 def set_by_run(model: Any) -> str:
     """Return the policy that a run set on the model's layers; empty if none did."""
-    return policy_set_by_run(held.provenance for held in held_layers(model).values())
+    return policy_set_by_run(_provenances(model))
+
+
+def _provenances(model: Any) -> list[Provenance]:
+    return [held.provenance for held in held_layers(model).values()]
 
 
 def prune_as_saved(model: Any, saved: Mapping[str, SavedPruning]) -> Any:

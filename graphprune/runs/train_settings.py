@@ -141,7 +141,7 @@ TRAIN_SETTINGS: tuple[Setting, ...] = (
         "train.gradient_accumulation",
         "--gradient-accumulation",
         PositiveCount,
-        "Batches whose gradients make one update (Keras 3).",
+        "Batches whose gradients make one update.",
         "4",
         form="whole",
         argument="gradient_accumulation",

@@ -17,6 +17,7 @@ import numpy as np
 
 from graphprune.errors import OutputError
 from graphprune.quiet import quiet_output
+from graphprune.replaced import replaced
 
 SIGNATURE = "serving_default"
 _ONNX_PACKAGES = ("tf2onnx", "onnxruntime", "onnx")
@@ -59,11 +60,8 @@ def variables_stored_once() -> Iterator[None]:
                 setattr(archive, name, inside)
         return theirs(archive, *args, **options)
 
-    saving.save_and_return_nodes = save
-    try:
+    with replaced((saving, "save_and_return_nodes", save)):
         yield
-    finally:
-        saving.save_and_return_nodes = theirs
 
 
 def saved_model_to_onnx(folder: Path, name: str) -> bytes:

@@ -69,15 +69,25 @@ def select_mask(weights: NDArray[np.floating], kept: int) -> tuple[NDArray[np.bo
     Equals `magnitude_mask` of tests/reference_masks.py bit for bit: ties keep the lower flat index,
     NaN counts as larger than infinity.
     """
-    scores = magnitude_bits(weights)
-    cut, needed, tied = _smallest_kept(scores, kept)
-    if needed == tied:
-        mask = scores >= cut
+    if 0 < kept == weights.size:
+        mask, cut = np.ones(weights.size, np.bool_), _smallest(weights)
     else:
-        mask = scores > cut
-        mask[np.flatnonzero(scores == cut)[:needed]] = True
-    threshold = np.asarray([cut], dtype=scores.dtype).view(weights.dtype)[0]
+        scores = magnitude_bits(weights)
+        cut, needed, tied = _smallest_kept(scores, kept)
+        mask = scores >= cut if needed == tied else scores > cut
+        if needed != tied:
+            mask[np.flatnonzero(scores == cut)[:needed]] = True
+    threshold = np.asarray([cut], BITS[weights.dtype.itemsize]).view(weights.dtype)[0]
     return mask.reshape(weights.shape), math.inf if np.isnan(threshold) else float(threshold)
+
+
+def _smallest(weights: NDArray[np.floating]) -> int:
+    """Return the smallest score, as for masks before pruning begins; nothing is ranked."""
+    flat = np.ascontiguousarray(weights).ravel()
+    return min(
+        int(magnitude_bits(flat[start : start + _COMPARE_CHUNK]).min())
+        for start in range(0, flat.size, _COMPARE_CHUNK)
+    )
 
 
 def apply_mask(weights: NDArray[np.floating], mask: NDArray[np.bool_]) -> NDArray[np.floating]:

@@ -255,6 +255,8 @@ class Provenance:
             none did.
         precision: The dtype policy that a run set on the model's layers, which had float32 before;
             empty where none did. Stripping takes it back.
+        loss_scale: `own` if the model's optimizer scaled the loss before the run set `precision`,
+            so that stripping keeps it; else empty.
     """
 
     rule: str = ""
@@ -262,6 +264,7 @@ class Provenance:
     plan_sha256: str = ""
     budget: str = ""
     precision: str = ""
+    loss_scale: str = ""
 
     def to_config(self) -> dict[str, str]:
         """Return the JSON form."""
@@ -270,7 +273,7 @@ class Provenance:
             "rules_sha256": self.rules_sha256,
             "plan_sha256": self.plan_sha256,
         }
-        rest = {"budget": self.budget, "precision": self.precision}
+        rest = {"budget": self.budget, "precision": self.precision, "loss_scale": self.loss_scale}
         return config | {name: text for name, text in rest.items() if text}
 
     @classmethod
@@ -282,4 +285,5 @@ class Provenance:
             config.get("plan_sha256", ""),
             config.get("budget", ""),
             config.get("precision", ""),
+            config.get("loss_scale", ""),
         )

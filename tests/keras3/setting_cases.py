@@ -1,6 +1,7 @@
 """The settings of runs of Keras 3 models: each survives an interruption, bit for bit."""
 
 import sys
+from functools import partial
 
 import keras
 import numpy as np
@@ -9,9 +10,7 @@ from keras3.models import array
 from keras3.run_cases import EPOCHS, FOLDER, RULES, X, Y, check_resumes, compiled, load, net, run
 
 from graphprune.errors import TrainingError
-from graphprune.keras3.optimizers import counts_batches
-from graphprune.keras3.training import compiling
-from graphprune.keras3.training.compiling import compile_model
+from graphprune.keras3.training.compiling import check_executions, compile_model
 from graphprune.keras3.training.fitting import Hooks
 from graphprune.runs.run_file import read_run_file
 from graphprune.runs.run_options import Compiling
@@ -55,25 +54,32 @@ sys.path.insert(0, str(FOLDER))
 CURVE = {"curve": "cosine", "from": 0.01, "to": 0.001, "warm_up": "1 step"}
 
 
-@CASES.fast_on("jax")
-def a_curve_over_batches_is_refused_with_accumulation():
-    found, compiling.counts_batches = compiling.counts_batches, lambda optimizer: True
-    try:
-        asked = {"learning_rate": CURVE, "gradient_accumulation": 3}
-        text = refusal(lambda: run("no", compiled(), rules=RULES, **asked), TrainingError)
-    finally:
-        compiling.counts_batches = found
-    assert text.endswith(
-        " counts batches, not updates, where it accumulates gradients, so the learning rate's curve"
-        " would end before the run; install Keras 3.5 or newer, or give a constant learning rate"
+@CASES.fast_on("tensorflow")
+def a_curve_over_accumulated_batches_equals_one_over_larger_batches():
+    """In 8 updates, of two batches each or of one of twice their size."""
+    asked = {
+        "rules": RULES,
+        "epochs": 8,
+        "optimizer": {"name": "sgd", "momentum": 0.9},
+        "learning_rate": {"curve": "step", "from": 0.5, "warm_up": "2 steps", "at": {"50%": 0.1}},
+    }
+
+    def build():
+        x = keras.Input((6,), name="x")
+        hidden = keras.layers.Dense(12, activation="relu", name="a")(x)
+        return keras.Model(x, keras.layers.Dense(3, name="b")(hidden), name="net")
+
+    sizes = ({"batch_size": 8, "gradient_accumulation": 2}, {"batch_size": 16})
+    one, other = (
+        load(run(f"curve-{at}", compiled(build=build), SPLIT, **asked, **size).model)
+        for at, size in enumerate(sizes)
     )
-    assert not (FOLDER / "no").exists()
+    for weight, expected in zip(one.weights, other.weights, strict=True):
+        np.testing.assert_allclose(array(weight), array(expected), rtol=1e-4, atol=1e-5)
 
 
 @CASES
 def settings_of_runs_go_on():
-    if counts_batches(keras.optimizers.Adam()):
-        return  # Keras before 3.5, with which the curve is refused
     whole = check_resumes(
         "settings",
         compiled,
@@ -93,7 +99,7 @@ def settings_of_runs_go_on():
     model = load(whole.model)
     assert model.optimizer.gradient_accumulation_steps == 2
     assert array(model.optimizer.iterations) == 4  # of 8 batches
-    assert model.optimizer.get_config()["learning_rate"]["config"]["decay_steps"] == 3
+    assert model.optimizer.get_config()["learning_rate"]["config"]["decay_steps"] == 6
     assert {"squared", "loss"} <= set(whole.original_metrics)
     settings = read_run_file(str(FOLDER / "settings-whole" / "run.yaml"), {})
     assert settings["train.gradient_accumulation"] == 2
@@ -124,8 +130,32 @@ def compiled_steps_with_a_step_curve_go_on():
     assert settings["on.jit_compile"] is True
 
 
+def takes_executions():
+    try:
+        check_executions(2, "stops", keras.config.backend(), keras.__version__)
+    except TrainingError:
+        return False
+    return True
+
+
+@CASES.fast_on("jax")
+def executions_of_several_steps_are_refused_where_keras_fails():
+    check_executions(1, "net", "torch", "3.3.3")
+    check_executions(2, "net", "jax", "3.3.3")
+    check_executions(2, "net", "tensorflow", "3.10.0")
+    for backend, version, where in (
+        ("torch", "3.15.1", "on PyTorch"),
+        ("tensorflow", "3.6.0", "with Keras 3.6.0 on TensorFlow, and 3.7 or newer takes more"),
+    ):
+        call = partial(check_executions, 2, "net", backend, version)
+        assert refusal(call, TrainingError) == (
+            f"net: steps per execution must be 1 {where}, got 2; leave the setting out"
+        )
+
+
 @CASES
 def executions_of_several_steps_and_early_stopping_go_on():
+    size = 2 if takes_executions() else 1
     whole = check_resumes(
         "stops",
         lambda: compiled(build=lambda: net(dropout=0.0)),
@@ -135,7 +165,7 @@ def executions_of_several_steps_and_early_stopping_go_on():
         epochs=9,
         optimizer={"name": "sgd", "learning_rate": 1e-12},
         early_stopping={"metric": "val_accuracy", "patience": 1},
-        steps_per_execution=2,
+        steps_per_execution=size,
     )
     assert whole.stopped_early.startswith("stopped early after epoch ")
     assert whole.step < 18
@@ -169,6 +199,7 @@ def live_objects_and_wrong_settings():
     for options, message in (
         ({"gradient_accumulation": 2}, "an epoch has 3 batches, which is no multiple of 2"),
         ({"early_stopping": "val_acc"}, "there is no metric 'val_acc'; closest: 'val_accuracy'"),
+        ({"class_weight": {3: 2.0}}, "class weight: got class 3, but output 'b' has 3 classes"),
         ({"loss": {"c": "mse"}}, "loss: the model has no output 'c'"),
         ({"optimizer": {"name": "adam", "beta": 1}}, "has no setting 'beta'; closest: 'beta_"),
     ):

@@ -17,7 +17,7 @@ import graphprune
 from graphprune import ConstantSparsity, PolynomialDecay, PruningSummaries, Run, UpdatePruningStep
 from graphprune.errors import GraphError, TrainingError
 from graphprune.keras3 import check_version
-from graphprune.keras3.backend import masked_in_place
+from graphprune.keras3.backend import masked_in_place, write
 from graphprune.sparsity.counts import kept_count
 from graphprune.sparsity.patterns import UNSTRUCTURED, select_pattern_mask
 
@@ -262,6 +262,20 @@ def large_tensors_are_masked_like_small_ones():
         before, mask = array(variable), random.random(shape) > 0.9
         variable.assign(masked_in_place(variable, keras.ops.convert_to_tensor(mask)))
         np.testing.assert_array_equal(array(variable), np.where(mask, before, 0), dtype)
+
+
+@CASES
+def written_values_are_read_again_in_every_precision():
+    numbers = np.array([[1.5, -2.0, -np.inf], [np.inf, -3.0, 0.25]])
+    for dtype in ("float32", "float16", "bfloat16", "bool"):
+        is_mask = dtype == "bool"
+        turned = numbers.T > 0 if is_mask else numbers.T
+        wanted = array(keras.Variable(turned, dtype=dtype, trainable=not is_mask)).T
+        for given in (wanted, wanted.astype("float64")):  # not contiguous, of two dtypes
+            zeros = np.zeros(numbers.shape, wanted.dtype)
+            variable = keras.Variable(zeros, dtype=dtype, trainable=not is_mask)
+            write(variable, given)
+            np.testing.assert_array_equal(array(variable), wanted, dtype)
 
 
 @CASES

@@ -55,7 +55,7 @@ def test_two_thirds_may_be_written_as_a_decimal():
 
 
 def test_provenance_round_trips():
-    provenance = Provenance("dense-90", "aa", "bb")
+    provenance = Provenance("dense-90", "aa", "bb", "budget", "mixed_float16", "own")
     assert Provenance.from_config(provenance.to_config()) == provenance
     assert Provenance.from_config({}) == Provenance()
 

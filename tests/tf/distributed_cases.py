@@ -23,6 +23,7 @@ from run_builders import EPOCHS, assert_same_bits, build_setting
 from tf_zoo import wrap_all
 
 from graphprune.errors import GraphpruneError
+from graphprune.runs.run_options import Compiling
 from graphprune.sparsity.positions import Run
 from graphprune.tf.layers.replicas import copies
 from graphprune.tf.models.loading import load_model
@@ -30,6 +31,7 @@ from graphprune.tf.models.saving import save_model
 from graphprune.tf.pruning.callbacks import UpdatePruningStep
 from graphprune.tf.pruning.pruner import Pruner
 from graphprune.tf.pruning.surgery import strip_model
+from graphprune.tf.training.compiling import compile_model
 from graphprune.tf.training.data import read_data
 from graphprune.tf.training.strategies import open_spread
 from graphprune.training import train
@@ -92,6 +94,20 @@ def fit_in_scope(strategy: tf.distribute.Strategy, optimizer: str = "SGD", **set
     with strategy.scope():
         model = wrapped()
         model.compile(getattr(tf_keras.optimizers, optimizer)(RATE), "mse", **settings)
+    start = start_of(model)
+    fit(model)
+    return {"start": start, "replicas": state(model)}
+
+
+def accumulated(strategy: tf.distribute.Strategy, *, scaled: bool) -> dict:
+    """Three batches in an update."""
+    with strategy.scope():
+        model = wrapped()
+        optimizer = tf_keras.optimizers.SGD(RATE)
+        if scaled:
+            optimizer = tf_keras.mixed_precision.LossScaleOptimizer(optimizer)
+        model.compile(optimizer, "mse")
+        compile_model(model, Compiling(gradient_accumulation=3), "small")
     start = start_of(model)
     fit(model)
     return {"start": start, "replicas": state(model)}
@@ -275,6 +291,8 @@ def run_mirrored(folder: Path) -> dict:
         "saved_and_resumed": saved_and_resumed(strategy, folder),
         "custom_loop": custom_loop(strategy),
         "mixed_precision": mixed_precision(strategy),
+        "accumulated": accumulated(strategy, scaled=False),
+        "accumulated_scaled": accumulated(strategy, scaled=True),
         "other_strategy": other_strategy(),
         "run_folder": run_folder(folder),
         "shared_batches": shared_batches(strategy, folder),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from reference_training import BATCHES, Reference
+from reference_training import BATCH, BATCHES, Reference, X, Y
 from run_builders import TOTAL
 from tf_zoo import pruning
 from worker_processes import addresses
@@ -58,9 +58,9 @@ def mirrored(tmp_path_factory) -> dict:
     return answers_of([start("mirrored", str(tmp_path_factory.mktemp("mirrored")))])[0]
 
 
-def check_equal(case: dict, replicas: int, look_every: int = 1) -> Reference:
+def check_equal(case: dict, replicas: int, look_every: int = 1, batches=BATCHES) -> Reference:
     reference = Reference(case["start"], pruning("kernel", end=11, every=3), look_every=look_every)
-    reference.train(BATCHES)
+    reference.train(batches)
     assert len(case["replicas"]) == replicas
     for replica in case["replicas"]:
         assert replica["masks"] == [mask.tolist() for mask in reference.masks]
@@ -78,6 +78,12 @@ def check_equal(case: dict, replicas: int, look_every: int = 1) -> Reference:
 )
 def test_mirrored_replicas_equal_the_reference(mirrored, case, look_every):
     check_equal(mirrored[case], 2, look_every)
+
+
+@pytest.mark.parametrize("case", ["accumulated", "accumulated_scaled"])
+def test_mirrored_replicas_accumulate_the_gradients_of_several_batches(mirrored, case):
+    batches = [(X[at : at + 3 * BATCH], Y[at : at + 3 * BATCH]) for at in range(0, len(X), 12)]
+    check_equal(mirrored[case], 2, batches=batches)
 
 
 def test_a_stripped_copy_of_a_mirrored_model_is_mirrored_and_keeps_its_optimizer(mirrored):

@@ -19,6 +19,7 @@ from graphprune.graph.architecture import describe_architecture
 from graphprune.runs.records import read_record
 from graphprune.runs.run_file import read_run_file
 from graphprune.tf.models.loading import load_model
+from graphprune.tf.models.saving import save_model
 from graphprune.tf.pruning.addresses import find_wrappers
 from graphprune.tf.pruning.precision import in_precision, last_layers
 from graphprune.tf.pruning.surgery import strip_model
@@ -257,6 +258,19 @@ def test_bfloat16_has_no_loss_scale_and_h5_files_keep_the_policy(place):
         f"{result.model}: mixed precision: the model was trained in mixed_bfloat16, got"
         " mixed_float16; strip it first (graphprune strip), or go on with mixed_bfloat16"
     )
+
+
+@pytest.mark.parametrize("policy", [FLOAT16, BFLOAT16])
+def test_stripping_keeps_a_loss_scale_that_the_user_had_set(tmp_path, policy):
+    stack = [layers.Input((6,)), layers.Dense(4, name="fc"), layers.Dense(2)]
+    model = tf_keras.Sequential(stack, name="scaled")
+    model.compile(LossScaleOptimizer(tf_keras.optimizers.SGD(), initial_scale=64.0), "mse")
+    model.optimizer.build(model.trainable_variables)
+    save_model(in_precision(wrap(model, fc=ramp()), policy), tmp_path / "low.keras")
+    save_model(strip_model(load_model(tmp_path / "low.keras")), tmp_path / "stripped.keras")
+    stripped = tf_keras.models.load_model(tmp_path / "stripped.keras")
+    assert policies(stripped)["fc"] == "float32"
+    assert stripped.optimizer.get_config() == model.optimizer.get_config()
 
 
 def test_models_with_policies_of_their_own_and_unknown_policies_are_refused_early(place):

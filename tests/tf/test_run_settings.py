@@ -261,11 +261,7 @@ def test_objects_given_in_python_train_like_names(place):
         ({"loss": "own_settings:squad"}, "own_settings:squad: module own_settings has no function"),
         ({"callbacks": ["own_settings:nothing"]}, "must be callbacks of tf_keras, got int"),
         ({"steps_per_execution": 3}, "an epoch has 4 batches, which is no multiple of 3"),
-        (
-            {"gradient_accumulation": 2},
-            "optimizers of tf_keras cannot accumulate gradients; train in Keras 3 (--keras 3, or"
-            " graphprune convert first), or take a larger batch size",
-        ),
+        ({"gradient_accumulation": 3}, "an epoch has 4 batches, which is no multiple of 3; choose"),
         ({"jit_compile": "always"}, "jit_compile: jit_compile must be true, false or auto, got"),
         ({"learning_rate": {"curve": "cosin", "from": 1}}, "learning_rate: curve must be one of"),
         (

@@ -1,8 +1,11 @@
-"""A model file is written whole or not at all, and a full disk is one line."""
+"""A model file is whole or not there, holds what Keras writes, and a full disk is one line."""
 
+import io
 import resource
+import zipfile
 from contextlib import contextmanager
 
+import h5py
 import numpy as np
 import pytest
 import tf_keras
@@ -50,3 +53,87 @@ def test_an_h5_file_holds_model_and_optimizer(tmp_path):
         strict=True,
     ):
         np.testing.assert_array_equal(one, other)
+
+
+class Nest(tf_keras.layers.Layer):
+    """Layers in every kind of attribute that Keras looks at, and one that hides a method."""
+
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self.listed = [tf_keras.layers.Dense(2), tf_keras.layers.Dense(2)]
+        self.named = {"a": tf_keras.layers.Dense(2), "b": tf_keras.layers.LayerNormalization()}
+        self.made = tf_keras.layers.Dense(2)
+        self.first = tf_keras.layers.Dense(2)
+
+    def made(self):
+        raise AssertionError
+
+    @property
+    def again(self):
+        return self.first
+
+    @property
+    def broken(self):
+        raise ValueError
+
+    def call(self, inputs):
+        for layer in (*self.listed, *self.named.values(), self.made, self.first):
+            inputs = layer(inputs)
+        return inputs
+
+
+class Telling(tf_keras.layers.Dense):
+    """A layer that tells what it has."""
+
+    def __dir__(self):
+        return [*super().__dir__(), "hidden"]
+
+    def __getattr__(self, name):
+        if name != "hidden":
+            raise AttributeError(name)
+        self.__dict__["_found"] = found = self.__dict__.get("_found") or tf_keras.layers.Dense(2)
+        found.build((None, 2))
+        return found
+
+
+def held(path):
+    """Return the tensors of a `.keras` file by the paths in its HDF5 file."""
+    found = {}
+    with (
+        zipfile.ZipFile(path) as archive,
+        h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file,
+    ):
+        file.visititems(
+            lambda name, item: found.update({name: item[()] if hasattr(item, "dtype") else None})
+        )
+    return found
+
+
+def test_a_file_holds_what_keras_writes_at_the_same_places(tmp_path):
+    inputs = tf_keras.Input((4, 3))
+    cell = tf_keras.layers.StackedRNNCells([tf_keras.layers.LSTMCell(2) for _ in range(2)])
+    x = tf_keras.layers.Bidirectional(tf_keras.layers.GRU(2, return_sequences=True))(inputs)
+    x = tf_keras.layers.TimeDistributed(tf_keras.layers.Dense(3))(x)
+    x = tf_keras.layers.RNN(cell)(x)
+    x = Telling(2)(Nest()(x))
+    inner = tf_keras.Sequential([tf_keras.layers.Dense(2), tf_keras.layers.BatchNormalization()])
+    model = tf_keras.Model(inputs, tf_keras.layers.Dropout(0.5, seed=1)(inner(inner(x))))
+    metrics = ["accuracy", tf_keras.metrics.AUC(num_thresholds=3)]
+    model.compile("adam", tf_keras.losses.BinaryCrossentropy(), metrics=metrics)
+    model.fit(np.ones((4, 4, 3)), np.ones((4, 2)), verbose=0)
+    model.save(tmp_path / "theirs.keras")
+    save_model(model, tmp_path / "ours.keras")
+    theirs, ours = held(tmp_path / "theirs.keras"), held(tmp_path / "ours.keras")
+    assert list(ours) == list(theirs)
+    assert len(theirs) > 100
+    for name, value in theirs.items():
+        np.testing.assert_array_equal(ours[name], value, name)
+
+
+def test_arrays_that_are_read_after_saving_can_be_changed(tmp_path):
+    model = tf_keras.Sequential([tf_keras.layers.Dense(2, input_shape=(2,))])
+    save_model(model, tmp_path / "model.keras")
+    (kernel, _) = model.weights
+    for found in (kernel.numpy(), kernel.value().numpy()):
+        found += 1
+        assert not np.array_equal(kernel, found)

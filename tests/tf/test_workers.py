@@ -53,7 +53,9 @@ def prepare(folder: Path) -> Path:
     return folder
 
 
-def check_equals_one_process(folder: Path, run: Path, data: str, batch_size: int | None) -> None:
+def check_equals_one_process(
+    folder: Path, run: Path, data: str, batch_size: int | None, **more
+) -> None:
     """Fail unless a run equals one process at the same global batch, within reassociation."""
     one = train(
         str(folder / "plain.keras"),
@@ -63,6 +65,7 @@ def check_equals_one_process(folder: Path, run: Path, data: str, batch_size: int
         epochs=EPOCHS,
         batch_size=batch_size,
         seed=11,
+        **more,
     )
     first, second = everything(one.model), everything(run / "model.keras")
     for name, array in first.items():
@@ -148,7 +151,7 @@ def workers(tmp_path_factory) -> tuple[Path, list[dict]]:
         arrays = dict(np.load(folder / "data.npz"))
         arrays["x_train"][0] += rank
         np.savez(folder / f"data-{rank}.npz", **arrays)
-    found = run_cases("whole,kinds,stopped,refusals,tried", folder, 2)
+    found = run_cases("whole,kinds,stopped,summed,refusals,tried", folder, 2)
     return folder, found
 
 
@@ -191,6 +194,15 @@ def test_own_batches_of_each_worker_make_the_global_batch(workers, monkeypatch):
     assert first["kinds"]["own"]["masks"] == first["kinds"]["numbered"]["masks"]
     shutil.copytree(folder / "own", folder / "own-again")
     check_equals_one_process(folder, folder / "own-again", "worker_data:numbered", None)
+
+
+@pytest.mark.slow
+def test_workers_accumulate_gradients_and_go_on_between_two_updates(workers):
+    folder, (first, second) = workers
+    assert first["summed"] == second["summed"]
+    assert first["summed"]["from"] == "step-00000003"
+    data = str(folder / "data.npz")
+    check_equals_one_process(folder, folder / "summed", data, BATCH, gradient_accumulation=2)
 
 
 @pytest.mark.slow

@@ -95,6 +95,12 @@ def whole() -> dict:
     return {**found, "resumed": again("cut")}
 
 
+def summed() -> dict:
+    """Two batches in an update; cut between two updates."""
+    run("summed", gradient_accumulation=2, stop_after_step=4)
+    return again("summed")
+
+
 def tried() -> dict:
     """What is measured without training, and a run of one batch."""
     return {

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from graphprune.graph.classes.activation_steps import activated
 from graphprune.graph.classes.channels import (
     ChannelCall,
     ChannelRule,
@@ -50,7 +51,7 @@ from graphprune.graph.classes.steps import (
     StepCall,
     Steps,
     StepsRule,
-    activated,
+    along_lengths,
     convolution,
     padded,
 )
@@ -177,6 +178,10 @@ def _convolution_steps(rank: int, kind: str, weight: str, call: StepCall) -> Ste
         for key in ("strides", "dilation_rate")
     )
     padding, lengths = config["padding"], (*(1,) * (2 - rank), *kernel[:rank])
+    shape = call.taken[0]
+    read = (*(1,) * (2 - rank), *shape[1:-1]) if shape is not None else (None, None)
+    if kind != "transposed convolution":
+        strides, dilation = along_lengths(read, lengths, strides, dilation)
     channels = kernel[rank:]
     if kind == "depthwise convolution":
         channels = (channels[0] * channels[1],)

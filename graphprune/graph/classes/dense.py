@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from graphprune.graph.classes.activation_steps import MATRIX
 from graphprune.graph.classes.channels import (
     ChannelCall,
     Channels,
@@ -23,7 +24,7 @@ from graphprune.graph.classes.constants import Values
 from graphprune.graph.classes.layer_class import Axes, Expected, LayerCall, LayerClass, Weight, one
 from graphprune.graph.classes.lengths import Config, Open, SettingError, parse_lengths, read_setting
 from graphprune.graph.classes.multiply_adds import at_each_place, einsum
-from graphprune.graph.classes.steps import MATRIX, looked_up
+from graphprune.graph.classes.steps import looked_up
 from graphprune.graph.shapes.axis_lengths import Shape
 
 IN = Open("in")

@@ -17,6 +17,7 @@ from graphprune.graph.classes.channel_rules import (
     reshaping,
 )
 from graphprune.graph.classes.channels import ChannelCall, Channels, Weights, along_last
+from graphprune.graph.classes.composite_steps import repeated
 from graphprune.graph.classes.layer_class import LayerClass, merged, one
 from graphprune.graph.classes.lengths import Config
 from graphprune.graph.classes.steps import (
@@ -130,7 +131,9 @@ CLASSES: Mapping[str, LayerClass] = {
     "Permute": LayerClass(
         "shape", output_shapes=one(_permuted), is_pure=True, channels=permuting, steps=permuted
     ),
-    "RepeatVector": LayerClass("shape", output_shapes=one(_repeated), channels=passing),
+    "RepeatVector": LayerClass(
+        "shape", output_shapes=one(_repeated), channels=passing, steps=repeated
+    ),
     "Add": _merge(lambda values: np.sum(values, axis=0), "add"),
     "Average": _merge(lambda values: np.mean(values, axis=0), "add", AFFINE),
     "Maximum": _merge(np.maximum.reduce, "maximum"),

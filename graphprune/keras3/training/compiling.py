@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,12 +17,32 @@ from graphprune.engine.compile_names import (
 from graphprune.engine.learning_rates import with_settings
 from graphprune.engine.live_compiling import LiveCompiling
 from graphprune.errors import TrainingError
-from graphprune.keras3.optimizers import build_optimizer, counts_batches
+from graphprune.keras3.optimizers import build_optimizer
 from graphprune.runs.run_options import Compiling
 from graphprune.sparsity.positions import Run
 
 ACCUMULATION = "gradient_accumulation_steps"
 NAMES = KerasNames(keras.optimizers, keras.losses, keras.metrics)
+EXECUTIONS = (3, 7)
+"""The first version of Keras that ends an execution where TensorFlow has no more batches."""
+
+
+def check_executions(steps: int, place: str, backend: str, version: str) -> None:
+    """Refuse executions of several steps where Keras has none, or fails at the end of an epoch.
+
+    Raises:
+        TrainingError: `steps` is above 1 and cannot be on this backend.
+    """
+    if steps == 1:
+        return
+    where = {"torch": "on PyTorch"}
+    if tuple(map(int, version.split(".")[:2])) < EXECUTIONS:
+        where["tensorflow"] = f"with Keras {version} on TensorFlow, and 3.7 or newer takes more"
+    if backend in where:
+        raise TrainingError(
+            f"steps per execution must be 1 {where[backend]}, got {steps}; leave the setting out",
+            place=place,
+        )
 
 
 def compile_model(model: Any, asked: Compiling, place: str, run: Run = NO_RUN) -> None:
@@ -34,15 +53,12 @@ def compile_model(model: Any, asked: Compiling, place: str, run: Run = NO_RUN) -
     Raises:
         TrainingError: a name is unknown, or a setting is neither saved with the model nor given.
     """
-    if asked.steps_per_execution > 1 and keras.config.backend() == "torch":
-        raise TrainingError(
-            f"steps per execution must be 1 on PyTorch, got {asked.steps_per_execution}; leave the"
-            " setting out",
-            place=place,
-        )
+    check_executions(asked.steps_per_execution, place, keras.config.backend(), keras.__version__)
     saved = dict(model._compile_config.config) if model.compiled else {}
     loss = choose_loss(saved, asked, place, adds_losses=bool(model.losses))
-    optimizer = choose_optimizer(getattr(model, "optimizer", None), asked, place, NAMES, run)
+    # schedules of Keras 3 are given the number of batches, also where it accumulates gradients
+    batches, current = asked.gradient_accumulation, getattr(model, "optimizer", None)
+    optimizer = choose_optimizer(current, asked, place, NAMES, run, counts=batches)
     optimizer = _accumulating(optimizer, asked, place)
     outputs = list(getattr(model, "output_names", None) or ())
     if asked.loss is not None:
@@ -83,19 +99,11 @@ def _accumulating(optimizer: Any, asked: Compiling, place: str) -> Any:
     """Return the optimizer, or one like it that accumulates the gradients of some batches.
 
     Raises:
-        TrainingError: it accumulates those of another number, or this Keras cannot combine them
-            with the curve that is asked for.
+        TrainingError: it accumulates those of another number.
     """
     every = asked.gradient_accumulation
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     found = getattr(inner, ACCUMULATION, None) or 1
-    if every > 1 and isinstance(asked.learning_rate, Mapping) and counts_batches(inner):
-        raise TrainingError(
-            f"Keras {keras.__version__} counts batches, not updates, where it accumulates"
-            " gradients, so the learning rate's curve would end before the run; install Keras 3.5"
-            " or newer, or give a constant learning rate",
-            place=place,
-        )
     if found == every:
         return optimizer
     if found > 1:

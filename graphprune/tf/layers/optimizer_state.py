@@ -21,10 +21,15 @@ def inner_optimizer(optimizer: Any) -> Any:
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
+def scales_loss(model: tf_keras.Model) -> bool:
+    """Return whether the optimizer of a model scales the loss."""
+    return isinstance(getattr(model, "optimizer", None), BaseLossScaleOptimizer)
+
+
 def scale_loss(model: tf_keras.Model) -> None:
     """Let the optimizer of a compiled model scale the loss, unless it does."""
     optimizer = getattr(model, "optimizer", None)
-    if optimizer is not None and not isinstance(optimizer, BaseLossScaleOptimizer):
+    if optimizer is not None and not scales_loss(model):
         scaling = BaseLossScaleOptimizer(optimizer)
         model.optimizer = model._compile_config.config["optimizer"] = scaling
 

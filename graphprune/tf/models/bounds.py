@@ -16,13 +16,14 @@ from tf_keras.src.utils.conv_utils import conv_output_length
 
 from graphprune.archive import Archive
 from graphprune.archive.allowed.budget import Budget
+from graphprune.replaced import replaced
 
 
 @contextmanager
 def growth_bounded(archive: Archive) -> Iterator[None]:
     """Raise an ArchiveError if building the model allocates far more than its file justifies."""
     budget = Budget(archive)
-    patched: list[tuple[Any, str, Callable[..., Any]]] = [
+    with replaced(
         (base_layer_utils, "make_variable", _bounded_variable(budget)),
         (rnn_utils, "generate_zero_filled_state", _bounded_state(budget)),
         (backend, "rnn", _bounded_steps(budget)),
@@ -41,15 +42,8 @@ def growth_bounded(archive: Archive) -> Iterator[None]:
             "build",
             _bounded_build(budget, LocallyConnected2D.build, _cells_of_local),
         ),
-    ]
-    before = [(owner, name, getattr(owner, name)) for owner, name, _ in patched]
-    for owner, name, value in patched:
-        setattr(owner, name, value)
-    try:
+    ):
         yield
-    finally:
-        for owner, name, value in before:
-            setattr(owner, name, value)
 
 
 def _bounded_variable(budget: Budget) -> Callable[..., Any]:

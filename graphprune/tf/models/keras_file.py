@@ -17,11 +17,12 @@ from typing import Any
 import h5py
 import tensorflow as tf
 import tf_keras
-from tensorflow.python.framework.ops import EagerTensor
 from tf_keras.src.saving import saving_lib, serialization_lib
 
 from graphprune.archive.file_copy import DATE_SAVED, FileCopy, HDF5Bytes, read_assets
+from graphprune.replaced import replaced
 from graphprune.tf.models.hdf5_dialect import complete_texts
+from graphprune.tf.models.quick_saving import quick_saving
 
 
 def copy_keras(model: tf_keras.Model, made: HDF5Bytes) -> FileCopy:
@@ -34,7 +35,7 @@ def copy_keras(model: tf_keras.Model, made: HDF5Bytes) -> FileCopy:
     made.clear(estimate_bytes(model))
     with (
         keras_format(),
-        _quick_reading(),
+        quick_saving(),
         _numbered_objects(),
         serialization_lib.ObjectSharingScope(),
         TemporaryDirectory(prefix="graphprune-") as folder,
@@ -66,27 +67,10 @@ def copy_hdf5(model: tf_keras.Model, made: HDF5Bytes) -> FileCopy:
     On a full disk HDF5 would end the process instead of raising an error.
     """
     made.clear(estimate_bytes(model))
-    with _numbered_objects(), _quick_reading(), h5py.File(made, "w") as file:
+    with _numbered_objects(), quick_saving(), h5py.File(made, "w") as file:
         model.save(file, save_format="h5")
         complete_texts(model, file)
     return FileCopy((("", made),))
-
-
-@contextmanager
-def _quick_reading() -> Iterator[None]:
-    """Let Keras read variables without a copy, and layers without making their configs twice.
-
-    `EagerTensor.numpy` copies the memory of a tensor, which its readers may then change (`numpy`,
-    tensorflow/python/framework/ops.py); HDF5 only reads it. `_tracking_metadata` is a config of
-    SavedModels, which `_walk_trackable` makes for each layer because it looks at all attributes.
-    """
-    numpy, skipped = EagerTensor.numpy, saving_lib.ATTR_SKIPLIST
-    EagerTensor.numpy = lambda tensor: tensor._numpy()
-    saving_lib.ATTR_SKIPLIST = frozenset({*skipped, "_tracking_metadata"})
-    try:
-        yield
-    finally:
-        EagerTensor.numpy, saving_lib.ATTR_SKIPLIST = numpy, skipped
 
 
 class _Weights(saving_lib.H5IOStore):
@@ -138,7 +122,6 @@ def _numbered_objects() -> Iterator[None]:
     """
     seen: dict[int, tuple[Any, dict[str, Any]]] = {}
     numbers: dict[int, int] = {}
-    theirs = serialization_lib.record_object_after_serialization
 
     def record(found: Any, config: dict[str, Any]) -> None:
         if config["module"] == "__main__":
@@ -151,8 +134,5 @@ def _numbered_objects() -> Iterator[None]:
         else:
             seen[id(found)] = found, config
 
-    serialization_lib.record_object_after_serialization = record
-    try:
+    with replaced((serialization_lib, "record_object_after_serialization", record)):
         yield
-    finally:
-        serialization_lib.record_object_after_serialization = theirs

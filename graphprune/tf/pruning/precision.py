@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import tensorflow as tf
@@ -12,8 +11,16 @@ from tf_keras.src.engine.base_layer import Layer
 from tf_keras.src.layers.core.tf_op_layer import TFOpLambda
 
 from graphprune.engine.precision import explain_unbuildable, warn_of_float32
-from graphprune.graph.precision import FLOAT32, SCALED, PolicyChange, policy_set_by_run
-from graphprune.tf.layers.optimizer_state import inner_optimizer, scale_loss
+from graphprune.graph.precision import (
+    FLOAT32,
+    SCALED,
+    PolicyChange,
+    in_policy,
+    policy_set_by_run,
+    scale_set_by_run,
+)
+from graphprune.sparsity.pruning import Provenance
+from graphprune.tf.layers.optimizer_state import inner_optimizer, scale_loss, scales_loss
 from graphprune.tf.pruning.addresses import is_layered_model
 from graphprune.tf.pruning.model_clone import clone_with_state, clone_wrapped
 from graphprune.tf.pruning.wrapper import PruneLowMagnitude
@@ -30,12 +37,13 @@ def in_precision(model: tf_keras.Model, policy: str) -> tf_keras.Model:
     if set_by_run(model):
         return model
     last = {id(layer) for layer in last_layers(model)}
+    has_scale = scales_loss(model)
 
     def make(address: str, layer: Layer) -> Layer:
         change = None if id(layer) in last else PolicyChange(FLOAT32, policy)
         made = clone_wrapped(address, layer, change)
         if isinstance(made, PruneLowMagnitude):
-            made.provenance = replace(made.provenance, precision=policy)
+            made.provenance = in_policy(made.provenance, policy, scales_loss=has_scale)
         return made
 
     try:
@@ -51,8 +59,12 @@ def in_precision(model: tf_keras.Model, policy: str) -> tf_keras.Model:
 
 def set_by_run(model: tf_keras.Model) -> str:
     """Return the policy that a run set on the model's layers; empty if none did."""
+    return policy_set_by_run(_provenances(model))
+
+
+def _provenances(model: tf_keras.Model) -> list[Provenance]:
     wrappers = [one for one in model._flatten_layers() if isinstance(one, PruneLowMagnitude)]
-    return policy_set_by_run(wrapper.provenance for wrapper in wrappers)
+    return [wrapper.provenance for wrapper in wrappers]
 
 
 def change_back(model: tf_keras.Model) -> PolicyChange | None:
@@ -61,11 +73,16 @@ def change_back(model: tf_keras.Model) -> PolicyChange | None:
     return PolicyChange(policy, FLOAT32) if policy else None
 
 
-def unscale_loss(model: tf_keras.Model) -> None:
-    """Compile a model with the optimizer inside the one that scales its loss."""
-    if model._is_compiled:
-        inner: Any = inner_optimizer(model.optimizer)
-        model.optimizer = model._compile_config.config["optimizer"] = inner
+def unscale_loss(stripped: tf_keras.Model, pruned: tf_keras.Model) -> None:
+    """Let the optimizer of a stripped model not scale the loss, if a run made it do so.
+
+    Args:
+        stripped: Changed in place.
+        pruned: The model that it was made from, which says what a run set.
+    """
+    if stripped._is_compiled and scale_set_by_run(_provenances(pruned)):
+        inner: Any = inner_optimizer(stripped.optimizer)
+        stripped.optimizer = stripped._compile_config.config["optimizer"] = inner
 
 
 def last_layers(model: tf_keras.Model) -> Iterator[Layer]:

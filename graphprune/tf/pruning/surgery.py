@@ -258,8 +258,7 @@ def strip_model(model: tf_keras.Model, *, compiled: bool = True) -> tf_keras.Mod
         set(),
         compiled=compiled,
     )
-    if change is not None:
-        unscale_loss(stripped)
+    unscale_loss(stripped, model)
     return stripped
 
 

@@ -16,9 +16,9 @@ from graphprune.engine.compile_names import (
     choose_optimizer,
 )
 from graphprune.engine.live_compiling import LiveCompiling
-from graphprune.errors import TrainingError
 from graphprune.runs.run_options import Compiling
 from graphprune.sparsity.positions import Run
+from graphprune.tf.training.accumulation import accumulate_gradients
 
 NAMES = KerasNames(tf_keras.optimizers, tf_keras.losses, tf_keras.metrics)
 
@@ -39,7 +39,6 @@ def compile_model(model: tf_keras.Model, asked: Compiling, place: str, run: Run 
     metrics = saved.get("metrics")
     if asked.metrics is not None:
         metrics = NAMES.find_metrics(asked.metrics, model.output_names)
-    _check_accumulation(asked, place)
     if optimizer is not model.optimizer or asked.loss is not None or asked.metrics is not None:
         others = {
             name: value
@@ -60,6 +59,7 @@ def compile_model(model: tf_keras.Model, asked: Compiling, place: str, run: Run 
     # masks change, checkpoints are written and progress is told between executions
     model.steps_per_execution = asked.steps_per_execution
     _build_optimizer(model)
+    accumulate_gradients(model.optimizer, model.trainable_variables, asked.gradient_accumulation)
 
 
 def compile_live(model: Any, live: LiveCompiling, asked: Compiling, place: str) -> None:
@@ -76,15 +76,6 @@ def compile_live(model: Any, live: LiveCompiling, asked: Compiling, place: str) 
         loss=saved.get("loss") if live.loss is None else live.loss,
         metrics=saved.get("metrics") if live.metrics is None else live.fresh_metrics(),
     )
-
-
-def _check_accumulation(asked: Compiling, place: str) -> None:
-    if asked.gradient_accumulation > 1:
-        raise TrainingError(
-            "gradient accumulation: optimizers of tf_keras cannot accumulate gradients; train in"
-            " Keras 3 (--keras 3, or graphprune convert first), or take a larger batch size",
-            place=place,
-        )
 
 
 def _saved_settings(model: tf_keras.Model) -> dict[str, Any]:
