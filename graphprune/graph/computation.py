@@ -10,9 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from graphprune.archive.entries import Entry
 from graphprune.archive.op_layers import find_operation
 from graphprune.archive.operations import Operation
 from graphprune.graph.classes.builtin_layers import DAMAGED, known_class
+from graphprune.graph.classes.channels import Weights
 from graphprune.graph.classes.steps import Branch, StepCall, Steps, operation_steps, with_padding
 from graphprune.graph.flow import MAX_CALLS
 from graphprune.graph.frames import Frame, Member
@@ -177,6 +179,8 @@ class _Walk:
             arguments if is_operation else named_arguments(layer, arguments),
             {} if settings is None else settings.settings,
             self.is_masked,
+            self.graph.keras,
+            self._steps_inside,
         )
         try:
             if isinstance(operation, Operation):
@@ -184,6 +188,16 @@ class _Walk:
             return None if known is None or known.steps is None else known.steps(taken)
         except DAMAGED:
             return None
+
+    def _steps_inside(
+        self, entry: Entry, weights: Weights, taken: Sequence[Shape | None]
+    ) -> Steps | None:
+        """Return the steps of a layer inside another; None for one of which nothing is known."""
+        known = known_class(entry)
+        if known is None or known.steps is None:
+            return None
+        config, keras = entry["config"], self.graph.keras
+        return known.steps(StepCall(config, weights, taken, is_masked=self.is_masked, keras=keras))
 
     @cached_property
     def is_masked(self) -> bool:

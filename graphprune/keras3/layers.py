@@ -21,6 +21,7 @@ from graphprune.graph.classes.layer_class import Weight
 from graphprune.graph.layers import SEPARATOR
 from graphprune.keras3.backend import read_in_place
 from graphprune.keras3.guards import refuse_lora
+from graphprune.keras3.quick_walks import quick_walks
 
 OTHER_NAMES = {"depthwise_kernel": "kernel"}
 """The attributes of weights that files and tf_keras call differently, in DepthwiseConv1D and 2D."""
@@ -99,7 +100,9 @@ def saved_parts(owner: Any) -> Iterator[tuple[str, Any]]:
     seen = {id(owner)}
 
     def walk(holder: Any, path: str) -> Iterator[tuple[str, Any]]:
-        for name, value in saving_lib._walk_saveable(holder):
+        with quick_walks():
+            parts = list(saving_lib._walk_saveable(holder))
+        for name, value in parts:
             if isinstance(value, KerasSaveable):
                 yield from visit(value, f"{path}{name}")
             elif isinstance(value, list | dict | tuple):

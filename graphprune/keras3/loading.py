@@ -33,6 +33,7 @@ from graphprune.graph.from_config import check_models
 from graphprune.graph.read import model_file_of
 from graphprune.keras3.bounds import growth_bounded
 from graphprune.keras3.given import REGISTRY, given_objects
+from graphprune.keras3.quick_walks import quick_walks
 from graphprune.keras3.scope import prune_scope
 from graphprune.nested import mappings_in
 
@@ -128,7 +129,7 @@ def _with_state(archive: Archive, weights: Any, assets: Any, *, compiled: bool) 
     with serialization_lib.ObjectSharingScope():
         model = serialization_lib.deserialize_keras_object(config)
     failed: dict[int, tuple[Any, Exception]] = {}
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), quick_walks():
         warnings.filterwarnings("ignore", message=_NEVER_TRAINED)
         saving_lib._load_state(
             model,

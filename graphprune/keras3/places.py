@@ -12,6 +12,7 @@ from keras.src.saving import saving_lib
 
 from graphprune.archive.pruning_state import GROUP, is_state_group
 from graphprune.errors import PlanError
+from graphprune.keras3.quick_walks import quick_walks
 
 
 class PlaceStore(saving_lib.H5IOStore):
@@ -35,9 +36,10 @@ class PlaceStore(saving_lib.H5IOStore):
 def saved_places(saveable: Any, without: Any = None) -> dict[str, dict[str, Any]]:
     """Return what Keras saves of a model or layer, by group and name, except of `without`."""
     store = PlaceStore()
-    saving_lib._save_state(
-        saveable, store, assets_store=None, inner_path="", visited_saveables={id(without)}
-    )
+    with quick_walks():
+        saving_lib._save_state(
+            saveable, store, assets_store=None, inner_path="", visited_saveables={id(without)}
+        )
     return {group: entries for group, entries in store.groups.items() if entries}
 
 

@@ -12,7 +12,6 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,19 +30,8 @@ from graphprune.errors import OutputError
 from graphprune.keras3.backend import read_in_place
 from graphprune.keras3.layers import check_built
 from graphprune.keras3.model import check_masks_fit
+from graphprune.keras3.quick_walks import quick_walks
 from graphprune.nested import rebuild
-from graphprune.replaced import replaced
-
-_QUICK = [
-    (saving_lib, name, cache(getattr(saving_lib, name)))
-    for name in ("get_attr_skipset",)
-    if hasattr(saving_lib, name)  # older versions have another
-]
-"""Lets Keras remember which attributes it need not look at for layers.
-
-It means to: it makes a layer to see what all layers have, and stores that under another name than
-the one under which it looks, so it makes a layer for each that it saves.
-"""
 
 
 def save_model(model: Any, path: str | PathLike[str]) -> None:
@@ -129,7 +117,7 @@ def _copy_keras(model: Any, made: HDF5Bytes) -> FileCopy:
     with TemporaryDirectory(prefix="graphprune-") as folder:
         weights = _Weights(made, mode="w")
         try:
-            with replaced(*_QUICK):
+            with quick_walks():
                 saving_lib._save_state(model, weights, _Assets(Path(folder)), "", set())
         finally:
             weights.close()

@@ -11,7 +11,9 @@ from keras.src.saving import saving_lib
 
 from graphprune.archive.pruning_state import GROUP, SETTINGS, settings_from_bytes
 from graphprune.keras3.model import KerasModel
+from graphprune.keras3.quick_walks import quick_walks
 from graphprune.keras3.state import adopt, state_of
+from graphprune.replaced import replaced
 
 
 @contextmanager
@@ -28,11 +30,8 @@ def prune_scope() -> Iterator[None]:
         _adopt_stored(saveable, weights_store, inner_path)
         return load(saveable, weights_store, *args, **kwargs)
 
-    saving_lib._load_state = load_state
-    try:
+    with quick_walks(), replaced((saving_lib, "_load_state", load_state)):
         yield
-    finally:
-        saving_lib._load_state = load
 
 
 def load_pickled(buffer: Any) -> Any:

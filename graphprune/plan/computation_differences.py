@@ -22,6 +22,7 @@ _ALIKE = (
     frozenset({"repeat over", "resize bilinear"}),
     frozenset(
         {
+            "clip",
             "elu",
             "exp",
             "gelu",

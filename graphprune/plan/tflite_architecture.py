@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from graphprune.archive.tflite.file import TfliteFile
@@ -15,8 +15,10 @@ from graphprune.graph.layers import SEPARATOR
 from graphprune.plan.changes import Plan
 from graphprune.plan.computation_check import are_same, find_missing, in_order, simplify
 from graphprune.plan.computation_differences import list_differences
+from graphprune.plan.tflite_agreement import settle
 from graphprune.plan.tflite_moves import check_moves
 from graphprune.plan.tflite_names import Path, find_prefixes, is_named, paths_in
+from graphprune.plan.tflite_relu6 import explain_relu6
 from graphprune.plan.tflite_steps import FoundStep, TfliteSteps
 from graphprune.plan.verify import ArchitectureCheck, LayerDifference
 
@@ -40,17 +42,20 @@ def check_tflite_architecture(plan: Plan, file: TfliteFile) -> ArchitectureCheck
     architecture = plan.architecture
     if architecture is None or architecture.computation is None:
         return ArchitectureCheck(unchecked=_OLD)
+    every = architecture.computation.steps
     planned = simplify(architecture.computation)
     read = TfliteSteps(file)
-    steps = _with_layers(read, planned)
+    planned, steps = settle(planned, _with_layers(read, every))
     addresses = [facts.address for facts in architecture.layers.values()]
-    moves = check_moves(architecture.computation.steps, addresses, file)
+    moves = check_moves(every, addresses, file)
     unknown = {step.layer: step.computes for step in planned.steps if step.is_unknown}
     found = _check(planned, steps, read.outputs, unknown)
-    if found.status == "differs" and (unread := _find_unread(planned, steps, read)):
+    if found.status == "differs" and (unread := _find_unread(every, steps, read)):
         unknown |= unread
         seen = _join_unknown(planned.steps, planned.outputs, unknown, planned)
         found = _check(simplify(seen), steps, read.outputs, unknown)
+    if found.status == "same":
+        found = ArchitectureCheck(unchecked=explain_relu6(every, planned, read.steps))
     if found.status == "differs" or moves.status == "same":
         return found
     return moves if moves.status == "differs" or found.status == "same" else found
@@ -64,6 +69,10 @@ def _check(
     named = _named_by_both(planned, found)
     if unknown:
         missing = find_missing(planned, found, named)
+        if missing:
+            told = {step.layer for step in steps}
+            rest = _without_untold(planned, told)
+            missing = missing if find_missing(rest, found, named) else []
         joined = simplify(in_order(_join_unknown(steps, outputs, unknown, planned)))
         return _check_around_unknown(planned, joined, missing, unknown)
     if are_same(planned, found, named):
@@ -71,12 +80,28 @@ def _check(
     return ArchitectureCheck(tuple(list_differences(planned, found, named)))
 
 
-def _find_unread(planned: Computation, steps: Sequence[Step], read: TfliteSteps) -> dict[str, str]:
+def _without_untold(planned: Computation, told: Container[str]) -> Computation:
+    """Return a plan's steps without layers that are not known and may have no operators."""
+    places: list[int] = []
+    kept: list[Step] = []
+    for step in planned.steps:
+        inputs = tuple(places[taken] for taken in step.inputs)
+        if step.is_unknown and step.layer not in told and len(inputs) == 1:
+            places.append(inputs[0])
+            continue
+        kept.append(replace(step, inputs=inputs))
+        places.append(len(kept) - 1)
+    return simplify(Computation(tuple(kept), tuple(places[at] for at in planned.outputs)))
+
+
+def _find_unread(
+    planned: Sequence[Step], steps: Sequence[Step], read: TfliteSteps
+) -> dict[str, str]:
     """Return the layers of several operators that the file writes in a form that is not known.
 
     They have operators that no rule reads; if one has no name, it may be of any such layer.
     """
-    kinds = {step.layer: kind for step in planned.steps if (kind := find_kind(step.computes))}
+    kinds = {step.layer: kind for step in planned if (kind := find_kind(step.computes))}
     places, waiting = set(read.outputs), [*read.outputs]
     while waiting:
         fresh = set(steps[waiting.pop()].inputs) - places
@@ -131,7 +156,7 @@ def _listed(unknown: Mapping[str, str]) -> str:
 def _named_by_both(planned: Computation, found: Computation) -> frozenset[str]:
     """Return the layers that both name, in each call that has a kernel of a certain kind."""
     layers, kernels = zip(*(_count_named(each) for each in (planned, found)), strict=True)
-    nameless = {computes for layer, computes in kernels[1] if not layer}
+    nameless = {computes for layer, computes in kernels[1] if layer not in layers[0]}
     lost = {
         layer
         for (layer, computes), count in kernels[0].items()
@@ -148,16 +173,14 @@ def _count_named(found: Computation) -> tuple[set[str], Counter[tuple[str, str]]
     return {step.layer for step in (*kernels, *others)}, counts
 
 
-def _with_layers(read: TfliteSteps, planned: Computation) -> list[Step]:
+def _with_layers(read: TfliteSteps, planned: Sequence[Step]) -> list[Step]:
     """Return the steps of a file with the layers that the names in the file tell."""
-    addresses = list(dict.fromkeys(step.layer for step in planned.steps))
+    addresses = list(dict.fromkeys(step.layer for step in planned))
     paths = [path for found in read.steps for path in paths_in(found.names)]
     prefixes = find_prefixes(addresses, paths)
     owners = {prefix: address for address, prefix in prefixes.items()}
-    with_kernel = {
-        step.layer for step in planned.steps if has_kernel(step.computes) or step.is_unknown
-    }
-    inputs = [step.layer for step in planned.steps if step.computes == INPUT]
+    with_kernel = {step.layer for step in planned if has_kernel(step.computes) or step.is_unknown}
+    inputs = [step.layer for step in planned if step.computes == INPUT]
     return [
         replace(found.step, layer=_layer_of(found, owners, with_kernel, inputs))
         for found in read.steps

@@ -6,12 +6,15 @@ effect of their own. Additions and multiplications of constants between them do 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from graphprune.graph.classes.composite_steps import normalize
+from graphprune.graph.classes.activation_steps import clipped
+from graphprune.graph.classes.composite_steps import CAUSAL, normalize
 from graphprune.graph.classes.steps import AFFINE
 from graphprune.graph.computation import Step
+from graphprune.plan.tflite_numbers import Number
 
 _MOST_AFFINE = 8
 Whole = tuple[str, tuple[int, ...]]
@@ -24,11 +27,16 @@ class Facts:
 
     Attributes:
         steps: The steps.
-        counts: How many values a mean is taken over, by the place of its step.
+        counts: How many values a mean or sum is taken over, by the place of its step.
+        numbers: The constant that a step adds, multiplies with or compares with, by its place;
+            that of the step about to be added too.
+        constants: The constants that each step takes, as indices of tensors.
     """
 
     steps: list[Step]
     counts: dict[int, int] = field(default_factory=dict)
+    numbers: dict[int, Number] = field(default_factory=dict)
+    constants: list[tuple[int, ...]] = field(default_factory=list)
 
     def behind(self, place: int) -> int:
         """Return the step behind a few affine ones."""
@@ -37,6 +45,11 @@ class Facts:
                 break
             place = self.steps[place].inputs[0]
         return place
+
+    def moved_from(self, place: int) -> int:
+        """Return the step behind one that only repeats values along axes."""
+        step = self.steps[place]
+        return step.inputs[0] if step.computes == "operator BROADCAST_TO" else place
 
     def is_of(self, place: int, computes: str, *inputs: int) -> bool:
         """Return whether a step computes this of these."""
@@ -56,8 +69,8 @@ def find_whole(facts: Facts, computes: str, inputs: tuple[int, ...]) -> Whole | 
         >>> find_whole(Facts(steps), "divide", (0, 2))
         ('softsign', (0,))
     """
-    finder = _FINDERS.get(computes)
-    return None if finder is None else finder(facts, inputs)
+    found = (finder(facts, inputs) for finder in _FINDERS.get(computes, ()))
+    return next((whole for whole in found if whole is not None), None)
 
 
 def _softsign(facts: Facts, inputs: tuple[int, ...]) -> Whole | None:
@@ -127,13 +140,75 @@ def _moments(facts: Facts, root: int, x: int) -> tuple[int, str] | None:
     if taken != x or not facts.is_of(mean, facts.steps[variance].computes, x):
         return None
     count = facts.counts.get(variance)
-    return None if count is None else (mean, normalize(count))
+    return None if count is None else (mean, normalize(count, _epsilon(facts, shifted, variance)))
 
 
-_FINDERS: Mapping[str, Callable[[Facts, tuple[int, ...]], Whole | None]] = {
-    "divide": _softsign,
-    "multiply": _mish,
-    "operator SELECT": _selu,
-    "operator SELECT_V2": _selu,
-    "add": _normalization,
+def _epsilon(facts: Facts, shifted: int, variance: int) -> float | None:
+    """Return what is added to a variance; None where the file does not tell it exactly enough."""
+    number = facts.numbers.get(shifted)
+    is_known = number is not None and facts.steps[shifted].inputs == (variance,)
+    return number.value if is_known and number and number.is_exact else None
+
+
+def _clip(facts: Facts, inputs: tuple[int, ...]) -> Whole | None:
+    """Return a clip to 0 and 1, for a ReLU of the minimum of x and 1.
+
+    In 8 bits the limit is at most the largest value that can be stored.
+    """
+    (below,) = inputs
+    number = facts.numbers.get(below)
+    if facts.steps[below].computes != "operator MINIMUM" or number is None:
+        return None
+    return clipped(0, number.at_most_one()), facts.steps[below].inputs
+
+
+def _masked(_facts: Facts, inputs: tuple[int, ...]) -> Whole | None:
+    """Return a mask that takes scores, for one that takes them with and without a constant."""
+    return (CAUSAL, inputs[1:]) if len(inputs) == 2 else None
+
+
+def _scaled_sum(facts: Facts, inputs: tuple[int, ...]) -> Whole | None:
+    """Return a mean, for a sum that is divided by the number of its values."""
+    (total,) = inputs
+    number, count = facts.numbers.get(len(facts.steps)), facts.counts.get(total, 0)
+    if not facts.steps[total].computes.startswith("sum over") or number is None or not count:
+        return None
+    if not any(math.isclose(number.value, value, rel_tol=0.01) for value in (count, 1 / count)):
+        return None
+    facts.counts[len(facts.steps)] = count
+    return facts.steps[total].computes.replace("sum", "mean", 1), facts.steps[total].inputs
+
+
+def _weighted_mean(facts: Facts, inputs: tuple[int, ...]) -> Whole | None:
+    """Return a mean, for the sum of weighted values divided by that of weights, unless that is 0.
+
+    tf_keras computes those of a GroupNormalization so, with weights of 1.
+    """
+    if len(inputs) != 2:
+        return None
+    quotient = facts.steps[facts.moved_from(inputs[1])]
+    if quotient.computes != "divide":
+        return None
+    total, weights = (facts.moved_from(place) for place in quotient.inputs)
+    (x,), (ones,) = (facts.steps[place].inputs[:1] or (-1,) for place in (total, weights))
+    is_such = facts.steps[facts.behind(ones)].computes == "operator ZEROS_LIKE"
+    if not is_such or {facts.steps[place].computes for place in (total, weights)} != {
+        facts.steps[total].computes
+    }:
+        return None
+    if not facts.steps[total].computes.startswith("sum over") or total not in facts.counts:
+        return None
+    facts.counts[len(facts.steps)] = facts.counts[total]
+    return facts.steps[total].computes.replace("sum", "mean", 1), (facts.behind(x),)
+
+
+_FINDERS: Mapping[str, tuple[Callable[[Facts, tuple[int, ...]], Whole | None], ...]] = {
+    AFFINE: (_scaled_sum,),
+    CAUSAL: (_masked,),
+    "divide": (_softsign,),
+    "multiply": (_mish,),
+    "operator SELECT": (_selu,),
+    "operator SELECT_V2": (_selu, _weighted_mean),
+    "add": (_normalization,),
+    "relu": (_clip,),
 }

@@ -7,26 +7,29 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from graphprune.archive.tflite.file import TfliteOperator
-from graphprune.graph.classes.composite_steps import LAST, REVERSE, product, repeat, resize
+from graphprune.graph.classes.activation_steps import leaky
+from graphprune.graph.classes.composite_steps import CAUSAL, LAST, REVERSE, product, repeat, resize
 from graphprune.graph.classes.steps import (
     RECURRENT,
+    along_lengths,
     convolution,
     joined,
-    leaky,
     lookup,
     matrix,
     padded,
     pooling,
     reduced,
 )
+from graphprune.plan.tflite_masks import is_causal
 from graphprune.plan.tflite_recurrent import describe_fused, describe_loop
+from graphprune.plan.tflite_sequences import item
 
 if TYPE_CHECKING:
     from graphprune.plan.tflite_steps import TfliteSteps
 
 THEN = " then "
 """Between the steps of one operator."""
-_REDUCED = {"MEAN": "mean", "REDUCE_MAX": "maximum"}
+_REDUCED = {"MEAN": "mean", "REDUCE_MAX": "maximum", "SUM": "sum"}
 _POOLED = {"AVERAGE_POOL_2D": "average pooling", "MAX_POOL_2D": "max pooling"}
 
 
@@ -53,6 +56,8 @@ def _convolution(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
     padding = _padding(operator)
     if kind != "transposed convolution":
         dilation, padding = steps.dilated(operator) or (dilation, padding)
+        read = steps.lengths(operator, 0)[1:3]
+        strides, dilation = along_lengths(read, kernel[:2], strides, dilation)
     return convolution(kind, kernel, strides, dilation, padding)
 
 
@@ -80,16 +85,13 @@ def _reduced(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
 
 
 def _product(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
-    """Return the step of a product of two tensors, or of one with a matrix.
-
-    One head cannot be told from an open length.
-    """
+    """Return the step of a product of two tensors, or of one with a matrix."""
     if not steps.is_constant(operator, 1):
-        shape = steps.shape(operator, 0)
-        is_known = len(shape) == 3 or (len(shape) == 4 and shape[1] > 1)
-        if not is_known or steps.is_constant(operator, 0):
+        lengths = steps.lengths(operator, 0)
+        heads = lengths[1] if len(lengths) == 4 else 1
+        if len(lengths) not in (3, 4) or heads is None or steps.is_constant(operator, 0):
             return None
-        return product(shape[1] if len(shape) == 4 else 1)
+        return product(heads)
     *batch, rows, columns = steps.shape(operator, 1)
     if math.prod(batch) != 1 or operator.settings.get("adjX"):
         return None
@@ -123,8 +125,13 @@ def _tiled(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
 
 
 def _sliced(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
-    """Return the last of a sequence, as recurrent layers give it."""
+    """Return the last of a sequence, as recurrent layers give it, or another part of one."""
     begin, mask = steps.values(operator, 1), int(operator.settings.get("shrinkAxisMask", 0))
+    if begin and mask in (1, 2) and begin[mask - 1] >= 0:
+        whole = (1 << len(begin)) - 1 - mask
+        is_whole = all(operator.settings.get(name) == whole for name in ("beginMask", "endMask"))
+        axis = mask - 1
+        return item(begin[axis], steps.shape(operator, 0)[axis], axis) if is_whole else None
     if not steps.step_before(operator).startswith(RECURRENT) or mask not in (1, 2):
         return None
     return LAST if len(begin) == 3 and begin[mask - 1] == -1 else None
@@ -155,6 +162,24 @@ def _joined(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
     return joined(int(operator.settings.get("axis", 0)), len(steps.shape(operator, 0)))
 
 
+def _masked(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
+    """Return the step of a causal mask that selects scores, or what they do not reach.
+
+    Keras 3 joins it with a mask of ones, and selects a constant or scores without a large one.
+    """
+    is_choice = len(operator.inputs) == 3 and steps.is_constant(operator, 0)
+    if not is_choice or steps.is_constant(operator, 1):
+        return None
+    maker = steps.maker_of(operator.inputs[0])
+    tables = operator.inputs[:1] if maker is None else maker.inputs
+    if maker is not None and maker.kind != "LOGICAL_AND":
+        return None
+    if steps.is_constant(operator, 2):
+        return CAUSAL if any(is_causal(~steps.table(index)) for index in tables) else None
+    is_lowered = steps.is_lowered(operator.inputs[1], operator.inputs[2])
+    return CAUSAL if is_lowered and any(is_causal(steps.table(at)) for at in tables) else None
+
+
 def _leaky(_steps: TfliteSteps, operator: TfliteOperator) -> str | None:
     return leaky(float(operator.settings.get("alpha", 0.0)))
 
@@ -179,7 +204,10 @@ READERS: dict[str, Callable[[TfliteSteps, TfliteOperator], str | None]] = {
     "RESIZE_BILINEAR": _resized,
     "RESIZE_NEAREST_NEIGHBOR": _resized,
     "REVERSE_V2": _reversed,
+    "SELECT": _masked,
+    "SELECT_V2": _masked,
     "STRIDED_SLICE": _sliced,
+    "SUM": _reduced,
     "TILE": _tiled,
     "TRANSPOSE_CONV": _convolution,
     "UNIDIRECTIONAL_SEQUENCE_LSTM": lambda steps, operator: describe_fused(

@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from graphprune.archive.tflite.file import TfliteFile, TfliteOperator, TfliteTensor
+from graphprune.graph.classes.cell_formulas import cell_text
 from graphprune.graph.classes.composite_steps import recurrent
-from graphprune.plan.tflite_loops import read_loop
+from graphprune.plan.tflite_cells import FUSED, read_cell
 
-FUSED = {1: "relu", 2: "clip -1 1", 3: "relu6", 4: "tanh"}
-"""Activations inside another operator (`ActivationFunctionType`)."""
-_ACTIVATIONS = {"LOGISTIC": "sigmoid", "TANH": "tanh", "RELU": "relu"}
-_OTHERS = frozenset(
-    (
-        *("ADD", "CAST", "CONCATENATION", "DENSIFY", "DEQUANTIZE", "EXPAND_DIMS", "FILL"),
-        *("FULLY_CONNECTED", "FlexTensorListGetItem", "FlexTensorListSetItem", "GATHER", "MUL"),
-        *("PACK", "QUANTIZE", "RESHAPE", "SHAPE", "SLICE", "SPLIT", "SPLIT_V", "SQUEEZE"),
-        *("STRIDED_SLICE", "SUB", "TRANSPOSE"),
-    )
-)
-"""Other operators of a cell that may be in a loop."""
 _KERNELS, _STATES = (2, 3, 4), (6, 7, 8)
 """The inputs of the fused operator that are matrices, without those of the input gate, which may
 be left out (UNIDIRECTIONAL_SEQUENCE_LSTM, tensorflow/lite/kernels).
@@ -32,17 +20,12 @@ _EXTRA = (9, 10, 11, 16, 17, *range(20, 24))
 
 def describe_loop(file: TfliteFile, operator: TfliteOperator) -> str | None:
     """Return the step of a loop; None for one that is not a recurrent layer of a known cell."""
-    body = int(operator.settings.get("bodySubgraphIndex", 0))
-    loop = read_loop(file, body) if body else None
-    inside = file.operators_of(body)
-    if loop is None or any(each.kind not in _OTHERS | set(_ACTIVATIONS) for each in inside):
+    cell = read_cell(file, operator)
+    if cell is None:
         return None
-    counts = Counter(_ACTIVATIONS[each.kind] for each in inside if each.kind in _ACTIVATIONS)
-    fused = (FUSED.get(int(each.settings.get("fusedActivationFunction", 0))) for each in inside)
-    counts.update(name for name in fused if name is not None)
-    shapes = {(body, one.index): one.shape for one in file.tensors_of(body)}
-    kernel, state = (shapes[loop.kernels[name]] for name in ("kernel", "recurrent_kernel"))
-    return recurrent(kernel[::-1], state[::-1], counts)
+    variables = {each.outputs[0] for each in file.operators_of(0) if each.kind == "READ_VARIABLE"}
+    kept = variables & set(operator.inputs)
+    return recurrent(cell.kernel, cell.state, cell.text, is_stateful=bool(kept))
 
 
 def describe_fused(tensors: Sequence[TfliteTensor | None], operator: TfliteOperator) -> str | None:
@@ -61,9 +44,9 @@ def describe_fused(tensors: Sequence[TfliteTensor | None], operator: TfliteOpera
     shapes = {each.shape for each in matrices if each is not None}
     if not shapes <= {first, state} or len(first) != 2 or len(state) != 2:
         return None
-    counts = Counter({"sigmoid": 3})
-    counts[inner] += 2
-    return recurrent((first[1], 4 * first[0]), (state[1], 4 * state[0]), counts)
+    text = cell_text("LSTM", {"activation": inner}, state[1], 2)
+    kernels = (first[1], 4 * first[0]), (state[1], 4 * state[0])
+    return None if text is None else recurrent(*kernels, text)
 
 
 def names_inside(file: TfliteFile, operator: TfliteOperator) -> list[str]:

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from graphprune.archive.tflite.file import TfliteFile, TfliteOperator, TfliteTensor
 from graphprune.errors import ArchiveError
-from graphprune.graph.classes.composite_steps import REPEAT
+from graphprune.graph.classes.activation_steps import clipped
+from graphprune.graph.classes.composite_steps import CAUSAL, REPEAT
 from graphprune.graph.classes.steps import AFFINE, RECURRENT, with_padding
 from graphprune.graph.computation import INPUT, Step
+from graphprune.plan.tflite_cells import FUSED
 from graphprune.plan.tflite_composites import Facts, find_whole
+from graphprune.plan.tflite_masks import is_added
+from graphprune.plan.tflite_numbers import Number, read_number
 from graphprune.plan.tflite_readers import READERS, THEN
-from graphprune.plan.tflite_recurrent import FUSED, names_inside
+from graphprune.plan.tflite_recurrent import names_inside
+from graphprune.plan.tflite_sequences import find_each
 
 _PASSED_ON = frozenset(
     {
@@ -51,6 +58,7 @@ _ALIKE = {
     "PRELU": "prelu",
     "RELU": "relu",
     "RELU6": "relu6",
+    "RELU_0_TO_1": clipped(0, 1),
     "SOFTMAX": "softmax",
     "SQUARE": "square",
     "TANH": "tanh",
@@ -132,10 +140,13 @@ class TfliteSteps:
     def _makers(self) -> dict[int, TfliteOperator]:
         return {output: operator for operator in self._operators for output in operator.outputs}
 
-    def _add(self, step: Step, *tensors: int, names: Sequence[str] = ()) -> int:
+    def _add(
+        self, step: Step, *tensors: int, names: Sequence[str] = (), constants: tuple[int, ...] = ()
+    ) -> int:
         own = (self._tensors[index].name for index in tensors if index in self._tensors)
         self.steps.append(FoundStep(step, (*names, *own)))
         self._facts.steps.append(step)
+        self._facts.constants.append(constants)
         return len(self.steps) - 1
 
     def _read(self, operator: TfliteOperator) -> None:
@@ -148,10 +159,44 @@ class TfliteSteps:
             last = steps[0]
         elif (source := self._looked_up(operator)) is not None:
             last = source
+        elif operator.kind == "PACK" and (whole := self._for_each(operator)) is not None:
+            last = whole
         else:
             last = self._add_steps(operator, taken)
         for output in operator.outputs:
             self._made[output] = last
+
+    def _for_each(self, operator: TfliteOperator) -> int | None:
+        """Return the last step of what is computed for each part of a sequence, added once.
+
+        None where the parts that an operator stacks are not computed alike.
+        """
+        ends = [self._made[index] for index in operator.inputs if index in self._made]
+        axis = int(operator.settings.get("axis", 0))
+        if len(ends) != len(operator.inputs):
+            return None
+        places = find_each(self._facts, ends, axis, self._are_equal)
+        if places is None:
+            return None
+        first, *others = places
+        copies = {first: self._facts.steps[first].inputs[0]}
+        for place in others:
+            found = self.steps[place]
+            inputs = tuple(copies.get(taken, taken) for taken in found.step.inputs)
+            copies[place] = self._add(replace(found.step, inputs=inputs), names=found.names)
+        return copies[ends[0]]
+
+    def _are_equal(self, first: int, other: int) -> bool:
+        """Return whether two constants have the same values, up to what is lost in few bits."""
+        if first == other:
+            return True
+        tensors = [self._tensors[first], self._tensors[other]]
+        is_read = all(each.stored and each.dtype for each in tensors)
+        if not is_read or tensors[0].shape != tensors[1].shape:
+            return False
+        one, two = (self.file.read(each) for each in tensors)
+        loss = 0.02 if tensors[0].quantization else 0.0
+        return bool(np.allclose(one, two, rtol=0, atol=loss * float(np.abs(one).max(initial=0))))
 
     def _add_steps(self, operator: TfliteOperator, taken: Sequence[int]) -> int:
         computes = self._describe(operator, taken) or f"operator {operator.kind}"
@@ -163,10 +208,19 @@ class TfliteSteps:
         if first.startswith(REPEAT):
             source = self.steps[steps[0]].step
             steps = source.inputs if source.computes == "operator SPLIT" else steps[:1]
+        number = self._number(operator) if operator.kind in _BINARY else None
+        if number is not None:
+            self._facts.numbers[len(self.steps)] = number
         first, steps = find_whole(self._facts, first, steps) or (first, steps)
         weights = [index for index in operator.inputs if self._is_weight(index)]
         names = names_inside(self.file, operator) if first.startswith(RECURRENT) else ()
-        last = self._add(Step("", first, steps), *weights, *operator.outputs, names=names)
+        last = self._add(
+            Step("", first, steps),
+            *weights,
+            *operator.outputs,
+            names=names,
+            constants=tuple(index for index in operator.inputs if index not in self._made),
+        )
         self._note_count(operator, last)
         fused = FUSED.get(int(operator.settings.get("fusedActivationFunction", 0)))
         if fused is not None and not first.startswith(RECURRENT):
@@ -176,15 +230,20 @@ class TfliteSteps:
         return last
 
     def _note_count(self, operator: TfliteOperator, place: int) -> None:
-        """Keep over how many values a mean is.
+        """Keep over how many values a mean or sum is."""
+        if operator.kind in ("MEAN", "SUM"):
+            lengths = self.lengths(operator, 0)
+            reduced = [lengths[axis] for axis in self.values(operator, 1)]
+            if None not in reduced:
+                self._facts.counts[place] = math.prod(length or 1 for length in reduced)
 
-        Lengths of 1 may be open ones, but for those that were put in for a fused normalization.
-        """
-        if operator.kind == "MEAN":
-            shape = self.shape(operator, 0)
-            lengths = [shape[axis] for axis in self.values(operator, 1)]
-            if 1 not in lengths or not operator.settings.get("keepDims"):
-                self._facts.counts[place] = math.prod(lengths)
+    def _number(self, operator: TfliteOperator) -> Number | None:
+        """Return the number that an operator takes as a constant; None where it takes none."""
+        for index in operator.inputs:
+            tensor = self._tensors.get(self._source(index))
+            if index not in self._made and tensor is not None:
+                return read_number(self.file, tensor)
+        return None
 
     def _with_padding(
         self, operator: TfliteOperator, steps: tuple[int, ...], computes: str
@@ -230,6 +289,8 @@ class TfliteSteps:
     def _describe_binary(self, operator: TfliteOperator, taken: Sequence[int]) -> str | None:
         if len(taken) == 2:
             return _BINARY[operator.kind]
+        if operator.kind in ("ADD", "SUB") and any(map(self._is_mask, operator.inputs)):
+            return CAUSAL
         is_divisor = operator.kind == "DIV" and operator.inputs[0] not in self._made
         return AFFINE if operator.kind in _AFFINE and not is_divisor else None
 
@@ -237,9 +298,39 @@ class TfliteSteps:
         """Return the shape of an input of an operator."""
         return self._tensors[operator.inputs[place]].shape
 
+    def lengths(self, operator: TfliteOperator, place: int) -> list[int | None]:
+        """Return the shape of an input of an operator, with None for open lengths."""
+        tensor = self._tensors[operator.inputs[place]]
+        return [
+            None if axis in tensor.open_axes else length for axis, length in enumerate(tensor.shape)
+        ]
+
     def is_constant(self, operator: TfliteOperator, place: int) -> bool:
         """Return whether an input of an operator does not depend on the file's inputs."""
         return place < len(operator.inputs) and operator.inputs[place] not in self._made
+
+    def table(self, index: int) -> NDArray[Any]:
+        """Return a constant of truths; an empty one for other tensors."""
+        tensor = self._tensors[index]
+        is_such = tensor.stored and tensor.dtype == "bool"
+        return self.file.read(tensor) if is_such else np.zeros(0, np.bool_)
+
+    def is_lowered(self, index: int, other: int) -> bool:
+        """Return whether a tensor is another one with a constant added or taken away."""
+        lowered, source = self._made[index], self._made[other]
+        step = self.steps[lowered].step
+        return step.computes == AFFINE and step.inputs == (source,)
+
+    def _is_mask(self, index: int) -> bool:
+        """Return whether a constant is a causal mask that is added."""
+        tensor = self._tensors[self._source(index)]
+        is_table = tensor.stored and tensor.dtype and len(tensor.shape) > 1
+        return bool(is_table) and is_added(self.file.read(tensor))
+
+    def _source(self, index: int) -> int:
+        """Return the constant that an operator passes on, such as one of 16 bits."""
+        maker = self._makers.get(index)
+        return maker.inputs[0] if maker is not None and maker.kind in _PASSED_ON else index
 
     def step_before(self, operator: TfliteOperator) -> str:
         """Return what the step computes that an operator takes first."""

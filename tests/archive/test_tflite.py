@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tflite_files import Part, level, sparse_matrix, sparsity, tflite_bytes
+from tflite_files import Part, level, options, sparse_matrix, sparsity, tflite_bytes
 
 from graphprune.archive.tflite.file import TfliteFile, read_tflite
 from graphprune.archive.tflite.sparse import Encoding, Level, to_dense
@@ -131,3 +131,10 @@ def test_a_file_that_is_cut_off_is_refused(length):
     whole = tflite_bytes([Part("w", values=DENSE)])
     with pytest.raises(ArchiveError):
         TfliteFile(whole[:length]).read(TfliteFile(whole).constants[0])
+
+
+def test_settings_that_are_lists_are_left_out():
+    parts = [Part("x", (1, 4)), Part("y", (1, 4))]
+    settings = options("BucketizeOptions", boundaries=[0.0, 1.0])
+    file = TfliteFile(tflite_bytes(parts, [("BUCKETIZE", ["x"], ["y"], settings)]))
+    assert [(one.kind, one.settings) for one in file.operators] == [("BUCKETIZE", {})]

@@ -11,7 +11,7 @@ from graphprune.errors import ArchiveError
 from graphprune.plan import make_plan
 from graphprune.plan.tflite_architecture import check_tflite_architecture
 
-KEEP = rules("version: 1\nrules: [{id: all, match: '*', keep: true}]")
+KEEP = rules("version: 1\nrules: [{id: all, match: '*', keep: true, expect: {gte: 0}}]")
 NET = {
     "in": "in(batch_input_shape=[None, 8, 8, 4])",
     "stem": "stem:Conv2D(padding='same', strides=[2, 2])[3, 3, 4, 8]",
@@ -165,7 +165,7 @@ def test_other_layers_or_connections_are_drift(name, file):
 
 
 def test_a_layer_without_a_rule_is_not_compared_and_the_rest_is(file):
-    other = NET["fc_b"].replace("tanh", "hard_sigmoid")
+    other = NET["fc_b"].replace("tanh", "tanh_shrink")
     check = check_tflite_architecture(plan_of(fc_b=other), file)
     assert (check.status, check.unchecked) == (
         "unchecked",
@@ -173,6 +173,23 @@ def test_a_layer_without_a_rule_is_not_compared_and_the_rest_is(file):
     )
     both = {"fc_b": other, "narrow": NET["narrow"].replace("same", "valid")}
     assert found(plan_of(**both), file) == ("differs", [("narrow", "settings")])
+
+
+PLAIN = "in(batch_input_shape=[None, 3]) > {} > relu"
+IDLE = {
+    "augmentation": ("turn:RandomFlip(mode='horizontal')", "same"),
+    "told normalization": ("told:Normalization(mean=0.0, variance=1.0)", "same"),
+    "custom": ("own:Mine", "unchecked"),
+}
+
+
+@pytest.mark.parametrize("name", IDLE)
+def test_layers_that_leave_no_operator_are_not_missed(name):
+    text, wanted = IDLE[name]
+    names = ["serving_default_in:0", "net/relu/Relu"]
+    parts = [Part(each, (1, 3)) for each in names]
+    made = TfliteFile(tflite_bytes(parts, [("RELU", names[:1], names[1:])]))
+    assert found(make_plan(build_graph(PLAIN.format(text)), KEEP), made) == (wanted, [])
 
 
 @pytest.mark.parametrize("kind", ["CONV_2D", "FULLY_CONNECTED", "MEAN", "PAD", "CONCATENATION"])

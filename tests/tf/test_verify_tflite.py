@@ -25,6 +25,21 @@ def convert(model, folder):
     return TfliteFile(tf.lite.TFLiteConverter.from_saved_model(str(folder)).convert())
 
 
+def convert_in_batches_of_one(keras, model, folder, form="float32"):
+    """Keras 3 needs a batch size for loops that TensorFlow Lite has."""
+    spec = tf.TensorSpec((1, *model.inputs[0].shape[1:]), name="x")
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint("serving_default", model.call, input_signature=[spec])
+    archive.write_out(str(folder))
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
+    if form != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if form == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    return TfliteFile(converter.convert())
+
+
 def plan_of(model, path):
     model.save(path)
     return make_plan(graphprune.read_graph(path), RULES)
@@ -128,6 +143,65 @@ def test_layers_of_several_operators_are_compared(name, tmp_path):
             # Keras 3 numbers the names of operations
             told = {(one.address.removesuffix("_1"), one.what) for one in differences}
             assert wanted in told, case
+
+
+def odd_net(keras, **has):
+    """A net of layers that the converter writes as many operators, with loops over four steps."""
+    layers = keras.layers
+    given = layers.Input((4, 6), batch_size=1, name="x")
+    x = layers.Dense(8, has.get("activation", "hard_sigmoid"), name="first")(given)
+    x = layers.LayerNormalization(epsilon=has.get("epsilon", 1e-3), name="norm")(x)
+    heads, causal = has.get("heads", 1), has.get("causal", True)
+    x = layers.MultiHeadAttention(heads, 8 // heads, name="heads")(x, x, use_causal_mask=causal)
+    x = layers.GroupNormalization(has.get("groups", 2), epsilon=1e-5, name="groups")(x)
+    each = layers.Dense(6, has.get("each", "tanh"), name="part")
+    x = layers.TimeDistributed(each, name="each")(x)
+    gate, after = has.get("gate", "hard_sigmoid"), has.get("after", False)
+    x = layers.LSTM(5, recurrent_activation=gate, return_sequences=True, name="lstm")(x)
+    x = layers.GRU(5, reset_after=after, name="gru")(x)
+    x = layers.RepeatVector(has.get("times", 3), name="repeat")(x)
+    return keras.Model(given, layers.Dense(2, name="out")(x), name="net")
+
+
+CHANGES = {
+    "activation": ({"activation": "sigmoid"}, "first"),
+    "epsilon": ({"epsilon": 1e-5}, "norm"),
+    "two heads": ({"heads": 2}, "heads"),
+    "no causal mask": ({"causal": False}, "heads"),
+    "groups": ({"groups": 4}, "groups"),
+    "activation of each step": ({"each": "relu"}, "each"),
+    "activation of gates": ({"gate": "sigmoid"}, "lstm"),
+    "reset after": ({"after": True}, "gru"),
+    "repetitions": ({"times": 2}, "repeat"),
+}
+
+
+@pytest.mark.parametrize("name", ["tf_keras", "keras"])
+def test_settings_inside_layers_of_many_operators_are_compared(name, tmp_path):
+    keras = pytest.importorskip(name)
+    model = odd_net(keras)
+    plan = plan_of(model, tmp_path / "net.keras")
+    file = convert_in_batches_of_one(keras, model, tmp_path / "net")
+    found = check_tflite_architecture(plan, file)
+    assert (found.status, found.differences, found.unchecked) == ("same", (), "")
+    for case, (changed, wanted) in CHANGES.items():
+        other = plan_of(odd_net(keras, **changed), tmp_path / "other.keras")
+        differences = check_tflite_architecture(other, file).differences
+        assert (wanted, "settings") in {(one.address, one.what) for one in differences}, case
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["float16", "dynamic"])
+@pytest.mark.parametrize("name", ["tf_keras", "keras"])
+def test_files_with_fewer_bits_are_compared_too(name, form, tmp_path):
+    keras = pytest.importorskip(name)
+    model = odd_net(keras)
+    plan = plan_of(model, tmp_path / "net.keras")
+    file = convert_in_batches_of_one(keras, model, tmp_path / "net", form)
+    assert check_tflite_architecture(plan, file).status == "same"
+    other = plan_of(odd_net(keras, epsilon=1e-5, gate="sigmoid"), tmp_path / "other.keras")
+    differences = check_tflite_architecture(other, file).differences
+    assert {one.address for one in differences} == {"norm", "lstm"}
 
 
 def test_the_kernels_of_a_gru_are_found_by_what_they_multiply(tmp_path):

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphprune.archive.archive import widen_bfloat16
 from graphprune.archive.files import open_file, read_whole
+from graphprune.archive.tflite.numbers import to_numbers
 from graphprune.archive.tflite.schema import load_schema, names_of
 from graphprune.archive.tflite.sparse import Encoding, Level, to_dense
 from graphprune.errors import ArchiveError
@@ -28,8 +28,6 @@ MAX_BYTES = 1 << 32
 """Of a file, and of a tensor whose zeros are not stored."""
 MAX_PARTS = 1_000_000
 """Tensors and operators of one file."""
-_SMALL = {"INT4": 4, "INT2": 2}
-"""Bits of the types of which a byte holds several; the first is in the lowest bits."""
 _NUMBERS = (bool, int, float)
 _NOT_NUMBERS = frozenset({"STRING", "RESOURCE", "VARIANT"})
 
@@ -61,6 +59,7 @@ class TfliteTensor:
         stored: Bytes of its values in the file; 0 if it is computed or an input.
         is_sparse: Whether its zeros are not stored.
         quantization: Of a quantized tensor.
+        open_axes: The axes whose length is known when the file is run; `shape` has 1 for them.
     """
 
     subgraph: int
@@ -71,6 +70,7 @@ class TfliteTensor:
     stored: int
     is_sparse: bool = False
     quantization: Quantization | None = field(default=None, compare=False)
+    open_axes: frozenset[int] = field(default=frozenset(), compare=False)
 
     @property
     def size(self) -> int:
@@ -151,8 +151,18 @@ class TfliteFile:
         Raises:
             ArchiveError: the file is damaged.
         """
+        return self.ends_of(0)
+
+    def ends_of(self, subgraph: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return the indices of the tensors that enter and leave a subgraph.
+
+        Raises:
+            ArchiveError: the file is damaged.
+        """
         with self._reading():
-            main = self._model.Subgraphs(0)
+            if not 0 <= subgraph < self._model.SubgraphsLength():
+                raise ValueError(f"it has no subgraph {subgraph}")
+            main = self._model.Subgraphs(subgraph)
             return _ints(main, "Inputs"), _ints(main, "Outputs")
 
     def tensors_of(self, subgraph: int) -> tuple[TfliteTensor, ...]:
@@ -214,7 +224,8 @@ class TfliteFile:
             if tensor.size > MAX_BYTES:
                 raise ValueError(f"the tensor {tensor.name!r} has {tensor.size:,} values")
             encoding = self._encoding(raw.Sparsity()) if tensor.is_sparse else None
-            values = _to_numbers(self._bytes(raw.Buffer()), kind, tensor, encoding is not None)
+            size = tensor.size if encoding is None else None
+            values = to_numbers(self._bytes(raw.Buffer()), kind, size)
             if encoding is None:
                 return values.reshape(tensor.shape)
             return to_dense(values, encoding, tensor.shape)
@@ -271,6 +282,7 @@ class TfliteFile:
             len(self._bytes(raw.Buffer())),
             raw.Sparsity() is not None,
             _quantization(raw.Quantization(), len(shape)),
+            frozenset(at for at, length in enumerate(_ints(raw, "ShapeSignature")) if length < 0),
         )
 
     def _bytes(self, buffer: int) -> memoryview:
@@ -359,7 +371,7 @@ def _settings(raw: Any) -> dict[str, int | float]:
     options = getattr(load_schema(), kind)()
     options.Init(table.Bytes, table.Pos)
     values = vars(getattr(load_schema(), f"{kind}T").InitFromObj(options))
-    return {name: value for name, value in values.items() if value and type(value) in _NUMBERS}
+    return {name: value for name, value in values.items() if type(value) in _NUMBERS and value}
 
 
 def _dtype_name(kind: str) -> str:
@@ -374,26 +386,3 @@ def _quantization(raw: Any, rank: int) -> Quantization | None:
         raise ValueError(f"a tensor of {rank} axes is quantized along axis {axis}")
     points = raw.ZeroPointAsNumpy() if raw.ZeroPointLength() else np.zeros(1, np.int64)
     return Quantization(scales, points, axis)
-
-
-def _to_numbers(data: memoryview, kind: str, tensor: TfliteTensor, is_sparse: bool) -> NDArray[Any]:
-    """Return the stored values of a tensor in their order in the file."""
-    if kind in _SMALL:
-        values = _unpack(data, _SMALL[kind])
-        return values if is_sparse else values[: tensor.size]
-    if kind == "BFLOAT16":
-        return widen_bfloat16(np.frombuffer(data, "<u2"))
-    return np.frombuffer(data, np.dtype(kind.lower()).newbyteorder("<"))
-
-
-def _unpack(data: memoryview, bits: int) -> NDArray[np.int8]:
-    """Return signed integers of fewer than 8 bits, the first of a byte in its lowest bits.
-
-    Example:
-        >>> _unpack(memoryview(bytes([0xF1])), 4).tolist()
-        [1, -1]
-    """
-    packed = np.frombuffer(data, np.uint8)
-    shifts = np.arange(0, 8, bits, dtype=np.uint8)
-    parts = (packed[:, None] >> shifts).astype(np.uint8) << np.uint8(8 - bits)
-    return (parts.reshape(-1).view(np.int8) >> np.int8(8 - bits)).astype(np.int8)

@@ -7,19 +7,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from graphprune.graph.classes.activation_steps import (
+    activation_steps,
+    exponential,
+    leaking,
+    rectified,
+)
 from graphprune.graph.classes.channel_rules import activation, elementwise, passing, slopes, softmax
-from graphprune.graph.classes.channels import SLOPED as KEEP_ZERO
+from graphprune.graph.classes.constants import SLOPED as KEEP_ZERO
 from graphprune.graph.classes.constants import leaky_rectifier, rectifier
 from graphprune.graph.classes.layer_class import SAME, LayerClass, Weight
-from graphprune.graph.classes.steps import ACTIVATION as ACTIVATION_STEPS
-from graphprune.graph.classes.steps import (
-    exponential,
-    fixed,
-    leaking,
-    only_last_axis,
-    rectified,
-    unmasked,
-)
+from graphprune.graph.classes.steps import fixed, only_last_axis, unmasked
 
 RANDOM = ("BaseRandomLayer",)
 ACTIVATION = LayerClass("activation", output_shapes=SAME, is_pure=True)
@@ -48,7 +46,7 @@ def _with_float32(config: dict[str, Any]) -> dict[str, Any]:
 
 SLOPED = replace(ACTIVATION, normalize=_with_float32)
 CLASSES: Mapping[str, LayerClass] = {
-    "Activation": replace(ACTIVATION, channels=activation, steps=ACTIVATION_STEPS),
+    "Activation": replace(ACTIVATION, channels=activation, steps=activation_steps),
     "Softmax": replace(ACTIVATION, channels=softmax, steps=unmasked(only_last_axis("softmax"))),
     "ELU": replace(SLOPED, channels=elementwise(KEEP_ZERO["ELU"]), steps=exponential),
     "ReLU": replace(SLOPED, channels=elementwise(KEEP_ZERO["ReLU"], rectifier), steps=rectified),

@@ -7,15 +7,18 @@ settings whose operators are not known, so that the layer is not compared.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graphprune.archive.entries import is_entry
+from graphprune.graph.classes.activation_steps import CLIP
+from graphprune.graph.classes.cell_formulas import cell_text
 from graphprune.graph.classes.lengths import Config
 from graphprune.graph.classes.spatial import per_axis
 from graphprune.graph.classes.steps import (
     AFFINE,
+    EACH,
+    MOVES,
     NORMALIZE,
     PRODUCT,
     RECURRENT,
@@ -28,15 +31,19 @@ from graphprune.graph.classes.steps import (
 )
 
 REVERSE, LAST, REPEAT = "reverse", "last of sequence", "repeat"
+CAUSAL = "causal mask"
 _RESIZE = "resize"
 KINDS = {
     NORMALIZE: "normalization",
     PRODUCT: "attention",
+    CAUSAL: "attention",
     RECURRENT: "recurrent",
     REVERSE: "recurrent",
     LAST: "recurrent",
     REPEAT: "up-sampling",
     _RESIZE: "up-sampling",
+    EACH: "time-distributed",
+    CLIP: "activation",
     "selu": "activation",
     "softsign": "activation",
     "mish": "activation",
@@ -44,7 +51,6 @@ KINDS = {
 """The steps that are several operators, by the first word or words, and what kind of layer has
 them.
 """
-_IN_CELLS = frozenset({"sigmoid", "tanh", "relu"})
 
 
 def find_kind(step: str) -> str:
@@ -57,12 +63,18 @@ def find_kind(step: str) -> str:
     return next((kind for begin, kind in KINDS.items() if step.startswith(begin)), "")
 
 
-def normalize(count: int) -> str:
+def normalize(count: int, epsilon: float | None) -> str:
     """Return the step of a normalization over `count` values; scale and shift do not count.
 
-    Nor does epsilon, which is another number in files of 16 or 8 bits.
+    Args:
+        count: The number of values.
+        epsilon: What is added to the variance; None where it is not known.
+
+    Example:
+        >>> normalize(8, 1e-5), normalize(8, None)
+        ('normalize over 8, epsilon 1e-05', 'normalize over 8')
     """
-    return f"{NORMALIZE} over {count}"
+    return f"{NORMALIZE} over {count}" + ("" if epsilon is None else f", epsilon {epsilon:.4g}")
 
 
 def product(heads: int) -> str:
@@ -80,20 +92,22 @@ def resize(kind: str, factors: Sequence[int]) -> str:
     return f"{_RESIZE} {kind} {'x'.join(map(str, factors))}"
 
 
-def recurrent(kernel: Sequence[int], state: Sequence[int], activations: Mapping[str, int]) -> str:
+def recurrent(
+    kernel: Sequence[int], state: Sequence[int], cell: str, *, is_stateful: bool = False
+) -> str:
     """Return the step of a recurrent layer.
 
     Args:
         kernel, state: Inputs and outputs of the matrices of what it reads and of its state.
-        activations: How often each activation is in a cell; `linear` does not count.
+        cell: The formulas of the states of its cell.
+        is_stateful: Whether it begins with the state of the call before.
 
     Example:
-        >>> recurrent((6, 16), (4, 16), {"tanh": 2, "sigmoid": 3})
-        'recurrent 6x16 4x16, sigmoid 3, tanh 2'
+        >>> recurrent((6, 4), (4, 4), "h = tanh(h[0/1] + x[0/1])")
+        'recurrent 6x4 4x4, h = tanh(h[0/1] + x[0/1])'
     """
     shapes = " ".join(f"{rows}x{columns}" for rows, columns in (kernel, state))
-    counts = [f"{name} {count}" for name, count in sorted(activations.items()) if count]
-    return ", ".join((f"{RECURRENT} {shapes}", *counts))
+    return f"{RECURRENT} {shapes}, {cell}" + (", stateful" if is_stateful else "")
 
 
 def normalized(call: StepCall) -> Steps | None:
@@ -105,7 +119,36 @@ def normalized(call: StepCall) -> Steps | None:
     if any(length is None for length in lengths):
         return None
     count = math.prod(length for length in lengths if length is not None)
-    return (normalize(count), AFFINE)
+    return (normalize(count, call.config.get("epsilon", 1e-3)), AFFINE)
+
+
+def normalized_groups(call: StepCall) -> Steps | None:
+    """Return the steps of a GroupNormalization; as many groups as channels if -1 of them."""
+    shape, config = call.taken[0], call.config
+    if shape is None or None in shape[1:] or call.is_masked:
+        return None
+    size = math.prod(length or 1 for length in shape[1:])
+    groups = config["groups"] if config["groups"] > 0 else shape[config.get("axis", -1)]
+    count = size // (groups or 1)
+    return (normalize(count, config.get("epsilon", 1e-3)), AFFINE)
+
+
+def repeated(call: StepCall) -> Steps:
+    """Return the steps of a RepeatVector, which Keras 3 repeats along the new axis itself."""
+    return (repeat(call.config["n"], 0 if call.keras == 2 else 1),)
+
+
+def for_each_step(call: StepCall) -> Steps | None:
+    """Return the steps of a TimeDistributed: those of its layer, for each part of the sequence."""
+    shape = call.taken[0]
+    inner: Any = call.config.get("layer")
+    if shape is None or call.is_masked or not is_entry(inner):
+        return None
+    weights = {key.removeprefix("layer."): shape for key, shape in call.weights.items()}
+    steps = call.inside(inner, weights, [(shape[0], *shape[2:])])
+    if steps is None or any(isinstance(step, str) and step.startswith(MOVES) for step in steps):
+        return None
+    return (EACH, *steps)
 
 
 def upsampled(rank: int) -> StepsRule:
@@ -126,7 +169,7 @@ def upsampled(rank: int) -> StepsRule:
 
 
 def multi_head(call: StepCall) -> Steps | None:
-    """Return the steps of a MultiHeadAttention over one axis, without masks."""
+    """Return the steps of a MultiHeadAttention over one axis, whose mask is causal or none."""
     places = {name: -1 - index for index, name in enumerate(call.arguments)}
     ranks = {0 if shape is None else len(shape) for shape in call.taken}
     is_plain = not _is_told(call) and ranks == {3}
@@ -139,13 +182,32 @@ def multi_head(call: StepCall) -> Steps | None:
     heads = call.config["num_heads"]
     sources = {"query": places["query"], "value": places["value"]}
     sources["key"] = places.get("key", places["value"])
+    masks = _masks(call, places)
+    if masks is None:
+        return None
     return (
         *(Branch(kernels[part], (sources[part],)) for part in ("query", "key", "value")),
         Branch(product(heads), (0, 1)),
+        *masks,
         "softmax",
-        Branch(product(heads), (4, 2)),
+        Branch(product(heads), (4 + len(masks), 2)),
         kernels["attention_output"],
     )
+
+
+def _masks(call: StepCall, places: Mapping[str, int]) -> Steps | None:
+    """Return the steps of the masks of attention; None where the file computes them when it runs.
+
+    Args:
+        call: The call.
+        places: The places of the tensors that it takes, by argument.
+    """
+    if not call.settings.get("use_causal_mask"):
+        return ()
+    lengths = [(call.taken[-1 - places[name]] or ())[1] for name in ("query", "value")]
+    if None in lengths:
+        return None
+    return (CAUSAL,) if lengths[1] != 1 else ()
 
 
 def _as_matrix(kernel: Sequence[int], inputs: int) -> str:
@@ -154,32 +216,35 @@ def _as_matrix(kernel: Sequence[int], inputs: int) -> str:
 
 
 def dot_product(call: StepCall) -> Steps | None:
-    """Return the steps of an Attention, without masks."""
+    """Return the steps of an Attention, whose mask is causal or none."""
     ranks = {0 if shape is None else len(shape) for shape in call.taken}
     if _is_told(call) or call.config.get("score_mode", "dot") != "dot" or ranks != {3}:
         return None
     if len(call.taken) not in (2, 3):
         return None
     key = -len(call.taken) if len(call.taken) == 3 else -2
-    return Branch(product(1), (-1, key)), "softmax", Branch(product(1), (1, -2))
+    masks = _masks(call, {"query": -1, "value": -2})
+    if masks is None:
+        return None
+    scores = (Branch(product(1), (-1, key)), *masks, "softmax")
+    return *scores, Branch(product(1), (len(scores) - 1, -2))
+
+
+_COMPARED = ("training", "use_causal_mask")
+"""Arguments of a call that change nothing in inference, or whose steps are known."""
 
 
 def _is_told(call: StepCall) -> bool:
     """Return whether a call has masks or other arguments that change its operators."""
-    told = (value for key, value in call.settings.items() if key != "training")
+    told = (value for key, value in call.settings.items() if key not in _COMPARED)
     return call.is_masked or bool(call.config.get("return_state")) or any(told)
 
 
-def recurring(gates: int, inner: int) -> StepsRule:
-    """Return the rule of a recurrent layer.
-
-    Args:
-        gates: How often its cell has the recurrent activation.
-        inner: How often it has the other one.
-    """
+def recurrence(kind: str) -> StepsRule:
+    """Return the rule of one of the recurrent layers."""
 
     def rule(call: StepCall) -> Steps | None:
-        step = _cell_step(call.config, call.weights, gates, inner)
+        step = _cell_step(kind, call.config, call.weights, call.keras)
         return None if step is None or not _is_simple(call) else _with_ends(call.config, step)
 
     return rule
@@ -191,30 +256,21 @@ def _is_simple(call: StepCall) -> bool:
 
 
 def _cell_step(
-    config: Config, weights: Mapping[str, Sequence[int]], gates: int, inner: int
+    kind: str, config: Config, weights: Mapping[str, Sequence[int]], keras: int
 ) -> str | None:
-    counts = Counter({config.get("recurrent_activation", "sigmoid"): gates})
-    counts[config.get("activation", "tanh")] += inner
-    counts = Counter({name: count for name, count in counts.items() if count and name != "linear"})
-    is_split = config.get("implementation", 2) != 2 or config.get("reset_after") is False
-    if set(counts) - _IN_CELLS or is_split or config.get("unroll") or config.get("stateful"):
+    is_split = config.get("implementation", 2) != 2 and kind != "SimpleRNN"
+    if is_split or config.get("unroll") or config.get("time_major"):
         return None
     kernel, state = weights["kernel"], weights["recurrent_kernel"]
-    return None if config.get("time_major") else recurrent(kernel, state, counts)
+    text = cell_text(kind, config, state[0], keras)
+    if text is None:
+        return None
+    return recurrent(kernel, state, text, is_stateful=bool(config.get("stateful")))
 
 
 def _with_ends(config: Config, step: str) -> Steps:
     before = (REVERSE,) if config.get("go_backwards") else ()
     return (*before, step, *(() if config.get("return_sequences") else (LAST,)))
-
-
-_CELLS = {"SimpleRNN": (0, 1), "LSTM": (3, 2), "GRU": (2, 1)}
-"""How often the recurrent activation and the other one are in a cell."""
-
-
-def recurrence(kind: str) -> StepsRule:
-    """Return the rule of one of the recurrent layers."""
-    return recurring(*_CELLS[kind])
 
 
 def both_ways(call: StepCall) -> Steps | None:
@@ -247,6 +303,9 @@ _MERGED: Mapping[Any, tuple[str, ...]] = {
 }
 
 
+_RECURRENT = ("SimpleRNN", "LSTM", "GRU")
+
+
 def _side(call: StepCall, name: str, kind: str, config: Config) -> list[str] | None:
     """Return the steps of one direction; its results are in the order of the sequence."""
     before = f"{name}_layer."
@@ -255,8 +314,8 @@ def _side(call: StepCall, name: str, kind: str, config: Config) -> list[str] | N
         for key, shape in call.weights.items()
         if key.startswith(before)
     }
-    cell = _CELLS.get(kind.rsplit(">", 1)[-1])
-    step = None if cell is None else _cell_step(config, weights, *cell)
+    cell = kind.rsplit(">", 1)[-1]
+    step = _cell_step(cell, config, weights, call.keras) if cell in _RECURRENT else None
     if step is None:
         return None
     is_turned = name == "backward" and config.get("return_sequences")

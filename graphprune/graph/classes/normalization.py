@@ -10,7 +10,7 @@ import numpy as np
 
 from graphprune.graph.classes.channel_rules import normalizing
 from graphprune.graph.classes.channels import ChannelCall, Channels, along_last
-from graphprune.graph.classes.composite_steps import normalized
+from graphprune.graph.classes.composite_steps import normalized, normalized_groups
 from graphprune.graph.classes.constants import Values
 from graphprune.graph.classes.layer_class import SAME, Expected, LayerClass, Weight
 from graphprune.graph.classes.lengths import Config, Lengths, Open, parse_length
@@ -130,7 +130,13 @@ CLASSES: Mapping[str, LayerClass] = {
         steps=normalized,
     ),
     "GroupNormalization": LayerClass(
-        "normalization", (), SCALE_AND_CENTER, _group_shapes, SAME, channels=normalizing
+        "normalization",
+        (),
+        SCALE_AND_CENTER,
+        _group_shapes,
+        SAME,
+        channels=normalizing,
+        steps=normalized_groups,
     ),
     "RMSNormalization": LayerClass(
         "normalization",

@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from graphprune.graph.classes.channel_rules import over_space
 from graphprune.graph.classes.channels import ChannelCall, Channels
 from graphprune.graph.classes.layer_class import SAME, Difference, Expected, LayerClass, Weight, one
 from graphprune.graph.classes.lengths import Config
 from graphprune.graph.classes.normalization import along_axes
 from graphprune.graph.classes.recurrent import listed_parts
-from graphprune.graph.classes.steps import AFFINE, only_last_axis, rescaled
+from graphprune.graph.classes.steps import AFFINE, StepCall, Steps, fixed, only_last_axis, rescaled
 from graphprune.graph.shapes.axis_lengths import Shape
 
 BASES = ("PreprocessingLayer",)
@@ -173,6 +175,14 @@ _CROPS = Difference(
 )
 
 
+def _normalized(call: StepCall) -> Steps | None:
+    """Return the steps of a Normalization; one that is told to change nothing has none."""
+    mean: Any = call.config.get("mean")
+    variance: Any = call.config.get("variance")
+    is_told = mean is not None and not np.any(mean) and np.all(np.equal(variance, 1))
+    return () if is_told else only_last_axis(AFFINE)(call)
+
+
 def _rescaled(call: ChannelCall) -> Sequence[Channels | None]:
     scale, offset = call.config.get("scale"), call.config.get("offset", 0)
     if isinstance(scale, list | tuple) or isinstance(offset, list | tuple):
@@ -188,7 +198,7 @@ CLASSES: Mapping[str, LayerClass] = {
         _normalization_weights,
         _normalization_shapes,
         SAME,
-        steps=only_last_axis(AFFINE),
+        steps=_normalized,
     ),
     "Discretization": LayerClass(
         "operation",
@@ -224,12 +234,16 @@ CLASSES: Mapping[str, LayerClass] = {
     ),
     "RandomCrop": LayerClass("operation", RANDOM, output_shapes=one(_resized), difference=_CROPS),
     **{
-        f"Random{change}": LayerClass("operation", RANDOM, output_shapes=SAME)
+        f"Random{change}": LayerClass("operation", RANDOM, output_shapes=SAME, steps=fixed())
         for change in ("Brightness", "Flip", "Translation", "Zoom")
     },
     **{
         f"Random{change}": LayerClass(
-            "operation", RANDOM, output_shapes=SAME, normalize=partial(_with_both_bounds, below)
+            "operation",
+            RANDOM,
+            output_shapes=SAME,
+            normalize=partial(_with_both_bounds, below),
+            steps=fixed(),
         )
         for change, below in (("Contrast", 1), ("Rotation", -1))
     },

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from graphprune.archive.entries import Entry
 from graphprune.graph.classes.channels import Weights
 from graphprune.graph.classes.lengths import Config
 from graphprune.graph.shapes.axis_lengths import Shape
@@ -21,30 +22,11 @@ AFFINE = "affine"
 NORMALIZE, PRODUCT, RECURRENT = "normalize", "product", "recurrent"
 SYMMETRIC = frozenset({"add", "multiply", "maximum", "minimum"})
 """Steps whose result does not depend on the order of the tensors that they take."""
-MOVES = ("permute", "reshape")
-"""Steps that only move values; they are compared by the names of operators alone."""
+EACH = "each of sequence"
+"""The beginning of the steps that a layer has for each part of a sequence."""
+MOVES = ("permute", "reshape", EACH)
+"""Steps that only move values; they are compared by the names of operators alone, or not at all."""
 _LINEAR = ("convolution", "depthwise convolution", "transposed convolution", "matrix")
-
-
-@dataclass(frozen=True, slots=True)
-class StepCall:
-    """One call of a layer.
-
-    Attributes:
-        config: The layer's config.
-        weights: The shapes of its weights by name.
-        taken: The shapes of the tensors that it takes; None where one is not known.
-        arguments: The argument that each of them is for.
-        settings: The other arguments that it is given by keyword.
-        is_masked: Whether a layer of the model makes a mask, which the converter multiplies with.
-    """
-
-    config: Config
-    weights: Weights
-    taken: Sequence[Shape | None]
-    arguments: Sequence[str] = ()
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    is_masked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +47,40 @@ Steps = tuple[str | Branch, ...]
 """A text takes the result of the step before it, the first one all tensors of the call; the last
 step gives the result.
 """
+
+
+def _nothing_inside(
+    _entry: Entry, _weights: Weights, _taken: Sequence[Shape | None]
+) -> Steps | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class StepCall:
+    """One call of a layer.
+
+    Attributes:
+        config: The layer's config.
+        weights: The shapes of its weights by name.
+        taken: The shapes of the tensors that it takes; None where one is not known.
+        arguments: The argument that each of them is for.
+        settings: The other arguments that it is given by keyword.
+        is_masked: Whether a layer of the model makes a mask, which the converter multiplies with.
+        keras: The major version of the Keras that wrote the config.
+        inside: From the entry of a layer inside this one, its weights and what it takes, to its
+            steps.
+    """
+
+    config: Config
+    weights: Weights
+    taken: Sequence[Shape | None]
+    arguments: Sequence[str] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    is_masked: bool = False
+    keras: int = 2
+    inside: Callable[[Entry, Weights, Sequence[Shape | None]], Steps | None] = _nothing_inside
+
+
 StepsRule = Callable[[StepCall], Steps | None]
 """From a call to its steps; None for settings of which nothing is known."""
 
@@ -133,6 +149,29 @@ def convolution(
         f"{kind} {_times(kernel)}, strides {_times(strides)}, dilation {_times(dilation)},"
         f" {padding}"
     )
+
+
+def along_lengths(
+    read: Sequence[int | None],
+    kernel: Sequence[int],
+    strides: Sequence[int],
+    dilation: Sequence[int],
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return strides and dilation of a convolution, 1 along axes in which it has one place.
+
+    Those have no effect there, and tf_keras gives others to the operator of a DepthwiseConv1D.
+
+    Example:
+        >>> along_lengths((1, 8), (1, 3), (2, 2), (1, 1))
+        ((1, 2), (1, 1))
+    """
+    found = [
+        (1, 1) if length == size == 1 else pair
+        for length, size, pair in zip(
+            read, kernel, zip(strides, dilation, strict=True), strict=True
+        )
+    ]
+    return tuple(stride for stride, _ in found), tuple(step for _, step in found)
 
 
 def pooling(kind: str, window: Sequence[int], strides: Sequence[int], padding: str) -> str:
@@ -217,58 +256,9 @@ def lookup(table: Sequence[int]) -> str:
     return f"lookup {_times(table)}"
 
 
-def leaky(slope: float) -> str:
-    """Return the step of a leaky ReLU."""
-    return f"leaky relu {slope:.4g}"
-
-
-ACTIVATIONS: Mapping[str, Steps] = {
-    "linear": (),
-    "relu": ("relu",),
-    "relu6": ("relu6",),
-    "tanh": ("tanh",),
-    "sigmoid": ("sigmoid",),
-    "softmax": ("softmax",),
-    "swish": ("swish",),
-    "silu": ("swish",),
-    "gelu": ("gelu",),
-    "hard_silu": ("hard swish",),
-    "hard_swish": ("hard swish",),
-    "elu": ("elu",),
-    "exponential": ("exp",),
-    "softplus": ("exp", AFFINE, "log"),
-    "selu": ("selu",),
-    "softsign": ("softsign",),
-    "mish": ("mish",),
-    "log_softmax": ("log softmax",),
-}
-"""The steps of activations by their names; others are not compared."""
-
-
-def activation_steps(config: Config) -> Steps | None:
-    """Return the steps of the activation in a config; None for one of which nothing is known."""
-    name = config.get("activation")
-    if name is None:
-        return ()
-    return ACTIVATIONS.get(name) if isinstance(name, str) else None
-
-
 def fixed(*steps: str) -> StepsRule:
     """Return the rule of a class that always has these steps."""
     return lambda _call: steps
-
-
-def activated(rule: Callable[[StepCall], Steps | None]) -> StepsRule:
-    """Return the rule of a class whose calls end with the activation of the config."""
-
-    def whole(call: StepCall) -> Steps | None:
-        first, last = rule(call), activation_steps(call.config)
-        return None if first is None or last is None else first + last
-
-    return whole
-
-
-MATRIX = activated(lambda call: (matrix(call.weights["kernel"]),))
 
 
 def permuted(call: StepCall) -> Steps:
@@ -286,9 +276,6 @@ def looked_up(call: StepCall) -> Steps:
     return (lookup(call.weights["embeddings"]),)
 
 
-ACTIVATION: StepsRule = lambda call: activation_steps(call.config)  # noqa: E731 - a value
-
-
 def combined(*steps: str) -> StepsRule:
     """Return the rule of a class that computes one tensor of several, with these steps."""
     return lambda call: steps if len(call.taken) > 1 else None
@@ -300,24 +287,6 @@ def concatenation(call: StepCall) -> Steps | None:
     if first is None and axis >= 0:
         return None
     return (joined(axis, 0 if first is None else len(first)),)
-
-
-def rectified(call: StepCall) -> Steps | None:
-    """Return the steps of a ReLU layer; slopes and thresholds of its own are not compared."""
-    config = call.config
-    if config.get("threshold") or config.get("negative_slope"):
-        return None
-    return {None: ("relu",), 6.0: ("relu6",)}.get(config.get("max_value"))
-
-
-def exponential(call: StepCall) -> Steps | None:
-    """Return the steps of an ELU; another factor than 1 is not compared."""
-    return ("elu",) if call.config.get("alpha", 1.0) == 1 else None
-
-
-def leaking(call: StepCall) -> Steps | None:
-    """Return the steps of a leaky ReLU."""
-    return (leaky(call.config.get("negative_slope", call.config.get("alpha", 0.3))),)
 
 
 def rescaled(call: StepCall) -> Steps | None:

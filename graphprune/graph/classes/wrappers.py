@@ -125,6 +125,7 @@ CLASSES: Mapping[str, LayerClass] = {
         outer_axes=1,
         calls=("layer",),
         channels=stepwise,
+        steps=composite_steps.for_each_step,
     ),
     "Bidirectional": LayerClass(
         "sequence",

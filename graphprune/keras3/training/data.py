@@ -83,55 +83,14 @@ class ArrayData(ArrayBatches):
 
 
 @dataclass(frozen=True, slots=True)
-class SequenceData:
-    """The batches of a PyDataset; `on_epoch_end` is called after each pass, as Keras does.
+class OwnBatches:
+    """Batches of the user's own, of which the first is read once.
 
     Attributes:
         spec: The name of the data in messages.
-        sequence: The user's object.
+        train: The user's object.
         first: Its first batch, which gives shapes and types.
         test: What `fit` validates with, or None.
-        steps_per_epoch: The length of an epoch.
-        sha256: Empty: only the first batch is hashed.
-    """
-
-    spec: str
-    sequence: Any
-    first: Any
-    test: Any
-    steps_per_epoch: int
-    sha256: str = ""
-
-    @property
-    def batch_size(self) -> None:
-        """None: the batches are the PyDataset's own."""
-        return None
-
-    def first_batch_sha256(self) -> str:
-        """Return the hash of the first training batch."""
-        return arrays_sha256(iter([keras.tree.flatten(self.first)]))
-
-    def sample(self) -> Any:
-        """Return the first batch."""
-        return self.first
-
-    def batches(self, step: int, done: int, count: int) -> Any:
-        """Return what `fit` trains on; arguments as for `RunBatches`, from `step` of the run on."""
-        return RunBatches(sequence_batches(self.sequence, step), self.first, done, count)
-
-
-@dataclass(frozen=True, slots=True)
-class StreamData:
-    """The user's own datasets of TensorFlow; batches are taken in their order.
-
-    The first batch is read once: a dataset that reshuffles has another order each time that it is
-    read, so a resumed run must read it as often as the run did that it continues.
-
-    Attributes:
-        spec: The name of the data in messages.
-        train: The training dataset.
-        first: Its first batch.
-        test: The validation dataset, or None.
         steps_per_epoch: The length of an epoch.
         sha256: Empty: only the first batch is hashed.
     """
@@ -145,7 +104,7 @@ class StreamData:
 
     @property
     def batch_size(self) -> None:
-        """None: the batches are the datasets' own."""
+        """None: the batches have sizes of their own."""
         return None
 
     def first_batch_sha256(self) -> str:
@@ -155,6 +114,24 @@ class StreamData:
     def sample(self) -> Any:
         """Return the first batch."""
         return self.first
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceData(OwnBatches):
+    """The batches of a PyDataset; `on_epoch_end` is called after each pass, as Keras does."""
+
+    def batches(self, step: int, done: int, count: int) -> Any:
+        """Return what `fit` trains on; arguments as for `RunBatches`, from `step` of the run on."""
+        return RunBatches(sequence_batches(self.train, step), self.first, done, count)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamData(OwnBatches):
+    """The user's own datasets of TensorFlow; batches are taken in their order.
+
+    The first batch is read once: a dataset that reshuffles has another order each time that it is
+    read, so a resumed run must read it as often as the run did that it continues.
+    """
 
     def batches(self, step: int, done: int, count: int) -> Any:
         """Return what `fit` trains on: the batches from `step` of the run on, without end.

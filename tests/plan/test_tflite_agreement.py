@@ -1,0 +1,34 @@
+"""Figures in steps of a file that agree with those of a plan."""
+
+import pytest
+
+from graphprune.graph.computation import Computation, Step
+from graphprune.plan.tflite_agreement import settle
+
+EPSILON = "normalize over 8, epsilon {}"
+
+
+def texts(planned, found):
+    """The texts of both sides once settled."""
+    steps = [Step("", text) for text in planned]
+    settled, other = settle(Computation(tuple(steps), (0,)), [Step("", text) for text in found])
+    return [step.computes for step in settled.steps], [step.computes for step in other]
+
+
+@pytest.mark.parametrize("stored", ["0.001", "0.0010004", "0.00098"])
+def test_a_figure_near_the_planned_one_is_that(stored):
+    planned = [EPSILON.format("0.001"), EPSILON.format("1e-05"), "relu"]
+    found = [EPSILON.format(stored), EPSILON.format("1.001e-05"), "relu"]
+    assert texts(planned, found) == (planned, planned)
+
+
+def test_another_figure_stays():
+    planned, found = [EPSILON.format("0.001")], [EPSILON.format("0.0012")]
+    assert texts(planned, found) == (planned, found)
+
+
+def test_a_figure_that_one_side_does_not_tell_is_left_out_of_that_kind_alone():
+    planned = [EPSILON.format("0.001"), EPSILON.format("1e-05"), "normalize over 4, epsilon 0.1"]
+    found = [EPSILON.format("0.001"), "normalize over 8", "normalize over 4, epsilon 0.1"]
+    plain = ["normalize over 8", "normalize over 8", "normalize over 4, epsilon 0.1"]
+    assert texts(planned, found) == (plain, plain)

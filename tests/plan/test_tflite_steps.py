@@ -1,0 +1,139 @@
+"""Steps that several operators of a `.tflite` file are, and figures that it stores in few bits."""
+
+import numpy as np
+import pytest
+from tflite_files import Part, options, tflite_bytes
+
+from graphprune.archive.tflite.file import TfliteFile
+from graphprune.plan.tflite_steps import TfliteSteps
+
+
+def needed(parts, operators):
+    """The texts of the steps that the last output comes from, first ones first."""
+    read = TfliteSteps(TfliteFile(tflite_bytes(parts, operators)))
+    places, waiting = set(read.outputs[-1:]), [*read.outputs[-1:]]
+    while waiting:
+        fresh = set(read.steps[waiting.pop()].step.inputs) - places
+        places |= fresh
+        waiting += fresh
+    return [read.steps[place].step.computes for place in sorted(places)]
+
+
+def stored(name, values, scale):
+    return Part(name, values=values, scales=[scale], zero_points=[0])
+
+
+def number(value, kind="float32", scale=0.0):
+    values = np.array(value, kind)
+    return stored("n", values, scale) if scale else Part("n", (), values)
+
+
+LIMITS = {
+    "float32": (number(1.0), "clip 0 1"),
+    "a bit more in 8 bits": (number(100, "int8", 0.01002), "clip 0 1"),
+    "the largest value in 8 bits": (number(127, "int8", 0.005), "clip 0 1"),
+    "another limit": (number(2.0), "clip 0 2"),
+}
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_a_relu_of_a_minimum_is_a_clip(name):
+    limit, wanted = LIMITS[name]
+    parts = [Part("x", (1, 4)), limit, Part("y", (1, 4)), Part("z", (1, 4))]
+    operators = [("MINIMUM", ["x", "n"], ["y"]), ("RELU", ["y"], ["z"])]
+    assert needed(parts, operators) == ["input", wanted]
+
+
+def normalization(epsilon):
+    """Operators that normalize over 4 values, without scale and shift."""
+    axes = Part("axes", values=np.array([1], "int32"))
+    names = ("x", "mean", "far", "spread", "sum", "root", "scaled", "centre", "less", "out")
+    parts = [axes, epsilon, *(Part(name, (2, 4)) for name in names)]
+    operators = [
+        ("MEAN", ["x", "axes"], ["mean"]),
+        ("SQUARED_DIFFERENCE", ["x", "mean"], ["far"]),
+        ("MEAN", ["far", "axes"], ["spread"]),
+        ("ADD", ["spread", "n"], ["sum"]),
+        ("RSQRT", ["sum"], ["root"]),
+        ("MUL", ["x", "root"], ["scaled"]),
+        ("MUL", ["mean", "root"], ["centre"]),
+        ("NEG", ["centre"], ["less"]),
+        ("ADD", ["scaled", "less"], ["out"]),
+    ]
+    return parts, operators
+
+
+EPSILONS = {
+    "float32": (number(1e-3), ", epsilon 0.001"),
+    "16 bits": (number(1e-3, "float16"), ", epsilon 0.001"),
+    "8 bits": (number(127, "int8", 1e-3 / 127), ", epsilon 0.001"),
+    "too small for 16 bits": (number(1e-7, "float16"), ""),
+    "few steps of 8 bits": (number(2, "int8", 5e-4), ""),
+    "zero in 8 bits": (number(0, "int8", 0.1), ""),
+}
+
+
+@pytest.mark.parametrize("name", EPSILONS)
+def test_an_epsilon_is_told_where_it_is_stored_exactly_enough(name):
+    epsilon, wanted = EPSILONS[name]
+    assert needed(*normalization(epsilon)) == ["input", f"normalize over 4{wanted}"]
+
+
+def sequence(kernels, biases, numbers=(0, 1), sources=("x", "x")):
+    """Operators that take two parts of a sequence, multiply each, and stack the results."""
+    parts = [Part(name, (2, 1, 3)) for name in dict.fromkeys(sources)]
+    parts.append(Part("ones", values=np.ones(3, "int32")))
+    operators = []
+    for at, (kernel, bias, place) in enumerate(zip(kernels, biases, numbers, strict=True)):
+        begin = np.array([place, 0, 0], "int32")
+        parts += [
+            Part(f"from_{at}", values=begin),
+            Part(f"to_{at}", values=begin + np.array([1, 0, 0], "int32")),
+            stored(f"kernel_{at}", np.full((4, 3), kernel, "int8"), 0.1),
+            stored(f"bias_{at}", np.full(4, bias, "int32"), 0.01),
+            *(Part(f"{name}_{at}", (1, length)) for name, length in (("item", 3), ("made", 4))),
+        ]
+        masks = options("StridedSliceOptions", beginMask=6, endMask=6, shrinkAxisMask=1)
+        taken = [sources[at], f"from_{at}", f"to_{at}", "ones"]
+        operators += [
+            ("STRIDED_SLICE", taken, [f"item_{at}"], masks),
+            ("FULLY_CONNECTED", [f"item_{at}", f"kernel_{at}", f"bias_{at}"], [f"made_{at}"]),
+        ]
+    operators.append(("PACK", ["made_0", "made_1"], ["y"]))
+    return [*parts, Part("y", (2, 1, 4))], operators
+
+
+def test_what_is_computed_alike_for_each_part_of_a_sequence_is_one_step():
+    assert needed(*sequence((3, 3), (100, 101))) == ["input", "matrix 3x4"]
+
+
+OTHERS = {
+    "kernels": sequence((3, 4), (100, 100)),
+    "biases": sequence((3, 3), (100, 120)),
+    "order": sequence((3, 3), (100, 100), (1, 0)),
+    "two sequences": sequence((3, 3), (100, 100), sources=("x", "z")),
+    "one part twice": sequence((3, 3), (100, 100), (0, 0)),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_parts_that_are_not_computed_alike_stay_apart(name):
+    assert needed(*OTHERS[name])[-1] == "operator PACK"
+
+
+def scores(kind, values, *given):
+    parts = [Part("x", (1, 3, 3)), Part("m", values=values), *given, Part("y", (1, 3, 3))]
+    operators = [(kind, [*(("m", "x", "n") if given else ("x", "m"))], ["y"])]
+    return needed(parts, operators)[-1]
+
+
+def test_constants_that_mask_what_follows_are_causal_masks():
+    behind = np.triu(np.ones((1, 3, 3), bool), 1)
+    for table in (behind, behind.transpose(0, 2, 1)):
+        assert scores("ADD", (table * -1e9).astype("float32")) == "causal mask"
+        assert scores("SUB", (table * 1e9).astype("float32")) == "causal mask"
+        assert scores("SELECT_V2", ~table, number(-1e30)) == "causal mask"
+    assert scores("ADD", (behind * -1e9 + ~behind * 5).astype("float32")) == "affine"
+    assert scores("ADD", (behind * -2).astype("float32")) == "affine"
+    assert scores("ADD", ((behind - 1) * 1e9).astype("float32")) == "affine"
+    assert scores("SELECT_V2", behind, number(-1e30)) == "operator SELECT_V2"
