@@ -1,9 +1,10 @@
 """Runs that are killed and stopped at hundreds of moments end as if nothing had happened, bit for
 bit.
 
-pytest tests/soak --slow -s                                     100 kills, 300 signals and all kinds
-of damage, about half an hour on two cores pytest tests/soak --slow -s --soak-kills 10
---soak-signals 20   a short one
+    pytest tests/soak --slow -s
+        100 kills, 300 signals and all kinds of damage; about half an hour on two cores
+    pytest tests/soak --slow -s --soak-kills 10 --soak-signals 20
+        a short one
 """
 
 import itertools
