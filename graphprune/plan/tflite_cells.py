@@ -51,11 +51,14 @@ class Cell:
         text: The formulas of its states.
         kernel, state: Inputs and outputs of the matrices of what it reads and of its state; those
             of the state are together, where there are several.
+        matrices: The constants that are these matrices, by the name that Keras gives to such a
+            weight, in the order of its columns.
     """
 
     text: str
     kernel: _Shape
     state: _Shape
+    matrices: Mapping[str, tuple[TfliteTensor, ...]]
 
 
 def read_cell(file: TfliteFile, loop: TfliteOperator) -> Cell | None:
@@ -133,19 +136,14 @@ class _Body:
         states = {name: self.known[made] for name, made in self.next.items()}
         ends = set(self.outputs) - set(self.next.values()) - self.unchanged
         others = [self.known[made].text for made in ends if made in self.known]
-        shapes = self._shapes()
-        if "h" not in states or shapes is None or set(others) - {states["h"].text}:
+        first = [matrix for matrix, taken in self.matrices.items() if taken == "x"]
+        rest = [matrix for matrix, taken in self.matrices.items() if taken != "x"]
+        is_such = len(first) == 1 and len({matrix.shape[1] for matrix in rest}) == 1
+        if not is_such or "h" not in states or set(others) - {states["h"].text}:
             return None
-        return Cell(render(states), *shapes)
-
-    def _shapes(self) -> tuple[_Shape, _Shape] | None:
-        """Return the shapes of both matrices, inputs first; None where there are others."""
-        shapes = [(taken == "x", matrix.shape) for matrix, taken in self.matrices.items()]
-        first = [shape for is_first, shape in shapes if is_first]
-        others = [shape for is_first, shape in shapes if not is_first]
-        if len(first) != 1 or not others or len({shape[1] for shape in others}) != 1:
-            return None
-        return first[0][::-1], (others[0][1], sum(shape[0] for shape in others))
+        state = rest[0].shape[1], sum(matrix.shape[0] for matrix in rest)
+        matrices = {"kernel": tuple(first), "recurrent_kernel": tuple(rest)}
+        return Cell(render(states), first[0].shape[::-1], state, matrices)
 
     def _read(self, operator: TfliteOperator) -> _Made:
         kind = operator.kind
