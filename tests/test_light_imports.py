@@ -174,6 +174,11 @@ MISTAKES = {
     " Python)": (None, ()),
     "run: already holds a run; resume it with graphprune resume run, or pass --force to start"
     " over": (DIGITS, ()),
+    "plain.keras: no layer is pruned; give rules with -r RULES (rules in Python), or wrap the model"
+    " first with graphprune apply": (DIGITS, ()),
+    "plain.keras: class weight: got class 11, but output 'digits' has 10 classes; classes are"
+    " numbers from 0 to 9": (DIGITS, ("--class-weight", "3=2", "--class-weight", "11=2")),
+    "no loss is called 'mse1'; closest: 'mse', 'msle'": (DIGITS, ("--loss", "mse1")),
     "uncompiled.keras: has no compile settings; compile the model before it is saved, or say how"
     " to train it with --loss and --optimizer (loss and optimizer in Python)": (DIGITS, ()),
 }
@@ -201,12 +206,14 @@ def mistakes(tmp_path_factory):
             np.savez(data, **arrays)
         model = folder / "un.keras" if message.startswith("uncompiled") else MODEL
         run = folder / ("old" if message.startswith("run:") else "run")
+        rules = () if "no layer is pruned" in message else ("-r", RULES)
         commands[message] = (
-            *("train", str(model), "-r", RULES, "--data", str(data)),
+            *("train", str(model), *rules, "--data", str(data)),
             *("--epochs", "1", "--run", str(run), *options),
         )
     ended = run_without_tensorflow(list(commands.values()))
     short = {str(folder / "un.keras"): "uncompiled.keras", str(folder / "old"): "run"}
+    short |= {str(MODEL): "plain.keras"}
     short |= {str(folder / name): name for name in ("table.csv", "images", "r.tfrecord")}
     found = {}
     for number, (message, command) in enumerate(commands.items()):

@@ -29,7 +29,7 @@ from graphprune.cli.run_settings import (
     shown_options_of,
 )
 from graphprune.cli.workers import check_stop_of_another, form_of_worker, tell_cluster
-from graphprune.engine.early_checks import check_early
+from graphprune.engine.early_checks import check_early, check_is_pruned
 from graphprune.engine.train_request import WAITING
 from graphprune.graph import ModelFile
 from graphprune.plan import Plan, check_reached, plan_to_config
@@ -98,6 +98,8 @@ def command(settings: Mapping[str, Any], rank: int | None) -> None:
             display.tell("plan", plan_to_config(plan))
         display.say("checking the data")
         check_early(saved, arguments["data"], arguments, version)
+        if plan is None and not is_measured:
+            check_is_pruned(saved.graph, saved.path)
         if not is_measured and writes:
             needs = _disk_needs(saved, arguments)
             display.print(f"disk: {needs.describe(format_bytes)}")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from graphprune.errors import DataError
+from graphprune.errors import DataError, TrainingError
 from graphprune.runs.labels import LabelRule, check_labels
 from graphprune.runs.samples import Tree
 from graphprune.suggestions import closest
@@ -259,6 +259,32 @@ def check_array_labels(
                 continue  # a sample weight of 0 may exclude labels out of range
             dot = f".{output}" if isinstance(tree, dict) else ""
             check_labels(f"{spec}: {part}{dot}", np.asarray(found), rule)
+
+
+def check_class_weights(
+    weights: Mapping[Any, float] | None, rules: Sequence[LabelRule | None], place: str
+) -> None:
+    """Refuse weights of classes that the model's output does not have.
+
+    Args:
+        weights: The weight of each class, by number; None for equal weights.
+        rules: The label rule of each output.
+        place: The start of the error's text.
+
+    Raises:
+        TrainingError: a class is beyond the last.
+    """
+    rule = rules[0] if len(rules) == 1 else None
+    if rule is None:
+        return
+    count = 2 if rule.kind == "share" else rule.classes
+    beyond = [int(name) for name in weights or () if count is not None and int(name) >= count]
+    if count is not None and beyond:
+        raise TrainingError(
+            f"class weight: got class {min(beyond)}, but output {rule.output!r} has {count}"
+            f" classes; classes are numbers from 0 to {count - 1}",
+            place=place,
+        )
 
 
 def check_batch_labels(

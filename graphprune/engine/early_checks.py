@@ -20,6 +20,7 @@ from graphprune.engine.data_fit import (
     BatchPart,
     Output,
     check_array_labels,
+    check_class_weights,
     check_inputs,
     check_names,
     label_rule,
@@ -27,7 +28,8 @@ from graphprune.engine.data_fit import (
 )
 from graphprune.engine.data_function import check_module
 from graphprune.engine.file_data import FileData, file_data, find_ends
-from graphprune.graph import ModelFile
+from graphprune.errors import TrainingError
+from graphprune.graph import LayerGraph, ModelFile
 from graphprune.graph.precision import check_takes_policy
 from graphprune.runs.labels import LabelRule
 from graphprune.runs.npz import read_npz
@@ -38,7 +40,9 @@ from graphprune.runs.samples import check_samples, is_data_function
 _PACKAGES = {2: "tf_keras", 3: "keras"}
 _HOMES: Mapping[Kind, str] = {"optimizer": "optimizers", "loss": "losses", "metric": "metrics"}
 _WORD = re.compile(r"[A-Za-z_]\w*")
-_DEFINED = re.compile(r"^(?:def|class) ([A-Za-z]\w*)", re.M)
+_EXPORTED = re.compile(r'"keras\.(?:_legacy\.)?(losses|metrics|optimizers)\.([A-Za-z]\w*)"')
+_NO_NAMES = {"get", "serialize", "deserialize", "loss", "metric", "optimizer", "reduction"}
+"""Exported names that mean no loss, metric or optimizer, as they are shown."""
 _CASE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
@@ -66,6 +70,8 @@ def check_early(saved: ModelFile, data: str, compiling: Mapping[str, Any], keras
     loss = choose_loss(
         settings, Compiling(loss=compiling.get("loss")), saved.path, adds_losses=bool(settings)
     )
+    rules = list(_label_rules(loss, outputs).values())
+    check_class_weights(compiling.get("class_weight"), rules, saved.path)
     if is_data_function(data):
         check_module(data)
         return
@@ -76,6 +82,25 @@ def check_early(saved: ModelFile, data: str, compiling: Mapping[str, Any], keras
         _check_npz(saved, data, loss)
     else:
         _check_files(saved, files.of_model(saved.graph), loss)
+
+
+def check_is_pruned(graph: LayerGraph, place: str) -> None:
+    """Refuse a model without pruned layers, for a run without rules and plan.
+
+    Raises:
+        TrainingError: no layer is pruned.
+    """
+    if all(layer.wrap is None for layer in graph.layers.values()):
+        raise no_layer_is_pruned(place)
+
+
+def no_layer_is_pruned(place: str) -> TrainingError:
+    """Return the error for a run that would prune nothing."""
+    return TrainingError(
+        "no layer is pruned; give rules with -r RULES (rules in Python), or wrap the model first"
+        " with graphprune apply",
+        place=place,
+    )
 
 
 def _check_files(saved: ModelFile, data: FileData, loss: Any) -> None:
@@ -142,7 +167,7 @@ def check_name(kind: Kind, name: str, keras: int) -> None:
 
 @cache
 def _source_names(package: str, home: str) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the public names that the modules of a part of Keras define, and all its words.
+    """Return the names that Keras exports for a part of it, and all words of its modules.
 
     Words are in small letters, with the snake case of classes; none if Keras is not installed.
     """
@@ -151,14 +176,25 @@ def _source_names(package: str, home: str) -> tuple[frozenset[str], frozenset[st
     defined, words = set[str](), set[str]()
     for place in places:
         source = Path(place, "src")
-        for path in sorted([*source.glob(f"{home}.py"), *Path(source, home).glob("*.py")]):
+        parts = ("losses", home) if home == "metrics" else (home,)  # most losses are metrics too
+        for path in sorted(one for part in parts for one in _modules(source, part)):
             if path.stem.endswith("_test"):
                 continue
             text = path.read_text(encoding="utf-8", errors="replace")
             found = _WORD.findall(text)
             words |= {word.lower() for word in found} | {to_snake_case(word) for word in found}
-            defined |= {_shown(name, home) for name in _DEFINED.findall(text)}
+            defined |= _exported(text, home)
     return frozenset(defined), frozenset(words)
+
+
+def _modules(source: Path, part: str) -> list[Path]:
+    return [*source.glob(f"{part}.py"), *Path(source, part).glob("*.py")]
+
+
+def _exported(text: str, home: str) -> set[str]:
+    """Return the names that a module exports for a part of Keras, as users write them."""
+    found = {_shown(name, home) for part, name in _EXPORTED.findall(text) if part == home}
+    return found - _NO_NAMES
 
 
 def _shown(name: str, home: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from graphprune.engine.data_fit import check_class_weights
+from graphprune.engine.early_checks import no_layer_is_pruned
 from graphprune.engine.early_stopping import check_metric
 from graphprune.engine.origin import Origin
 from graphprune.engine.reached import check_targets_reached
@@ -50,11 +52,7 @@ def make_ready(
             place=place,
         )
     if not layers:
-        raise TrainingError(
-            "no layer is pruned; give rules with -r RULES (rules in Python), or wrap the"
-            " model first with graphprune apply",
-            place=place,
-        )
+        raise no_layer_is_pruned(place)
     seam.check_finite(model, place, "such a model cannot be pruned by magnitude; train it again")
     seam.compile_model(model, asked, place, run)
     seam.check_data_fits(model, data)
@@ -123,6 +121,8 @@ def wrap_for_run(
     plan = plan_for(seam, origin, model, rules, length, allow_missed=request.allow_missed)
     wrapped = make_ready(seam, model, plan, request.compiling, data, origin.place, length)
     _check_metrics(seam, wrapped, data, request)
+    labels = seam.find_label_rules(wrapped)
+    check_class_weights(request.fitting.class_weight, labels, origin.place)
     if not request.allow_missed:
         check_targets_reached(seam.pruned_layers(wrapped), length, plan)
     return wrapped, plan

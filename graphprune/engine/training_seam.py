@@ -25,6 +25,7 @@ from graphprune.plan import Plan
 from graphprune.plan.make import LoadedModel
 from graphprune.runs.checkpoints import RunState
 from graphprune.runs.cluster import Cluster
+from graphprune.runs.labels import LabelRule
 from graphprune.runs.run_options import Compiling, RunOptions
 from graphprune.sparsity.positions import Run
 
@@ -203,6 +204,10 @@ class ModelSeam(Protocol):
 
     def read_updates(self, model: Any) -> int:
         """Return the step count of the model's optimizer."""
+        ...
+
+    def find_label_rules(self, model: Any) -> Sequence[LabelRule | None]:
+        """Return the label rule of each output's loss; None if it is unknown."""
         ...
 
     def reset_metrics(self, model: Any) -> None:

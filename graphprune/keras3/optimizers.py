@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -38,7 +39,7 @@ def build_optimizer(model: Any, optimizer: Any) -> None:
 
 def add_mask(optimizer: Any, weight: Any, mask: NDArray[np.bool_], name: str) -> Any:
     """Return a variable with the value `mask`, which the optimizer that updates `weight` tracks."""
-    part, layout = _part_of(optimizer, weight), getattr(weight, "_layout", None)
+    part = _part_of(optimizer, weight)
     used = {variable.name for variable in optimizer.variables}
     plain = f"{MASK}_{''.join(c if c.isalnum() else '_' for c in name)}"
     names = (plain if index == 0 else f"{plain}_{index}" for index in range(len(used) + 1))
@@ -47,8 +48,18 @@ def add_mask(optimizer: Any, weight: Any, mask: NDArray[np.bool_], name: str) ->
         dtype="bool",
         initializer=lambda shape, dtype=None: mask,  # JAX would compile one that makes ones
         name=next(name for name in names if name not in used),
-        **({} if layout is None else {"layout": layout}),  # as the weight is split over devices
+        **_layout_of(weight, part),
     )
+
+
+def _layout_of(weight: Any, optimizer: Any) -> dict[str, Any]:
+    """Return the argument by which a mask is split over devices as its weight is.
+
+    Keras before 3.10 takes none: each device has the whole mask there.
+    """
+    layout = getattr(weight, "_layout", None)
+    is_taken = "layout" in inspect.signature(optimizer.add_variable).parameters
+    return {"layout": layout} if layout is not None and is_taken else {}
 
 
 def _part_of(optimizer: Any, weight: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from graphprune.engine.precision import explain_unbuildable, warn_of_float32
+from graphprune.errors import TrainingError
 from graphprune.graph.precision import FLOAT32, SCALED, PolicyChange, in_policy
 from graphprune.keras3.cloning import Precision
 from graphprune.keras3.held import HeldLayer
@@ -43,8 +44,30 @@ def in_precision(model: Any, policy: str) -> Any:
         clone = pruned_clone(model, hold, precision=precision)
     except (TypeError, ValueError) as fault:
         raise explain_unbuildable(str(model.name), policy, fault) from fault
+    _check_operations(model, clone, policy)
     warn_of_float32(model, clone, policy, kept=kept, holds=is_layered_model)
     return clone
+
+
+def _check_operations(model: Any, clone: Any, policy: str) -> None:
+    """Refuse a clone to which Keras added layers.
+
+    Keras 3.5 to 3.9 makes a Cast layer wherever the dtype changes, and a stripped model would not
+    have the config of the original.
+    """
+    added = _count_operations(clone) - _count_operations(model)
+    if added:
+        raise TrainingError(
+            f"mixed precision: Keras {keras.__version__} adds {added} Cast layers"
+            f" for {policy}, which strip cannot remove; use Keras 3.10 or newer, or train without",
+            place=str(model.name),
+        )
+
+
+def _count_operations(model: Any) -> int:
+    """Return the number of layers and operations of a model and of the models in it."""
+    parts = list(getattr(model, "operations", ()))
+    return len(parts) + sum(_count_operations(part) for part in parts if is_layered_model(part))
 
 
 def _last_layers(model: Any) -> Iterator[Any]:

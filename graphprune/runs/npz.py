@@ -154,15 +154,15 @@ def _read_headers(
     return members
 
 
+_KINDS = "data is an .npz, .csv or TFRecord file, a folder of images, or package.module:function"
+
+
 @contextmanager
 def _open(path: str) -> Iterator[BufferedReader]:
     place = Path(path)
     if not place.exists():
         near = ask_for_file(path, lambda found: found.suffix == ".npz")
-        raise DataError(
-            f"no such file; {near or 'data is an .npz file, or package.module:function'}",
-            place=path,
-        )
+        raise DataError(f"no such file; {near or _KINDS}", place=path)
     if not place.is_file():
         _refuse_format(path)
     try:

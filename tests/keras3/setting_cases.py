@@ -1,6 +1,7 @@
 """The settings of runs of Keras 3 models: each survives an interruption, bit for bit."""
 
 import sys
+from functools import partial
 
 import keras
 import numpy as np
@@ -9,7 +10,7 @@ from keras3.models import array
 from keras3.run_cases import EPOCHS, FOLDER, RULES, X, Y, check_resumes, compiled, load, net, run
 
 from graphprune.errors import TrainingError
-from graphprune.keras3.training.compiling import compile_model
+from graphprune.keras3.training.compiling import check_executions, compile_model
 from graphprune.keras3.training.fitting import Hooks
 from graphprune.runs.run_file import read_run_file
 from graphprune.runs.run_options import Compiling
@@ -129,8 +130,32 @@ def compiled_steps_with_a_step_curve_go_on():
     assert settings["on.jit_compile"] is True
 
 
+def takes_executions():
+    try:
+        check_executions(2, "stops", keras.config.backend(), keras.__version__)
+    except TrainingError:
+        return False
+    return True
+
+
+@CASES.fast_on("jax")
+def executions_of_several_steps_are_refused_where_keras_fails():
+    check_executions(1, "net", "torch", "3.3.3")
+    check_executions(2, "net", "jax", "3.3.3")
+    check_executions(2, "net", "tensorflow", "3.10.0")
+    for backend, version, where in (
+        ("torch", "3.15.1", "on PyTorch"),
+        ("tensorflow", "3.6.0", "with Keras 3.6.0 on TensorFlow, and 3.7 or newer takes more"),
+    ):
+        call = partial(check_executions, 2, "net", backend, version)
+        assert refusal(call, TrainingError) == (
+            f"net: steps per execution must be 1 {where}, got 2; leave the setting out"
+        )
+
+
 @CASES
 def executions_of_several_steps_and_early_stopping_go_on():
+    size = 2 if takes_executions() else 1
     whole = check_resumes(
         "stops",
         lambda: compiled(build=lambda: net(dropout=0.0)),
@@ -140,7 +165,7 @@ def executions_of_several_steps_and_early_stopping_go_on():
         epochs=9,
         optimizer={"name": "sgd", "learning_rate": 1e-12},
         early_stopping={"metric": "val_accuracy", "patience": 1},
-        steps_per_execution=2,
+        steps_per_execution=size,
     )
     assert whole.stopped_early.startswith("stopped early after epoch ")
     assert whole.step < 18
@@ -174,6 +199,7 @@ def live_objects_and_wrong_settings():
     for options, message in (
         ({"gradient_accumulation": 2}, "an epoch has 3 batches, which is no multiple of 2"),
         ({"early_stopping": "val_acc"}, "there is no metric 'val_acc'; closest: 'val_accuracy'"),
+        ({"class_weight": {3: 2.0}}, "class weight: got class 3, but output 'b' has 3 classes"),
         ({"loss": {"c": "mse"}}, "loss: the model has no output 'c'"),
         ({"optimizer": {"name": "adam", "beta": 1}}, "has no setting 'beta'; closest: 'beta_"),
     ):

@@ -36,7 +36,7 @@ CORE = {
         "loss_scaling: Adam",
         "updates_that_loss_scaling_skips_count_as_steps: Adam",
     ),
-    "run_cases": ("a run stopped inside of an epoch goes on",),
+    "run_cases": ("a run stopped inside of an epoch goes on", "mixed precision goes on"),
     "setting_cases": (
         "settings of runs go on",
         "executions of several steps and early stopping go on",

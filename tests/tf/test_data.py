@@ -244,7 +244,8 @@ def test_a_missing_file_is_refused():
         read_data("nowhere.npz")
     assert (
         str(caught.value)
-        == "nowhere.npz: no such file; data is an .npz file, or package.module:function"
+        == "nowhere.npz: no such file; data is an .npz, .csv or TFRecord file, a folder of images,"
+        " or package.module:function"
     )
 
 

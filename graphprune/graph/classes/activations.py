@@ -14,7 +14,7 @@ from graphprune.graph.classes.activation_steps import (
     rectified,
 )
 from graphprune.graph.classes.channel_rules import activation, elementwise, passing, slopes, softmax
-from graphprune.graph.classes.channels import SLOPED as KEEP_ZERO
+from graphprune.graph.classes.constants import SLOPED as KEEP_ZERO
 from graphprune.graph.classes.constants import leaky_rectifier, rectifier
 from graphprune.graph.classes.layer_class import SAME, LayerClass, Weight
 from graphprune.graph.classes.steps import fixed, mask_of_values, masking, only_last_axis, unmasked

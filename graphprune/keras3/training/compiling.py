@@ -23,6 +23,26 @@ from graphprune.sparsity.positions import Run
 
 ACCUMULATION = "gradient_accumulation_steps"
 NAMES = KerasNames(keras.optimizers, keras.losses, keras.metrics)
+EXECUTIONS = (3, 7)
+"""The first version of Keras that ends an execution where TensorFlow has no more batches."""
+
+
+def check_executions(steps: int, place: str, backend: str, version: str) -> None:
+    """Refuse executions of several steps where Keras has none, or fails at the end of an epoch.
+
+    Raises:
+        TrainingError: `steps` is above 1 and cannot be on this backend.
+    """
+    if steps == 1:
+        return
+    where = {"torch": "on PyTorch"}
+    if tuple(map(int, version.split(".")[:2])) < EXECUTIONS:
+        where["tensorflow"] = f"with Keras {version} on TensorFlow, and 3.7 or newer takes more"
+    if backend in where:
+        raise TrainingError(
+            f"steps per execution must be 1 {where[backend]}, got {steps}; leave the setting out",
+            place=place,
+        )
 
 
 def compile_model(model: Any, asked: Compiling, place: str, run: Run = NO_RUN) -> None:
@@ -33,12 +53,7 @@ def compile_model(model: Any, asked: Compiling, place: str, run: Run = NO_RUN) -
     Raises:
         TrainingError: a name is unknown, or a setting is neither saved with the model nor given.
     """
-    if asked.steps_per_execution > 1 and keras.config.backend() == "torch":
-        raise TrainingError(
-            f"steps per execution must be 1 on PyTorch, got {asked.steps_per_execution}; leave the"
-            " setting out",
-            place=place,
-        )
+    check_executions(asked.steps_per_execution, place, keras.config.backend(), keras.__version__)
     saved = dict(model._compile_config.config) if model.compiled else {}
     loss = choose_loss(saved, asked, place, adds_losses=bool(model.losses))
     # schedules of Keras 3 are given the number of batches, also where it accumulates gradients

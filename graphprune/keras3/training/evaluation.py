@@ -65,7 +65,7 @@ def _check_loss(model: Any, spec: str, batch: Any) -> None:
     if keras.config.backend() != "tensorflow":
         batch = arrays_of_tensors(batch)
     try:
-        found = model.test_on_batch(*batch, return_dict=True)
+        found = _test(model, batch)
     except GraphpruneError:
         raise
     except Exception as fault:  # each backend has errors of its own
@@ -77,6 +77,20 @@ def _check_loss(model: Any, spec: str, batch: Any) -> None:
             variable.assign(value)
     if not found:
         raise TrainingError(f"{model.name}: has no loss; give one with --loss")
+
+
+def _test(model: Any, batch: Any) -> dict[str, Any]:
+    """Return the loss and the metrics of one batch.
+
+    Keras before 3.7 gives TensorFlow the batch through a generator, and a function that creates
+    variables, such as those of metrics, is traced twice: the generator is then empty, and the
+    variables are there.
+    """
+    try:
+        found: dict[str, Any] = model.test_on_batch(*batch, return_dict=True)
+    except StopIteration:
+        found = model.test_on_batch(*batch, return_dict=True)
+    return found
 
 
 def find_label_rules(model: Any) -> list[LabelRule | None]:

@@ -37,7 +37,7 @@ from graphprune.keras3.surgery import apply_plan, strip_model
 from graphprune.keras3.training.batches import ReadingFault
 from graphprune.keras3.training.compiling import compile_live, compile_model
 from graphprune.keras3.training.data import given_data, read_data
-from graphprune.keras3.training.evaluation import check_data_fits
+from graphprune.keras3.training.evaluation import check_data_fits, find_label_rules
 from graphprune.keras3.training.fitting import fit, validation_of
 from graphprune.keras3.training.gradients import check_gradients
 from graphprune.keras3.training.randomness import saved_randomness
@@ -59,6 +59,7 @@ __all__ = [
     "compile_live",
     "compile_model",
     "evaluate",
+    "find_label_rules",
     "fit",
     "given_data",
     "in_precision",

@@ -29,7 +29,7 @@ from graphprune.tf.pruning.pruner import HeldLayer, Pruner, held_layers
 from graphprune.tf.pruning.surgery import apply_plan, strip_model
 from graphprune.tf.training.compiling import compile_live, compile_model
 from graphprune.tf.training.data import read_data
-from graphprune.tf.training.evaluation import check_data_fits
+from graphprune.tf.training.evaluation import check_data_fits, find_label_rules
 from graphprune.tf.training.fitting import fit
 from graphprune.tf.training.given_data import given_data
 from graphprune.tf.training.gradients import check_gradients
@@ -51,6 +51,7 @@ __all__ = [
     "compile_live",
     "compile_model",
     "evaluate",
+    "find_label_rules",
     "fit",
     "given_data",
     "in_precision",
