@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graphprune.graph import SEPARATOR, LayerGraph, graph_from_config
+from graphprune.graph.classes.builtin_layers import find_expected_shapes
 
 Shape = Sequence[int]
 Facts = list[tuple[str, tuple[int, ...], str]]
@@ -258,6 +259,8 @@ def _weights(entry: Mapping[str, Any], shape: tuple[int, ...]) -> Facts:
         made["bias"] = shape[-2:-1]
     elif kind == "Embedding":
         made = {"embeddings": shape}
+    elif kind == "EinsumDense":
+        made["bias"] = tuple(find_expected_shapes(entry).get("bias", ()))  # type: ignore[arg-type]
     elif kind == "MultiHeadAttention":
         made = {
             f"{part}.{name}": size

@@ -37,15 +37,27 @@ def weights_file(path: Path) -> Iterator[h5py.File]:
             members.writestr(name, data)
 
 
-def randomize(path: Path, rng: np.random.Generator) -> None:
-    """Give each vector of a file values that are neither zero nor all alike; kernels are random."""
+def randomize(
+    path: Path, rng: np.random.Generator, *, offsets: float = 0.5, times: float = 1.0
+) -> None:
+    """Give each vector of a file values that are neither zero nor all alike; kernels are random.
+
+    Args:
+        path: The file.
+        rng: Makes the values.
+        offsets: How large biases are at most.
+        times: What kernels are multiplied by.
+    """
     model = open_model_file(path)
     with weights_file(path) as file:
         for named in model.weights.tensors.values():
             for name, stored in named.items():
                 if stored.dtype.startswith("float") and len(stored.shape) == 1:
-                    low, high = (0.5, 1.5) if "variance" in name or "gamma" in name else (-0.5, 0.5)
+                    is_factor = "variance" in name or "gamma" in name
+                    low, high = (0.5, 1.5) if is_factor else (-offsets, offsets)
                     file[stored.path][...] = rng.uniform(low, high, stored.shape)
+                elif len(stored.shape) > 1 and times != 1:
+                    file[stored.path][...] *= times
 
 
 def kill_channels(path: Path, rng: np.random.Generator, share: float = 0.5) -> int:
@@ -92,6 +104,31 @@ def inputs_of(model: Any, rng: np.random.Generator, samples: int = 3) -> list[np
         for tensor in model.inputs
         for shape in [(samples, *(length or 6 for length in tensor.shape[1:]))]
     ]
+
+
+def calibrate(model: Any, path: Path, given: list[np.ndarray], rng: np.random.Generator) -> None:
+    """Give the batch normalizations of a live model and of its file statistics that fit its data.
+
+    Without them, signals fade in a deep net with random weights until its outputs do not depend on
+    its inputs, and a comparison of outputs shows nothing. The statistics are then shifted, so that
+    they are those of no channel exactly.
+    """
+    norms = [layer for layer in model.layers if type(layer).__name__ == "BatchNormalization"]
+    for layer in norms:
+        layer.momentum = 0.0
+    model(given[0], training=True)
+    places = open_model_file(path).weights
+    with weights_file(path) as file:
+        for layer in norms:
+            mean, variance = np.asarray(layer.moving_mean), np.asarray(layer.moving_variance)
+            spread = np.sqrt(variance + 0.01)
+            made = {
+                "moving_mean": mean + rng.uniform(-0.1, 0.1, mean.shape) * spread,
+                "moving_variance": rng.uniform(0.9, 1.1, mean.shape) * spread**2,
+            }
+            for name, values in made.items():
+                getattr(layer, name).assign(values.astype("float32"))
+                file[places.find(layer.name, name).path][...] = values
 
 
 def outputs_of(model: Any, given: list[np.ndarray]) -> list[np.ndarray]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -177,15 +176,6 @@ def diff_models(
         return replace(difference, weights_gzip=(before, after))
 
 
-_WIDTH = re.compile(r"[0-9]+$")
-
-
 def _weight_bytes(graph: LayerGraph) -> int:
-    """Return the bytes of a model's weights; a dtype without a width has 32 bits."""
-    tensors = (tensor for layer in graph.layers.values() for tensor in layer.tensors)
-    return sum(
-        tensor.size * int(width[0]) // 8
-        if (width := _WIDTH.search(tensor.dtype))
-        else tensor.size * 4
-        for tensor in tensors
-    )
+    """Return the bytes of a model's weights."""
+    return sum(tensor.bytes for layer in graph.layers.values() for tensor in layer.tensors)

@@ -11,6 +11,7 @@ from graphprune.archive.entries import type_of
 from graphprune.sparsity.pruning import Provenance, Pruning
 
 SEPARATOR = "::"
+_BITS = {"bool": 8, "int4": 4, "uint4": 4, "string": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,18 @@ class Tensor:
     def size(self) -> int:
         """The number of weights."""
         return math.prod(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        """The uncompressed bytes of all weights; a dtype without a width has 32 bits.
+
+        Example:
+            >>> Tensor("kernel", (2, 3)).bytes, Tensor("kernel", (2, 3), "bfloat16").bytes
+            (24, 12)
+        """
+        digits = self.dtype[len(self.dtype.rstrip("0123456789")) :]
+        bits = _BITS.get(self.dtype, int(digits) if 0 < len(digits) < 5 else 32)
+        return self.size * bits // 8
 
     def label(self) -> str:
         """Return name and shape as reports print them.

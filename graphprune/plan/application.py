@@ -9,10 +9,10 @@ from graphprune.graph.classes.builtin_layers import weights_of
 from graphprune.graph.from_config import TensorFacts
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Tensor
-from graphprune.plan.budgets import ReadWeight
 from graphprune.plan.changes import Plan
 from graphprune.plan.rewrite import wrap_graph
 from graphprune.plan.staleness import check_weights_fit, other_model
+from graphprune.plan.weight_hashes import ReadWeight
 from graphprune.rules.values.rule_set import RuleSet
 
 Asked = dict[str, tuple[str, ...]]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from graphprune.diagnostics.diagnostic import Diagnostic
@@ -13,6 +13,7 @@ from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer, Tensor
 from graphprune.plan.changes import BudgetChange, DenseTensor
 from graphprune.plan.fitting import Fitted
+from graphprune.plan.weight_hashes import ReadWeight, hash_each
 from graphprune.rules.values.rule_set import Budget
 from graphprune.sparsity.budgets import (
     Allocation,
@@ -23,12 +24,11 @@ from graphprune.sparsity.budgets import (
     allocate_by_threshold,
     allocate_by_zeros,
     allocate_erk,
+    allocate_fewest,
 )
 from graphprune.sparsity.counts import kept_count, zero_count
 from graphprune.sparsity.patterns import target_zeros
 
-ReadWeight = Callable[[str, str], Any]
-"""From a layer's address and a tensor's name to its values, a NumPy array."""
 TensorKey = tuple[str, str]
 
 
@@ -118,7 +118,8 @@ def _allocate(
     faults: list[Diagnostic] = []
     hashes: dict[str, str] = {}
     for budget in order:
-        solved = _solve(graph, budget, parts[budget], sum(zeros.values()), read_weight)
+        elsewhere = _counted_zeros(graph, budget, zeros) if budget.over == "prunable" else 0
+        solved = _solve(graph, budget, parts[budget], elsewhere, read_weight)
         if isinstance(solved, Diagnostic):
             faults.append(solved)
             continue
@@ -134,30 +135,6 @@ def _allocate(
     return Allocated(
         shares, tuple(sorted(changes, key=lambda change: change.name)), listed, tuple(faults)
     )
-
-
-def hash_layers(graph: LayerGraph, read_weight: ReadWeight) -> tuple[tuple[str, str], ...]:
-    """Return (address, hash) of every layer with prunable weights, in graph order."""
-    return tuple(hash_each(graph.candidates(), read_weight))
-
-
-def hash_each(layers: Iterable[Layer], read_weight: ReadWeight) -> Iterator[tuple[str, str]]:
-    """Yield (address, hash) of layers with prunable weights."""
-    for layer in layers:
-        yield layer.address, hash_weights(layer.address, prunable_names(layer), read_weight)
-
-
-def prunable_names(layer: Layer) -> tuple[str, ...]:
-    """Return the names of the layer's prunable weights, in its order."""
-    return tuple(tensor.name for tensor in layer.prunable)
-
-
-def hash_weights(address: str, names: Iterable[str], read_weight: ReadWeight) -> str:
-    """Return the hash (hex) of these weights of the layer at `address`."""
-    digest = hashlib.sha256()
-    for name in names:
-        digest.update(read_weight(address, name).tobytes())
-    return digest.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,22 +162,23 @@ def _solve(
     elsewhere: int,
     read_weight: ReadWeight | None,
 ) -> _Solved | Diagnostic:
-    """Return the shares of one budget; `elsewhere` are the zeros that other rules make."""
-    size = sum(part.tensor.size for part in parts)
-    whole = graph.prunable_weights if budget.over == "prunable" else size
-    elsewhere = elsewhere if budget.over == "prunable" else 0
-    kept = size - (zero_count(whole, budget.sparsity) - elsewhere) if whole else 0
+    """Return the shares of one budget; `elsewhere` is what it counts of other rules' zeros."""
+    whole = _whole(graph, budget, parts)
+    wanted = zero_count(whole, budget.sparsity) - elsewhere if whole else 0
     members = [_member(part.tensor.size, budget) for part in parts]
+    units = [_unit(budget, part.tensor) for part in parts]
     try:
         if budget.allocate in ("uniform", "erk"):
             shapes = [part.tensor.shape for part in parts]
-            allocation = (
-                allocate_erk(members, shapes, kept)
-                if budget.allocate == "erk"
-                else allocate_by_size(members, kept)
-            )
+
+            def allocate(kept: int) -> Allocation:
+                if budget.allocate == "erk":
+                    return allocate_erk(members, shapes, kept)
+                return allocate_by_size(members, kept)
+
+            allocation = allocate_fewest(members, units, wanted, allocate)
             return _Solved(_shares(parts, allocation), allocation)
-        stored = _stored_shares(budget, parts, size - kept)
+        stored = _stored_shares(budget, parts, wanted)
         if stored is not None:
             return _Solved(stored, None)
         if read_weight is None:
@@ -216,11 +194,39 @@ def _solve(
         elif budget.threshold is not None:
             allocation = allocate_by_threshold(weights, budget.threshold)
         else:
-            allocation = allocate_by_magnitude(members, weights, kept)
-    except InfeasibleBudgetError as err:
-        return _infeasible(budget, whole, size + elsewhere - err.most, size + elsewhere - err.least)
+            allocation = allocate_fewest(
+                members, units, wanted, partial(allocate_by_magnitude, members, weights)
+            )
+    except InfeasibleBudgetError:
+        pairs = [*zip(members, units, strict=True)]
+        least = elsewhere + sum((one.size - one.most) * unit for one, unit in pairs)
+        most = elsewhere + sum((one.size - one.least) * unit for one, unit in pairs)
+        return _infeasible(budget, whole, least, most)
     layers = {part.layer.address: part.layer for part in parts}.values()
     return _Solved(_shares(parts, allocation), allocation, dict(hash_each(layers, read_weight)))
+
+
+def _unit(budget: Budget, tensor: Tensor) -> int:
+    """Return what one weight of a tensor counts in a budget."""
+    return tensor.bytes // max(1, tensor.size) if budget.of == "bytes" else 1
+
+
+def _whole(graph: LayerGraph, budget: Budget, parts: Iterable[_Part]) -> int:
+    """Return what the share of a budget refers to."""
+    tensors = (part.tensor for part in parts)
+    if budget.over == "prunable":
+        tensors = (tensor for layer in graph.candidates() for tensor in layer.prunable)
+    return sum(tensor.size * _unit(budget, tensor) for tensor in tensors)
+
+
+def _counted_zeros(graph: LayerGraph, budget: Budget, zeros: Mapping[TensorKey, int]) -> int:
+    """Return what zeros count in a budget."""
+    return sum(
+        count * _unit(budget, tensor)
+        for (address, name), count in zeros.items()
+        for tensor in graph.layers[address].tensors
+        if tensor.name == name
+    )
 
 
 def no_weights(budget: Budget) -> Diagnostic:
@@ -268,7 +274,7 @@ def _shares(parts: Sequence[_Part], allocation: Allocation) -> dict[TensorKey, f
 
 
 def _stored_shares(
-    budget: Budget, parts: Sequence[_Part], zeros: int
+    budget: Budget, parts: Sequence[_Part], wanted: int
 ) -> dict[TensorKey, float] | None:
     """Return the shares in the model's wrappers if this budget set them and they still meet it.
 
@@ -288,12 +294,13 @@ def _stored_shares(
             if pruning is not None and part.tensor.name in pruning.weights
             else 0.0
         )
-    asked = sum(zero_count(part.tensor.size, shares[part.key]) for part in parts)
-    return (
-        shares
-        if (asked == zeros or budget.threshold is not None) and any(shares.values())
-        else None
+    asked = sum(
+        zero_count(part.tensor.size, shares[part.key]) * _unit(budget, part.tensor)
+        for part in parts
     )
+    is_met = asked == wanted if budget.of == "weights" else asked >= wanted
+    is_same = is_met or budget.threshold is not None
+    return shares if is_same and any(shares.values()) else None
 
 
 def _fixed_zeros(fitted: Iterable[Fitted]) -> dict[TensorKey, int]:
@@ -316,9 +323,9 @@ def _change(
 ) -> BudgetChange:
     wanted = solved.allocation.wanted if solved.allocation is not None else ()
     wishes = dict(zip((part.key for part in parts), wanted or (None,) * len(parts), strict=True))
-    over_all = budget.over == "prunable"
-    weights = graph.prunable_weights if over_all else sum(part.tensor.size for part in parts)
-    reached = sum(zeros.values()) if over_all else sum(zeros.get(part.key, 0) for part in parts)
+    weights = _whole(graph, budget, parts)
+    own = {part.key: zeros.get(part.key, 0) for part in parts}
+    reached = _counted_zeros(graph, budget, zeros if budget.over == "prunable" else own)
     return BudgetChange(
         name=budget.name,
         allocate=budget.allocate,
@@ -336,6 +343,7 @@ def _change(
             for part in parts
             if not solved.shares[part.key]
         ),
+        counts="bytes" if budget.of == "bytes" else "weights",
     )
 
 
@@ -344,7 +352,7 @@ def _infeasible(budget: Budget, whole: int, least: int, most: int) -> Diagnostic
     low, high = math.ceil(1e4 * max(0, least) / whole) / 100, math.floor(1e4 * most / whole) / 100
     message = (
         f"budget {budget.name!r} ({budget}) cannot be met: its tensors can reach {low:g}% to"
-        f" {high:g}% of {whole:,} weights"
+        f" {high:g}% of {whole:,} {budget.of}"
     )
     return Diagnostic(
         "budget/infeasible",

@@ -185,12 +185,12 @@ class BudgetChange:
     Attributes:
         name: What the rule file calls it.
         allocate, over, sparsity, minimum, maximum: As the rule file defines it.
-        weights: How many weights the share refers to, or channels, parameters or multiply-adds.
+        weights: How many weights the share refers to, or what else `counts` names.
         zeros: How many of them are zero when the plan is finished, or go with dead channels.
         scale: `eps` of ERK, the share that stays of `uniform`, the threshold of `magnitude`; None
             where bounds, or the wrapped model, fix all shares.
         dense: The tensors that stay dense, in graph order.
-        counts: What is counted: `weights`, `channels`, `params` or `macs`.
+        counts: What is counted: `weights`, `channels`, `bytes`, `params` or `macs`.
     """
 
     name: str
@@ -203,7 +203,7 @@ class BudgetChange:
     zeros: int
     scale: float | None
     dense: tuple[DenseTensor, ...] = ()
-    counts: Literal["weights", "channels", "params", "macs"] = "weights"
+    counts: Literal["weights", "channels", "bytes", "params", "macs"] = "weights"
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -190,7 +190,7 @@ class DenseJson(TypedDict):
     """The share that ERK would keep if it could, above 1."""
 
 
-Counts = Literal["weights", "channels", "params", "macs"]
+Counts = Literal["weights", "channels", "bytes", "params", "macs"]
 
 
 class BudgetJson(TypedDict):

@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from graphprune.diagnostics.diagnostic import Diagnostic
 from graphprune.graph.layer_graph import LayerGraph
-from graphprune.plan.budgets import Allocated, ReadWeight, TensorKey, hash_each, no_weights
+from graphprune.plan.budgets import Allocated, TensorKey, no_weights
 from graphprune.plan.changes import BudgetChange, DenseTensor
 from graphprune.plan.channels import Channels
 from graphprune.plan.decision import pruning_for
 from graphprune.plan.fitting import Fitted
 from graphprune.plan.outlook import find_outlook
+from graphprune.plan.weight_hashes import ReadWeight, hash_each
 from graphprune.rules.values.rule_set import Budget
 from graphprune.shrink.summary import ShrinkSummary
 from graphprune.sparsity.channel_groups import Coupling
@@ -257,13 +258,14 @@ class _Solver:
         }
 
     def _cost(self, shares: Mapping[str, float]) -> int | None:
-        """Return the parameters or multiply-adds that `shrink` leaves; None where not known."""
+        """Return the parameters, bytes or multiply-adds that `shrink` leaves; None if not known."""
         half = {group.name: 0.5 for group in self.groups}
         summary = self._outlook(shares) or self._outlook(half)
         if summary is None:
             return None
         cost = summary.after if any(shares.values()) else summary.before
-        return cost.parameters if self.budget.of == "params" else cost.multiply_adds
+        found = {"params": cost.parameters, "bytes": cost.bytes, "macs": cost.multiply_adds}
+        return found[self.budget.of]
 
     def _outlook(self, shares: Mapping[str, float]) -> ShrinkSummary | None:
         groups = {**self.others, **{group.name: 0.0 for group in self.groups}, **shares}

@@ -16,7 +16,7 @@ from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
 from graphprune.graph.out_of_reach import find_out_of_reach
 from graphprune.graph.read import ModelFile, open_model_file
-from graphprune.plan.budgets import Allocated, ReadWeight, allocate_budgets, hash_layers
+from graphprune.plan.budgets import Allocated, allocate_budgets
 from graphprune.plan.changes import HiddenLayer, LayerChange, ModelFacts, Plan
 from graphprune.plan.channels import Channels, couple_channels
 from graphprune.plan.decision import change_layer, check_finished
@@ -24,6 +24,7 @@ from graphprune.plan.drift import find_drift
 from graphprune.plan.fitting import Fitted, fit_claims
 from graphprune.plan.group_budgets import allocate_groups, merge_allocated
 from graphprune.plan.timing import find_timing_fault
+from graphprune.plan.weight_hashes import ReadWeight, hash_layers
 from graphprune.rules.building.read import rule_set_of
 from graphprune.rules.resolving.resolve import resolve_rules
 from graphprune.rules.values.checks import Check, CheckOutcome, CheckStatus

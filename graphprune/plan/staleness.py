@@ -11,8 +11,8 @@ from graphprune.graph.architecture import hash_architecture
 from graphprune.graph.classes.builtin_layers import weights_of
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
-from graphprune.plan.budgets import ReadWeight, hash_weights, prunable_names
 from graphprune.plan.changes import LayerChange, Plan
+from graphprune.plan.weight_hashes import ReadWeight, hash_weights, prunable_names
 
 LISTED = 5
 _HELP = "make the plan again for this model: graphprune plan MODEL -r RULES -o PLAN.json"

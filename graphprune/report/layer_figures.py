@@ -15,7 +15,6 @@ from graphprune.report.numbers import format_share
 
 Zeros = Mapping[tuple[str, str], int]
 """Measured zeros by (address, tensor name)."""
-_BITS = {"bool": 8, "int4": 4, "uint4": 4, "string": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,7 @@ def totals_of(layers: Sequence[Layer], zeros: Zeros | None) -> Totals:
             if zeros is None
             else sum(zeros.get((address, tensor.name), 0) for address, tensor in tensors)
         ),
-        bytes=sum(_bytes(tensor) for _, tensor in tensors),
+        bytes=sum(tensor.bytes for _, tensor in tensors),
     )
 
 
@@ -79,13 +78,6 @@ def wrap_text(layer: Layer) -> str:
             f" {layer.wrap.pruning.schedule}"
         )
     )
-
-
-def _bytes(tensor: Tensor) -> int:
-    """Return the uncompressed size of the tensor; a NumPy dtype name ends in its bits."""
-    digits = tensor.dtype[len(tensor.dtype.rstrip("0123456789")) :]
-    bits = _BITS.get(tensor.dtype, int(digits) if 0 < len(digits) < 5 else 32)
-    return tensor.size * bits // 8
 
 
 def layers_to_config(

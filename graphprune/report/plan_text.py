@@ -187,8 +187,13 @@ def _budget_lines(plan: Plan) -> str:
     )
 
 
-_COUNTED = {"channels": "channels", "params": "parameters", "macs": "multiply-adds"}
-"""What budgets over groups of channels count, in words."""
+_COUNTED = {
+    "channels": "channels",
+    "bytes": "bytes",
+    "params": "parameters",
+    "macs": "multiply-adds",
+}
+"""What budgets count, in words; those of weights count zeros."""
 
 
 def _reached(budget: BudgetChange, prunable: int) -> str:

@@ -17,7 +17,7 @@ from graphprune.graph.classes.builtin_layers import (
     weights_of,
 )
 from graphprune.graph.classes.channels import ChannelCall, Channels, Labels, Mask, Role
-from graphprune.graph.classes.constants import Values, sums_over
+from graphprune.graph.classes.constants import Made, Values, made_shape, sums_over
 from graphprune.graph.layers import Layer
 from graphprune.graph.shapes.axis_lengths import Shape
 from graphprune.shrink.channels import Reason
@@ -174,7 +174,9 @@ class LayerBook:
                 reason = Reason(channels.filled_by, "is not zero where its input is")
             self.findings.used.append((channels.labels[alive], reason))
 
-    def fold(self, weight: str, axis: int, bias: str, labels: Labels, constants: Values) -> str:
+    def fold(
+        self, weight: str, axis: int, bias: str, labels: Labels, constants: Values, made: Made
+    ) -> str:
         """Note that a bias can take the constants of channels that a weight multiplies.
 
         Returns why it cannot; an empty text if it can. A layer without a bias can have a moving
@@ -186,16 +188,16 @@ class LayerBook:
                 return "has no bias that could take their constant"
             target, sign = self._mean_behind, -1
         place = self._place(weight, axis, len(labels))
-        fold = self.findings.folds.setdefault(place, Fold(target, sign, labels, []))
+        fold = self.findings.folds.setdefault(place, Fold(target, sign, labels, [], made))
         fold.constants.append(constants)
         return ""
 
-    def sums(self, weight: str, axes: tuple[int, int], constants: Values) -> Values:
-        """Return what a weight makes of constants, by its axes of read and of made channels."""
+    def sums(self, weight: str, axis: int, constants: Values, made: Made) -> Values:
+        """Return what a weight makes of constants along an axis, see `sums_over`."""
         values = self.values(weight)
         if values is None:
-            return np.zeros(self._known[f"{self._prefix}{weight}"][axes[1]])
-        return sums_over(values, axes, constants)
+            return np.zeros(made_shape(self._known[f"{self._prefix}{weight}"], made))
+        return sums_over(values, axis, constants, made)
 
     def values(self, weight: str) -> Values | None:
         """Return the values of a weight; None for one that is missing or taken to be zero."""

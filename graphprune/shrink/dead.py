@@ -118,14 +118,14 @@ def _unfoldable(
 def _folded(
     weights: ReadableWeights, findings: Findings, channels: Numbers, dead: Mask
 ) -> dict[tuple[str, str], Values]:
-    """Return what takes the constants of dead channels, whose kernels make the last axis."""
+    """Return what takes the constants of dead channels."""
     found: dict[tuple[str, str], Values] = {}
     for (address, weight, axis), fold in findings.folds.items():
         constants = np.nan_to_num(np.fmax.reduce(fold.constants))
         constants = np.where(dead[channels[fold.labels]], constants, 0.0)
         if constants.any():
             kernel = np.asarray(weights.read(address, weight), np.float64)
-            added = fold.sign * sums_over(kernel, (axis, -1), constants)
+            added = fold.sign * sums_over(kernel, axis, constants, fold.made)
             found[fold.target] = found.get(fold.target, 0.0) + added
     return found
 

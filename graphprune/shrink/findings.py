@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from graphprune.graph.classes.channels import Channels, Labels, Role
-from graphprune.graph.classes.constants import Values
+from graphprune.graph.classes.constants import Made, Values
 from graphprune.graph.tensor_shapes import TensorUse
 from graphprune.shrink.channels import Reason
 
@@ -25,12 +25,14 @@ class Fold:
         sign: What it is multiplied with there: 1 for a bias, -1 for a moving mean.
         labels: The labels along the axis of the weight that reads the channels.
         constants: For each call of the layer, the constant at each place; NaN where there is none.
+        made: The axes of the weight that the target has.
     """
 
     target: tuple[str, str]
     sign: int
     labels: Labels
     constants: list[Values]
+    made: Made
 
 
 @dataclass(slots=True)

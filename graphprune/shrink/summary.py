@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from graphprune.graph.layer_graph import LayerGraph
+from graphprune.graph.layers import Tensor
 from graphprune.graph.multiply_adds import count_multiply_adds, sum_multiply_adds
 from graphprune.graph.tensor_shapes import find_tensor_shapes
 from graphprune.shrink.config import new_shape, new_weights
@@ -20,10 +21,12 @@ class Cost:
     Attributes:
         parameters: Its weights.
         multiply_adds: Multiply-adds for one sample; None where they are not known.
+        bytes: The bytes of its weights; None in a plan read from JSON.
     """
 
     parameters: int
     multiply_adds: int | None
+    bytes: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,19 +105,26 @@ def summarize(graph: LayerGraph, removal: Removal) -> ShrinkSummary:
     weights = {address: new_weights(layer, removal) for address, layer in graph.layers.items()}
     before = count_multiply_adds(graph, shapes)
     after = count_multiply_adds(graph, new_shapes, weights)
-    layers, parameters = [], 0
+    layers, whole, rest = [], list[Tensor](), list[Tensor]()
     for address, layer in graph.layers.items():
-        size = sum(tensor.size for tensor in layer.tensors)
-        left = sum(math.prod(shape) for shape in weights[address].values())
-        costs = Cost(size, before.get(address)), Cost(left, after.get(address))
-        parameters += left
+        left = [replace(one, shape=weights[address][one.name]) for one in layer.tensors]
+        costs = _cost(layer.tensors, before.get(address)), _cost(left, after.get(address))
+        whole += layer.tensors
+        rest += left
         if costs[0] != costs[1]:
             removed = removal.removed.get(address, 0)
             layers.append(LayerChange(address, layer.type, removed, *costs))
     return ShrinkSummary(
-        Cost(graph.parameters, sum_multiply_adds(before)),
-        Cost(parameters, sum_multiply_adds(after)),
+        _cost(whole, sum_multiply_adds(before)),
+        _cost(rest, sum_multiply_adds(after)),
         tuple(layers),
         removal.staying,
         tuple(removal.folded),
+    )
+
+
+def _cost(tensors: Iterable[Tensor], multiply_adds: int | None) -> Cost:
+    listed = tuple(tensors)
+    return Cost(
+        sum(tensor.size for tensor in listed), multiply_adds, sum(tensor.bytes for tensor in listed)
     )

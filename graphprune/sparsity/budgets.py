@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -144,6 +144,45 @@ def allocate_by_zeros(weights: Iterable[NDArray[np.floating]]) -> Allocation:
     """
     kept = tuple(max(1, int(np.count_nonzero(values))) for values in weights)
     return Allocation(kept, 0.0, (None,) * len(kept))
+
+
+def allocate_fewest(
+    members: Sequence[Member],
+    units: Sequence[int],
+    wanted: int,
+    allocate: Callable[[int], Allocation],
+) -> Allocation:
+    """Return the allocation with the fewest zeros that together count at least `wanted`.
+
+    Args:
+        members: The tensors.
+        units: What a zero in each of them counts.
+        wanted: What the zeros must count.
+        allocate: Returns the allocation in which a number of weights stays.
+
+    Raises:
+        InfeasibleBudgetError: the bounds allow no such allocation.
+
+    Example:
+        >>> from functools import partial
+        >>> members = [Member(10, 1, 10), Member(10, 1, 10)]
+        >>> allocate_fewest(members, [4, 2], 25, partial(allocate_by_size, members)).kept
+        (6, 5)
+    """
+    if len({*units}) < 2:
+        return allocate(sum(one.size for one in members) - -(-wanted // next(iter(units), 1)))
+
+    def counted(kept: int) -> int:
+        rows = zip(members, units, allocate(kept).kept, strict=True)
+        return sum((one.size - left) * unit for one, unit, left in rows)
+
+    low, high = sum(one.least for one in members), sum(one.most for one in members)
+    if counted(low) < wanted or counted(high) >= wanted + max(units):
+        raise InfeasibleBudgetError(low, low, high)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if counted(middle) >= wanted else (low, middle - 1)
+    return allocate(low)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ A line that begins with `#` tells the size, time and memory of a model.
 
 import gc
 import inspect
-import re
 import tempfile
 import time
 from pathlib import Path
@@ -16,6 +15,7 @@ from commands import run_command
 from keras3.child import Cases
 from keras3.models import array
 from keras3.training_cases import assert_exact
+from peak_memory import peak_memory, reset_peak
 
 import graphprune
 from graphprune import ConstantSparsity, UpdatePruningStep
@@ -36,17 +36,6 @@ def build(name):
     size = SIZES.get(name, 32)
     kind = getattr(keras.applications, name)
     return kind(weights=None, input_shape=(size, size, 3), classes=CLASSES)
-
-
-def reset_peak():
-    """Let the operating system forget the peak memory of this process so far."""
-    Path("/proc/self/clear_refs").write_text("5")
-
-
-def peak_memory():
-    """Return the most memory that the process has had since `reset_peak`, in MB."""
-    status = Path("/proc/self/status").read_text()
-    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1000
 
 
 def planned(path):

@@ -2,6 +2,8 @@
 model is empty.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from builders import build_graph
@@ -223,3 +225,56 @@ def test_budgets_share_out_whole_blocks():
     found = plan("{sparsity: 75%, allocate: erk}", rest=rest)
     assert all(count % 10 == 0 for count in zeros(found).values())
     assert found.budgets[0].zeros == sum(zeros(found).values())
+
+
+def net_of_two_dtypes():
+    """The net with 2 bytes for each weight of its first layer, 4 for each of the others."""
+    graph = build_graph(NET)
+    first = graph.layers["fc1"]
+    tensors = tuple(replace(tensor, dtype="float16") for tensor in first.tensors)
+    return graph.replace({"fc1": replace(first, tensors=tensors)})
+
+
+def test_of_one_dtype_a_share_of_bytes_is_that_of_weights():
+    found = plan("{sparsity: 90%, of: bytes}")
+    assert zeros(found) == zeros(plan("{sparsity: 90%}"))
+    (budget,) = found.budgets
+    assert (budget.counts, budget.weights, budget.zeros) == ("bytes", 24_800, 22_320)
+    assert "22,320 of 24,800 bytes; 90.00%" in render_plan_text(found)
+    assert plan_from_config(plan_to_config(found)).budgets == found.budgets
+
+
+def test_bytes_count_by_dtype_and_the_fewest_zeros_reach_the_share():
+    graph = net_of_two_dtypes()
+    weights = make_weights(graph)
+    found = plan("{sparsity: 50%, of: bytes, allocate: magnitude}", graph, weights)
+    scores = {name: np.abs(weights.tensors[name, "kernel"]).ravel() for name in SIZES}
+    units = np.concatenate([np.full(SIZES[name], 2 if name == "fc1" else 4) for name in SIZES])
+    order = np.argsort(np.concatenate(list(scores.values())), kind="stable")
+    reached = np.cumsum(units[order])
+    count = int(np.searchsorted(reached, 7_400)) + 1  # half of 5,000 * 2 + 1,200 * 4 bytes
+    threshold = np.concatenate(list(scores.values()))[order[count - 1]]
+    assert zeros(found) == {
+        (name, "kernel"): int((values <= threshold).sum()) for name, values in scores.items()
+    }
+    assert found.budgets[0].zeros == reached[count - 1]
+    wrapped = wrap_graph(graph, found)
+    text = "{sparsity: 50%, of: bytes, allocate: magnitude}"
+    assert plan(text, wrapped, make_weights(graph, seed=5)).is_empty
+
+
+def test_bytes_over_prunable_count_zeros_of_other_rules():
+    rest = (
+        "- {id: all, match: '*', prune: {budget: net, schedule: {curve: step, begin: 0 steps}}}\n"
+        "- id: first\n  match: {name: fc1}\n  overrides: all\n"
+        "  prune: {sparsity: 50%, schedule: {curve: step, begin: 0 steps}}"
+    )
+    found = plan("{sparsity: 50%, of: bytes, over: prunable}", net_of_two_dtypes(), rest=rest)
+    assert zeros(found) == {("fc1", "kernel"): 2500, ("fc2", "kernel"): 500, ("fc3", "kernel"): 100}
+    assert (found.budgets[0].weights, found.budgets[0].zeros) == (14_800, 7_400)
+
+
+def test_a_share_of_bytes_out_of_reach_is_an_error_with_the_range():
+    text = faults("{sparsity: 99%, of: bytes, min: 10%, max: 50%}", net_of_two_dtypes())
+    assert "(uniform, 99% of bytes over claimed, min 10%, max 50%) cannot be met" in text
+    assert "its tensors can reach 10% to 50% of 14,800 bytes" in text

@@ -106,6 +106,23 @@ def test_a_plan_is_empty_for_the_model_that_followed_it():
     assert not plan_of(wrapped, "sparsity: 60%, allocate: magnitude, of: macs", trained).is_empty
 
 
+def with_float16(graph):
+    """The graph with a first convolution of 16 bits."""
+    first = graph.layers["conv_1"]
+    halved = tuple(replace(tensor, dtype="float16") for tensor in first.tensors)
+    return graph.replace({"conv_1": replace(first, tensors=halved)})
+
+
+def test_bytes_count_by_the_dtype_of_each_tensor():
+    graph = with_float16(build_graph(RESIDUAL))
+    plan = plan_of(graph, "sparsity: 40%, of: bytes")
+    (budget,) = plan.budgets
+    first = sum(tensor.size for tensor in graph.layers["conv_1"].tensors)
+    assert (budget.counts, budget.weights) == ("bytes", 4 * graph.parameters - 2 * first)
+    assert budget.zeros == plan.outlook.before.bytes - plan.outlook.after.bytes
+    assert 0.4 <= budget.zeros / budget.weights < 0.55
+
+
 def test_channels_that_shrink_cannot_remove_are_left_alone_where_only_removal_counts():
     graph = build_graph(f"{IN} > conv_1[3,3,3,8] > conv_2[1,1,8,4]")  # conv_2 is the output
     budgets = ("sparsity: 50%", "sparsity: 40%, of: params")
@@ -187,19 +204,22 @@ def with_one_more(plan, graph, group, of):
             for one in after.couplings
         )
         afters[address] = replace(after, couplings=couplings)
-    cost = find_outlook(graph, afters).after
-    return cost.parameters if of == "params" else cost.multiply_adds
+    return cost_of(find_outlook(graph, afters).after, of)
+
+
+def cost_of(cost, of):
+    return {"params": cost.parameters, "bytes": cost.bytes, "macs": cost.multiply_adds}[of]
 
 
 @settings(max_examples=25, deadline=None)
 @given(
     st.integers(0, 10_000),
-    st.sampled_from(["params", "macs", "weights"]),
+    st.sampled_from(["params", "bytes", "macs", "weights"]),
     st.sampled_from(["uniform", "magnitude"]),
     st.integers(10, 60),
 )
 def test_a_budget_is_met_with_the_fewest_channels(seed, of, allocate, percent):
-    graph = build_graph(random_text(seed))
+    graph = with_float16(build_graph(random_text(seed)))
     try:
         plan = plan_of(graph, f"sparsity: {percent}%, of: {of}, allocate: {allocate}")
     except RuleError as fault:
@@ -210,10 +230,7 @@ def test_a_budget_is_met_with_the_fewest_channels(seed, of, allocate, percent):
         assert sum(gone(plan).values()) == budget.zeros == zero_count(budget.weights, percent / 100)
         return
     outlook = plan.outlook
-    before, after = (
-        cost.parameters if of == "params" else cost.multiply_adds
-        for cost in (outlook.before, outlook.after)
-    )
+    before, after = (cost_of(cost, of) for cost in (outlook.before, outlook.after))
     assert (budget.weights, budget.zeros) == (before, before - after)
     assert budget.zeros >= zero_count(before, percent / 100)
     fewer = [with_one_more(plan, graph, group, of) for group, count in gone(plan).items() if count]

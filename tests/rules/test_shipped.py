@@ -71,6 +71,8 @@ def test_what_does_not_ship_is_not_found():
         shipped_file("rules/none.yaml")
 
 
+CHANNELS = [name for name in build_graph(RESIDUAL).layers if name.startswith(("conv", "bn", "dep"))]
+"""The layers of the residual network that lose channels."""
 SHIPPED = {
     "all-90": (
         CNN,
@@ -104,17 +106,8 @@ SHIPPED = {
     "two-of-four": (CNN, {"conv_2": "two-of-four", "fc_2": "two-of-four"}),
     "block-4x1": (CNN, {"fc_2": "block-4in-1out"}),
     "dense-blocks-16x1": (CNN, {"fc_2": "block-16in-1out"}),
-    "channels-50": (
-        RESIDUAL,
-        dict.fromkeys(
-            [
-                name
-                for name in build_graph(RESIDUAL).layers
-                if name.startswith(("conv", "bn", "dep"))
-            ],
-            "half-of-the-channels",
-        ),
-    ),
+    "channels-50": (RESIDUAL, dict.fromkeys(CHANNELS, "half-of-the-channels")),
+    "multiply-adds-50": (RESIDUAL, dict.fromkeys(CHANNELS, "half-of-the-multiply-adds")),
     "transformer-90": (
         ENCODER,
         {"attention": "attention", "fc_up": "feed-forward", "fc_down": "feed-forward"},
@@ -148,6 +141,13 @@ def test_shipped_files_are_listed_with_one_line_each():
     listed = [line for line in run_command("rules").out.splitlines() if line.startswith("builtin:")]
     assert {line.split()[0] for line in listed} == {f"builtin:{name}" for name in SHIPPED}
     assert all(len(line.split(None, 1)[1]) > 20 for line in listed)
+
+
+def test_multiply_adds_50_takes_half_of_the_multiply_adds():
+    rules = read_rules(find_rule_file("builtin:multiply-adds-50"))
+    graph = build_graph(RESIDUAL)
+    outlook = plan_with(graph, rules, read_weight=make_weights(graph).read).outlook
+    assert 0.4 < outlook.after.multiply_adds / outlook.before.multiply_adds <= 0.5
 
 
 def test_two_of_four_and_blocks_and_channels_say_so():

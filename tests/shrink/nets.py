@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 
@@ -187,13 +188,62 @@ def operations(keras: Any) -> Any:
     return keras.Model(image, layers.Dense(2)(layers.Flatten()(x + 1.0)))
 
 
+def operation_constants(keras: Any) -> Any:
+    """Constants that go through operators and functions, each to what can take them."""
+    layers, functions = keras.layers, getattr(keras, "ops", None) or _tensorflow_functions()
+    image = layers.Input((6, 6, 3))
+    x = layers.Conv2D(16, 1)(image)
+    x = 0.5 - x * (layers.ReLU(6.0)(x + 3.0) / 6.0)
+    x = layers.Conv2D(12, 1)(abs(-x) ** 2)
+    y = layers.Conv2D(12, 1, activation="softsign")(image)
+    z = functions.clip(x, -0.2, 0.5) - functions.maximum(functions.sigmoid(y), -0.1)
+    z = layers.Concatenate(axis=1)([z, layers.Average()([x, y]), layers.Minimum()([x, y])])
+    z = layers.DepthwiseConv2D(3, depth_multiplier=2)(functions.cast(z, "float32"))
+    z = functions.sum(layers.SeparableConv2D(12, 3, depth_multiplier=2)(z), axis=(1, 2))
+    z = functions.leaky_relu(layers.Dense(12)(z)) + functions.gelu(layers.Dense(12)(z))
+    return keras.Model(image, layers.Dense(2)(functions.relu(z) - 1.0))
+
+
+def _tensorflow_functions() -> Any:
+    """Return functions of TensorFlow by the names that Keras 3 gives to its operations."""
+    import tensorflow as tf
+
+    return SimpleNamespace(
+        cast=tf.cast,
+        clip=tf.clip_by_value,
+        gelu=tf.nn.gelu,
+        leaky_relu=tf.nn.leaky_relu,
+        maximum=tf.maximum,
+        relu=tf.nn.relu,
+        sigmoid=tf.sigmoid,
+        sum=tf.reduce_sum,
+    )
+
+
+def sequence_constants(keras: Any) -> Any:
+    """Constants that biases with several axes take, and those of attention and recurrent layers."""
+    layers = keras.layers
+    steps = layers.Input((4, 3))
+    x = layers.EinsumDense("abc,cd->abd", (4, 12), bias_axes="d", activation="sigmoid")(steps)
+    y = layers.EinsumDense("abc,cde->abed", (4, 5, 2), bias_axes="ed", activation="tanh")(x)
+    y = layers.EinsumDense("abed,edf->abf", (4, 12), bias_axes="bf")(y)
+    y = layers.EinsumDense("abc,cd->abd", (4, 12), activation="relu")(layers.ReLU()(y))
+    x = layers.EinsumDense("...c,cd->...d", 12)(layers.Add()([layers.Dense(12)(x), y]))
+    x = layers.EinsumDense("...c,cd->...d", 12, bias_axes="d")(layers.BatchNormalization()(x))
+    x = layers.MultiHeadAttention(2, 4, output_shape=12)(layers.Activation("softplus")(x), x)
+    x = layers.LSTM(6, return_sequences=True)(x)
+    x = layers.SimpleRNN(5, return_sequences=True)(layers.Dense(12, activation="sigmoid")(x))
+    x = layers.GRU(5, reset_after=False)(layers.Dense(12, activation="sigmoid")(x))
+    return keras.Model(steps, layers.Dense(2)(x))
+
+
 def einsum(keras: Any) -> Any:
     layers = keras.layers
     steps = layers.Input((4, 3))
     x = layers.EinsumDense("abc,cd->abd", output_shape=(4, 6), bias_axes="d")(steps)
     if hasattr(layers, "GroupQueryAttention"):  # Keras 3 alone has it
         x = layers.GroupQueryAttention(3, 4, 2)(x, x)
-    x = layers.EinsumDense("abc,cde->abde", output_shape=(4, 2, 5), activation="relu")(x)
+    x = layers.EinsumDense("abc,cde->abde", (4, 2, 5), activation="relu", bias_axes="be")(x)
     x = layers.EinsumDense("abde,def->abf", output_shape=(4, 3), bias_axes="f")(x)
     x = layers.RepeatVector(2)(layers.Flatten()(x))
     return keras.Model(steps, layers.Dense(2)(layers.Flatten()(x)))
@@ -208,6 +258,8 @@ NETS: Mapping[str, Callable[[Any], Any]] = {
         u_net,
         mobile,
         constants,
+        operation_constants,
+        sequence_constants,
         grouped,
         generator,
         transformer,

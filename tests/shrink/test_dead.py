@@ -154,6 +154,29 @@ def test_a_shared_layer_takes_no_constants_that_differ():
     ]
 
 
+def test_a_bias_takes_constants_along_all_axes_of_the_kernel_or_none():
+    def net(bias_axes: str) -> Weights:
+        weights = weights_of(
+            "in:InputLayer(batch_input_shape=[None, 5, 4]) > fc_1[4, 3] >"
+            f" mix:EinsumDense(equation='abc,cde->abed', output_shape=[5, 6, 2],"
+            f" bias_axes='{bias_axes}')[3, 2, 6] > flatten > fc_2[60, 2]"
+        )
+        zero(weights, "fc_1", [0], "kernel")
+        return weights
+
+    weights = net("ed")
+    kernel, constant = weights.tensors["mix", "kernel"], weights.tensors["fc_1", "bias"][0]
+    assert removed(weights)["mix.kernel/0"] == [0]
+    np.testing.assert_allclose(
+        find_dead(weights).folded["mix", "bias"], constant * kernel[0].T, rtol=1e-6
+    )
+    weights = net("d")
+    assert removed(weights) == {}
+    assert reasons(find_dead(weights)) == [
+        "fc_1 1: mix has no bias along all axes of what it makes of their constant"
+    ]
+
+
 def test_a_filter_with_something_left_is_alive():
     weights = weights_of(f"{IMAGE} > conv_1[1, 1, 3, 4] > relu > conv_2[1, 1, 4, 2]")
     zero(weights, "conv_1", [2], "bias")

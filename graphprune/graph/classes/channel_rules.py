@@ -13,9 +13,8 @@ from graphprune.graph.classes.channels import (
     Channels,
     along_last,
     channel_axis,
-    effect_of,
 )
-from graphprune.graph.classes.constants import Function
+from graphprune.graph.classes.constants import Function, Values, effect_of
 from graphprune.graph.classes.lengths import Config
 from graphprune.graph.shapes.axis_lengths import Shape, size_of
 
@@ -124,29 +123,42 @@ def slopes(call: ChannelCall) -> Result:
     return [without_constants(channels)]
 
 
-def merging(*, absorbs_zero: bool = False, adds: bool = False) -> ChannelRule:
+Combined = Callable[[Sequence[Values]], Values]
+"""What a layer makes of one value of each of its tensors."""
+
+
+def merging(combined: Combined, *, absorbs_zero: bool = False) -> ChannelRule:
     """Return the rule of a sum or product of tensors, value by value.
 
     Args:
+        combined: What it makes of the values.
         absorbs_zero: Whether one zero makes the result zero, as in a product.
-        adds: Whether it is a sum.
     """
 
     def rule(call: ChannelCall) -> Result:
         if len({None if shape is None else len(shape) for shape in call.shapes}) > 1:
             return call.keep_all("merges tensors of several ranks")
-        made = merge(call, absorbs_zero=absorbs_zero)
-        if made is None or not adds or any(each is None for each in call.taken):
-            return [made]
-        constants = [each.constants for each in call.taken if each is not None]
-        is_whole = all(len(each) == made.count for each in constants)
-        return [replace(made, value=np.sum(constants, axis=0)) if is_whole else made]
+        return [merge(call, combined, absorbs_zero=absorbs_zero)]
 
     return rule
 
 
-def merge(call: ChannelCall, *, absorbs_zero: bool) -> Channels | None:
-    """Return the channels of tensors that are broadcast to each other and merged."""
+def merge(call: ChannelCall, combined: Combined, *, absorbs_zero: bool) -> Channels | None:
+    """Return the channels of tensors that are broadcast to each other and merged, see `merging`."""
+    made = _merge(call, absorbs_zero=absorbs_zero)
+    known = [channels.constants for channels in call.taken if channels is not None]
+    if (
+        made is None
+        or len(known) < len(call.taken)
+        or {len(each) for each in known} != {made.count}
+    ):
+        return made
+    with np.errstate(all="ignore"):
+        value = combined(known)
+    return replace(made, value=np.where(np.isfinite(value), value, np.nan))
+
+
+def _merge(call: ChannelCall, *, absorbs_zero: bool) -> Channels | None:
     known = [channels for channels in call.taken if channels is not None]
     if not known:
         return None
@@ -227,12 +239,13 @@ def _joined_elsewhere(call: ChannelCall, known: Sequence[Channels]) -> Channels:
     if len(known) < len(call.taken) or any(channels.count != made.count for channels in known):
         call.keep_all("joins them with a tensor whose channels are not known to be alike")
         return replace(made, zero=np.zeros(made.count, bool), value=None)
-    zero = made.zero
+    zero, value = made.zero, made.constants
     for channels in known[1:]:
         call.book.couple(made.labels, channels.labels)
         zero = zero & channels.zero
+        value = np.where(channels.constants == value, value, np.nan)
     filled_by = next((channels.filled_by for channels in known if channels.filled_by), "")
-    return Channels(made.axis, made.labels, zero, filled_by)
+    return Channels(made.axis, made.labels, zero, filled_by, value)
 
 
 def flattening(call: ChannelCall) -> Result:

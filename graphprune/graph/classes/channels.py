@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphprune.archive.entries import Entry
-from graphprune.graph.classes.constants import Function, Values, function_of
+from graphprune.graph.classes.constants import Function, Made, Values, effect_of, function_of
 from graphprune.graph.classes.lengths import Config
 from graphprune.graph.shapes.axis_lengths import Shape
 from graphprune.graph.shapes.operation_calls import OperationCall
@@ -89,14 +89,17 @@ class Book(Protocol):
         Those that are `folded` into a bias can be removed too; `why` says why the others stay.
         """
 
-    def fold(self, weight: str, axis: int, bias: str, labels: Labels, constants: Values) -> str:
+    def fold(
+        self, weight: str, axis: int, bias: str, labels: Labels, constants: Values, made: Made
+    ) -> str:
         """Note that a bias can take the constants of channels that a weight multiplies.
 
-        Returns why it cannot; an empty text if it can.
+        Returns why it cannot; an empty text if it can. `made` are the weight's axes that the bias
+        has.
         """
 
-    def sums(self, weight: str, axes: tuple[int, int], constants: Values) -> Values:
-        """Return what a weight makes of constants, by its axes of read and of made channels."""
+    def sums(self, weight: str, axis: int, constants: Values, made: Made) -> Values:
+        """Return what a weight makes of constants along an axis, see `sums_over`."""
 
     def values(self, weight: str) -> Values | None:
         """Return the values of a weight; None for one that is missing or taken to be zero."""
@@ -171,8 +174,8 @@ class ChannelCall:
         weight: str,
         axis: int,
         *,
-        times: int = 1,
         bias: str = "",
+        made: Made = (-1,),
         uneven: str = "",
     ) -> tuple[int, Mask] | None:
         """Note that an axis of a weight reads the channels; return which are zero, and the axis.
@@ -181,26 +184,24 @@ class ChannelCall:
             channels: The channels.
             weight: The weight that multiplies them.
             axis: Its axis.
-            times: How many places in a row along the axis belong to each channel.
             bias: The weight that can take what it makes of constant channels; none if empty.
+            made: The axes of the weight that the bias has.
             uneven: Why what it makes of them is not the same at all places; empty if it is.
         """
         if channels is None:
             return None
-        labels = np.repeat(channels.labels, times)
+        labels, constants = channels.labels, channels.constants
         self.book.bind(weight, axis, labels, "consumes")
-        unread = self.book.zeros(weight, axis, None, len(labels)).reshape(-1, times).all(1)
-        harmless, is_constant = channels.zero | unread, ~np.isnan(channels.constants)
-        folded = np.zeros(channels.count, bool)
+        harmless = channels.zero | self.book.zeros(weight, axis, None, channels.count)
+        is_constant, folded = ~np.isnan(constants), np.zeros(channels.count, bool)
         if bias:
-            values = np.repeat(channels.constants, times)
-            why = uneven or self.book.fold(weight, axis, bias, labels, values)
+            why = uneven or self.book.fold(weight, axis, bias, labels, constants, made)
             blocked = is_constant & ~harmless if why else folded
             if blocked.any():
                 self.book.use(channels, ~blocked, why=why)
             harmless, folded = harmless | blocked, folded if why else is_constant
         self.book.use(channels, harmless, folded)
-        return axis, np.repeat(channels.zero, times)
+        return axis, channels.zero
 
     def zeros(
         self,
@@ -282,64 +283,6 @@ def from_axis(setting: str, weight: str, axis: int) -> ResizeRule:
     return lambda _config, weights, _made: {setting: weights[weight][axis]}
 
 
-Effect = Literal["keeps zero", "fills", "mixes"]
-
-_KEEP_ZERO = (
-    "linear relu relu6 tanh swish silu gelu elu selu celu leaky_relu softsign hard_swish hard_silu"
-    " hard_tanh tanh_shrink soft_shrink hard_shrink mish"
-)
-_FILL = (
-    "sigmoid hard_sigmoid softplus exponential exp log_sigmoid squareplus sparse_plus"
-    " sparse_sigmoid"
-)
-_EFFECTS: Mapping[Any, Effect] = {
-    **dict.fromkeys(_KEEP_ZERO.split(), "keeps zero"),
-    **dict.fromkeys(_FILL.split(), "fills"),
-}
-
-
-def effect_of(activation: Any) -> Effect:
-    """Return what an activation in a config does with channels.
-
-    It keeps zeros, gives something else for zeros, or may mix channels; an unknown one may.
-
-    Example:
-        >>> [effect_of(name) for name in (None, "swish", "sigmoid", "softmax", "mine")]
-        ['keeps zero', 'keeps zero', 'fills', 'mixes', 'mixes']
-    """
-    if activation is None:
-        return "keeps zero"
-    if isinstance(activation, Mapping):
-        if str(activation.get("module") or "builtins").split(".")[0] not in (
-            "builtins",
-            "keras",
-            "tf_keras",
-        ):
-            return "mixes"
-        kind, config = activation.get("class_name"), activation.get("config")
-        if kind == "function":
-            activation = config
-        elif isinstance(config, Mapping) and kind in SLOPED:
-            return "keeps zero" if SLOPED[kind](config) else "fills"
-    return _EFFECTS.get(activation, "mixes") if isinstance(activation, str) else "mixes"
-
-
-def _cut_keeps_zero(config: Config) -> bool:
-    """Return whether a ReLU with bounds is zero at zero."""
-    most, threshold = config.get("max_value"), config.get("threshold") or 0.0
-    return threshold == 0 and (most is None or most >= 0)
-
-
-SLOPED: Mapping[Any, Callable[[Config], bool]] = {
-    "ReLU": _cut_keeps_zero,
-    "LeakyReLU": lambda _config: True,
-    "ELU": lambda _config: True,
-    "PReLU": lambda _config: True,
-    "ThresholdedReLU": lambda _config: True,
-}
-"""Layers that are activations: whether they are zero at zero."""
-
-
 def channel_axis(config: Config, rank: int) -> int:
     """Return the axis of channels beside `rank` spatial axes, counted from the end."""
     return -rank - 1 if config.get("data_format") == "channels_first" else -1
@@ -392,6 +335,6 @@ def linear(
     value = np.where(empty, 0.0, np.nan)
     if channels is not None and not uneven and np.any(np.nan_to_num(channels.constants)):
         known = ~np.isnan(channels.constants)
-        sums = call.book.sums(kernel, axes, np.nan_to_num(channels.constants))
+        sums = call.book.sums(kernel, axes[0], np.nan_to_num(channels.constants), axes[1:])
         value = np.where(call.zeros(kernel, axes[1], count, (axes[0], known)), sums, np.nan)
     return Channels(axis, labels, zero, value=value + call.values(bias, count))

@@ -1,4 +1,4 @@
-"""What activations make of a number, to follow channels that are constant.
+"""What activations make of zero and of other numbers, to follow channels that are constant.
 
 Formulas are those of both Kerases; a function that differs between them, or has settings, is left
 out, so that its constants are not known.
@@ -7,8 +7,8 @@ out, so that its constants are not known.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,10 @@ from graphprune.graph.classes.lengths import Config
 
 Values = NDArray[np.float64]
 Function = Callable[[Values], Values]
+Made = Sequence[int | None]
+"""The axes of a kernel that a result has, in the result's order, negative ones from the end; None
+for an axis of the result that the kernel does not have.
+"""
 _SELU = 1.0507009873554805, 1.6732632423543772
 """Scale and alpha of SELU (Klambauer et al., 2017, arXiv:1706.02515)."""
 _ERF = np.vectorize(math.erf, otypes=[np.float64])
@@ -49,24 +53,37 @@ FUNCTIONS: Mapping[Any, Function] = {
 """The functions of activations by their names in configs."""
 
 
-def sums_over(kernel: Values, axes: tuple[int, int], constants: Values) -> Values:
-    """Return what a kernel makes of constant channels, at all places of space.
+def sums_over(kernel: Values, read: int, constants: Values, made: Made) -> Values:
+    """Return what a kernel makes of constant channels, summed over all axes but those of `made`.
 
     Args:
         kernel: The kernel.
-        axes: Its axes of read and of made channels.
-        constants: The values of the channels that it reads.
+        read: Its axis of the channels that it reads.
+        constants: The values of these channels.
+        made: The axes of the result; those that the kernel does not have get the length 1.
 
     Example:
-        >>> sums_over(np.array([[1.0, 2.0], [3.0, 4.0]]), (0, 1), np.array([10.0, 1.0])).tolist()
+        >>> sums_over(np.array([[1.0, 2.0], [3.0, 4.0]]), 0, np.array([10.0, 1.0]), [1]).tolist()
         [13.0, 24.0]
     """
-    read, made = (axis % kernel.ndim for axis in axes)
-    lines = np.moveaxis(kernel, (read, made), (-2, -1)).reshape(
-        -1, *constants.shape, kernel.shape[made]
-    )
-    found: Values = constants @ lines.sum(0)
-    return found
+    read %= kernel.ndim
+    axes = [axis % kernel.ndim for axis in made if axis is not None]
+    summed = tuple(axis for axis in range(kernel.ndim) if axis not in (*axes, read))
+    left = sorted(axis for axis in range(kernel.ndim) if axis not in summed)
+    sums = np.tensordot(constants, kernel.sum(summed), (0, left.index(read)))
+    left.remove(read)
+    found: Values = sums.transpose([left.index(axis) for axis in axes])
+    return found.reshape(made_shape(kernel.shape, made))
+
+
+def made_shape(kernel: Sequence[int], made: Made) -> tuple[int, ...]:
+    """Return the lengths of the axes that a result has of a kernel's, 1 for the others.
+
+    Example:
+        >>> made_shape((3, 3, 4, 8), [None, -1])
+        (1, 8)
+    """
+    return tuple(1 if axis is None else kernel[axis] for axis in made)
 
 
 def function_of(activation: Any) -> Function | None:
@@ -96,3 +113,61 @@ def leaky_rectifier(config: Config) -> Function:
     """Return the function of a LeakyReLU layer."""
     slope = config.get("negative_slope", config.get("alpha", 0.3))
     return lambda x: np.where(x > 0, x, slope * x)
+
+
+Effect = Literal["keeps zero", "fills", "mixes"]
+
+_KEEP_ZERO = (
+    "linear relu relu6 tanh swish silu gelu elu selu celu leaky_relu softsign hard_swish hard_silu"
+    " hard_tanh tanh_shrink soft_shrink hard_shrink mish"
+)
+_FILL = (
+    "sigmoid hard_sigmoid softplus exponential exp log_sigmoid squareplus sparse_plus"
+    " sparse_sigmoid"
+)
+_EFFECTS: Mapping[Any, Effect] = {
+    **dict.fromkeys(_KEEP_ZERO.split(), "keeps zero"),
+    **dict.fromkeys(_FILL.split(), "fills"),
+}
+
+
+def effect_of(activation: Any) -> Effect:
+    """Return what an activation in a config does with channels.
+
+    It keeps zeros, gives something else for zeros, or may mix channels; an unknown one may.
+
+    Example:
+        >>> [effect_of(name) for name in (None, "swish", "sigmoid", "softmax", "mine")]
+        ['keeps zero', 'keeps zero', 'fills', 'mixes', 'mixes']
+    """
+    if activation is None:
+        return "keeps zero"
+    if isinstance(activation, Mapping):
+        if str(activation.get("module") or "builtins").split(".")[0] not in (
+            "builtins",
+            "keras",
+            "tf_keras",
+        ):
+            return "mixes"
+        kind, config = activation.get("class_name"), activation.get("config")
+        if kind == "function":
+            activation = config
+        elif isinstance(config, Mapping) and kind in SLOPED:
+            return "keeps zero" if SLOPED[kind](config) else "fills"
+    return _EFFECTS.get(activation, "mixes") if isinstance(activation, str) else "mixes"
+
+
+def _cut_keeps_zero(config: Config) -> bool:
+    """Return whether a ReLU with bounds is zero at zero."""
+    most, threshold = config.get("max_value"), config.get("threshold") or 0.0
+    return threshold == 0 and (most is None or most >= 0)
+
+
+SLOPED: Mapping[Any, Callable[[Config], bool]] = {
+    "ReLU": _cut_keeps_zero,
+    "LeakyReLU": lambda _config: True,
+    "ELU": lambda _config: True,
+    "PReLU": lambda _config: True,
+    "ThresholdedReLU": lambda _config: True,
+}
+"""Layers that are activations: whether they are zero at zero."""

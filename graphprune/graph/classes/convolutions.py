@@ -15,6 +15,7 @@ from graphprune.graph.classes.channels import (
     ChannelCall,
     ChannelRule,
     Channels,
+    Role,
     Weights,
     channel_axis,
     from_axis,
@@ -219,7 +220,7 @@ def _channels(rank: int, *, is_transposed: bool = False) -> ChannelRule:
     return rule
 
 
-def _why_uneven(call: ChannelCall, rank: int, *, is_transposed: bool) -> str:
+def _why_uneven(call: ChannelCall, rank: int, *, is_transposed: bool = False) -> str:
     """Return why sums over constant channels differ from place to place; empty if they do not."""
     if is_transposed:
         return "adds them up in other ways at its borders, so that no bias can take their constant"
@@ -260,34 +261,39 @@ def _depthwise_channels(rank: int) -> ChannelRule:
     """Return the channel rule of a depthwise convolution: each channel goes to its own ones."""
 
     def rule(call: ChannelCall) -> Sequence[Channels | None]:
-        axis, times = channel_axis(call.config, rank), call.config.get("depth_multiplier", 1)
-        read = call.along(0, axis)
+        read = call.along(0, channel_axis(call.config, rank))
         if read is None:
             return [None]
-        call.bind("depthwise_kernel", rank, read.labels, "scales")
-        empty = call.zeros("depthwise_kernel", rank, read.count)
-        labels = np.repeat(read.labels, times)
-        call.bind("bias", 0, labels, "scales")
-        zero = np.repeat(read.zero | empty, times) & call.zeros("bias", 0, len(labels))
-        return [call.activated(Channels(axis, labels, zero, read.filled_by))]
+        made = _each_alone(call, read, rank, "scales")
+        call.bind("bias", 0, made.labels, "scales")
+        zero = made.zero & call.zeros("bias", 0, made.count)
+        value = made.constants + call.values("bias", made.count)
+        return [call.activated(replace(made, zero=zero, value=value))]
 
     return rule
 
 
+def _each_alone(call: ChannelCall, read: Channels, rank: int, role: Role) -> Channels:
+    """Return what a depthwise kernel makes of channels, before a bias."""
+    times = call.config.get("depth_multiplier", 1)
+    call.bind("depthwise_kernel", rank, read.labels, role)
+    empty = call.zeros("depthwise_kernel", rank, read.count)
+    value = np.full(read.count * times, np.nan)
+    kernel = call.book.values("depthwise_kernel")
+    if kernel is not None and not _why_uneven(call, rank):
+        sums = kernel.sum(tuple(range(rank)))
+        value = (read.constants[:, None] * sums).ravel()
+    zero = np.repeat(read.zero | empty, times)
+    return replace(read, labels=np.repeat(read.labels, times), zero=zero, value=value)
+
+
 def _separable_channels(rank: int) -> ChannelRule:
     def rule(call: ChannelCall) -> Sequence[Channels | None]:
-        axis, times = channel_axis(call.config, rank), call.config.get("depth_multiplier", 1)
+        axis, filters = channel_axis(call.config, rank), call.config["filters"]
         read = call.along(0, axis)
         if read is not None:
-            call.bind("depthwise_kernel", rank, read.labels, "consumes")
-            empty = call.zeros("depthwise_kernel", rank, read.count)
-            read = replace(read, zero=read.zero | empty, value=None)
-        zero_in = call.read(read, "pointwise_kernel", rank, times=times)
-        count = call.config["filters"]
-        labels = call.book.own("pointwise_kernel", rank + 1, count, "produces")
-        call.bind("bias", 0, labels, "scales")
-        zero = call.zeros("pointwise_kernel", rank + 1, count, zero_in)
-        made = Channels(axis, labels, zero & call.zeros("bias", 0, count))
+            read = _each_alone(call, read, rank, "consumes")
+        made = linear(call, read, "pointwise_kernel", (rank, rank + 1), filters, axis)
         return [call.activated(made)]
 
     return rule

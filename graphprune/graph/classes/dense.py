@@ -9,12 +9,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from graphprune.graph.classes.activation_steps import MATRIX
-from graphprune.graph.classes.channels import ChannelCall, Channels, Weights, from_axis, linear
+from graphprune.graph.classes.channels import (
+    ChannelCall,
+    Channels,
+    Mask,
+    Weights,
+    from_axis,
+    linear,
+)
+from graphprune.graph.classes.constants import Values
 from graphprune.graph.classes.layer_class import Axes, Expected, LayerCall, LayerClass, Weight, one
 from graphprune.graph.classes.lengths import Config, Open, SettingError, parse_lengths, read_setting
 from graphprune.graph.classes.multiply_adds import at_each_place, einsum
-from graphprune.graph.classes.steps import looked_up
+from graphprune.graph.classes.steps import looked_up, mask_of_indices
 from graphprune.graph.shapes.axis_lengths import Shape
 
 IN = Open("in")
@@ -95,11 +105,11 @@ def _einsum_weight_shapes(config: Config) -> Expected:
     starts_open, source, ends_open, kernel, _, result, _ = parts.groups()
     told = dict(zip(result if starts_open else result[1:], shape, strict=False))
     known = {"kernel": tuple(Open(axis) if axis in source else told.get(axis) for axis in kernel)}
-    bias = config.get("bias_axes")
+    bias = _axes_of_bias(config, result)
     if not bias or ends_open:
         return known
-    letters = [None if letter in source else told.get(letter) for letter in str(bias)]
-    return {**known, "bias": tuple(letters)}
+    lengths = {None: 1} | {letter: told.get(letter) for letter in result if letter not in source}
+    return {**known, "bias": tuple(lengths.get(letter) for letter in bias)}
 
 
 def _einsum_output(config: Config, shape: Shape) -> Shape:
@@ -177,20 +187,81 @@ def _einsum_channels(call: ChannelCall) -> Sequence[Channels | None]:
         call.keep(read, "does not sum over them")
         read = None
     own = [axis for axis in kernel if axis in result and axis not in source]
-    zero_in = None if read is None else call.read(read, "kernel", kernel.index(letter))
+    bias = _axes_of_bias(call.config, result)
+    known = None if read is None else (kernel.index(letter), ~np.isnan(read.constants))
+    zero_in = _einsum_read(call, read, (letter, kernel, result), bias)
     if not own:
         return [None]
     at = result.index(own[-1]) - len(result)
     count, axis = shape[at] or 0, kernel.index(own[-1])
     labels = call.book.own("kernel", axis, count, "produces")
     zero = call.zeros("kernel", axis, count, zero_in)
-    bias = str(call.config.get("bias_axes") or "")
     if own[-1] in bias:
         call.bind("bias", bias.index(own[-1]), labels, "scales")
         zero = zero & call.zeros("bias", bias.index(own[-1]), count)
     elif bias:
         zero = zero & call.zeros("bias", 0, 1).all()
-    return [call.activated(Channels(at, labels, zero))]
+    sums = _einsum_sums(call, read, (letter, kernel, result))
+    rows = np.moveaxis(sums, at, 0).reshape(sums.shape[at], -1)
+    rows = np.where((rows == rows[:, :1]).all(1), rows[:, 0], np.nan)
+    value = np.where(call.zeros("kernel", axis, count, known), rows, np.nan)
+    return [call.activated(Channels(at, labels, zero, value=value))]
+
+
+def _axes_of_bias(config: Config, result: str) -> list[str | None]:
+    """Return the axes of an EinsumDense bias: those of the result from the first that it has.
+
+    It has the length 1 along the others, here None (`_analyze_split_string` of both Kerases).
+
+    Example:
+        >>> _axes_of_bias({"bias_axes": "be"}, "abde"), _axes_of_bias({"bias_axes": None}, "abd")
+        (['b', None, 'e'], [])
+    """
+    axes = str(config.get("bias_axes") or "")
+    first = min((result.index(letter) for letter in axes), default=len(result))
+    return [letter if letter in axes else None for letter in result[first:]]
+
+
+def _einsum_read(
+    call: ChannelCall,
+    read: Channels | None,
+    equation: tuple[str, str, str],
+    bias: Sequence[str | None],
+) -> tuple[int, Mask] | None:
+    """Note that the kernel of an EinsumDense reads channels; return which are zero, and the axis.
+
+    Args:
+        call: The call.
+        read: The channels.
+        equation: The axis that they are along, the axes of the kernel and of the result.
+        bias: The axes of the bias, which takes constants; without one, a moving mean behind does,
+            which is along the last axis.
+    """
+    letter, kernel, result = equation
+    if read is None:
+        return None
+    taking = bias or [result[-1]]
+    made = [kernel.index(axis) if axis and axis in kernel else None for axis in taking]
+    is_covered = {axis for axis in kernel if axis in result} <= {*taking}
+    uneven = "" if is_covered else "has no bias along all axes of what it makes of their constant"
+    axis = kernel.index(letter)
+    return call.read(read, "kernel", axis, bias="bias", made=made, uneven=uneven)
+
+
+def _einsum_sums(
+    call: ChannelCall, read: Channels | None, equation: tuple[str, str, str]
+) -> Values:
+    """Return what an EinsumDense makes of the constants that it reads, with its bias.
+
+    Its axes are those of the result, of length 1 where it is the same at all places.
+    """
+    letter, kernel, result = equation
+    sums: Values = np.zeros((1,) * len(result))
+    if read is not None and np.any(np.nan_to_num(read.constants)):
+        made = [kernel.index(axis) if axis in kernel else None for axis in result]
+        sums = call.book.sums("kernel", kernel.index(letter), np.nan_to_num(read.constants), made)
+    bias = call.book.values("bias")
+    return sums if bias is None else sums + bias
 
 
 def _einsum_resized(config: Config, _weights: Weights, made: Shape | None) -> Mapping[str, Any]:
@@ -252,6 +323,7 @@ CLASSES: Mapping[str, LayerClass] = {
         resized=from_axis("output_dim", "embeddings", 1),
         multiply_adds=lambda *_facts: 0,
         steps=looked_up,
+        mask=mask_of_indices,
     ),
     "ReversibleEmbedding": LayerClass(
         "embedding",

@@ -6,14 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from graphprune.graph.classes.channels import (
-    ChannelCall,
-    ChannelRule,
-    Channels,
-    Labels,
-    Mask,
-    effect_of,
-)
+from graphprune.graph.classes.channels import ChannelCall, ChannelRule, Channels, Labels, Mask
+from graphprune.graph.classes.constants import effect_of
 
 Result = Sequence[Channels | None]
 
@@ -44,7 +38,8 @@ def recurrent(
         for name in ("kernel", "recurrent_kernel"):
             call.bind(name, rank + 1, blocks, "produces")
         call.bind("bias", -1, blocks, "scales")
-        zero_in = call.read(read, "kernel", rank)
+        bias = "" if rank or not call.book.has("bias") or call.config.get("reset_after") else "bias"
+        zero_in = call.read(read, "kernel", rank, bias=bias)
         zero = _candidate(call, "kernel", rank + 1, gates, candidate, count, zero_in)
         zero &= _candidate(call, "bias", -1, gates, candidate, count, None)
         if effect_of(call.config.get("activation", "tanh")) != "keeps zero":
@@ -173,13 +168,14 @@ def _attend(call: ChannelCall, heads: Labels, parts: dict[str, int]) -> Result:
         many = np.repeat(heads, times)
         call.bind(f"{name}.kernel", 1, many, "produces")
         call.bind(f"{name}.bias", 0, many, "scales")
-        zero_in = call.read(sources[name], f"{name}.kernel", 0)
+        bias = f"{name}.bias" if call.book.has(f"{name}.bias") else ""
+        zero_in = call.read(sources[name], f"{name}.kernel", 0, bias=bias, made=(1, 2))
         if name == "value":
             empty = call.zeros("value.kernel", 1, len(heads), zero_in)
             empty = empty & call.zeros("value.bias", 0, len(heads))
-    times = parts["query"]
-    zero_in = call.read(Channels(-1, heads, empty), "attention_output.kernel", 0, times=times)
-    scores = Channels(-3, np.repeat(heads, times), np.zeros(len(heads) * times, bool))
+    many, empty = (np.repeat(each, parts["query"]) for each in (heads, empty))
+    zero_in = call.read(Channels(-1, many, empty), "attention_output.kernel", 0)
+    scores = Channels(-3, many, np.zeros(len(many), bool))
     return [_projected(call, sources["query"], zero_in), scores]
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from graphprune.graph.classes.channel_rules import (
+    Combined,
     flattening,
     joining,
     merging,
@@ -76,7 +79,11 @@ def _dotted(config: Config, shapes: Sequence[Shape]) -> Shape:
 
 
 def _merge(
-    *computed: str, is_symmetric: bool = True, is_pure: bool = True, absorbs_zero: bool = False
+    values: Combined,
+    *computed: str,
+    is_symmetric: bool = True,
+    is_pure: bool = True,
+    absorbs_zero: bool = False,
 ) -> LayerClass:
     return LayerClass(
         "merge",
@@ -84,7 +91,7 @@ def _merge(
         output_shapes=merged(_added),
         is_symmetric=is_symmetric,
         is_pure=is_pure,
-        channels=merging(absorbs_zero=absorbs_zero, adds=computed == ("add",)),
+        channels=merging(values, absorbs_zero=absorbs_zero),
         steps=combined(*computed),
     )
 
@@ -127,12 +134,12 @@ CLASSES: Mapping[str, LayerClass] = {
     "RepeatVector": LayerClass(
         "shape", output_shapes=one(_repeated), channels=passing, steps=repeated
     ),
-    "Add": _merge("add"),
-    "Average": _merge("add", AFFINE),
-    "Maximum": _merge("maximum"),
-    "Minimum": _merge("minimum"),
-    "Multiply": _merge("multiply", absorbs_zero=True),
-    "Subtract": _merge("subtract", is_symmetric=False),
+    "Add": _merge(lambda values: np.sum(values, axis=0), "add"),
+    "Average": _merge(lambda values: np.mean(values, axis=0), "add", AFFINE),
+    "Maximum": _merge(np.maximum.reduce, "maximum"),
+    "Minimum": _merge(np.minimum.reduce, "minimum"),
+    "Multiply": _merge(np.multiply.reduce, "multiply", absorbs_zero=True),
+    "Subtract": _merge(np.subtract.reduce, "subtract", is_symmetric=False),
     "Concatenate": LayerClass(
         "merge",
         MERGE,

@@ -51,16 +51,19 @@ OverName = Annotated[
 OfName = Annotated[
     Of,
     *choice(
-        ("weights", "params", "macs"),
+        ("weights", "bytes", "params", "macs"),
         {
             "parameters": "of: params",
             "multiply-adds": "of: macs",
             "flops": "of: macs",
             "channels": "of: weights",
+            "size": "of: bytes",
+            "memory": "of: bytes",
         },
         (
-            "weights are those that become zero, params and macs the parameters and multiply-adds"
-            " of the model that go with the channels of 'group: auto'"
+            "weights are those that become zero, bytes what these take by their dtype; with"
+            " 'group: auto', params, macs and bytes are the parameters, multiply-adds and bytes of"
+            " the model that go with the channels"
         ),
     ),
 ]
@@ -98,8 +101,8 @@ class BudgetShape(Shape):
     )
     of: OfName = optional(
         (
-            "What the sparsity is a share of: weights, or with 'group: auto' params or macs"
-            " (parameters or multiply-adds of the model, which shrink removes)."
+            "What the sparsity is a share of: weights, their bytes, or with 'group: auto' params,"
+            " macs or bytes of the model (parameters, multiply-adds), which shrink removes."
         ),
         "macs",
         default="weights",
@@ -132,7 +135,7 @@ def build_budget(
 def check_budget_of_groups(budget: Budget, fields: Fields, *, is_grouped: bool) -> None:
     """Note a fault if a budget counts what its rule does not have."""
     given = fields["budget"]
-    if not is_grouped and budget.of != "weights":
+    if not is_grouped and budget.of not in ("weights", "bytes"):
         given.fault(
             "value/range",
             f"budget {budget.name!r} counts {budget.of}, which only groups of channels change",

@@ -63,11 +63,16 @@ def _group(by: str, decides: str, to: str, ids: Sequence[str]) -> str:
 
 Allocate = Literal["uniform", "erk", "magnitude", "threshold", "keep"]
 Over = Literal["claimed", "prunable"]
-Of = Literal["weights", "params", "macs"]
+Of = Literal["weights", "bytes", "params", "macs"]
 Misfit = Literal["error", "skip", "pad"]
 
 
-OF: Mapping[str, str] = {"weights": "", "params": " of parameters", "macs": " of multiply-adds"}
+OF: Mapping[str, str] = {
+    "weights": "",
+    "bytes": " of bytes",
+    "params": " of parameters",
+    "macs": " of multiply-adds",
+}
 """What a budget is a share of, in words behind the share."""
 
 
@@ -84,8 +89,8 @@ class Budget:
         minimum, maximum: Bounds of each tensor's own share; None if there is none.
         threshold: The magnitude below which weights become zero, if a rule gives one; `sparsity` is
             then 0 and not used.
-        of: What `sparsity` is a share of: the weights that become zero, or the parameters or
-            multiply-adds of the model that go with the channels of groups.
+        of: What `sparsity` is a share of: the weights that become zero or their bytes, or the
+            bytes, parameters or multiply-adds of the model that go with the channels of groups.
         where: The position of its definition.
     """
 

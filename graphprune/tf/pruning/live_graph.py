@@ -16,7 +16,7 @@ from graphprune.errors import GraphError
 from graphprune.graph.from_config import graph_from_config
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.read import ModelFile
-from graphprune.plan.budgets import ReadWeight
+from graphprune.plan.weight_hashes import ReadWeight
 from graphprune.tf.layers.live_tensors import (
     find_weight,
     holds_prunable_layer,
