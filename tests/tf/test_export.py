@@ -115,7 +115,7 @@ FIXED = {
     "distributed": lambda: [layers.Reshape((2, 2, 2)), layers.TimeDistributed(layers.LSTM(3))],
     "convolutional": lambda: [layers.Reshape((4, 2, 1, 1)), layers.ConvLSTM2D(3, 1)],
     "stateful": lambda: [layers.LSTM(3, stateful=True)],
-    "groups": lambda: [layers.GroupNormalization(2)],
+    "groups": lambda: [layers.Reshape((2, 2, 2)), layers.GroupNormalization(2)],
 }
 """Layers that TensorFlow Lite runs in batches of a fixed size alone."""
 
