@@ -15,6 +15,15 @@ import pytest
 HERE = Path(__file__).parent
 LIMIT = 500
 """Seconds after which a process that hangs is ended, and its test fails."""
+DYING = """
+import os, signal, sys
+from graphprune.runs.cluster import Cluster
+from graphprune.runs.rendezvous import meet
+
+with meet(Cluster(tuple(sys.argv[1].split(",")), 2, 240)):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+"""Worker 2 of the addresses given, which is killed once all workers have come."""
 
 
 def free_ports(count: int) -> list[int]:

@@ -2,7 +2,8 @@
 
 TensorFlow itself waits without end or for minutes after a time that was set, cannot be interrupted
 meanwhile, and does not say for whom. So each worker first says to the chief, at the address that
-TensorFlow uses next, that it has come, and the chief answers all of them once they have.
+TensorFlow uses next, that it has come, and the chief answers all of them once they have. The
+sockets stay open until TensorFlow has connected the workers: they tell which one has ended since.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ import os
 import selectors
 import socket
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from hashlib import sha256
+from types import TracebackType
 
 from graphprune.errors import TrainingError, WorkerError
 from graphprune.runs.cluster import Cluster
@@ -21,20 +24,82 @@ _GO, _OTHER = b"go\n", b"other workers\n"
 _PAUSE = 0.2
 """Seconds between two attempts to reach the chief."""
 _LONGEST = 128
+_LOST = b"lost "
+_WORD = 10
+"""Seconds in which the chief, where it has not ended, says which workers have."""
 
 
-def meet(cluster: Cluster) -> None:
-    """Return when all workers have come.
+class Peers:
+    """The workers that have come, each at the other end of a socket.
+
+    Args:
+        cluster: Their addresses.
+        sockets: By rank; the chief has one to each worker, and the others have one to the chief.
+    """
+
+    def __init__(self, cluster: Cluster, sockets: Mapping[int, socket.socket]) -> None:
+        self._cluster, self._sockets = cluster, dict(sockets)
+
+    def __enter__(self) -> Peers:
+        """Return the workers; their sockets are closed at the end."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        fault: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close all sockets."""
+        for one in self._sockets.values():
+            one.close()
+
+    def find_lost(self) -> tuple[int, ...]:
+        """Return the ranks of the workers that have ended; each worker calls it.
+
+        The chief sees it, and tells the others.
+        """
+        if not self._cluster.is_chief:
+            return _hear_of_lost(self._sockets[0])
+        lost = tuple(rank for rank, one in self._sockets.items() if _has_ended(one))
+        for rank in self._sockets.keys() - set(lost):
+            with suppress(OSError):  # it has ended meanwhile
+                self._sockets[rank].sendall(_LOST + " ".join(map(str, lost)).encode() + b"\n")
+        return lost
+
+
+def _has_ended(other: socket.socket) -> bool:
+    other.setblocking(False)
+    try:
+        return not other.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+def _hear_of_lost(chief: socket.socket) -> tuple[int, ...]:
+    chief.settimeout(_WORD)
+    try:
+        said = chief.recv(_LONGEST)
+    except TimeoutError:
+        return ()
+    except OSError:
+        said = b""
+    if not said.startswith(_LOST):
+        return (0,)
+    return tuple(int(rank) for rank in said.removeprefix(_LOST).split())
+
+
+def meet(cluster: Cluster) -> Peers:
+    """Return the other workers when all have come.
 
     Raises:
         WorkerError: one did not come in time.
         TrainingError: another worker was given other addresses, or the chief's cannot be used.
     """
     deadline = time.monotonic() + cluster.wait
-    if cluster.is_chief:
-        _gather(cluster, deadline)
-    else:
-        _report(cluster, deadline)
+    return (_gather if cluster.is_chief else _report)(cluster, deadline)
 
 
 def _greeting(cluster: Cluster, rank: int) -> bytes:
@@ -42,7 +107,7 @@ def _greeting(cluster: Cluster, rank: int) -> bytes:
     return f"graphprune worker {rank} of {digest}\n".encode()
 
 
-def _gather(cluster: Cluster, deadline: float) -> None:
+def _gather(cluster: Cluster, deadline: float) -> Peers:
     """Wait for all others, and tell them."""
     awaited = {_greeting(cluster, rank): rank for rank in range(1, len(cluster.workers))}
     with ExitStack() as stack, selectors.DefaultSelector() as selector:
@@ -70,8 +135,9 @@ def _gather(cluster: Cluster, deadline: float) -> None:
                 selector.unregister(one)
                 one.close()
         for one in came:
-            with suppress(OSError):  # TensorFlow will say that it is gone
+            with suppress(OSError):  # it has ended, which is seen later
                 one.sendall(_GO)
+        return Peers(cluster, {rank: one.dup() for one, rank in came.items()})
 
 
 def _hear(other: socket.socket, awaited: dict[bytes, int], *, is_known: bool) -> int | None:
@@ -99,7 +165,7 @@ def _listen(cluster: Cluster) -> socket.socket:
         ) from fault
 
 
-def _report(cluster: Cluster, deadline: float) -> None:
+def _report(cluster: Cluster, deadline: float) -> Peers:
     """Say to the chief that this worker has come, until it answers that all have."""
     host, _, port = cluster.workers[0].rpartition(":")
     has_answered = False
@@ -109,10 +175,10 @@ def _report(cluster: Cluster, deadline: float) -> None:
                 has_answered = True
                 chief.sendall(_greeting(cluster, cluster.rank))
                 said = _wait_for_answer(chief, deadline)
+                if said == _GO:
+                    return Peers(cluster, {0: chief.dup()})
         except OSError:
             said, has_answered = b"", False
-        if said == _GO:
-            return
         if said == _OTHER:
             raise TrainingError(
                 f"workers: {cluster.name_of(0)} was given other workers than"
@@ -127,9 +193,10 @@ def _wait_for_answer(chief: socket.socket, deadline: float) -> bytes:
     chief.settimeout(1.0)
     while time.monotonic() < deadline:
         try:
-            return chief.recv(_LONGEST)
+            said = chief.recv(len(_GO))  # what follows is for `Peers.find_lost`
         except TimeoutError:
             continue
+        return said if said == _GO else said + chief.recv(_LONGEST)
     return b""
 
 

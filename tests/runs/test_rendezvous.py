@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from dataclasses import replace
-from threading import Thread
+from threading import Barrier, Thread
+
+from worker_processes import DYING, ends_of, start
 
 from graphprune.errors import GraphpruneError
 from graphprune.runs.cluster import Cluster
@@ -25,7 +28,8 @@ def meet_as(*clusters: Cluster) -> list[str]:
 
     def come(place: int) -> None:
         try:
-            meet(clusters[place])
+            with meet(clusters[place]):
+                pass
         except GraphpruneError as fault:
             said[place] = f"{fault.exit_code} {fault}"
 
@@ -45,7 +49,7 @@ def test_workers_meet_in_any_order_and_again():
 
 def test_strangers_and_workers_that_left_are_not_counted():
     whole = make_cluster(2, wait=30)
-    chief = Thread(target=meet, args=(whole,))
+    chief = Thread(target=meet_as, args=(whole,))
     chief.start()
     host, port = whole.workers[0].split(":")
     for text in (b"GET / HTTP/1.1\r\n\r\n", b"", b"\xff" * 500):
@@ -103,3 +107,55 @@ def test_a_port_that_is_taken_is_told():
         f"1 workers: worker 0 (127.0.0.1:{port}) cannot listen on port {port} (Address already in"
         " use); use a free port of this machine"
     )
+
+
+def test_a_worker_that_is_killed_after_all_came_is_named_to_all_others(tmp_path):
+    whole = make_cluster(3, wait=60)
+    dying = start(["-c", DYING, ",".join(whole.workers)], tmp_path)
+    found = {}
+
+    def come(rank: int) -> None:
+        with meet(replace(whole, rank=rank)) as peers:
+            dying.wait(60)
+            found[rank] = peers.find_lost()
+
+    threads = [Thread(target=come, args=(rank,)) for rank in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    ((code, _, _),) = ends_of([dying])
+    assert (code, found) == (-signal.SIGKILL, {0: (2,), 1: (2,)})
+
+
+def test_a_chief_that_ended_after_all_came_is_found():
+    whole = make_cluster(2, wait=30)
+    found = []
+
+    def come() -> None:
+        with meet(replace(whole, rank=1)) as peers:
+            found.append(peers.find_lost())
+
+    worker = Thread(target=come)
+    worker.start()
+    assert meet_as(whole) == [""]
+    worker.join(30)
+    assert found == [(0,)]
+
+
+def test_nobody_is_named_where_all_are_there():
+    whole = make_cluster(2, wait=30)
+    found = {}
+
+    def come(rank: int) -> None:
+        with meet(replace(whole, rank=rank)) as peers:
+            found[rank] = peers.find_lost()
+            both.wait(30)
+
+    both = Barrier(2)
+    threads = [Thread(target=come, args=(rank,)) for rank in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert found == {0: (), 1: ()}

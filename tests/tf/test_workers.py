@@ -14,7 +14,7 @@ import tensorflow as tf
 import tf_keras
 from run_builders import BATCH, EPOCHS, TOTAL, build_setting, everything, ramp, wrap, write_data
 from tf_keras import layers
-from worker_processes import addresses, ends_of, run_cases, run_commands, start
+from worker_processes import DYING, addresses, ends_of, run_cases, run_commands, start
 
 from graphprune.engine.shares import Share
 from graphprune.errors import EXIT_WORKER, WorkerError
@@ -320,6 +320,32 @@ def test_a_killed_worker_ends_the_run_of_four_which_then_goes_on(tmp_path):
 @pytest.mark.slow
 def test_a_killed_chief_ends_the_run_of_two_which_then_goes_on(tmp_path):
     check_killed(tmp_path, 2, 0)
+
+
+SHORT = """
+import sys
+from graphprune.cli.main import main
+from graphprune.tf.training import workers
+
+workers._CONNECT = 10
+main()
+"""
+"""The command line, which waits only seconds for TensorFlow to connect the workers."""
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_before_tensorflow_connects_ends_the_others(tmp_path):
+    """Workers that TensorFlow had connected already waited an hour for it."""
+    cluster = addresses(3)
+    whole, folder = ["--workers", ",".join(cluster)], prepare(tmp_path)
+    words = [["-c", SHORT, *TRAIN, *whole, "--rank", str(rank)] for rank in (0, 1)]
+    ends = ends_of([start(one, folder) for one in (["-c", DYING, whole[1]], *words)])
+    assert [code for code, _, _ in ends] == [-9, EXIT_WORKER, EXIT_WORKER], ends
+    assert {err.splitlines()[-1] for _, _, err in ends[1:]} == {
+        f"graphprune: workers: lost worker 2 ({cluster[2]}) before TensorFlow had connected all"
+        " workers; its output says why; start the same command on every worker again"
+    }
+    assert not (folder / "runs").exists()
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -24,7 +24,10 @@ from graphprune.runs.rendezvous import meet
 Arrays = Mapping[str, NDArray[Any]]
 _JOB = "worker"
 _CONNECT = 120
-"""Seconds in which TensorFlow connects workers that have all come."""
+"""Seconds in which TensorFlow connects workers that have all come.
+
+No thread of Python runs meanwhile, so nothing can end it earlier.
+"""
 _LOST = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
@@ -50,17 +53,26 @@ def open_strategy(cluster: Cluster) -> tf.distribute.MultiWorkerMirroredStrategy
         WorkerError: a worker did not come in time.
         TrainingError: TensorFlow is in use already, or the worker's own address cannot be used.
     """
-    meet(cluster)
+    with meet(cluster) as peers:
+        resolver = _configure(cluster)
+        try:
+            with _own_sigterm():
+                return tf.distribute.MultiWorkerMirroredStrategy(resolver)
+        except RuntimeError as fault:
+            raise TrainingError(
+                "strategy: multiworker cannot begin, because TensorFlow is in use already"
+                f" ({fault}); ask for it in a process that has not used TensorFlow, with a saved"
+                " model"
+            ) from fault
+        except tf.errors.OpError as fault:
+            raise _explain_opening(cluster, peers.find_lost(), fault) from fault
+
+
+def _configure(cluster: Cluster) -> tf.distribute.cluster_resolver.ClusterResolver:
+    """Return what the strategy is made from, and bound the time in which TensorFlow connects."""
     spec = tf.train.ClusterSpec({_JOB: list(cluster.workers)})
-    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
-        spec,
-        task_type=_JOB,
-        task_id=cluster.rank,
-        num_accelerators={"GPU": len(tf.config.list_physical_devices("GPU"))},
-        rpc_layer="grpc",
-    )
-    # all have come: TensorFlow waits, an hour by default, where one has ended since
-    context.context().configure_coordination_service(
+    eager = context.context()
+    eager.configure_coordination_service(
         service_type="standalone",
         service_leader=coordination_leader(spec),
         cluster_register_timeout_in_ms=_CONNECT * 1000,
@@ -68,16 +80,15 @@ def open_strategy(cluster: Cluster) -> tf.distribute.MultiWorkerMirroredStrategy
             coordination_config_pb2.CoordinatedJob(name=_JOB, num_tasks=len(cluster.workers))
         ],
     )
-    try:
-        with _own_sigterm():
-            return tf.distribute.MultiWorkerMirroredStrategy(resolver)
-    except RuntimeError as fault:
-        raise TrainingError(
-            f"strategy: multiworker cannot begin, because TensorFlow is in use already ({fault});"
-            " ask for it in a process that has not used TensorFlow, with a saved model"
-        ) from fault
-    except tf.errors.OpError as fault:
-        raise _explain_opening(cluster, fault) from fault
+    # else workers that are connected wait an hour for one that has ended since it came
+    eager.coordination_service.cluster_register_with_barrier = True
+    return tf.distribute.cluster_resolver.SimpleClusterResolver(
+        spec,
+        task_type=_JOB,
+        task_id=cluster.rank,
+        num_accelerators={"GPU": len(tf.config.list_physical_devices("GPU"))},
+        rpc_layer="grpc",
+    )
 
 
 @contextmanager
@@ -94,7 +105,15 @@ def _own_sigterm() -> Iterator[None]:
             signal.signal(signal.SIGTERM, handler)
 
 
-def _explain_opening(cluster: Cluster, fault: tf.errors.OpError) -> TrainingError:
+def _explain_opening(
+    cluster: Cluster, lost: Sequence[int], fault: tf.errors.OpError
+) -> TrainingError:
+    if lost:
+        names = ", ".join(map(cluster.name_of, lost))
+        return WorkerError(
+            f"workers: lost {names} before TensorFlow had connected all workers; its output says"
+            " why; start the same command on every worker again"
+        )
     reason = str(fault.message).strip().partition("\n")[0]
     return WorkerError(
         f"workers: TensorFlow cannot connect {cluster.name_of(cluster.rank)} with"
