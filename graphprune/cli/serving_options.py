@@ -72,6 +72,7 @@ def serving_options(command: Command) -> Command:
         "--batch",
         type=WholeNumber(min=1),
         metavar="N",
-        help="Batch size of .tflite files [default: open, and 1 for recurrent models].",
+        help="Batch size of .tflite files [default: open, and 1 for models with recurrent"
+        " layers or, in tf_keras, group normalization].",
     )
     return quantized(batched(run))  # type: ignore[return-value]

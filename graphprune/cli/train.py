@@ -167,7 +167,9 @@ def _disk_needs(saved: ModelFile, arguments: Mapping[str, Any]) -> DiskNeeds:
     compiled = archive.config.get("compile_config") or archive.training_config or {}
     saved_one = compiled.get("optimizer") or compiled.get("optimizer_config")
     checkpoint = estimate_checkpoint(
-        saved.graph.parameters, arguments.get("optimizer") or saved_one
+        saved.graph.parameters,
+        arguments.get("optimizer") or saved_one,
+        accumulates=arguments.get("gradient_accumulation", 1) > 1,
     )
     return DiskNeeds(checkpoint, arguments.get("keep", KEPT), "keep_best" in arguments)
 

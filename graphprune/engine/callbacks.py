@@ -92,8 +92,12 @@ class MaskUpdates:
         """Do the updates still due, zero the masked weights, and detach from the model."""
         self.pruner.on_step()
         self.pruner.project()
-        self._at_the_very_end(self._warn_missed)
+        self._at_the_very_end(self.on_last_end)
         self.pruner.stop()
+
+    def on_last_end(self) -> None:
+        """Warn of missed targets, after all other callbacks have ended."""
+        self._warn_missed()
 
     def _warn_missed(self) -> None:
         was_stopped = bool(getattr(self.model, "stop_training", False))

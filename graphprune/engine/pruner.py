@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import warnings
 
+import numpy as np
+
 from graphprune.arguments import wrong_type
 from graphprune.engine.channel_groups import led_groups
 from graphprune.engine.held import HeldModel, PrunedLayer
@@ -115,6 +117,15 @@ class Pruner:
         """
         self.held.sync()
         project(self.layers.values())
+
+    def find_unmasked(self) -> tuple[str, ...]:
+        """Return the addresses of layers with weights that are masked and are not zero."""
+        self.held.sync()
+        return tuple(
+            address
+            for address, layer in self.layers.items()
+            if any(np.any(one.read()[~one.read_mask()]) for one in layer.tensors)
+        )
 
     def on_step(self) -> None:
         """Update the masks that are due since the last update, on all replicas.

@@ -277,9 +277,9 @@ class RunRecorder(ABC):
         if not is_chief(self._workers):
             return
         if not self.step:
-            DiskNeeds(copy.size, self._options.keep, self._ranking is not None).check(
-                self._folder.path
-            )
+            size = copy.size + sum(array.nbytes for array in flat.values())
+            needs = DiskNeeds(size, self._options.keep, self._ranking is not None)
+            needs.check(self._folder.path)
         keep = self._options.keep
         self._writer.start(lambda: write_checkpoint(root, state, flat, name, copy.write, keep=keep))
 

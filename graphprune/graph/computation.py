@@ -8,14 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import partial
 
 from graphprune.archive.entries import Entry
 from graphprune.archive.op_layers import find_operation
 from graphprune.archive.operations import Operation
 from graphprune.graph.classes.builtin_layers import DAMAGED, known_class
 from graphprune.graph.classes.channels import Weights
-from graphprune.graph.classes.steps import Branch, StepCall, Steps, operation_steps, with_padding
+from graphprune.graph.classes.steps import (
+    MASK,
+    Branch,
+    StepCall,
+    Steps,
+    operation_steps,
+    with_padding,
+)
 from graphprune.graph.flow import MAX_CALLS
 from graphprune.graph.frames import Frame, Member
 from graphprune.graph.layer_arguments import name_argument, named_arguments
@@ -80,6 +87,21 @@ def describe_computation(
     return Computation(tuple(walk.steps), tuple(each for each in outputs if each is not None))
 
 
+@dataclass(frozen=True, slots=True)
+class _Mask:
+    """How a layer makes a mask of what it takes.
+
+    Attributes:
+        layer: The address of the layer.
+        steps: The steps, each of which takes the one before.
+        source: What the first one takes.
+    """
+
+    layer: str
+    steps: tuple[str, ...]
+    source: int
+
+
 @dataclass
 class _Walk:
     graph: LayerGraph
@@ -87,6 +109,7 @@ class _Walk:
     steps: list[Step] = field(default_factory=list)
     calls: int = 0
     padded: dict[int, Shape] = field(default_factory=dict)
+    masks: dict[int, _Mask | None] = field(default_factory=dict)
 
     def model(self, frame: Frame, given: Sequence[int] | None) -> list[int | None] | None:
         """Return the steps of a model's outputs, given those of the tensors that it takes.
@@ -149,22 +172,65 @@ class _Walk:
             self.shapes.get((frame.address_of(use.source), use.source_call, use.source_tensor))
             for use in uses
         ]
-        steps = self._steps_of(layer, member, call, shapes or [None] * len(taken))
+        masks = [self.masks[step] for step in taken if step in self.masks]
+        steps = self._steps_of(layer, member, call, shapes or [None] * len(taken), masks)
         if steps is None or not taken:
             steps = (f"{UNKNOWN} {layer.type}",)
         made: list[int] = []
         for step in steps:
             if isinstance(step, Branch):
-                inputs = [taken[-1 - place] if place < 0 else made[place] for place in step.inputs]
-                made.append(self._add(Step(address, step.computes, tuple(inputs))))
+                inputs = tuple(self._place(place, taken, made) for place in step.inputs)
+                made.append(self._add(Step(address, step.computes, inputs)))
                 continue
             made.append(self._add_behind(address, step, made[-1:] or taken))
             if step.startswith("pad") and shapes[0] is not None and len(shapes[0]) == 4:
                 self.padded[made[-1]] = shapes[0]
-        return (made[-1:] or taken)[0] if made or taken else self._add(Step(address, INPUT))
+        result = (made[-1:] or taken)[0] if made or taken else self._add(Step(address, INPUT))
+        if result not in taken:
+            for mask in self._masks_of(layer, taken, shapes[0] if shapes else None):
+                self.masks[result] = mask
+        return result
+
+    def _place(self, place: int, taken: Sequence[int], made: Sequence[int]) -> int:
+        """Return the step that a branch takes."""
+        if place == MASK:
+            mask = self.masks[taken[0]]
+            assert mask is not None, "the rule was told that the mask is known"
+            return self._add_mask(mask)
+        return taken[-1 - place] if place < 0 else made[place]
+
+    def _add_mask(self, mask: _Mask) -> int:
+        last = mask.source
+        for step in mask.steps:
+            last = self._add(Step(mask.layer, step, (last,)))
+        return last
+
+    def _masks_of(
+        self, layer: Layer, taken: Sequence[int], shape: Shape | None
+    ) -> Sequence[_Mask | None]:
+        """Return the mask of a layer's result: nothing without one, None for one not known."""
+        known = known_class(layer.entry)
+        try:
+            if known is not None and known.mask is not None:
+                steps = known.mask(layer.config, shape)
+                if steps is None or len(taken) != 1:
+                    return [None]
+                return [_Mask(layer.address, steps, taken[0])] if steps else []
+            if not any(step in self.masks for step in taken):
+                return []
+            if known is None or known.keeps_mask is None:
+                return [None]
+            return [self.masks.get(taken[0])] if known.keeps_mask(layer.config) else []
+        except DAMAGED:
+            return [None]
 
     def _steps_of(
-        self, layer: Layer, member: Member, call: int, shapes: Sequence[Shape | None]
+        self,
+        layer: Layer,
+        member: Member,
+        call: int,
+        shapes: Sequence[Shape | None],
+        masks: Sequence[_Mask | None],
     ) -> Steps | None:
         """Return the steps of one call of a layer; None for a layer of which nothing is known."""
         uses, operation = member.calls[call], find_operation(layer.entry)
@@ -178,9 +244,10 @@ class _Walk:
             shapes,
             arguments if is_operation else named_arguments(layer, arguments),
             {} if settings is None else settings.settings,
-            self.is_masked,
-            self.graph.keras,
-            self._steps_inside,
+            is_masked=bool(masks),
+            is_mask_known=len(masks) == 1 and masks[0] is not None,
+            keras=self.graph.keras,
+            inside=partial(self._steps_inside, is_masked=bool(masks)),
         )
         try:
             if isinstance(operation, Operation):
@@ -190,22 +257,14 @@ class _Walk:
             return None
 
     def _steps_inside(
-        self, entry: Entry, weights: Weights, taken: Sequence[Shape | None]
+        self, entry: Entry, weights: Weights, taken: Sequence[Shape | None], *, is_masked: bool
     ) -> Steps | None:
         """Return the steps of a layer inside another; None for one of which nothing is known."""
         known = known_class(entry)
         if known is None or known.steps is None:
             return None
         config, keras = entry["config"], self.graph.keras
-        return known.steps(StepCall(config, weights, taken, is_masked=self.is_masked, keras=keras))
-
-    @cached_property
-    def is_masked(self) -> bool:
-        """Whether a layer makes a mask for those behind it."""
-        return any(
-            layer.type == "Masking" or layer.config.get("mask_zero")
-            for layer in self.graph.layers.values()
-        )
+        return known.steps(StepCall(config, weights, taken, is_masked=is_masked, keras=keras))
 
     def _add_behind(self, address: str, computes: str, taken: Sequence[int]) -> int:
         """Add a step; a convolution takes in the padding before it where that is its own kind."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from os import PathLike
 from typing import Any
 
@@ -34,8 +35,27 @@ class UpdatePruningStep(MaskUpdates, keras.callbacks.Callback):
 
     def on_train_end(self, logs: Any = None) -> None:
         """Do the updates still due, zero the masked weights, and detach from the model."""
+        self._tell_restored()
         super().on_train_end(logs)
         self._of_keras.release()
+
+    def on_last_end(self) -> None:
+        """Zero masked weights that a later callback restored, and warn of missed targets."""
+        self._tell_restored()
+        self._of_keras.project()
+        super().on_last_end()
+
+    def _tell_restored(self) -> None:
+        """Warn of restored weights; masks are variables of the optimizer, and are not restored."""
+        restored = self._of_keras.find_unmasked()
+        if restored:
+            warnings.warn(
+                f"{self._model.name}: weights of an earlier step were restored, as EarlyStopping"
+                f" does, and the masks of {', '.join(restored)} have changed since; masked weights"
+                " are zero again, so accuracy is not that of the best epoch; let EarlyStopping"
+                " begin later (start_from_epoch), or end the schedule earlier",
+                stacklevel=2,  # within graphprune, whose warnings the command line shows
+            )
 
 
 class PruningSummaries(SparsityEvents, keras.callbacks.TensorBoard):

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+from graphprune.graph.classes.composite_steps import is_spread
 from graphprune.graph.classes.steps import (
     AFFINE,
     MOVES,
@@ -22,6 +23,7 @@ from graphprune.graph.classes.steps import (
 )
 from graphprune.graph.computation import INPUT, UNKNOWN, Computation, Step
 
+_OF_TWO = SYMMETRIC | {"subtract", "divide"}
 _MOST_SUMMED = 1000
 """Tensors of one sum of sums; a file with more takes too long to compare."""
 
@@ -45,6 +47,8 @@ def _merged(found: Computation) -> Computation:
     places: list[int] = []
     for step in found.steps:
         inputs = tuple(places[taken] for taken in step.inputs)
+        if step.computes in _OF_TWO and len(inputs) > 1:
+            inputs = tuple(_behind_spread(place, steps) for place in inputs)
         source = steps[inputs[0]] if inputs else None
         is_part = step.computes == AFFINE and source is not None and _takes_in(source)
         if is_part or step.computes.startswith(MOVES):
@@ -71,6 +75,10 @@ def _merged(found: Computation) -> Computation:
             steps.append(replace(step, inputs=inputs))
         places.append(known[key])
     return Computation(tuple(steps), tuple(places[output] for output in found.outputs))
+
+
+def _behind_spread(place: int, steps: Sequence[Step]) -> int:
+    return steps[place].inputs[0] if is_spread(steps[place].computes) else place
 
 
 def _takes_in(step: Step) -> bool:

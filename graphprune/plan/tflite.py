@@ -25,6 +25,7 @@ _PASSED_ON = frozenset({"DEQUANTIZE", "DENSIFY", "TRANSPOSE", "RESHAPE", "CAST"}
 """Operators that give a constant to another operator."""
 _NO_NAME = "no tensor of the file has the name of the layer"
 _NO_SHAPE = "no tensor of the layer has its shape"
+_SHARED = "one tensor of the layer fits it and another one"
 _Key = tuple[str, str]
 
 
@@ -33,12 +34,19 @@ class _Constant:
     """A constant tensor, the operations that use it, and the paths in names that tell its layer.
 
     `own` are those in its own name; outputs of operations have names of layers behind as well.
+    `rest` are further constants, which are one weight together with it, along their first axis.
     """
 
     tensor: TfliteTensor
     kinds: frozenset[str]
     paths: frozenset[Path]
     own: frozenset[Path]
+    rest: tuple[TfliteTensor, ...] = ()
+
+    @property
+    def tensors(self) -> tuple[TfliteTensor, ...]:
+        """Its parts."""
+        return self.tensor, *self.rest
 
 
 def verify_tflite(plan: Plan, file: TfliteFile, *, plan_path: str = "") -> Verification:
@@ -54,7 +62,8 @@ def verify_tflite(plan: Plan, file: TfliteFile, *, plan_path: str = "") -> Verif
     for key, constant in found.items():
         if not isinstance(constant, str):
             shape = measuring.planned[key][0].shape
-            values = _to_keras(file.read(constant.tensor), constant.kinds, shape)
+            whole = _joined([file.read(each) for each in constant.tensors])
+            values = _to_keras(whole, constant.kinds, shape)
             assert values is not None
             measuring.add(key, values)
     facts, checks = measuring.facts(), []
@@ -65,7 +74,7 @@ def verify_tflite(plan: Plan, file: TfliteFile, *, plan_path: str = "") -> Verif
         checks.append(
             add_facts(check, facts[key]) if is_found else replace(check, unchecked=unchecked)
         )
-    used = {one.tensor for one in found.values() if isinstance(one, _Constant)}
+    used = {each for one in found.values() if isinstance(one, _Constant) for each in one.tensors}
     return Verification(
         file.path,
         plan_path,
@@ -103,7 +112,23 @@ def _find_tensors(plan: Plan, file: TfliteFile) -> dict[_Key, _Constant | str]:
         ]
         found[key] = _choose(fitting, tensor, prefix)
     found |= _find_ends(plan, constants, found)
+    found |= _find_shared(found)
     return found | _find_looped(plan, file, constants, found)
+
+
+def _find_shared(found: Mapping[_Key, _Constant | str]) -> dict[_Key, _Constant | str]:
+    """Return why tensors of one shape have no constant, where one alone fits several of them.
+
+    Half of a kernel may be in a file, where the other one is written in parts.
+    """
+    counts = Counter(
+        (address, one.tensor) for (address, _), one in found.items() if isinstance(one, _Constant)
+    )
+    return {
+        (address, name): _SHARED
+        for (address, name), one in found.items()
+        if isinstance(one, _Constant) and counts[address, one.tensor] > 1
+    }
 
 
 def _find_ends(
@@ -141,18 +166,34 @@ def _find_looped(
     if not missing:
         return {}
     told = {(one.tensor.subgraph, one.tensor.index): one for one in constants}
-    taken = {one for one in found.values() if isinstance(one, _Constant)}
+    owners = {one.tensor: key for key, one in found.items() if isinstance(one, _Constant)}
     loops = [
-        {name: told[place] for name, place in loop.kernels.items()} for loop in find_loops(file)
+        {
+            name: replace(told[first], rest=tuple(told[place].tensor for place in rest))
+            for name, (first, *rest) in loop.kernels.items()
+        }
+        for loop in find_loops(file)
     ]
     fitting = {
         address: [
             number
             for number, loop in enumerate(loops)
-            if not taken & set(loop.values())
+            if all(
+                owners.get(one.tensor, (address, name)) == (address, name)
+                for name, one in loop.items()
+            )
             and all(_fits(loop[name], tensor) for name, tensor in tensors.items())
         ]
         for address, tensors in missing.items()
+    }
+    known = {
+        number
+        for number, loop in enumerate(loops)
+        if any(one.tensor in owners for one in loop.values())
+    }
+    fitting = {
+        address: [number for number in numbers if number in known] or numbers
+        for address, numbers in fitting.items()
     }
     architecture = plan.architecture
     pairs = pair_loops(fitting, None if architecture is None else architecture.computation)
@@ -168,7 +209,12 @@ _IN_LOOPS = ("kernel", "recurrent_kernel")
 
 def _fits(constant: _Constant, tensor: TensorChange) -> bool:
     """Return whether a constant may be this weight, by its shape."""
-    return _to_keras(_blank(constant.tensor), constant.kinds, tensor.shape) is not None
+    blank = _joined([_blank(each) for each in constant.tensors])
+    return _to_keras(blank, constant.kinds, tensor.shape) is not None
+
+
+def _joined(parts: Sequence[NDArray[np.generic]]) -> NDArray[np.generic]:
+    return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
 
 def _choose(fitting: Sequence[_Constant], tensor: TensorChange, prefix: Path) -> _Constant | str:

@@ -14,6 +14,7 @@ from graphprune.graph.classes.cell_formulas import (
     FormulaError,
     added,
     applied,
+    chosen,
     constant,
     multiplied,
     part,
@@ -37,7 +38,12 @@ _FUNCTIONS = {
 _PASSED_ON = frozenset(
     ("CAST", "DENSIFY", "DEQUANTIZE", "EXPAND_DIMS", "QUANTIZE", "RESHAPE", "SQUEEZE")
 )
-_STATES = "hc"
+_READS = ("GATHER", "FlexTensorListGetItem")
+"""Operators that take one part of a sequence."""
+_STATES, _MASKED_STATES = ("hc",), ("ohc", "hc")
+"""The names of the states of a loop. Beside a mask, the result before is one (`o`), or what is not
+counted gives zero.
+"""
 _Shape = tuple[int, ...]
 _Made = Sequence[Formula] | None
 """The formulas of an operator's outputs; None for one that has none, such as a counter."""
@@ -51,11 +57,14 @@ class Cell:
         text: The formulas of its states.
         kernel, state: Inputs and outputs of the matrices of what it reads and of its state; those
             of the state are together, where there are several.
+        matrices: The constants that are these matrices, by the name that Keras gives to such a
+            weight, in the order of its columns.
     """
 
     text: str
     kernel: _Shape
     state: _Shape
+    matrices: Mapping[str, tuple[TfliteTensor, ...]]
 
 
 def read_cell(file: TfliteFile, loop: TfliteOperator) -> Cell | None:
@@ -66,10 +75,23 @@ def read_cell(file: TfliteFile, loop: TfliteOperator) -> Cell | None:
     """
     body = int(loop.settings.get("bodySubgraphIndex", 0))
     inputs, outputs = file.ends_of(body)
-    try:
-        return _Body(file, body, inputs, outputs, _outer(file, loop, inputs)).cell()
-    except (FormulaError, LookupError, ValueError):
-        return None
+    is_masked = _has_mask(file, body)
+    for names in _MASKED_STATES if is_masked else _STATES:
+        try:
+            given = _outer(file, loop, inputs)
+            cell = _Body(file, body, inputs, outputs, given, names).cell(is_masked=is_masked)
+        except (FormulaError, LookupError, ValueError):
+            continue
+        if cell is not None:
+            return cell
+    return None
+
+
+def _has_mask(file: TfliteFile, body: int) -> bool:
+    """Return whether a sequence of truths is read beside the sequence itself."""
+    kinds = {one.index: one.dtype for one in file.tensors_of(body)}
+    reads = (one for one in file.operators_of(body) if one.kind in _READS)
+    return any(kinds.get(output) == "bool" for one in reads for output in one.outputs)
 
 
 def _outer(
@@ -92,6 +114,7 @@ class _Body:
     """The formulas of the tensors in a body.
 
     Attributes:
+        names: What to call the states, in their order.
         given: The constants that the loop gives to the body, by their indices in it.
         known: The formulas, by the indices of tensors.
         constants: The constants that operators only pass on, by the indices of their results.
@@ -103,6 +126,7 @@ class _Body:
     inputs: Sequence[int]
     outputs: Sequence[int]
     given: Mapping[int, TfliteTensor]
+    names: str
     known: dict[int, Formula] = field(default_factory=dict)
     constants: dict[int, int] = field(default_factory=dict)
     matrices: dict[TfliteTensor, str] = field(default_factory=dict)
@@ -112,19 +136,18 @@ class _Body:
         pairs = [*zip(self.inputs, self.outputs, strict=True)]
         self.unchanged = {given for given, made in pairs if given == made}
         states = [pair for pair in pairs if pair[0] != pair[1] and self._is_state(pair[0])]
-        self.next = dict(zip(_STATES, (made for _, made in states), strict=False))
-        if len(states) > len(_STATES):
+        if len(states) > len(self.names):
             raise FormulaError("more states than a cell has")
-        self.known |= {
-            given: symbol(name) for name, (given, _) in zip(_STATES, states, strict=False)
-        }
+        named = [*zip(self.names, states, strict=False)]
+        self.next = {name: made for name, (_, made) in named}
+        self.known |= {given: symbol(name) for name, (given, _) in named}
 
     def _is_state(self, index: int) -> bool:
         tensor = self.tensors[index]
         return len(tensor.shape) == 2 and tensor.dtype in ("float32", "int8", "int16")
 
-    def cell(self) -> Cell | None:
-        """Return the cell; None if its matrices are not those of one."""
+    def cell(self, *, is_masked: bool) -> Cell | None:
+        """Return the cell; None if its matrices or results are not those of one."""
         for operator in self.file.operators_of(self.subgraph):
             made = self._read(operator) or ()
             fused = FUSED.get(int(operator.settings.get("fusedActivationFunction", 0)))
@@ -132,20 +155,18 @@ class _Body:
             self.known |= dict(zip(operator.outputs, results, strict=False))
         states = {name: self.known[made] for name, made in self.next.items()}
         ends = set(self.outputs) - set(self.next.values()) - self.unchanged
-        others = [self.known[made].text for made in ends if made in self.known]
-        shapes = self._shapes()
-        if "h" not in states or shapes is None or set(others) - {states["h"].text}:
+        written = {self.known[made].text: self.known[made] for made in ends if made in self.known}
+        if is_masked and "o" not in states:
+            states = {"o": next(iter(written.values())), **states}
+        first = [matrix for matrix, taken in self.matrices.items() if taken == "x"]
+        rest = [matrix for matrix, taken in self.matrices.items() if taken != "x"]
+        is_such = len(first) == 1 and len({matrix.shape[1] for matrix in rest}) == 1
+        result = next(iter(states.values())).text
+        if not is_such or "h" not in states or set(written) - {result}:
             return None
-        return Cell(render(states), *shapes)
-
-    def _shapes(self) -> tuple[_Shape, _Shape] | None:
-        """Return the shapes of both matrices, inputs first; None where there are others."""
-        shapes = [(taken == "x", matrix.shape) for matrix, taken in self.matrices.items()]
-        first = [shape for is_first, shape in shapes if is_first]
-        others = [shape for is_first, shape in shapes if not is_first]
-        if len(first) != 1 or not others or len({shape[1] for shape in others}) != 1:
-            return None
-        return first[0][::-1], (others[0][1], sum(shape[0] for shape in others))
+        state = rest[0].shape[1], sum(matrix.shape[0] for matrix in rest)
+        matrices = {"kernel": tuple(first), "recurrent_kernel": tuple(rest)}
+        return Cell(render(states), first[0].shape[::-1], state, matrices)
 
     def _read(self, operator: TfliteOperator) -> _Made:
         kind = operator.kind
@@ -175,6 +196,17 @@ class _Body:
             raise FormulaError("a tensor of which nothing is known")
         return tensor
 
+    def zero(self, index: int) -> Formula:
+        """Return a constant that is zero.
+
+        Raises:
+            FormulaError: it is something else.
+        """
+        number = read_number(self.file, self.constant(index))
+        if number is None or number.value:
+            raise FormulaError("a constant that is not zero")
+        return constant(0.0)
+
     def number(self, index: int) -> Formula:
         """Return a constant as a formula; a vector, which only biases are, counts as 0."""
         tensor = self.constant(index)
@@ -189,8 +221,20 @@ class _Body:
 
 
 def _item(body: _Body, operator: TfliteOperator) -> _Made:
-    """Return what is read: one part of a sequence that the loop does not change."""
-    return [symbol("x")] if operator.inputs[0] in body.unchanged else None
+    """Return what is read: one part of a sequence or mask that the loop does not change."""
+    if operator.inputs[0] not in body.unchanged:
+        return None
+    is_mask = body.tensors[operator.outputs[0]].dtype == "bool"
+    return [symbol("m" if is_mask else "x")]
+
+
+def _chosen(body: _Body, operator: TfliteOperator) -> _Made:
+    """Return what a mask chooses: the new one, or the one before, which may be zero."""
+    mask, *others = operator.inputs
+    if body.known[mask].text != "m":
+        raise FormulaError("a choice by something else than a mask")
+    made, before = (body.known.get(index) or body.zero(index) for index in others)
+    return [chosen(body.known[mask], made, before)]
 
 
 def _written(body: _Body, operator: TfliteOperator) -> _Made:
@@ -285,6 +329,8 @@ _READERS: Mapping[str, Callable[[_Body, TfliteOperator], _Made]] = {
     "MINIMUM": _minimum,
     "MUL": _product,
     "NEG": _negative,
+    "SELECT": _chosen,
+    "SELECT_V2": _chosen,
     "SPLIT": _split,
     "SPLIT_V": _split,
     "STRIDED_SLICE": _sliced,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from graphprune.graph.classes.activation_steps import clipped
 from graphprune.graph.classes.composite_steps import CAUSAL, normalize
-from graphprune.graph.classes.steps import AFFINE
+from graphprune.graph.classes.steps import AFFINE, ANY
 from graphprune.graph.computation import Step
 from graphprune.plan.tflite_numbers import Number
 
@@ -167,6 +167,15 @@ def _masked(_facts: Facts, inputs: tuple[int, ...]) -> Whole | None:
     return (CAUSAL, inputs[1:]) if len(inputs) == 2 else None
 
 
+def _kept(facts: Facts, inputs: tuple[int, ...]) -> Whole | None:
+    """Return a product with a mask, for a choice between x and zero."""
+    number = facts.numbers.get(len(facts.steps))
+    if len(inputs) != 2 or number is None or number.value:
+        return None
+    is_mask = facts.steps[inputs[0]].computes.startswith(ANY)
+    return ("multiply", (inputs[1], inputs[0])) if is_mask else None
+
+
 def _scaled_sum(facts: Facts, inputs: tuple[int, ...]) -> Whole | None:
     """Return a mean, for a sum that is divided by the number of its values."""
     (total,) = inputs
@@ -207,8 +216,8 @@ _FINDERS: Mapping[str, tuple[Callable[[Facts, tuple[int, ...]], Whole | None], .
     CAUSAL: (_masked,),
     "divide": (_softsign,),
     "multiply": (_mish,),
-    "operator SELECT": (_selu,),
-    "operator SELECT_V2": (_selu, _weighted_mean),
+    "operator SELECT": (_selu, _kept),
+    "operator SELECT_V2": (_selu, _weighted_mean, _kept),
     "add": (_normalization,),
     "relu": (_clip,),
 }

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from graphprune.archive.tflite.file import TfliteFile, TfliteOperator
 from graphprune.graph.computation import Computation
+from graphprune.plan.tflite_cells import read_cell
 
 Place = tuple[int, int]
 """Subgraph and index of a tensor."""
@@ -22,11 +23,11 @@ class Loop:
     """The two matrices of a loop, by the name that Keras gives to such a weight.
 
     Attributes:
-        kernels: The constant that multiplies what the loop reads (`kernel`), and the one that
-            multiplies its state (`recurrent_kernel`).
+        kernels: The constant that multiplies what the loop reads (`kernel`), and that or those
+            that multiply its state (`recurrent_kernel`), in the order of the weight's columns.
     """
 
-    kernels: Mapping[str, Place]
+    kernels: Mapping[str, tuple[Place, ...]]
 
 
 def find_loops(file: TfliteFile) -> tuple[Loop, ...]:
@@ -35,21 +36,29 @@ def find_loops(file: TfliteFile) -> tuple[Loop, ...]:
     Raises:
         ArchiveError: the file is damaged.
     """
-    bodies = [
-        int(operator.settings.get("bodySubgraphIndex", 0))
+    bodies = {
+        int(operator.settings.get("bodySubgraphIndex", 0)): operator
         for operator in file.operators_of(0)
         if operator.kind == "WHILE"
-    ]
-    loops = (read_loop(file, body) for body in dict.fromkeys(bodies) if body)
+    }
+    loops = (_read_loop(file, body, operator) for body, operator in bodies.items() if body)
     return tuple(loop for loop in loops if loop is not None)
 
 
-def read_loop(file: TfliteFile, body: int) -> Loop | None:
-    """Return the two matrices of the loop with this body; None where it has others.
+def _read_loop(file: TfliteFile, body: int, operator: TfliteOperator) -> Loop | None:
+    cell = read_cell(file, operator)
+    if cell is None:
+        return _loop_of_two(file, body)
+    return Loop(
+        {
+            name: tuple((tensor.subgraph, tensor.index) for tensor in tensors)
+            for name, tensors in cell.matrices.items()
+        }
+    )
 
-    Raises:
-        ArchiveError: the file is damaged.
-    """
+
+def _loop_of_two(file: TfliteFile, body: int) -> Loop | None:
+    """Return the two matrices of the loop with this body; None where it has others."""
     operators = file.operators_of(body)
     made = {output for operator in operators for output in operator.outputs}
     constants = {one.index for one in file.tensors_of(body) if one.stored and one.dtype}
@@ -66,7 +75,7 @@ def read_loop(file: TfliteFile, body: int) -> Loop | None:
             found["recurrent_kernel" if is_state else "kernel"].append(weight)
     if any(len(weights) != 1 for weights in found.values()):
         return None
-    return Loop({name: (body, weights[0]) for name, weights in found.items()})
+    return Loop({name: ((body, weights[0]),) for name, weights in found.items()})
 
 
 def _weight_of(operator: TfliteOperator, sources: Mapping[int, int]) -> int:

@@ -63,7 +63,10 @@ def read_number(file: TfliteFile, tensor: TfliteTensor) -> Number | None:
         step = float(tensor.quantization.scales[0])
         is_limit = bool(stored == np.iinfo(stored.dtype).max)
         return Number(value, step / 2 / abs(value), is_limit)
+    if stored.dtype.kind != "f":
+        return Number(value)
     if not math.isfinite(value):
         return Number(value, 1.0)
-    spacing = float(np.spacing(abs(stored))) if stored.dtype.kind == "f" else 0.0
+    bits = np.finfo(stored.dtype)
+    spacing = max(float(bits.eps) * abs(value), float(bits.smallest_subnormal))
     return Number(value, spacing / 2 / abs(value))

@@ -10,7 +10,9 @@ from graphprune.archive.tflite.file import TfliteOperator
 from graphprune.graph.classes.activation_steps import leaky
 from graphprune.graph.classes.composite_steps import CAUSAL, LAST, REVERSE, product, repeat, resize
 from graphprune.graph.classes.steps import (
+    ANY,
     RECURRENT,
+    UNEQUAL,
     along_lengths,
     convolution,
     joined,
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
 THEN = " then "
 """Between the steps of one operator."""
-_REDUCED = {"MEAN": "mean", "REDUCE_MAX": "maximum", "SUM": "sum"}
+_REDUCED = {"MEAN": "mean", "REDUCE_ANY": ANY, "REDUCE_MAX": "maximum", "SUM": "sum"}
 _POOLED = {"AVERAGE_POOL_2D": "average pooling", "MAX_POOL_2D": "max pooling"}
 
 
@@ -162,6 +164,12 @@ def _joined(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
     return joined(int(operator.settings.get("axis", 0)), len(steps.shape(operator, 0)))
 
 
+def _unequal(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
+    """Return the step of a mask of numbers that are not a certain one."""
+    number = steps.number(operator)
+    return None if number is None else f"{UNEQUAL} {number.value:g}"
+
+
 def _masked(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
     """Return the step of a causal mask that selects scores, or what they do not reach.
 
@@ -199,7 +207,9 @@ READERS: dict[str, Callable[[TfliteSteps, TfliteOperator], str | None]] = {
     "LEAKY_RELU": _leaky,
     "MAX_POOL_2D": _pooling,
     "MEAN": _reduced,
+    "NOT_EQUAL": _unequal,
     "PAD": _pad,
+    "REDUCE_ANY": _reduced,
     "REDUCE_MAX": _reduced,
     "RESIZE_BILINEAR": _resized,
     "RESIZE_NEAREST_NEIGHBOR": _resized,

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from graphprune.archive.tflite.file import TfliteFile, TfliteOperator, TfliteTensor
 from graphprune.errors import ArchiveError
 from graphprune.graph.classes.activation_steps import clipped
-from graphprune.graph.classes.composite_steps import CAUSAL, REPEAT
-from graphprune.graph.classes.steps import AFFINE, RECURRENT, with_padding
+from graphprune.graph.classes.composite_steps import CAUSAL, REPEAT, REVERSE
+from graphprune.graph.classes.steps import AFFINE, ANY, RECURRENT, UNEQUAL, with_padding
 from graphprune.graph.computation import INPUT, Step
 from graphprune.plan.tflite_cells import FUSED
 from graphprune.plan.tflite_composites import Facts, find_whole
@@ -72,6 +72,7 @@ _BINARY = {
     "SUB": "subtract",
     "DIV": "divide",
 }
+_WITH_NUMBER = frozenset({*_BINARY, "SELECT", "SELECT_V2"})
 _AFFINE = frozenset({"ADD", "DIV", "MUL", "SUB"})
 """Those that are affine with a constant as one operand."""
 
@@ -208,10 +209,12 @@ class TfliteSteps:
         if first.startswith(REPEAT):
             source = self.steps[steps[0]].step
             steps = source.inputs if source.computes == "operator SPLIT" else steps[:1]
-        number = self._number(operator) if operator.kind in _BINARY else None
+        number = self.number(operator) if operator.kind in _WITH_NUMBER else None
         if number is not None:
             self._facts.numbers[len(self.steps)] = number
         first, steps = find_whole(self._facts, first, steps) or (first, steps)
+        if first.startswith(RECURRENT):
+            steps = tuple(sorted(steps, key=self._is_mask_of_sequence))
         weights = [index for index in operator.inputs if self._is_weight(index)]
         names = names_inside(self.file, operator) if first.startswith(RECURRENT) else ()
         last = self._add(
@@ -237,7 +240,13 @@ class TfliteSteps:
             if None not in reduced:
                 self._facts.counts[place] = math.prod(length or 1 for length in reduced)
 
-    def _number(self, operator: TfliteOperator) -> Number | None:
+    def _is_mask_of_sequence(self, place: int) -> bool:
+        step = self.steps[place].step
+        if step.computes == REVERSE:
+            step = self.steps[step.inputs[0]].step
+        return step.computes.startswith((UNEQUAL, ANY))
+
+    def number(self, operator: TfliteOperator) -> Number | None:
         """Return the number that an operator takes as a constant; None where it takes none."""
         for index in operator.inputs:
             tensor = self._tensors.get(self._source(index))
@@ -265,7 +274,7 @@ class TfliteSteps:
 
         Keras 3 looks up `where(i < 0, i + rows, i)`.
         """
-        if operator.kind != "SELECT_V2" or len(operator.inputs) != 3:
+        if operator.kind not in ("SELECT", "SELECT_V2") or len(operator.inputs) != 3:
             return None
         found = [self._made.get(index) for index in operator.inputs]
         if None in found:

@@ -96,12 +96,16 @@ class DiskNeeds:
         )
 
 
-def estimate_checkpoint(parameters: int, optimizer: Mapping[str, Any] | str | None) -> int:
+def estimate_checkpoint(
+    parameters: int, optimizer: Mapping[str, Any] | str | None, *, accumulates: bool = False
+) -> int:
     """Return about how many bytes a checkpoint takes, in float32.
 
     Args:
         parameters: The model's weights.
         optimizer: Its name, or its config with a name; None if it is not known.
+        accumulates: Whether the gradients of several batches make one update, so that their sums
+            are in checkpoints.
 
     Example:
         >>> estimate_checkpoint(25_000_000, "adam") // 1_000_000
@@ -112,7 +116,7 @@ def estimate_checkpoint(parameters: int, optimizer: Mapping[str, Any] | str | No
     config: Any = {"class_name": optimizer} if isinstance(optimizer, str) else optimizer or {}
     inner = config.get("config") if isinstance(config.get("config"), Mapping) else config
     name = str(config.get("class_name") or config.get("name") or "").rpartition(">")[2].lower()
-    slots = _SLOTS.get(name, _UNKNOWN_SLOTS)
+    slots = _SLOTS.get(name, _UNKNOWN_SLOTS) + int(accumulates)
     if name in ("sgd", "rmsprop") and inner.get("momentum"):
         slots += 1
     if name == "rmsprop" and inner.get("centered"):

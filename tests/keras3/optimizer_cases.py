@@ -1,6 +1,7 @@
 """Every optimizer of Keras 3 on one backend, with every setting: masked weights stay zero."""
 
 import tempfile
+import warnings
 from pathlib import Path
 
 import h5py
@@ -245,6 +246,33 @@ def averages_swapped_into_the_model(name):
     assert_exact(graphprune.prune_low_magnitude(pruned, ConstantSparsity(SHARE, 0)))
     stripped = graphprune.strip_pruning(pruned)
     assert_same([array(one) for one in stripped.weights], [array(one) for one in pruned.weights])
+
+
+class Falling(keras.callbacks.Callback):
+    """Makes one epoch the best of all."""
+
+    def __init__(self, best):
+        super().__init__()
+        self.best = best
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["rank"] = float(epoch != self.best)
+
+
+@CASES.each(["pruner first", "pruner last", "after the target"], fast=("pruner first",))
+def weights_that_early_stopping_restores(name):
+    model, x = pruned_operations(keras.optimizers.SGD(0.05))
+    best = 2 if name == "after the target" else 0
+    stop = keras.callbacks.EarlyStopping("rank", mode="min", patience=9, restore_best_weights=True)
+    callbacks = [stop, UpdatePruningStep(run=Run(STEPS, 4))]
+    callbacks = [Falling(best), *(callbacks if name == "pruner last" else callbacks[::-1])]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(x, TARGETS, batch_size=BATCH, epochs=4, verbose=0, callbacks=callbacks)
+    assert_exact(model)
+    told = [str(one.message) for one in caught if "restored" in str(one.message)]
+    assert len(told) == (0 if best else 1), told
+    assert all("as EarlyStopping does, and the masks of " in text for text in told), told
 
 
 @CASES

@@ -29,7 +29,7 @@ def script_of(page, name):
 
 def diff_views(left, right):
     diff = diff_graphs(left, right)
-    return view_diff(left, right, diff, mark_diff(diff))
+    return view_diff(left, right, diff, mark_diff(left, right, diff))
 
 
 def test_a_plan_as_a_drawing(check_golden):
@@ -92,7 +92,7 @@ def test_the_marks_of_a_plan():
 
 def test_the_marks_of_a_diff():
     left, right = changed_pair()
-    marking = mark_diff(diff_graphs(left, right))
+    marking = mark_diff(left, right, diff_graphs(left, right))
     assert {address: (mark.sign, mark.text) for address, mark in marking.marks.items()} == {
         "conv_1": ("~", "reconfigured"),
         "add_1": ("+", "added"),
@@ -116,14 +116,13 @@ def test_a_layer_of_which_only_the_sparsity_changed_has_a_mark_too():
         MemoryWeights(
             {
                 ("fc_1", "kernel"): np.array(kernel, np.float32),
-                ("fc_1", "bias"): np.ones(2, np.float32),
+                ("fc_1", "bias"): np.array(bias, np.float32),
             }
         )
-        for kernel in ([[1, 1], [1, 1]], [[0, 1], [1, 1]])
+        for kernel, bias in (([[1, 1], [1, 1]], [0, 0]), ([[0, 1], [1, 1]], [1, 1]))
     ]
-    mark = mark_diff(
-        diff_graphs(graph, graph, left_weights=values[0], right_weights=values[1])
-    ).marks["fc_1"]
+    diff = diff_graphs(graph, graph, left_weights=values[0], right_weights=values[1])
+    mark = mark_diff(graph, graph, diff).marks["fc_1"]  # of its kernel, although zeros left bias
     assert (mark.sign, mark.status, mark.text, mark.before, mark.after) == (
         "%",
         "changed",

@@ -21,6 +21,8 @@ SLOTS = [
 def test_an_estimate_counts_what_the_optimizer_holds(optimizer, slots):
     size = estimate_checkpoint(8_000_000, optimizer)
     assert size == pytest.approx(8_000_000 * 4 * (1 + slots) + 1_000_000, rel=0.01)
+    more = estimate_checkpoint(8_000_000, optimizer, accumulates=True)
+    assert more == size + 8_000_000 * 4
 
 
 def test_a_run_that_does_not_fit_is_refused_with_what_it_takes(tmp_path):

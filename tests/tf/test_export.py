@@ -104,7 +104,7 @@ def in_one_interpreter(content, samples):
     return found
 
 
-RECURRENT = {
+FIXED = {
     "lstm": lambda: [layers.LSTM(3)],
     "gru": lambda: [layers.GRU(3)],
     "simple": lambda: [layers.SimpleRNN(3)],
@@ -115,21 +115,23 @@ RECURRENT = {
     "distributed": lambda: [layers.Reshape((2, 2, 2)), layers.TimeDistributed(layers.LSTM(3))],
     "convolutional": lambda: [layers.Reshape((4, 2, 1, 1)), layers.ConvLSTM2D(3, 1)],
     "stateful": lambda: [layers.LSTM(3, stateful=True)],
+    "groups": lambda: [layers.Reshape((2, 2, 2)), layers.GroupNormalization(2)],
 }
+"""Layers that TensorFlow Lite runs in batches of a fixed size alone."""
 
 
-OFTEN = ("stacked", "distributed", "stateful")
-"""A layer on its own kernel, one inside of another, and one that carries its state on."""
+OFTEN = ("stacked", "distributed", "stateful", "groups")
+"""A layer on its own kernel, one inside of another, one that carries its state on, one without."""
 
 
 @pytest.mark.parametrize(
     "name",
-    [name if name in OFTEN else pytest.param(name, marks=pytest.mark.slow) for name in RECURRENT],
+    [name if name in OFTEN else pytest.param(name, marks=pytest.mark.slow) for name in FIXED],
 )
 def test_later_calls_of_a_tflite_interpreter_predict_what_keras_predicts(name):
     tf_keras.utils.set_random_seed(3)
     model = tf_keras.Sequential(
-        [layers.Input((4, 2), batch_size=1 if name == "stateful" else None), *RECURRENT[name]()]
+        [layers.Input((4, 2), batch_size=1 if name == "stateful" else None), *FIXED[name]()]
     )
     content = to_tflite(model)
     samples = [sample(1, 4, 2) * scale for scale in (3, -2, 1)]

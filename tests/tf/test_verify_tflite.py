@@ -27,7 +27,8 @@ def convert(model, folder):
 
 def convert_in_batches_of_one(keras, model, folder, form="float32"):
     """Keras 3 needs a batch size for loops that TensorFlow Lite has."""
-    spec = tf.TensorSpec((1, *model.inputs[0].shape[1:]), name="x")
+    given = model.inputs[0]
+    spec = tf.TensorSpec((1, *given.shape[1:]), given.dtype, name="x")
     archive = keras.export.ExportArchive()
     archive.track(model)
     archive.add_endpoint("serving_default", model.call, input_signature=[spec])
@@ -204,6 +205,42 @@ def test_files_with_fewer_bits_are_compared_too(name, form, tmp_path):
     assert {one.address for one in differences} == {"norm", "lstm"}
 
 
+def masked_net(keras, *, mask=True, value=0.0, back=True):
+    """A net whose sequences have masks: those of an Embedding and of a Masking."""
+    layers = keras.layers
+    words = layers.Input((5,), batch_size=1, name="x")
+    x = layers.Embedding(9, 6, mask_zero=mask, name="embed")(words)
+    x = layers.SpatialDropout1D(0.2, name="drop")(x)
+    both = layers.LSTM(3, return_sequences=True, name="cell")
+    x = layers.Bidirectional(both, name="both")(x)
+    x = layers.GRU(4, name="gru")(x)
+    x = layers.RepeatVector(3, name="repeat")(x)
+    x = layers.Masking(value, name="hide")(x)
+    x = layers.SimpleRNN(3, go_backwards=back, name="last")(x)
+    return keras.Model(words, layers.Dense(2, name="out")(x), name="net")
+
+
+UNMASKED = {
+    "no mask": ({"mask": False}, "both"),
+    "other value": ({"value": 1.0}, "hide"),
+    "direction": ({"back": False}, "last"),
+}
+
+
+@pytest.mark.parametrize("name", [pytest.param("tf_keras", marks=pytest.mark.slow), "keras"])
+def test_masks_of_sequences_are_compared(name, tmp_path):
+    keras = pytest.importorskip(name)
+    model = masked_net(keras)
+    plan = plan_of(model, tmp_path / "net.keras")
+    file = convert_in_batches_of_one(keras, model, tmp_path / "net")
+    found = check_tflite_architecture(plan, file)
+    assert (found.status, found.differences, found.unchecked) == ("same", (), "")
+    for case, (changed, wanted) in UNMASKED.items():
+        other = plan_of(masked_net(keras, **changed), tmp_path / "other.keras")
+        differences = check_tflite_architecture(other, file).differences
+        assert wanted in {one.address for one in differences}, case
+
+
 def test_the_kernels_of_a_gru_are_found_by_what_they_multiply(tmp_path):
     layers = tf_keras.layers
     model = tf_keras.Sequential(
@@ -211,16 +248,18 @@ def test_the_kernels_of_a_gru_are_found_by_what_they_multiply(tmp_path):
             layers.Input((5, 6), batch_size=1, name="x"),
             layers.GRU(6, return_sequences=True, name="one"),
             layers.GRU(6, return_sequences=True, name="two"),
-            layers.GRU(4, name="three"),
+            layers.GRU(6, reset_after=False, name="three"),
             layers.Dense(2, name="out"),
         ],
         name="net",
     )
     plan = plan_of(model, tmp_path / "net.keras")
     prune(model, plan)
-    weights = model.get_layer("two").get_weights()
-    weights[1] = np.ones_like(weights[1])  # of the same shape as the other kernels of both layers
-    model.get_layer("two").set_weights(weights)
+    for name in ("two", "three"):
+        weights = model.get_layer(name).get_weights()
+        weights[1] = np.ones_like(weights[1])  # of the same shape as the other kernels
+        model.get_layer(name).set_weights(weights)
     found = verify_tflite(plan, convert(model, tmp_path / "net"))
     assert [check.unchecked for check in found.checks] == [""] * 7
-    assert [(check.address, check.tensor) for check in found.drift] == [("two", "recurrent_kernel")]
+    drift = [(check.address, check.tensor) for check in found.drift]
+    assert drift == [("two", "recurrent_kernel"), ("three", "recurrent_kernel")]

@@ -17,7 +17,7 @@ from graphprune.graph.classes.channel_rules import activation, elementwise, pass
 from graphprune.graph.classes.constants import SLOPED as KEEP_ZERO
 from graphprune.graph.classes.constants import leaky_rectifier, rectifier
 from graphprune.graph.classes.layer_class import SAME, LayerClass, Weight
-from graphprune.graph.classes.steps import fixed, only_last_axis, unmasked
+from graphprune.graph.classes.steps import fixed, mask_of_values, masking, only_last_axis, unmasked
 
 RANDOM = ("BaseRandomLayer",)
 ACTIVATION = LayerClass("activation", output_shapes=SAME, is_pure=True)
@@ -74,5 +74,5 @@ CLASSES: Mapping[str, LayerClass] = {
         "regularization", output_shapes=SAME, channels=passing, steps=fixed()
     ),
     "Identity": LayerClass(output_shapes=SAME, channels=passing, steps=fixed()),
-    "Masking": LayerClass(output_shapes=SAME),
+    "Masking": LayerClass(output_shapes=SAME, steps=masking, mask=mask_of_values),
 }

@@ -219,7 +219,9 @@ _X, _H, _C = (symbol(name) for name in "xhc")
 _Function = Callable[[Formula], Formula]
 
 
-def cell_text(kind: str, config: Config, units: int, keras: int) -> str | None:
+def cell_text(
+    kind: str, config: Config, units: int, keras: int, *, is_masked: bool = False
+) -> str | None:
     """Return the formulas of a cell; None for activations that are not known.
 
     Args:
@@ -227,6 +229,8 @@ def cell_text(kind: str, config: Config, units: int, keras: int) -> str | None:
         config: Its config.
         units: How many units it has.
         keras: The major version of its Keras.
+        is_masked: Whether a mask (`m`) tells which steps count; at others, the states stay as they
+            are, and so does the result (`o`), or it is zero.
 
     Example:
         >>> cell_text("SimpleRNN", {"activation": "tanh"}, 4, 3)
@@ -240,9 +244,29 @@ def cell_text(kind: str, config: Config, units: int, keras: int) -> str | None:
             return None
         functions.append(_function(name, keras))
     inner, gate = functions
-    if kind == "GRU":
-        return render({"h": _gru(units, inner, gate, resets_after=config.get("reset_after", True))})
-    return render(_lstm(units, inner, gate) if kind == "LSTM" else {"h": inner(_read(units, 0, 1))})
+    if kind == "LSTM":
+        states = _lstm(units, inner, gate)
+    elif kind == "GRU":
+        states = {"h": _gru(units, inner, gate, resets_after=config.get("reset_after", True))}
+    else:
+        states = {"h": inner(_read(units, 0, 1))}
+    if is_masked:
+        before = constant(0) if config.get("zero_output_for_mask") else symbol("o")
+        result = chosen(symbol("m"), states["h"], before)
+        kept = {name: chosen(symbol("m"), made, symbol(name)) for name, made in states.items()}
+        states = {"o": result, **kept}
+    return render(states)
+
+
+def chosen(mask: Formula, made: Formula, before: Formula) -> Formula:
+    """Return one formula where a mask is 1, and another one where it is 0.
+
+    Example:
+        >>> chosen(symbol("m"), symbol("x"), symbol("h")).text
+        '-1 h m + h + m x'
+    """
+    less = added(constant(1), multiplied(constant(-1), mask))
+    return added(multiplied(mask, made), multiplied(less, before))
 
 
 def _function(name: str, keras: int) -> _Function:

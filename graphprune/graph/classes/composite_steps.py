@@ -7,7 +7,8 @@ settings whose operators are not known, so that the layer is not compared.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from graphprune.archive.entries import is_entry
@@ -17,11 +18,14 @@ from graphprune.graph.classes.lengths import Config
 from graphprune.graph.classes.spatial import per_axis
 from graphprune.graph.classes.steps import (
     AFFINE,
+    ANY,
     EACH,
+    MASK,
     MOVES,
     NORMALIZE,
     PRODUCT,
     RECURRENT,
+    UNEQUAL,
     Branch,
     StepCall,
     Steps,
@@ -43,6 +47,8 @@ KINDS = {
     REPEAT: "up-sampling",
     _RESIZE: "up-sampling",
     EACH: "time-distributed",
+    UNEQUAL: "mask",
+    ANY: "mask",
     CLIP: "activation",
     "selu": "activation",
     "softsign": "activation",
@@ -85,6 +91,18 @@ def product(heads: int) -> str:
 def repeat(times: int, axis: int) -> str:
     """Return the step that repeats each value along an axis, counted with the batch."""
     return f"{REPEAT} {times} over {axis}"
+
+
+def is_spread(step: str) -> bool:
+    """Return whether a step repeats what has no such axis, as a RepeatVector does.
+
+    A converter leaves it out before operations of two tensors, which repeat such a tensor too.
+
+    Example:
+        >>> is_spread(repeat(3, 0)), is_spread(repeat(3, 1)), is_spread("relu")
+        (True, False, False)
+    """
+    return step.startswith(REPEAT) and step.endswith(" over 0")
 
 
 def resize(kind: str, factors: Sequence[int]) -> str:
@@ -242,35 +260,46 @@ def _is_told(call: StepCall) -> bool:
 
 def recurrence(kind: str) -> StepsRule:
     """Return the rule of one of the recurrent layers."""
+    return lambda call: _recurrent_steps(kind, call) if _is_simple(call) else None
 
-    def rule(call: StepCall) -> Steps | None:
-        step = _cell_step(kind, call.config, call.weights, call.keras)
-        return None if step is None or not _is_simple(call) else _with_ends(call.config, step)
 
-    return rule
+def _recurrent_steps(kind: str, call: StepCall) -> Steps | None:
+    """Return the steps of a recurrent layer, which takes the mask of its sequence beside it."""
+    config, is_masked = call.config, call.is_masked
+    step = _cell_step(kind, config, call.weights, call.keras, is_masked=is_masked)
+    if step is None:
+        return None
+    taken: tuple[int, ...] = (-1, MASK) if is_masked else (-1,)
+    steps: list[str | Branch] = []
+    if config.get("go_backwards"):
+        steps += [Branch(REVERSE, (place,)) for place in taken]
+        taken = tuple(range(len(taken)))
+    steps.append(Branch(step, taken))
+    return (*steps, *(() if config.get("return_sequences") else (LAST,)))
 
 
 def _is_simple(call: StepCall) -> bool:
-    """Return whether a recurrent layer takes the sequence alone."""
-    return not _is_told(call) and len(call.taken) == 1
+    """Return whether a recurrent layer takes the sequence alone, and perhaps its mask."""
+    rest = replace(call, is_masked=call.is_masked and not call.is_mask_known)
+    return not _is_told(rest) and len(call.taken) == 1
 
 
 def _cell_step(
-    kind: str, config: Config, weights: Mapping[str, Sequence[int]], keras: int
+    kind: str,
+    config: Config,
+    weights: Mapping[str, Sequence[int]],
+    keras: int,
+    *,
+    is_masked: bool = False,
 ) -> str | None:
     is_split = config.get("implementation", 2) != 2 and kind != "SimpleRNN"
     if is_split or config.get("unroll") or config.get("time_major"):
         return None
     kernel, state = weights["kernel"], weights["recurrent_kernel"]
-    text = cell_text(kind, config, state[0], keras)
+    text = cell_text(kind, config, state[0], keras, is_masked=is_masked)
     if text is None:
         return None
     return recurrent(kernel, state, text, is_stateful=bool(config.get("stateful")))
-
-
-def _with_ends(config: Config, step: str) -> Steps:
-    before = (REVERSE,) if config.get("go_backwards") else ()
-    return (*before, step, *(() if config.get("return_sequences") else (LAST,)))
 
 
 def both_ways(call: StepCall) -> Steps | None:
@@ -290,7 +319,7 @@ def both_ways(call: StepCall) -> Steps | None:
         part = _side(call, name, entry["class_name"], settings)
         if part is None:
             return None
-        steps += [Branch(part[0], (-1,)), *part[1:]]
+        steps += _moved(part, len(steps))
         ends.append(len(steps) - 1)
     return (*steps, Branch(merged[0], tuple(ends)), *merged[1:])
 
@@ -306,18 +335,32 @@ _MERGED: Mapping[Any, tuple[str, ...]] = {
 _RECURRENT = ("SimpleRNN", "LSTM", "GRU")
 
 
-def _side(call: StepCall, name: str, kind: str, config: Config) -> list[str] | None:
-    """Return the steps of one direction; its results are in the order of the sequence."""
+def _moved(steps: Steps, by: int) -> Iterator[str | Branch]:
+    """Yield the steps of a part of a layer, behind some others."""
+    for step in steps:
+        if isinstance(step, str):
+            yield step
+        else:
+            yield replace(
+                step, inputs=tuple(place + by if place >= 0 else place for place in step.inputs)
+            )
+
+
+def _side(call: StepCall, name: str, kind: str, config: Config) -> Steps | None:
+    """Return the steps of one direction; its results are in the order of the sequence.
+
+    Bidirectional lets its layers give zero for masked steps where they give the whole sequence.
+    """
     before = f"{name}_layer."
     weights = {
         key.removeprefix(before): shape
         for key, shape in call.weights.items()
         if key.startswith(before)
     }
-    cell = kind.rsplit(">", 1)[-1]
-    step = _cell_step(cell, config, weights, call.keras) if cell in _RECURRENT else None
-    if step is None:
-        return None
-    is_turned = name == "backward" and config.get("return_sequences")
-    steps = [each for each in _with_ends(config, step) if isinstance(each, str)]
-    return [*steps, *((REVERSE,) if is_turned else ())]
+    cell, is_whole = kind.rsplit(">", 1)[-1], bool(config.get("return_sequences"))
+    settings = {**config, "zero_output_for_mask": is_whole}
+    inner = replace(call, config=settings, weights=weights)
+    steps = _recurrent_steps(cell, inner) if cell in _RECURRENT else None
+    if steps is None or name != "backward" or not is_whole:
+        return steps
+    return (*steps, REVERSE)

@@ -24,7 +24,7 @@ from graphprune.graph.classes.constants import Values
 from graphprune.graph.classes.layer_class import Axes, Expected, LayerCall, LayerClass, Weight, one
 from graphprune.graph.classes.lengths import Config, Open, SettingError, parse_lengths, read_setting
 from graphprune.graph.classes.multiply_adds import at_each_place, einsum
-from graphprune.graph.classes.steps import looked_up
+from graphprune.graph.classes.steps import looked_up, mask_of_indices
 from graphprune.graph.shapes.axis_lengths import Shape
 
 IN = Open("in")
@@ -323,6 +323,7 @@ CLASSES: Mapping[str, LayerClass] = {
         resized=from_axis("output_dim", "embeddings", 1),
         multiply_adds=lambda *_facts: 0,
         steps=looked_up,
+        mask=mask_of_indices,
     ),
     "ReversibleEmbedding": LayerClass(
         "embedding",

@@ -182,6 +182,10 @@ class LayerClass:
             matrix, or whose parts have it.
         steps: The rule that says what a call computes, in steps that other formats have as
             operators; None where it is not compared with such formats.
+        mask: Returns the steps in which a layer makes a mask of what it takes: none if it makes
+            none, None if they are not known. Classes without the rule make none.
+        keeps_mask: Whether the mask of what it takes is that of its result too, which has none
+            otherwise; None for a class of which that is not known.
     """
 
     category: str = "operation"
@@ -218,6 +222,8 @@ class LayerClass:
     resized: ResizeRule | None = None
     multiply_adds: MultiplyAddsRule | None = None
     steps: StepsRule | None = None
+    mask: Callable[[Config, Shape | None], tuple[str, ...] | None] | None = None
+    keeps_mask: Callable[[Config], bool] | None = None
 
     @property
     def has_no_weights(self) -> bool:

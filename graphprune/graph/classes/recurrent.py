@@ -90,6 +90,7 @@ def _layer(
         steps=steps,
         resized=from_axis("units", "recurrent_kernel", 0),
         multiply_adds=for_each_step,
+        keeps_mask=lambda config: bool(config.get("return_sequences")),
     )
 
 

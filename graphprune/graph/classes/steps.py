@@ -43,6 +43,10 @@ class Branch:
     inputs: tuple[int, ...]
 
 
+MASK = -1000
+"""The place of the mask of the first tensor that a call takes."""
+UNEQUAL, ANY = "not equal", "any"
+"""The step that makes a mask of numbers: those that are not a certain one count."""
 Steps = tuple[str | Branch, ...]
 """A text takes the result of the step before it, the first one all tensors of the call; the last
 step gives the result.
@@ -65,7 +69,8 @@ class StepCall:
         taken: The shapes of the tensors that it takes; None where one is not known.
         arguments: The argument that each of them is for.
         settings: The other arguments that it is given by keyword.
-        is_masked: Whether a layer of the model makes a mask, which the converter multiplies with.
+        is_masked: Whether a tensor that it takes has a mask, which the converter computes with.
+        is_mask_known: Whether that is the mask of an Embedding, and the only one.
         keras: The major version of the Keras that wrote the config.
         inside: From the entry of a layer inside this one, its weights and what it takes, to its
             steps.
@@ -77,6 +82,7 @@ class StepCall:
     arguments: Sequence[str] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     is_masked: bool = False
+    is_mask_known: bool = False
     keras: int = 2
     inside: Callable[[Entry, Weights, Sequence[Shape | None]], Steps | None] = _nothing_inside
 
@@ -269,6 +275,28 @@ def permuted(call: StepCall) -> Steps:
 def reshaped(call: StepCall) -> Steps:
     """Return the steps of a Reshape."""
     return (f"reshape {_times(call.config['target_shape'])}",)
+
+
+def mask_of_indices(config: Config, _shape: Shape | None) -> tuple[str, ...]:
+    """Return the steps of the mask of an Embedding, which leaves out the index 0."""
+    return (f"{UNEQUAL} 0",) if config.get("mask_zero") else ()
+
+
+def mask_of_values(config: Config, shape: Shape | None) -> tuple[str, ...] | None:
+    """Return the steps of the mask of a Masking, which leaves out steps of one value alone."""
+    if shape is None:
+        return None
+    rank = len(shape)
+    return f"{UNEQUAL} {config.get('mask_value', 0.0):g}", reduced(ANY, (rank - 1,), rank)
+
+
+def masking(call: StepCall) -> Steps | None:
+    """Return the steps of a Masking, which makes zero of the steps that it leaves out."""
+    mask = mask_of_values(call.config, call.taken[0])
+    if mask is None:
+        return None
+    first, second = mask
+    return Branch(first, (-1,)), second, Branch("multiply", (-1, 1))
 
 
 def looked_up(call: StepCall) -> Steps:

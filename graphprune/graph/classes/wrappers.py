@@ -77,6 +77,11 @@ def _both_output(call: LayerCall) -> Sequence[Shape | None]:
     raise ValueError(f"merge mode {merge!r} is not known")
 
 
+def _gives_sequence(config: Config) -> bool:
+    forward: Any = config.get("layer")
+    return is_entry(forward) and bool(forward["config"].get("return_sequences"))
+
+
 def without_derived_direction(config: dict[str, Any]) -> dict[str, Any]:
     """Return the config of a Bidirectional without a backward layer made of the forward one.
 
@@ -134,6 +139,7 @@ CLASSES: Mapping[str, LayerClass] = {
         normalize=_both_ways_alike,
         channels=both_ways,
         steps=composite_steps.both_ways,
+        keeps_mask=_gives_sequence,
         parts=_both_ways,
         rest="initial_state",
         calls=("forward_layer", "backward_layer"),

@@ -28,9 +28,9 @@ _FIRST = ("added", "removed", "reconfigured", "wrapped", "unwrapped", "renamed")
 _CHANGED = "%"
 
 
-def mark_diff(diff: GraphDiff) -> Marking:
+def mark_diff(left: LayerGraph, right: LayerGraph, diff: GraphDiff) -> Marking:
     """Return the marks of the layers that differ in more than trained values."""
-    marks = [(layer, _mark(layer)) for layer in diff.notable_layers]
+    marks = [(layer, _mark(layer, _prunable(layer, left, right))) for layer in diff.notable_layers]
     used = {status for layer, _ in marks for status in layer.status}
     legend: list[tuple[str, str, str]] = [
         (sign, status, status) for status, sign in MARKS.items() if status in used
@@ -51,11 +51,18 @@ def mark_diff(diff: GraphDiff) -> Marking:
     )
 
 
-def _mark(layer: LayerDiff) -> LayerMark:
+def _prunable(layer: LayerDiff, left: LayerGraph, right: LayerGraph) -> set[str]:
+    """Return the names of the prunable weights of a layer, on the side that has it."""
+    graph = left if "removed" in layer.status else right
+    found = graph.layers.get(layer.address)
+    return {tensor.name for tensor in found.prunable} if found is not None else set()
+
+
+def _mark(layer: LayerDiff, prunable: set[str]) -> LayerMark:
     pruned = [
         tensor
         for tensor in layer.tensors
-        if tensor.target is not None or tensor.is_sparsity_changed
+        if tensor.target is not None or (tensor.is_sparsity_changed and tensor.name in prunable)
     ]
     return LayerMark(
         sign=" ".join(MARKS[status] for status in layer.status) or _CHANGED,
@@ -281,7 +288,7 @@ def render_diff_html(
         metrics: What the values of the right model's tensors say, by (address, tensor name), for
             the panels.
     """
-    marking = mark_diff(diff)
+    marking = mark_diff(left, right, diff)
     return render_page(
         Drawing(right, view_diff(left, right, diff, marking), metrics, marking, left),
         graph_diff_to_config(diff),
@@ -290,5 +297,5 @@ def render_diff_html(
 
 def render_diff_svg(left: LayerGraph, right: LayerGraph, diff: GraphDiff) -> str:
     """Return the drawing of a diff: the right model, with the layers that only the left one has."""
-    marking = mark_diff(diff)
+    marking = mark_diff(left, right, diff)
     return render_views(view_diff(left, right, diff, marking), marking)

@@ -93,9 +93,9 @@ def write_model(
 def to_tflite(model: tf_keras.Model, request: TfliteRequest = PLAIN, place: str = "") -> MadeTflite:
     """Return `model` as a TensorFlow Lite file that was run and computed what the model does.
 
-    The batch size stays open, except for models with recurrent layers, for which TensorFlow Lite
-    needs a fixed one. Each call of an interpreter starts a new sequence, as in Keras; only layers
-    with `stateful=True` keep their state.
+    The batch size stays open, except for models with recurrent layers or group normalization, for
+    which TensorFlow Lite needs a fixed one. Each call of an interpreter starts a new sequence, as
+    in Keras; only layers with `stateful=True` keep their state.
 
     Args:
         model: The model.
@@ -106,8 +106,8 @@ def to_tflite(model: tf_keras.Model, request: TfliteRequest = PLAIN, place: str 
         OutputError: TensorFlow Lite has no operation for a layer, or the file computes something
             else.
     """
-    recurrent = any(isinstance(layer, tf_keras.layers.RNN) for layer in model._flatten_layers())
-    request = request.with_batch(_batch_of(model) or (1 if recurrent else None))
+    is_fixed = any(isinstance(layer, _IN_FIXED_BATCHES) for layer in model._flatten_layers())
+    request = request.with_batch(_batch_of(model) or (1 if is_fixed else None))
     with TemporaryDirectory(prefix="graphprune-") as parent, _lstm_as_loop(model):
         folder = Path(parent) / "exported"
         export_folder(model, folder, request.batch, "be written for TensorFlow Lite")
@@ -227,6 +227,12 @@ def _specs(model: tf_keras.Model, batch: int | None) -> list[Any]:
         )
         for name, tensor in named
     ]
+
+
+_IN_FIXED_BATCHES = (tf_keras.layers.RNN, tf_keras.layers.GroupNormalization)
+"""Layers that TensorFlow Lite does not run with an open batch size: the weights of a group
+normalization's mean, of ones, are then made when it runs, in operators that LiteRT refuses.
+"""
 
 
 def _batch_of(model: tf_keras.Model) -> int | None:

@@ -1,0 +1,37 @@
+"""Computations in one form, whatever a converter made of them."""
+
+import pytest
+
+from graphprune.graph.computation import Computation, Step
+from graphprune.plan.computation_check import are_same, simplify
+
+
+def net(repeats, operation):
+    """Two inputs, one of which is repeated before an operation of both."""
+    steps = [Step("a", "input"), Step("b", "input"), Step("r", repeats, (0,))]
+    last = Step("o", operation, (2, 1))
+    return Computation((*steps, last), (3,))
+
+
+def plain(operation):
+    steps = Step("a", "input"), Step("b", "input"), Step("o", operation, (0, 1))
+    return Computation(steps, (2,))
+
+
+@pytest.mark.parametrize("operation", ["add", "multiply", "subtract"])
+def test_a_repetition_that_an_operation_of_two_tensors_does_by_itself_does_not_count(operation):
+    sides = [simplify(each) for each in (net("repeat 3 over 0", operation), plain(operation))]
+    assert are_same(*sides, frozenset())
+
+
+OTHERS = {
+    "along an axis that is there": ("repeat 3 over 1", "add"),
+    "product": ("repeat 3 over 0", "product of 1"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_repetitions_count(name):
+    repeats, operation = OTHERS[name]
+    sides = [simplify(each) for each in (net(repeats, operation), plain(operation))]
+    assert not are_same(*sides, frozenset())
