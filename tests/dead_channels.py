@@ -127,7 +127,8 @@ def calibrate(model: Any, path: Path, given: list[np.ndarray], rng: np.random.Ge
                 "moving_variance": rng.uniform(0.9, 1.1, mean.shape) * spread**2,
             }
             for name, values in made.items():
-                getattr(layer, name).assign(values.astype("float32"))
+                values = values.astype(mean.dtype)
+                getattr(layer, name).assign(values)
                 file[places.find(layer.name, name).path][...] = values
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import keras
 
-from graphprune.arguments import user_level
 from graphprune.engine.callbacks import MaskUpdates, SparsityCurves, SparsityEvents, check_log_dir
 from graphprune.keras3.pruner import Pruner
 from graphprune.keras3.state import state_of
@@ -55,7 +54,7 @@ class UpdatePruningStep(MaskUpdates, keras.callbacks.Callback):
                 f" does, and the masks of {', '.join(restored)} have changed since; masked weights"
                 " are zero again, so accuracy is not that of the best epoch; let EarlyStopping"
                 " begin later (start_from_epoch), or end the schedule earlier",
-                stacklevel=user_level(),
+                stacklevel=2,  # within graphprune, whose warnings the command line shows
             )
 
 

@@ -223,6 +223,7 @@ def runs_of_pruned_models_take_bfloat16_and_keep_it():
 
 
 @CASES.fast_on("jax")
+@on_keras_without_casts
 def stripping_keeps_a_loss_scale_that_the_user_had_set():
     scaling = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(), initial_scale=64.0)
     for policy in (FLOAT16, BFLOAT16):

@@ -33,6 +33,8 @@ LAST = (
 )
 """The largest, which come last."""
 SAMPLES = 4
+ROUNDING = 2.0**-22
+"""What inputs are moved by, as a share, to see how much a net amplifies the rounding of float32."""
 
 
 def applications(package):
@@ -126,23 +128,25 @@ def test_an_application_without_its_dead_channels_computes_the_same(
     given = images_for(before, rng)
     calibrate(before, path, given, rng)
     (left,) = outputs_of(before, given)
+    (moved,) = outputs_of(before, [given[0] * np.float32(1 + ROUNDING)])
     del before
     source, removal = shrink_file(path, small)
     after = loaded(package, small, tmp_path, own)
     (right,) = outputs_of(after, given)
     scale, spread = np.abs(left).max(), np.ptp(left, axis=0).max()
-    difference = np.abs(left - right).max()
+    difference, noise = np.abs(left - right).max(), np.abs(left - moved).max()
     print(
         f"\n# {package:<8} {name:<18} {coverage_of(path)}, {sum(removal.removed.values()):,} were;"
         f" {source.graph.parameters:,} parameters, then {after.count_params():,};"
-        f" difference {difference / scale:.1e} of {scale:.2g} that vary by {spread / scale:.2g};"
+        f" difference {difference / scale:.1e} of {scale:.2g} that vary by {spread / scale:.2g},"
+        f" noise {noise / scale:.1e};"
         f" {sum(zeros.count for zeros in removal.staying)} zeros stay;"
         f" {time.monotonic() - start:.0f} s, {peak_memory():,.0f} MB",
         flush=True,
     )
     assert np.isfinite(left).all()
     assert spread > 3e-3 * scale, "the outputs hardly depend on the inputs"
-    assert difference <= 1e-5 * scale
+    assert difference <= max(1e-5 * scale, 10 * noise)
     assert sum(removal.removed.values()) > 0
     assert open_model_file(small).graph.parameters == after.count_params()
 
