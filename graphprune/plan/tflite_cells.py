@@ -156,13 +156,15 @@ class _Body:
         states = {name: self.known[made] for name, made in self.next.items()}
         ends = set(self.outputs) - set(self.next.values()) - self.unchanged
         written = {self.known[made].text: self.known[made] for made in ends if made in self.known}
+        if "h" not in states or not written:
+            return None
         if is_masked and "o" not in states:
             states = {"o": next(iter(written.values())), **states}
         first = [matrix for matrix, taken in self.matrices.items() if taken == "x"]
         rest = [matrix for matrix, taken in self.matrices.items() if taken != "x"]
         is_such = len(first) == 1 and len({matrix.shape[1] for matrix in rest}) == 1
         result = next(iter(states.values())).text
-        if not is_such or "h" not in states or set(written) - {result}:
+        if not is_such or set(written) - {result}:
             return None
         state = rest[0].shape[1], sum(matrix.shape[0] for matrix in rest)
         matrices = {"kernel": tuple(first), "recurrent_kernel": tuple(rest)}

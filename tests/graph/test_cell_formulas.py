@@ -77,3 +77,5 @@ def test_formulas_that_grow_without_end_are_refused():
         multiplied(*(added(symbol(f"a{n}"), symbol(f"b{n}")) for n in range(9)))
     with pytest.raises(FormulaError, match="too long"):
         reduce(lambda deep, _: applied("tanh", added(deep, H)), range(5000), X)
+    with pytest.raises(FormulaError, match="too long"):
+        part(reduce(lambda deep, _: applied("relu", deep), range(600), product(X, 0, 8, 8)), 0, 4)

@@ -137,3 +137,9 @@ def test_constants_that_mask_what_follows_are_causal_masks():
     assert scores("ADD", (behind * -2).astype("float32")) == "affine"
     assert scores("ADD", ((behind - 1) * 1e9).astype("float32")) == "affine"
     assert scores("SELECT_V2", behind, number(-1e30)) == "operator SELECT_V2"
+
+
+def test_a_loop_without_a_state_is_no_recurrent_layer():
+    parts = [Part("x", (1, 2, 4)), Part("y", (1, 2, 4))]
+    loop = options("WhileOptions", condSubgraphIndex=0, bodySubgraphIndex=0)
+    assert needed(parts, [("WHILE", ["x"], ["y"], loop)]) == ["input", "operator WHILE"]

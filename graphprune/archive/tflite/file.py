@@ -272,7 +272,7 @@ class TfliteFile:
     def _tensor(self, subgraph: int, index: int, raw: Any) -> TfliteTensor:
         shape = _ints(raw, "Shape")
         if any(length < 0 for length in shape):
-            raise ValueError(f"a tensor has the shape {list(shape)}")
+            raise ValueError(f"a tensor has an axis of length {min(shape)}")
         return TfliteTensor(
             subgraph,
             index,

@@ -13,13 +13,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
+from itertools import accumulate
 from typing import Any
 
 from graphprune.graph.classes.activation_steps import CLIP, clipped
 from graphprune.graph.classes.lengths import Config
 
-_MOST_TERMS, _LONGEST = 50, 4000
-"""Terms and characters of a formula; those of cells of Keras have 3 and 200."""
+_MOST_TERMS, _LONGEST, _DEEPEST = 50, 4000, 30
+"""Terms, characters and nested brackets of a formula; those of cells of Keras have 5, 500 and 4."""
 
 
 class FormulaError(ValueError):
@@ -67,9 +68,14 @@ def formula(terms: Mapping[Term, float]) -> Formula:
     """
     kept = {term: factor for term, factor in terms.items() if abs(factor) > 1e-6}
     text = " + ".join(sorted(_written(term, factor) for term, factor in kept.items())) or "0"
-    if len(kept) > _MOST_TERMS or len(text) > _LONGEST:
+    if len(kept) > _MOST_TERMS or len(text) > _LONGEST or _depth(text) > _DEEPEST:
         raise FormulaError("a formula is too long")
     return Formula(kept, text)
+
+
+def _depth(text: str) -> int:
+    """Return how many brackets are open at most."""
+    return max(accumulate((each == "(") - (each == ")") for each in text), default=0)
 
 
 def _written(term: Term, factor: float) -> str:
