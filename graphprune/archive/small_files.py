@@ -1,10 +1,14 @@
 """Small `.keras` and `.h5` files: a finished file is copied with its tensors compressed, lossless.
 
-A pruned tensor compresses well, and Keras stores it as it is. In a `.keras` file, the members of
-the zip are deflated; the weights file inside stays a plain HDF5 file, so that every version of
-Keras that reads zips reads it. In an `.h5` file, each tensor that gets smaller is stored as one
-chunk with the gzip filter, which is part of every HDF5 library. The shuffle filter is not used: it
-tears runs of zeros apart (MobileNetV2 at 85%: 3.53 MB with it, 3.04 MB without).
+A pruned tensor compresses well, and Keras stores it as it is. In an HDF5 file, each tensor that
+gets smaller is stored as one chunk with the gzip filter, which is part of every HDF5 library. The
+shuffle filter is not used: it tears runs of zeros apart (MobileNetV2 at 85%: 3.53 MB with it,
+3.04 MB without). In a `.keras` file, the weights file is such a file, and the members of the zip
+are deflated.
+
+The tensors are compressed in both, because tf_keras reads a zip from its beginning for each tensor.
+ResNet50 at 85%, 95 MB as Keras stores it, loads in 11 s; deflated alone (16.5 MB) it took 15 s, and
+so (16.5 MB) it takes 3.5 s.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ import numpy as np
 from h5py import h5a
 
 from graphprune.archive.hdf5.file import shrinks_too_much
-from graphprune.archive.keras_zip import MAX_UNPACKED
+from graphprune.archive.keras_zip import MAX_UNPACKED, WEIGHTS
 from graphprune.files import whole_file, write_whole
 
 _LEVEL = 6  # that of zipfile, unless told otherwise
@@ -63,7 +67,7 @@ def write_small(written: Path, target: Path) -> None:
     if target.suffix == ".keras":
         _write_deflated(written, target)
     else:
-        write_whole(target, _compressed_hdf5(written))
+        write_whole(target, compressed_hdf5(written))
 
 
 def _write_deflated(written: Path, target: Path) -> None:
@@ -85,12 +89,16 @@ def _copy_members(
     with zipfile.ZipFile(stream, "w") as small:
         for member in source.infolist():
             info = zipfile.ZipInfo(member.filename, member.date_time)
-            is_stored = member.filename in stored or member.file_size > MAX_UNPACKED
+            is_large = member.file_size > MAX_UNPACKED
+            is_stored = member.filename in stored or is_large
             info.compress_type = zipfile.ZIP_STORED if is_stored else zipfile.ZIP_DEFLATED
             info.external_attr = member.external_attr
             info.file_size = member.file_size  # decides whether the member needs zip64
             with source.open(member) as whole, small.open(info, "w") as part:
-                shutil.copyfileobj(whole, part, _BLOCK)
+                if member.filename == WEIGHTS and not is_large:
+                    part.write(compressed_hdf5(BytesIO(whole.read())))
+                else:
+                    shutil.copyfileobj(whole, part, _BLOCK)
         return frozenset(
             info.filename
             for info in small.infolist()
@@ -98,8 +106,11 @@ def _copy_members(
         )
 
 
-def _compressed_hdf5(written: Path) -> bytes:
-    """Return the bytes of a copy, made in memory: on a full disk, HDF5 ends the process."""
+def compressed_hdf5(written: Path | BytesIO) -> bytes:
+    """Return the bytes of a small copy of an HDF5 file.
+
+    It is made in memory: on a full disk, HDF5 ends the process.
+    """
     made = BytesIO()
     with h5py.File(written) as source, h5py.File(made, "w", libver=_FORMAT) as small:
         _copy_group(source, small)

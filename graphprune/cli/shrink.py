@@ -9,6 +9,7 @@ import click
 
 from graphprune.archive.archive import keras_of
 from graphprune.archive.files import check_model_suffix
+from graphprune.archive.small_files import write_small
 from graphprune.cli.inputs import find_model_file, loading_arguments, open_model
 from graphprune.cli.options import LoadingOptions, force_option, format_option, loading_options
 from graphprune.cli.outputs import check_output_free, echo
@@ -16,7 +17,6 @@ from graphprune.cli.planning import import_quietly, open_to_load
 from graphprune.cli.progress import live_display
 from graphprune.diff.sizes import measure_sizes
 from graphprune.documents import to_json
-from graphprune.files import whole_file
 from graphprune.graph import ModelFile, open_model_file
 from graphprune.report.shrink_text import render_shrink_text
 from graphprune.shrink.dead import Removal
@@ -71,8 +71,7 @@ def command(
         if _LAYOUTS[Path(output).suffix] != made.need_archive().layout:
             small = Path(folder, f"other{Path(output).suffix}")
             _saved_again(str(made.path), small, loading)
-        with whole_file(Path(output), needed=small.stat().st_size) as target:
-            target.write(small.read_bytes())
+        write_small(small, Path(output))
     _warn_of_nothing(model, removal)
     before, after = (measure_sizes(path).raw for path in (find_model_file(model), output))
     if format_ == "json":

@@ -35,6 +35,8 @@ _OF_TRAINING = frozenset(
 def write_shrunk(source: ModelFile, removal: Removal, stream: BinaryIO) -> None:
     """Write a model without the removed channels and its optimizer, in the format of its file.
 
+    Nothing is compressed; see `graphprune.archive.small_files`.
+
     Args:
         source: A `.keras` or `.h5` file.
         removal: The channels to remove.
@@ -127,7 +129,7 @@ def _write_zip(
             else:
                 content = members.read(info)
             named = zipfile.ZipInfo(info.filename, info.date_time)
-            whole.writestr(named, content, zipfile.ZIP_DEFLATED)
+            whole.writestr(named, content)
 
 
 def _weights(content: bytes, changes: Changes) -> bytes:
@@ -140,15 +142,13 @@ def _weights(content: bytes, changes: Changes) -> bytes:
 def _hdf5_model(archive: Archive, config: Mapping[str, Any], changes: Changes) -> bytes:
     made = io.BytesIO()
     with h5py.File(archive.path, "r") as old, h5py.File(made, "w") as new:
-        _copy(old, new, changes, compression="gzip")
+        _copy(old, new, changes)
         new.attrs["model_config"] = json.dumps(config).encode()
         new.attrs.pop("training_config", None)
     return made.getvalue()
 
 
-def _copy(
-    old: h5py.Group, new: h5py.Group, changes: Changes, compression: str | None = None
-) -> None:
+def _copy(old: h5py.Group, new: h5py.Group, changes: Changes) -> None:
     """Copy a group without the state of training, its data sets without the removed places."""
     for name, value in old.attrs.items():
         new.attrs[name] = value
@@ -156,14 +156,12 @@ def _copy(
         if old.name == "/" and name in _OF_TRAINING:
             continue
         if isinstance(item, h5py.Group):
-            _copy(item, new.create_group(name), changes, compression)
+            _copy(item, new.create_group(name), changes)
             continue
         values = item[()]
         change = changes.get(item.name.strip("/"))
         values = values if change is None else change.apply(values)
-        is_array = compression and values.ndim and values.size
-        options = {"compression": compression, "chunks": values.shape} if is_array else {}
-        made = new.create_dataset(name, data=values, dtype=item.dtype, **options)
+        made = new.create_dataset(name, data=values, dtype=item.dtype)
         for key, value in item.attrs.items():
             made.attrs[key] = value
 

@@ -9,7 +9,6 @@ import inspect
 import json
 import time
 import zipfile
-from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -19,7 +18,6 @@ from dead_channels import WEIGHTS, calibrate, kill_channels, outputs_of, randomi
 from peak_memory import peak_memory, reset_peak
 
 from graphprune.graph.read import open_model_file
-from graphprune.shrink import files
 from graphprune.shrink.groups import find_groups
 
 pytestmark = [pytest.mark.tf, pytest.mark.timeout(3600)]
@@ -102,12 +100,7 @@ def coverage_of(path):
 
 
 @pytest.mark.parametrize(("package", "name"), list(cases()))
-def test_an_application_without_its_dead_channels_computes_the_same(
-    package, name, tmp_path, monkeypatch
-):
-    # random weights do not get smaller, and deflating them takes a third of the time
-    stored = SimpleNamespace(**{**vars(zipfile), "ZIP_DEFLATED": zipfile.ZIP_STORED})
-    monkeypatch.setattr(files, "zipfile", stored)
+def test_an_application_without_its_dead_channels_computes_the_same(package, name, tmp_path):
     KERASES[package].backend.clear_session()
     gc.collect()
     reset_peak()
