@@ -1,13 +1,14 @@
 """Which channels are dead, by the values of weights."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
 from builders import build_graph
 from memory_weights import MemoryWeights, make_weights
 
-from graphprune.graph import LayerGraph
+from graphprune.graph import LayerGraph, graph_from_config
 from graphprune.report.shrink_text import render_shrink_text
 from graphprune.shrink.dead import Removal, find_dead
 from graphprune.shrink.summary import summarize
@@ -136,6 +137,74 @@ def test_a_constant_goes_on_through_what_reads_constants_alone():
     folded = find_dead(weights).folded
     np.testing.assert_allclose(folded["fc_2", "bias"], constant * read[0], rtol=1e-6)
     np.testing.assert_allclose(folded["fc_3", "bias"], value * last[2], rtol=1e-6)
+
+
+FROM = ["fc_1", 0, 0]
+
+
+def net_with_operation(function: str, node: list[Any]) -> Weights:
+    """A net of tf_keras in which an operation reads a Dense layer with one constant unit, -2."""
+    layers = [
+        ("InputLayer", {"name": "in", "batch_input_shape": [None, 4]}, []),
+        ("Dense", {"name": "fc_1", "units": 3}, [[["in", 0, 0, {}]]]),
+        ("TFOpLambda", {"name": "op", "function": function}, [node]),
+        ("Dense", {"name": "fc_2", "units": 2}, [[["op", 0, 0, {}]]]),
+    ]
+    config = {
+        "name": "net",
+        "layers": [
+            {"class_name": kind, "config": settings, "name": settings["name"], "inbound_nodes": at}
+            for kind, settings, at in layers
+        ],
+        "input_layers": [["in", 0, 0]],
+        "output_layers": [["fc_2", 0, 0]],
+    }
+    shapes = {"fc_1": ((4, 3), (3,)), "fc_2": ((3, 2), (2,))}
+    facts = {
+        name: [("kernel", kernel, "float32"), ("bias", bias, "float32")]
+        for name, (kernel, bias) in shapes.items()
+    }
+    graph = graph_from_config({"class_name": "Functional", "config": config}, tensors=facts)
+    weights = Weights(make_weights(graph).tensors, graph=graph)
+    zero(weights, "fc_1", [0], "kernel")
+    weights.tensors["fc_1", "bias"][0] = -2
+    return weights
+
+
+@pytest.mark.parametrize(
+    ("function", "node", "value"),
+    [
+        ("math.subtract", ["_CONSTANT_VALUE", -1, 1.0, {"y": FROM}], 3),
+        ("math.subtract", [*FROM, {"y": 1.0}], -3),
+        ("math.multiply", [*FROM, {"y": 4.0}], -8),
+        ("math.pow", [*FROM, {"y": 2.0}], 4),
+        ("nn.leaky_relu", [*FROM, {"alpha": 0.1}], -0.2),
+        ("nn.leaky_relu", [*FROM, {}], -0.4),
+        ("math.negative", [*FROM, {}], 2),
+    ],
+)
+def test_constants_go_through_operations(function, node, value):
+    weights = net_with_operation(function, node)
+    assert removed(weights)["fc_2.kernel/0"] == [0]
+    np.testing.assert_allclose(
+        find_dead(weights).folded["fc_2", "bias"],
+        value * weights.tensors["fc_2", "kernel"][0],
+        rtol=1e-6,
+    )
+
+
+def test_a_depthwise_kernel_makes_another_constant_of_each():
+    text = (
+        f"{IMAGE} > conv_1[3, 3, 3, 4] > depthwise:DepthwiseConv2D()[3, 3, 4, 1] >"
+        " conv_2:Conv2D(padding='valid')[1, 1, 4, 6] > gap > fc[6, 2]"
+    )
+    weights = weights_of(text)
+    zero(weights, "conv_1", [1], "kernel")
+    weights.tensors["conv_1", "bias"][1] = 2
+    made = 2 * weights.tensors["depthwise", "depthwise_kernel"][:, :, 1, 0].sum()
+    made += weights.tensors["depthwise", "bias"][1]
+    wanted = made * weights.tensors["conv_2", "kernel"][0, 0, 1]
+    np.testing.assert_allclose(find_dead(weights).folded["conv_2", "bias"], wanted, rtol=1e-6)
 
 
 def test_a_shared_layer_takes_no_constants_that_differ():
