@@ -20,18 +20,18 @@ from collections.abc import Callable, Collection
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
-from h5py import h5a
+from h5py import h5a, h5f, h5fd, h5g, h5p
 
 from graphprune.archive.hdf5.file import shrinks_too_much
 from graphprune.archive.keras_zip import MAX_UNPACKED, WEIGHTS
 from graphprune.files import whole_file, write_whole
 
 _LEVEL = 6  # that of zipfile, unless told otherwise
-_FORMAT = ("v110", "v110")
+_FORMAT = h5f.LIBVER_V110
 """The file format of HDF5 1.10 (2016), in which a single chunk needs no index.
 
 In the older one, the index of a chunk and the names of a group take kilobytes each.
@@ -112,16 +112,36 @@ def compressed_hdf5(written: Path | BytesIO) -> bytes:
     It is made in memory: on a full disk, HDF5 ends the process.
     """
     made = BytesIO()
-    with h5py.File(written) as source, h5py.File(made, "w", libver=_FORMAT) as small:
+    with h5py.File(written) as source, _new_file(made) as small:
         _copy_group(source, small)
     return made.getvalue()
+
+
+def _new_file(made: BytesIO) -> h5py.File:
+    access = h5p.create(h5p.FILE_ACCESS)
+    access.set_libver_bounds(_FORMAT, _FORMAT)
+    access.set_fileobj_driver(h5fd.fileobj_driver, made)
+    settings = _without_times(h5p.FILE_CREATE)
+    return h5py.File(h5f.create(b"small", h5f.ACC_TRUNC, fcpl=settings, fapl=access))
+
+
+def _new_group(target: h5py.Group, name: str) -> h5py.Group:
+    settings = _without_times(h5p.GROUP_CREATE)
+    return h5py.Group(h5g.create(target.id, name.encode(), gcpl=settings))
+
+
+def _without_times(kind: Any) -> Any:
+    """Return settings of new files or groups that store no times: equal models have equal bytes."""
+    settings = h5p.create(kind)
+    settings.set_obj_track_times(False)
+    return settings
 
 
 def _copy_group(source: h5py.Group, target: h5py.Group) -> None:
     _copy_attributes(source, target)
     for name, item in source.items():
         if isinstance(item, h5py.Group):
-            _copy_group(item, target.create_group(name))
+            _copy_group(item, _new_group(target, name))
         else:
             _copy_tensor(item, target, name)
 

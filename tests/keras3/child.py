@@ -119,6 +119,7 @@ class _Process:
         unset = ("KERAS_BACKEND", "TF_USE_LEGACY_KERAS")
         environment = {name: text for name, text in os.environ.items() if name not in unset}
         environment["PYTHONPATH"] = os.pathsep.join(map(str, (FOLDER.parents[1], FOLDER.parent)))
+        environment["PYTHONFAULTHANDLER"] = "1"  # a crash tells where it was
         if backend is not None:
             environment["KERAS_BACKEND"] = backend
         self._cache = tempfile.TemporaryDirectory()
@@ -156,7 +157,7 @@ class _Process:
         self._errors.seek(0)
         raise AssertionError(
             f"the process ended with {code} in {script} after"
-            f" {lines[-1][0] if lines else 'no case'}\n{self._errors.read()[-3000:]}"
+            f" {lines[-1][0] if lines else 'no case'}\n{self._errors.read()[-8000:]}"
         )
 
     def close(self):

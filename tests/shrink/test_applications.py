@@ -20,7 +20,7 @@ from peak_memory import peak_memory, reset_peak
 from graphprune.graph.read import open_model_file
 from graphprune.shrink.groups import find_groups
 
-pytestmark = [pytest.mark.tf, pytest.mark.timeout(3600)]
+pytestmark = pytest.mark.tf
 KERASES = {"keras": keras, "tf_keras": tf_keras}
 IMAGE = (80, 80, 3)
 QUICK = {"MobileNet": {"alpha": 0.25, "input_shape": (32, 32, 3)}}
@@ -99,6 +99,7 @@ def coverage_of(path):
     return f"{filters:,} of {every:,} ({filters / every:.0%}) can be removed"
 
 
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize(("package", "name"), list(cases()))
 def test_an_application_without_its_dead_channels_computes_the_same(package, name, tmp_path):
     KERASES[package].backend.clear_session()
