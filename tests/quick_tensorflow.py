@@ -10,7 +10,8 @@ def trace_without_stacks() -> None:
 
     TensorFlow walks the whole Python stack for each operation that it creates, and the stack under
     pytest is deep: that is a tenth of the time that tracing takes. It is only shown in errors that
-    a graph raises while it runs.
+    a graph raises while it runs, and read when XLA compiles a graph, which can crash with a shared
+    stack (`StackTrace::ToStackFrames`): seen in a process that had exported models before.
     """
     from tensorflow.python.util import tf_stack
 

@@ -12,7 +12,7 @@ import tempfile
 import traceback
 from pathlib import Path
 
-from quick_tensorflow import collect_rarely, trace_without_stacks
+from quick_tensorflow import collect_rarely
 
 FOLDER = Path(__file__).parent
 DONE = "all cases ran\n"
@@ -193,8 +193,6 @@ def serve():
             cases = importlib.import_module(f"keras3.{Path(script).stem}").CASES
             cases.given = given
             collect_rarely()
-            if os.environ.get("KERAS_BACKEND") == "tensorflow":
-                trace_without_stacks()
             cases.run(["--slow"] if slow else [])
         except BaseException:
             print(f"\n{json.dumps([script, traceback.format_exc()])}", flush=True)
