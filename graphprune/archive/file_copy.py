@@ -52,7 +52,8 @@ class HDF5Bytes(io.BytesIO):
         """Begin another file.
 
         Args:
-            expected: The bytes of its tensors; a file that gets larger takes longer.
+            expected: The bytes of its tensors; a file that gets larger takes longer. With 0 it is
+                about as large as the file before.
         """
         needed = expected + expected // 16 + _HEADERS
         if needed > len(self._memory):

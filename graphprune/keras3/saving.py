@@ -113,7 +113,7 @@ def _copy_keras(model: Any, made: HDF5Bytes) -> FileCopy:
     """Return a `.keras` file without times, memory addresses and classes of one backend."""
     with serialization_lib.ObjectSharingScope():
         config = serialization_lib.serialize_keras_object(model)
-    made.clear(_count_bytes(model))
+    made.clear(0 if made else _count_bytes(model))
     with TemporaryDirectory(prefix="graphprune-") as folder:
         weights = _Weights(made, mode="w")
         try:

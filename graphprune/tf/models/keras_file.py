@@ -32,7 +32,7 @@ def copy_keras(model: tf_keras.Model, made: HDF5Bytes) -> FileCopy:
         model: The model.
         made: Where its tensors are written.
     """
-    made.clear(estimate_bytes(model))
+    made.clear(0 if made else estimate_bytes(model))
     with (
         keras_format(),
         quick_saving(),
@@ -66,7 +66,7 @@ def copy_hdf5(model: tf_keras.Model, made: HDF5Bytes) -> FileCopy:
 
     On a full disk HDF5 would end the process instead of raising an error.
     """
-    made.clear(estimate_bytes(model))
+    made.clear(0 if made else estimate_bytes(model))
     with _numbered_objects(), quick_saving(), h5py.File(made, "w") as file:
         model.save(file, save_format="h5")
         complete_texts(model, file)

@@ -27,6 +27,13 @@ from graphprune.replaced import replaced
 _SAVED = (Layer, Optimizer, Metric, Loss)
 """What Keras saves (`_is_keras_trackable`, saving_lib.py)."""
 _METHODS = (types.FunctionType, classmethod, staticmethod)
+_OF_VARIABLES = frozenset(
+    (
+        *("weights", "trainable_weights", "non_trainable_weights", "losses", "updates"),
+        *("variables", "trainable_variables", "non_trainable_variables"),
+    )
+)
+"""Properties of layers that hold variables and tensors, collected anew each time."""
 
 
 @contextmanager
@@ -70,7 +77,7 @@ def _is_saved(kind: type) -> bool:
 
 
 def _names_in(owner: Any) -> Iterable[str]:
-    """Return the names of the attributes of an object, without its methods."""
+    """Return the names of the attributes of an object in which Keras may find what it saves."""
     kind: Any = type(owner)
     if kind.__dir__ is not object.__dir__:
         return dir(owner)
@@ -79,7 +86,10 @@ def _names_in(owner: Any) -> Iterable[str]:
 
 @functools.cache
 def _names_of(kind: type) -> tuple[str, ...]:
-    """Return the names of the attributes of a class, without its methods."""
+    """Return the names of the attributes of a class, without methods and lists of variables."""
+    needless = _OF_VARIABLES if issubclass(kind, Layer) else frozenset()
     return tuple(
-        name for name in dir(kind) if not isinstance(inspect.getattr_static(kind, name), _METHODS)
+        name
+        for name in dir(kind)
+        if name not in needless and not isinstance(inspect.getattr_static(kind, name), _METHODS)
     )
