@@ -67,7 +67,7 @@ def write_small(written: Path, target: Path) -> None:
     if target.suffix == ".keras":
         _write_deflated(written, target)
     else:
-        write_whole(target, compressed_hdf5(written))
+        write_whole(target, _compressed_hdf5(written))
 
 
 def _write_deflated(written: Path, target: Path) -> None:
@@ -96,7 +96,7 @@ def _copy_members(
             info.file_size = member.file_size  # decides whether the member needs zip64
             with source.open(member) as whole, small.open(info, "w") as part:
                 if member.filename == WEIGHTS and not is_large:
-                    part.write(compressed_hdf5(BytesIO(whole.read())))
+                    part.write(_compressed_hdf5(BytesIO(whole.read())))
                 else:
                     shutil.copyfileobj(whole, part, _BLOCK)
         return frozenset(
@@ -106,7 +106,7 @@ def _copy_members(
         )
 
 
-def compressed_hdf5(written: Path | BytesIO) -> bytes:
+def _compressed_hdf5(written: Path | BytesIO) -> bytes:
     """Return the bytes of a small copy of an HDF5 file.
 
     It is made in memory: on a full disk, HDF5 ends the process.

@@ -177,14 +177,19 @@ CHANGES = {
 }
 
 
+def converted_and_same(model, keras, folder):
+    """Return the file of a model, after a look that it computes what the model does."""
+    plan = plan_of(model, folder / "net.keras")
+    file = convert_in_batches_of_one(keras, model, folder / "net")
+    found = check_tflite_architecture(plan, file)
+    assert (found.status, found.differences, found.unchecked) == ("same", (), "")
+    return file
+
+
 @pytest.mark.parametrize("name", ["tf_keras", "keras"])
 def test_settings_inside_layers_of_many_operators_are_compared(name, tmp_path):
     keras = pytest.importorskip(name)
-    model = odd_net(keras)
-    plan = plan_of(model, tmp_path / "net.keras")
-    file = convert_in_batches_of_one(keras, model, tmp_path / "net")
-    found = check_tflite_architecture(plan, file)
-    assert (found.status, found.differences, found.unchecked) == ("same", (), "")
+    file = converted_and_same(odd_net(keras), keras, tmp_path)
     for case, (changed, wanted) in CHANGES.items():
         other = plan_of(odd_net(keras, **changed), tmp_path / "other.keras")
         differences = check_tflite_architecture(other, file).differences
@@ -230,11 +235,7 @@ UNMASKED = {
 @pytest.mark.parametrize("name", [pytest.param("tf_keras", marks=pytest.mark.slow), "keras"])
 def test_masks_of_sequences_are_compared(name, tmp_path):
     keras = pytest.importorskip(name)
-    model = masked_net(keras)
-    plan = plan_of(model, tmp_path / "net.keras")
-    file = convert_in_batches_of_one(keras, model, tmp_path / "net")
-    found = check_tflite_architecture(plan, file)
-    assert (found.status, found.differences, found.unchecked) == ("same", (), "")
+    file = converted_and_same(masked_net(keras), keras, tmp_path)
     for case, (changed, wanted) in UNMASKED.items():
         other = plan_of(masked_net(keras, **changed), tmp_path / "other.keras")
         differences = check_tflite_architecture(other, file).differences
