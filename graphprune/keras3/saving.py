@@ -23,6 +23,7 @@ from keras.src.saving import saving_lib, serialization_lib
 from graphprune.archive.allowed import find_refused
 from graphprune.archive.file_copy import DATE_SAVED, FileCopy, HDF5Bytes, read_assets
 from graphprune.archive.files import check_model_suffix
+from graphprune.archive.hdf5_datasets import write_dataset
 from graphprune.archive.keras3 import without_backend
 from graphprune.arguments import check_path
 from graphprune.engine.read_back import check_saved
@@ -178,7 +179,7 @@ class _Weights(saving_lib.H5IOStore):
             return
         if not self._h5_entry_initialized:
             self._create_h5_group(self._h5_entry_path)
-        self._h5_entry_group[key] = array
+        write_dataset(self._h5_entry_group, key, array)
 
 
 class _Assets(saving_lib.DiskIOStore):

@@ -20,6 +20,7 @@ import tf_keras
 from tf_keras.src.saving import saving_lib, serialization_lib
 
 from graphprune.archive.file_copy import DATE_SAVED, FileCopy, HDF5Bytes, read_assets
+from graphprune.archive.hdf5_datasets import ArrayGroup
 from graphprune.replaced import replaced
 from graphprune.tf.models.hdf5_dialect import complete_texts
 from graphprune.tf.models.quick_saving import quick_saving
@@ -78,6 +79,10 @@ class _Weights(saving_lib.H5IOStore):
 
     def __init__(self, file: h5py.File) -> None:
         self.h5_file = file
+
+    def make(self, path: str) -> ArrayGroup:
+        """Return the group for the variables of what is at `path` in the model."""
+        return ArrayGroup(super().make(path).id)
 
 
 class _Assets(saving_lib.DiskIOStore):
