@@ -18,6 +18,7 @@ from graphprune.graph.classes.channels import Weights
 from graphprune.graph.classes.steps import (
     MASK,
     Branch,
+    Results,
     StepCall,
     Steps,
     operation_steps,
@@ -132,7 +133,7 @@ class _Walk:
                     return None
                 made = inner
             else:
-                made = [self._layer(frame, member, call, given, found)]
+                made = self._layer(frame, member, call, given, found)
             for index, step in enumerate(made):
                 if step is not None:
                     found[member.name, call, index] = step
@@ -161,11 +162,12 @@ class _Walk:
         call: int,
         given: Sequence[int] | None,
         found: Mapping[TensorUse, int],
-    ) -> int:
+    ) -> list[int]:
+        """Return the steps of what a call of a layer gives, mostly one."""
         address = frame.address_of(member.name)
         layer = self.graph.layers[address]
         if layer.kind == "input":
-            return self._add(Step(address, INPUT))
+            return [self._add(Step(address, INPUT))]
         taken = self._taken(frame, member, call, given, found)
         uses = member.calls[call]
         shapes: list[Shape | None] = [
@@ -177,7 +179,11 @@ class _Walk:
         if steps is None or not taken:
             steps = (f"{UNKNOWN} {layer.type}",)
         made: list[int] = []
+        results: list[int] = []
         for step in steps:
+            if isinstance(step, Results):
+                results = [made[place] for place in step.places]
+                continue
             if isinstance(step, Branch):
                 inputs = tuple(self._place(place, taken, made) for place in step.inputs)
                 made.append(self._add(Step(address, step.computes, inputs)))
@@ -185,11 +191,14 @@ class _Walk:
             made.append(self._add_behind(address, step, made[-1:] or taken))
             if step.startswith("pad") and shapes[0] is not None and len(shapes[0]) == 4:
                 self.padded[made[-1]] = shapes[0]
-        result = (made[-1:] or taken)[0] if made or taken else self._add(Step(address, INPUT))
+        if not made and not taken:
+            made = [self._add(Step(address, INPUT))]
+        results = results or (made or taken)[-1:]
+        result = results[0]
         if result not in taken:
             for mask in self._masks_of(layer, taken, shapes[0] if shapes else None):
                 self.masks[result] = mask
-        return result
+        return results
 
     def _place(self, place: int, taken: Sequence[int], made: Sequence[int]) -> int:
         """Return the step that a branch takes."""

@@ -23,7 +23,7 @@ from graphprune.graph.classes.steps import (
     reduced,
 )
 from graphprune.plan.tflite_masks import is_causal
-from graphprune.plan.tflite_recurrent import describe_fused, describe_loop
+from graphprune.plan.tflite_recurrent import describe_fused
 from graphprune.plan.tflite_sequences import item
 
 if TYPE_CHECKING:
@@ -223,5 +223,4 @@ READERS: dict[str, Callable[[TfliteSteps, TfliteOperator], str | None]] = {
     "UNIDIRECTIONAL_SEQUENCE_LSTM": lambda steps, operator: describe_fused(
         steps.tensors_of(operator), operator
     ),
-    "WHILE": lambda steps, operator: describe_loop(steps.file, operator),
 }

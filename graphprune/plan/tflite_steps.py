@@ -15,14 +15,14 @@ from graphprune.archive.tflite.file import TfliteFile, TfliteOperator, TfliteTen
 from graphprune.errors import ArchiveError
 from graphprune.graph.classes.activation_steps import clipped
 from graphprune.graph.classes.composite_steps import CAUSAL, REPEAT, REVERSE
-from graphprune.graph.classes.steps import AFFINE, ANY, RECURRENT, UNEQUAL, with_padding
+from graphprune.graph.classes.steps import AFFINE, RECURRENT, with_padding
 from graphprune.graph.computation import INPUT, Step
-from graphprune.plan.tflite_cells import FUSED
 from graphprune.plan.tflite_composites import Facts, find_whole
+from graphprune.plan.tflite_formulas import FUSED
 from graphprune.plan.tflite_masks import is_added
 from graphprune.plan.tflite_numbers import Number, read_number
 from graphprune.plan.tflite_readers import READERS, THEN
-from graphprune.plan.tflite_recurrent import names_inside
+from graphprune.plan.tflite_recurrent import Recurrence, read_loop
 from graphprune.plan.tflite_sequences import find_each
 
 _PASSED_ON = frozenset(
@@ -156,6 +156,9 @@ class TfliteSteps:
         if operator.kind == "SHAPE" or not taken:
             return
         steps = tuple(dict.fromkeys(self._made[index] for index in taken))
+        if operator.kind == "WHILE" and (found := read_loop(self.file, operator)) is not None:
+            self._made |= self._add_recurrence(found)
+            return
         if operator.kind in _PASSED_ON:
             last = steps[0]
         elif (source := self._looked_up(operator)) is not None:
@@ -166,6 +169,19 @@ class TfliteSteps:
             last = self._add_steps(operator, taken)
         for output in operator.outputs:
             self._made[output] = last
+
+    def _add_recurrence(self, found: Recurrence) -> dict[int, int]:
+        """Add the steps of a recurrent layer, and return those of its results."""
+        taken = tuple(self._made[index] for index in found.takes if index in self._made)
+        if found.is_backward:
+            taken = tuple(self._add(Step("", REVERSE, (place,))) for place in taken)
+        step = Step("", found.computes, taken)
+        last = self._add(step, *found.weights, *found.ends, names=found.names)
+        places = {"": last}
+        for end, computes in found.ends.items():
+            if computes not in places:
+                places[computes] = self._add(Step("", computes, (last,)), end)
+        return {end: places[computes] for end, computes in found.ends.items()}
 
     def _for_each(self, operator: TfliteOperator) -> int | None:
         """Return the last step of what is computed for each part of a sequence, added once.
@@ -213,15 +229,11 @@ class TfliteSteps:
         if number is not None:
             self._facts.numbers[len(self.steps)] = number
         first, steps = find_whole(self._facts, first, steps) or (first, steps)
-        if first.startswith(RECURRENT):
-            steps = tuple(sorted(steps, key=self._is_mask_of_sequence))
         weights = [index for index in operator.inputs if self._is_weight(index)]
-        names = names_inside(self.file, operator) if first.startswith(RECURRENT) else ()
         last = self._add(
             Step("", first, steps),
             *weights,
             *operator.outputs,
-            names=names,
             constants=tuple(index for index in operator.inputs if index not in self._made),
         )
         self._note_count(operator, last)
@@ -239,12 +251,6 @@ class TfliteSteps:
             reduced = [lengths[axis] for axis in self.values(operator, 1)]
             if None not in reduced:
                 self._facts.counts[place] = math.prod(length or 1 for length in reduced)
-
-    def _is_mask_of_sequence(self, place: int) -> bool:
-        step = self.steps[place].step
-        if step.computes == REVERSE:
-            step = self.steps[step.inputs[0]].step
-        return step.computes.startswith((UNEQUAL, ANY))
 
     def number(self, operator: TfliteOperator) -> Number | None:
         """Return the number that an operator takes as a constant; None where it takes none."""

@@ -7,20 +7,16 @@ settings whose operators are not known, so that the layer is not compared.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graphprune.archive.entries import is_entry
 from graphprune.graph.classes.activation_steps import CLIP
-from graphprune.graph.classes.cell_formulas import cell_text
-from graphprune.graph.classes.lengths import Config
 from graphprune.graph.classes.spatial import per_axis
 from graphprune.graph.classes.steps import (
     AFFINE,
     ANY,
     EACH,
-    MASK,
     MOVES,
     NORMALIZE,
     PRODUCT,
@@ -30,11 +26,10 @@ from graphprune.graph.classes.steps import (
     StepCall,
     Steps,
     StepsRule,
-    joined,
     matrix,
 )
 
-REVERSE, LAST, REPEAT = "reverse", "last of sequence", "repeat"
+REVERSE, LAST, STATE, REPEAT = "reverse", "last of sequence", "last state", "repeat"
 CAUSAL = "causal mask"
 _RESIZE = "resize"
 KINDS = {
@@ -44,6 +39,7 @@ KINDS = {
     RECURRENT: "recurrent",
     REVERSE: "recurrent",
     LAST: "recurrent",
+    STATE: "recurrent",
     REPEAT: "up-sampling",
     _RESIZE: "up-sampling",
     EACH: "time-distributed",
@@ -110,24 +106,6 @@ def resize(kind: str, factors: Sequence[int]) -> str:
     return f"{_RESIZE} {kind} {'x'.join(map(str, factors))}"
 
 
-def recurrent(
-    kernel: Sequence[int], state: Sequence[int], cell: str, *, is_stateful: bool = False
-) -> str:
-    """Return the step of a recurrent layer.
-
-    Args:
-        kernel, state: Inputs and outputs of the matrices of what it reads and of its state.
-        cell: The formulas of the states of its cell.
-        is_stateful: Whether it begins with the state of the call before.
-
-    Example:
-        >>> recurrent((6, 4), (4, 4), "h = tanh(h[0/1] + x[0/1])")
-        'recurrent 6x4 4x4, h = tanh(h[0/1] + x[0/1])'
-    """
-    shapes = " ".join(f"{rows}x{columns}" for rows, columns in (kernel, state))
-    return f"{RECURRENT} {shapes}, {cell}" + (", stateful" if is_stateful else "")
-
-
 def normalized(call: StepCall) -> Steps | None:
     """Return the steps of a LayerNormalization."""
     shape, axes = call.taken[0], call.config.get("axis", -1)
@@ -190,7 +168,7 @@ def multi_head(call: StepCall) -> Steps | None:
     """Return the steps of a MultiHeadAttention over one axis, whose mask is causal or none."""
     places = {name: -1 - index for index, name in enumerate(call.arguments)}
     ranks = {0 if shape is None else len(shape) for shape in call.taken}
-    is_plain = not _is_told(call) and ranks == {3}
+    is_plain = not is_told(call) and ranks == {3}
     if not is_plain or not {"query", "value"} <= set(places) <= {"query", "value", "key"}:
         return None
     kernels = {
@@ -236,7 +214,7 @@ def _as_matrix(kernel: Sequence[int], inputs: int) -> str:
 def dot_product(call: StepCall) -> Steps | None:
     """Return the steps of an Attention, whose mask is causal or none."""
     ranks = {0 if shape is None else len(shape) for shape in call.taken}
-    if _is_told(call) or call.config.get("score_mode", "dot") != "dot" or ranks != {3}:
+    if is_told(call) or call.config.get("score_mode", "dot") != "dot" or ranks != {3}:
         return None
     if len(call.taken) not in (2, 3):
         return None
@@ -252,115 +230,7 @@ _COMPARED = ("training", "use_causal_mask")
 """Arguments of a call that change nothing in inference, or whose steps are known."""
 
 
-def _is_told(call: StepCall) -> bool:
+def is_told(call: StepCall) -> bool:
     """Return whether a call has masks or other arguments that change its operators."""
     told = (value for key, value in call.settings.items() if key not in _COMPARED)
-    return call.is_masked or bool(call.config.get("return_state")) or any(told)
-
-
-def recurrence(kind: str) -> StepsRule:
-    """Return the rule of one of the recurrent layers."""
-    return lambda call: _recurrent_steps(kind, call) if _is_simple(call) else None
-
-
-def _recurrent_steps(kind: str, call: StepCall) -> Steps | None:
-    """Return the steps of a recurrent layer, which takes the mask of its sequence beside it."""
-    config, is_masked = call.config, call.is_masked
-    step = _cell_step(kind, config, call.weights, call.keras, is_masked=is_masked)
-    if step is None:
-        return None
-    taken: tuple[int, ...] = (-1, MASK) if is_masked else (-1,)
-    steps: list[str | Branch] = []
-    if config.get("go_backwards"):
-        steps += [Branch(REVERSE, (place,)) for place in taken]
-        taken = tuple(range(len(taken)))
-    steps.append(Branch(step, taken))
-    return (*steps, *(() if config.get("return_sequences") else (LAST,)))
-
-
-def _is_simple(call: StepCall) -> bool:
-    """Return whether a recurrent layer takes the sequence alone, and perhaps its mask."""
-    rest = replace(call, is_masked=call.is_masked and not call.is_mask_known)
-    return not _is_told(rest) and len(call.taken) == 1
-
-
-def _cell_step(
-    kind: str,
-    config: Config,
-    weights: Mapping[str, Sequence[int]],
-    keras: int,
-    *,
-    is_masked: bool = False,
-) -> str | None:
-    is_split = config.get("implementation", 2) != 2 and kind != "SimpleRNN"
-    if is_split or config.get("unroll") or config.get("time_major"):
-        return None
-    kernel, state = weights["kernel"], weights["recurrent_kernel"]
-    text = cell_text(kind, config, state[0], keras, is_masked=is_masked)
-    if text is None:
-        return None
-    return recurrent(kernel, state, text, is_stateful=bool(config.get("stateful")))
-
-
-def both_ways(call: StepCall) -> Steps | None:
-    """Return the steps of a Bidirectional around a recurrent layer."""
-    config = call.config
-    forward: Any = config.get("layer")
-    backward: Any = config.get("backward_layer") or forward
-    merged = _MERGED.get(config.get("merge_mode", "concat"))
-    if not is_entry(forward) or not is_entry(backward) or merged is None or not _is_simple(call):
-        return None
-    own, other = forward["config"], dict(backward["config"])
-    if config.get("backward_layer") is None:
-        other["go_backwards"] = not own.get("go_backwards", False)
-    steps: list[str | Branch] = []
-    ends = []
-    for name, entry, settings in (("forward", forward, own), ("backward", backward, other)):
-        part = _side(call, name, entry["class_name"], settings)
-        if part is None:
-            return None
-        steps += _moved(part, len(steps))
-        ends.append(len(steps) - 1)
-    return (*steps, Branch(merged[0], tuple(ends)), *merged[1:])
-
-
-_MERGED: Mapping[Any, tuple[str, ...]] = {
-    "concat": (joined(-1, 3),),
-    "sum": ("add",),
-    "mul": ("multiply",),
-    "ave": ("add", AFFINE),
-}
-
-
-_RECURRENT = ("SimpleRNN", "LSTM", "GRU")
-
-
-def _moved(steps: Steps, by: int) -> Iterator[str | Branch]:
-    """Yield the steps of a part of a layer, behind some others."""
-    for step in steps:
-        if isinstance(step, str):
-            yield step
-        else:
-            yield replace(
-                step, inputs=tuple(place + by if place >= 0 else place for place in step.inputs)
-            )
-
-
-def _side(call: StepCall, name: str, kind: str, config: Config) -> Steps | None:
-    """Return the steps of one direction; its results are in the order of the sequence.
-
-    Bidirectional lets its layers give zero for masked steps where they give the whole sequence.
-    """
-    before = f"{name}_layer."
-    weights = {
-        key.removeprefix(before): shape
-        for key, shape in call.weights.items()
-        if key.startswith(before)
-    }
-    cell, is_whole = kind.rsplit(">", 1)[-1], bool(config.get("return_sequences"))
-    settings = {**config, "zero_output_for_mask": is_whole}
-    inner = replace(call, config=settings, weights=weights)
-    steps = _recurrent_steps(cell, inner) if cell in _RECURRENT else None
-    if steps is None or name != "backward" or not is_whole:
-        return steps
-    return (*steps, REVERSE)
+    return call.is_masked or any(told)

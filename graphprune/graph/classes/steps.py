@@ -43,13 +43,24 @@ class Branch:
     inputs: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Results:
+    """The end of the steps of a call with several results.
+
+    Attributes:
+        places: The steps that give them, in their order.
+    """
+
+    places: tuple[int, ...]
+
+
 MASK = -1000
 """The place of the mask of the first tensor that a call takes."""
 UNEQUAL, ANY = "not equal", "any"
 """The step that makes a mask of numbers: those that are not a certain one count."""
-Steps = tuple[str | Branch, ...]
+Steps = tuple[str | Branch | Results, ...]
 """A text takes the result of the step before it, the first one all tensors of the call; the last
-step gives the result.
+step gives the result, unless `Results` name those that do.
 """
 
 
