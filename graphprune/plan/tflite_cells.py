@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from graphprune.archive.tflite.file import TfliteFile, TfliteOperator, TfliteTensor
-from graphprune.graph.classes.cell_formulas import FormulaError, render, symbol
+from graphprune.graph.classes.cell_formulas import FormulaError, is_cell, render, symbol
 from graphprune.plan.tflite_formulas import PASSED_ON, READS, Formulas
 
 _STATES, _MASKED_STATES = ("hc",), ("ohc", "hc")
@@ -86,11 +86,11 @@ class _Body:
     def __init__(
         self, file: TfliteFile, body: int, given: Mapping[int, TfliteTensor], names: str
     ) -> None:
-        self._file, self._body = file, body
         self._inputs, self._outputs = file.ends_of(body)
         pairs = [*zip(self._inputs, self._outputs, strict=True)]
         self._unchanged = frozenset(given for given, made in pairs if given == made)
-        self._formulas = Formulas(file, body, given, self._unchanged)
+        self._operators = file.operators_of(body)
+        self._formulas = Formulas(file, body, self._operators, given, self._unchanged)
         states = [pair for pair in pairs if pair[0] != pair[1] and self._is_state(pair[0])]
         if len(states) > len(names):
             raise FormulaError("more states than a cell has")
@@ -105,7 +105,7 @@ class _Body:
 
     def cell(self, *, is_masked: bool) -> Cell | None:
         """Return the cell; None if its matrices or results are not those of one."""
-        for operator in self._file.operators_of(self._body):
+        for operator in self._operators:
             self._formulas.add(operator)
         known = self._formulas.known
         states = {name: known[made] for name, made in self._next.items()}
@@ -119,6 +119,8 @@ class _Body:
         kernels = kernels_of(self._formulas.matrices)
         if kernels is None or set(written) - {result}:
             return None
+        if len(kernels["kernel"]) > 1 and not is_cell(render(states)):
+            return None  # the order of the parts of a split kernel is not told
         read = self._given | self._formulas.reads
         places = {name: self._inputs.index(index) for name, index in read.items()}
         return Cell(render(states), kernels, places)

@@ -49,6 +49,7 @@ class Formulas:
 
     Attributes:
         file, subgraph: Where they are.
+        operators: The operators there that count.
         given: The constants that a loop gives to its body, by their indices in it.
         unchanged: The inputs of a loop's body that it does not change.
         known: The formulas, by the indices of tensors.
@@ -59,6 +60,7 @@ class Formulas:
 
     file: TfliteFile
     subgraph: int
+    operators: Sequence[TfliteOperator]
     given: Mapping[int, TfliteTensor] = field(default_factory=dict)
     unchanged: frozenset[int] = frozenset()
     known: dict[int, Formula] = field(default_factory=dict)
@@ -106,7 +108,7 @@ class Formulas:
         """
         alike = [
             each
-            for each in self.file.operators_of(self.subgraph)
+            for each in self.operators
             if each.kind == operator.kind and each.inputs[0] == operator.inputs[0]
         ]
         widths = [self.tensors[each.outputs[0]].shape[-1] for each in alike]

@@ -24,6 +24,7 @@ from graphprune.plan.tflite_numbers import Number, read_number
 from graphprune.plan.tflite_readers import READERS, THEN
 from graphprune.plan.tflite_recurrent import Recurrence, read_loop
 from graphprune.plan.tflite_sequences import find_each
+from graphprune.plan.tflite_unrolled import find_unrolled
 
 _PASSED_ON = frozenset(
     {
@@ -110,6 +111,8 @@ class TfliteSteps:
         """
         self._made: dict[int, int] = {}
         self._facts = Facts([])
+        self._unrolled = find_unrolled(self.file)
+        self._results: dict[int, int] = {}
         inputs, _ = self.file.ends
         try:
             for index in inputs:
@@ -168,13 +171,16 @@ class TfliteSteps:
         else:
             last = self._add_steps(operator, taken)
         for output in operator.outputs:
-            self._made[output] = last
+            if output in self._unrolled and output not in self._results:
+                self._results |= self._add_recurrence(self._unrolled[output])
+            self._made[output] = self._results.get(output, last)
 
     def _add_recurrence(self, found: Recurrence) -> dict[int, int]:
         """Add the steps of a recurrent layer, and return those of its results."""
         taken = tuple(self._made[index] for index in found.takes if index in self._made)
         if found.is_backward:
-            taken = tuple(self._add(Step("", REVERSE, (place,))) for place in taken)
+            reverse = [Step("", REVERSE, (place,)) for place in taken]
+            taken = tuple(self._add(step, names=found.names) for step in reverse)
         step = Step("", found.computes, taken)
         last = self._add(step, *found.weights, *found.ends, names=found.names)
         places = {"": last}

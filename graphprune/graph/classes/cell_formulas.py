@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import cache, reduce
 from itertools import accumulate
+from itertools import product as combinations
 from typing import Any
 
 from graphprune.graph.classes.activation_steps import CLIP, clipped
@@ -201,6 +202,33 @@ def _part_of(one: Symbol, start: int, stop: int) -> Formula:
     return product(one.of, first + start, first + stop, size)
 
 
+def replaced(of: Formula, by: Mapping[str, Formula]) -> Formula:
+    """Return a formula with others in the place of symbols.
+
+    A product with a matrix of zero is zero.
+
+    Example:
+        >>> replaced(
+        ...     added(symbol("x"), multiplied(symbol("h"), symbol("m"))), {"h": constant(0)}
+        ... ).text
+        'x'
+    """
+    terms = (
+        multiplied(constant(factor), *(_replaced(each, by) for each in term))
+        for term, factor in of.terms.items()
+    )
+    return added(constant(0), *terms)
+
+
+def _replaced(one: Symbol, by: Mapping[str, Formula]) -> Formula:
+    if one.of is None:
+        return by.get(one.text, symbol(one.text))
+    inner = replaced(one.of, by)
+    if one.function:
+        return applied(one.function, inner)
+    return product(inner, *one.span) if inner.terms else constant(0)
+
+
 def activated(name: str, of: Formula, keras: int) -> Formula | None:
     """Return the activation of a Keras of this major version; None for one that is not known."""
     if name == "linear":
@@ -262,6 +290,50 @@ def cell_text(
         kept = {name: chosen(symbol("m"), made, symbol(name)) for name, made in states.items()}
         states = {"o": result, **kept}
     return render(states)
+
+
+def is_cell(text: str) -> bool:
+    """Return whether formulas are those of a cell of Keras, with gates in their order.
+
+    Example:
+        >>> is_cell("h = tanh(h[0/1] + x[0/1])"), is_cell("h = tanh(h[1/2] + x[0/2])")
+        (True, False)
+    """
+    return any(text in _cells(keras, _names_in(text, keras)) for keras in (2, 3))
+
+
+def _names_in(text: str, keras: int) -> tuple[str, ...]:
+    """Return the activations whose functions formulas have."""
+    found = []
+    for name in (*_FUNCTIONS, "hard_sigmoid"):
+        function = activated(name, _X, keras)
+        assert function is not None, "the name is known"
+        if f"{function.text.split('(')[0].split()[-1]}(" in text:
+            found.append(name)
+    return (*found, "linear")
+
+
+@cache
+def _cells(keras: int, names: tuple[str, ...]) -> frozenset[str | None]:
+    """Return the formulas of all cells with these activations."""
+    switches = [*combinations((True, False), repeat=3)]
+    return frozenset(
+        cell_text(
+            kind,
+            {
+                "activation": inner,
+                "recurrent_activation": gate,
+                "reset_after": resets_after,
+                "zero_output_for_mask": gives_zero,
+            },
+            1,
+            keras,
+            is_masked=is_masked,
+        )
+        for kind in ("SimpleRNN", "LSTM", "GRU")
+        for inner, gate in combinations(names, names)
+        for resets_after, gives_zero, is_masked in switches
+    )
 
 
 def chosen(mask: Formula, made: Formula, before: Formula) -> Formula:

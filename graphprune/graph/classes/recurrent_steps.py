@@ -55,7 +55,7 @@ def _recurrent_steps(kind: str, call: StepCall) -> Steps | None:
     """Return the steps of a recurrent layer, which takes the mask of its sequence beside it."""
     config, is_masked = call.config, call.is_masked
     step = _cell_step(kind, config, call.weights, call.keras, is_masked=is_masked)
-    if step is None:
+    if step is None or (config.get("unroll") and not _is_unrolled_alike(call)):
         return None
     taken: tuple[int, ...] = (-1, MASK) if is_masked else (-1,)
     steps: list[str | Branch] = []
@@ -64,6 +64,16 @@ def _recurrent_steps(kind: str, call: StepCall) -> Steps | None:
         taken = tuple(range(len(taken)))
     steps.append(Branch(step, (*taken, *(-1 - place for place in range(1, len(call.taken))))))
     return (*steps, *_results(kind, call, len(steps) - 1))
+
+
+def _is_unrolled_alike(call: StepCall) -> bool:
+    """Return whether a file of an unrolled layer tells its cell: it has three steps or more.
+
+    Beside a mask, its result and its state are one tensor.
+    """
+    length = (call.taken[0] or (None, None))[1]
+    is_told = not (call.is_masked and call.config.get("return_state"))
+    return is_told and length is not None and length > 2 and len(call.taken) == 1
 
 
 def _results(kind: str, call: StepCall, whole: int) -> Steps:
@@ -101,7 +111,7 @@ def _cell_step(
     *,
     is_masked: bool = False,
 ) -> str | None:
-    if config.get("unroll") or config.get("time_major"):
+    if config.get("time_major"):
         return None
     kernel, state = weights["kernel"], weights["recurrent_kernel"]
     text = cell_text(kind, config, state[0], keras, is_masked=is_masked)
