@@ -174,8 +174,7 @@ class _Walk:
             self.shapes.get((frame.address_of(use.source), use.source_call, use.source_tensor))
             for use in uses
         ]
-        masks = [self.masks[step] for step in taken if step in self.masks]
-        steps = self._steps_of(layer, member, call, shapes or [None] * len(taken), masks)
+        steps = self._steps_of(layer, member, call, shapes or [None] * len(taken), taken)
         if steps is None or not taken:
             steps = (f"{UNKNOWN} {layer.type}",)
         made: list[int] = []
@@ -202,8 +201,8 @@ class _Walk:
 
     def _place(self, place: int, taken: Sequence[int], made: Sequence[int]) -> int:
         """Return the step that a branch takes."""
-        if place == MASK:
-            mask = self.masks[taken[0]]
+        if place <= MASK:
+            mask = self.masks[taken[MASK - place]]
             assert mask is not None, "the rule was told that the mask is known"
             return self._add_mask(mask)
         return taken[-1 - place] if place < 0 else made[place]
@@ -225,13 +224,23 @@ class _Walk:
                 if steps is None or len(taken) != 1:
                     return [None]
                 return [_Mask(layer.address, steps, taken[0])] if steps else []
-            if not any(step in self.masks for step in taken):
+            masks = {step: self.masks[step] for step in taken if step in self.masks}
+            if not masks:
                 return []
             if known is None or known.keeps_mask is None:
                 return [None]
-            return [self.masks.get(taken[0])] if known.keeps_mask(layer.config) else []
+            if known.joins_masks:
+                return self._joined(list(masks.values()), is_each=set(taken) == set(masks))
+            is_kept = known.keeps_mask(layer.config) and taken[0] in masks
+            return [masks[taken[0]]] if is_kept else []
         except DAMAGED:
             return [None]
+
+    def _joined(self, masks: Sequence[_Mask | None], *, is_each: bool) -> Sequence[_Mask | None]:
+        """Return the mask of a sum or the like; Keras 3 has none where a tensor has none."""
+        if self.graph.keras == 3 and not is_each:
+            return []
+        return [masks[0] if all(mask == masks[0] for mask in masks) else None]
 
     def _steps_of(
         self,
@@ -239,29 +248,32 @@ class _Walk:
         member: Member,
         call: int,
         shapes: Sequence[Shape | None],
-        masks: Sequence[_Mask | None],
+        taken: Sequence[int],
     ) -> Steps | None:
         """Return the steps of one call of a layer; None for a layer of which nothing is known."""
         uses, operation = member.calls[call], find_operation(layer.entry)
+        masks = [self.masks[step] for step in taken if step in self.masks]
+        held = [self.masks.get(step) for step in taken]
         known = known_class(layer.entry)
         is_operation = isinstance(operation, Operation)
         arguments = [use.argument if is_operation else name_argument(layer, use) for use in uses]
         settings = operation_call(member, call, shapes)
-        taken = StepCall(
+        given = StepCall(
             layer.config,
             {tensor.name: tensor.shape for tensor in layer.tensors},
             shapes,
             arguments if is_operation else named_arguments(layer, arguments),
             {} if settings is None else settings.settings,
+            masks=[None if mask is None else held.index(mask) for mask in held],
             is_masked=bool(masks),
-            is_mask_known=len(masks) == 1 and masks[0] is not None,
+            is_mask_known=None not in masks,
             keras=self.graph.keras,
             inside=partial(self._steps_inside, is_masked=bool(masks)),
         )
         try:
             if isinstance(operation, Operation):
-                return operation_steps(operation.name, taken)
-            return None if known is None or known.steps is None else known.steps(taken)
+                return operation_steps(operation.name, given)
+            return None if known is None or known.steps is None else known.steps(given)
         except DAMAGED:
             return None
 

@@ -165,7 +165,7 @@ def _joined(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
 
 
 def _unequal(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
-    """Return the step of a mask of numbers that are not a certain one."""
+    """Return the step of a mask of numbers that are not a certain one, or are it."""
     number = steps.number(operator)
     return None if number is None else f"{UNEQUAL} {number.value:g}"
 
@@ -202,6 +202,7 @@ READERS: dict[str, Callable[[TfliteSteps, TfliteOperator], str | None]] = {
     "CONCATENATION": _joined,
     "CONV_2D": _convolution,
     "DEPTHWISE_CONV_2D": _convolution,
+    "EQUAL": _unequal,
     "FULLY_CONNECTED": _matrix,
     "GATHER": _lookup,
     "LEAKY_RELU": _leaky,

@@ -19,6 +19,7 @@ from graphprune.graph.classes.steps import AFFINE, RECURRENT, with_padding
 from graphprune.graph.computation import INPUT, Step
 from graphprune.plan.tflite_composites import Facts, find_whole
 from graphprune.plan.tflite_formulas import FUSED
+from graphprune.plan.tflite_masked_scores import find_masked, find_same, join
 from graphprune.plan.tflite_masks import is_added
 from graphprune.plan.tflite_numbers import Number, read_number
 from graphprune.plan.tflite_readers import READERS, THEN
@@ -110,7 +111,7 @@ class TfliteSteps:
             ArchiveError: the file is damaged.
         """
         self._made: dict[int, int] = {}
-        self._facts = Facts([])
+        self.facts = Facts([])
         self._unrolled = find_unrolled(self.file)
         self._results: dict[int, int] = {}
         inputs, _ = self.file.ends
@@ -149,8 +150,8 @@ class TfliteSteps:
     ) -> int:
         own = (self._tensors[index].name for index in tensors if index in self._tensors)
         self.steps.append(FoundStep(step, (*names, *own)))
-        self._facts.steps.append(step)
-        self._facts.constants.append(constants)
+        self.facts.steps.append(step)
+        self.facts.constants.append(constants)
         return len(self.steps) - 1
 
     def _read(self, operator: TfliteOperator) -> None:
@@ -162,18 +163,22 @@ class TfliteSteps:
         if operator.kind == "WHILE" and (found := read_loop(self.file, operator)) is not None:
             self._made |= self._add_recurrence(found)
             return
-        if operator.kind in _PASSED_ON:
-            last = steps[0]
-        elif (source := self._looked_up(operator)) is not None:
-            last = source
-        elif operator.kind == "PACK" and (whole := self._for_each(operator)) is not None:
-            last = whole
-        else:
+        last = self._passed_on(operator, steps[0])
+        if last is None:
             last = self._add_steps(operator, taken)
         for output in operator.outputs:
             if output in self._unrolled and output not in self._results:
                 self._results |= self._add_recurrence(self._unrolled[output])
             self._made[output] = self._results.get(output, last)
+
+    def _passed_on(self, operator: TfliteOperator, source: int) -> int | None:
+        """Return the step whose result an operator gives unchanged; None if it has its own."""
+        if operator.kind in _PASSED_ON:
+            return source
+        if operator.kind == "PACK" and (whole := self._for_each(operator)) is not None:
+            return whole
+        looked_up = self._looked_up(operator)
+        return find_same(self, operator) if looked_up is None else looked_up
 
     def _add_recurrence(self, found: Recurrence) -> dict[int, int]:
         """Add the steps of a recurrent layer, and return those of its results."""
@@ -198,11 +203,11 @@ class TfliteSteps:
         axis = int(operator.settings.get("axis", 0))
         if len(ends) != len(operator.inputs):
             return None
-        places = find_each(self._facts, ends, axis, self._are_equal)
+        places = find_each(self.facts, ends, axis, self._are_equal)
         if places is None:
             return None
         first, *others = places
-        copies = {first: self._facts.steps[first].inputs[0]}
+        copies = {first: self.facts.steps[first].inputs[0]}
         for place in others:
             found = self.steps[place]
             inputs = tuple(copies.get(taken, taken) for taken in found.step.inputs)
@@ -233,8 +238,9 @@ class TfliteSteps:
             steps = source.inputs if source.computes == "operator SPLIT" else steps[:1]
         number = self.number(operator) if operator.kind in _WITH_NUMBER else None
         if number is not None:
-            self._facts.numbers[len(self.steps)] = number
-        first, steps = find_whole(self._facts, first, steps) or (first, steps)
+            self.facts.numbers[len(self.steps)] = number
+        masked = find_masked(self, operator, first, steps)
+        first, steps = masked or find_whole(self.facts, first, steps) or (first, steps)
         weights = [index for index in operator.inputs if self._is_weight(index)]
         last = self._add(
             Step("", first, steps),
@@ -243,6 +249,8 @@ class TfliteSteps:
             constants=tuple(index for index in operator.inputs if index not in self._made),
         )
         self._note_count(operator, last)
+        if (joined := join(self, operator)) is not None:
+            self.facts.masks[last] = joined
         fused = FUSED.get(int(operator.settings.get("fusedActivationFunction", 0)))
         if fused is not None and not first.startswith(RECURRENT):
             others.append(fused)
@@ -256,7 +264,7 @@ class TfliteSteps:
             lengths = self.lengths(operator, 0)
             reduced = [lengths[axis] for axis in self.values(operator, 1)]
             if None not in reduced:
-                self._facts.counts[place] = math.prod(length or 1 for length in reduced)
+                self.facts.counts[place] = math.prod(length or 1 for length in reduced)
 
     def number(self, operator: TfliteOperator) -> Number | None:
         """Return the number that an operator takes as a constant; None where it takes none."""
@@ -325,6 +333,18 @@ class TfliteSteps:
         return [
             None if axis in tensor.open_axes else length for axis, length in enumerate(tensor.shape)
         ]
+
+    def place_of(self, index: int) -> int | None:
+        """Return the step that makes a tensor; None for a constant."""
+        return self._made.get(index)
+
+    def shape_of(self, index: int) -> tuple[int, ...]:
+        """Return the shape of a tensor."""
+        return self._tensors[index].shape
+
+    def is_truth(self, index: int) -> bool:
+        """Return whether a tensor has truths."""
+        return self._tensors[index].dtype == "bool"
 
     def is_constant(self, operator: TfliteOperator, place: int) -> bool:
         """Return whether an input of an operator does not depend on the file's inputs."""

@@ -17,6 +17,7 @@ from graphprune.graph.classes.steps import (
     AFFINE,
     ANY,
     EACH,
+    MASK,
     MOVES,
     NORMALIZE,
     PRODUCT,
@@ -30,12 +31,13 @@ from graphprune.graph.classes.steps import (
 )
 
 REVERSE, LAST, STATE, REPEAT = "reverse", "last of sequence", "last state", "repeat"
-CAUSAL = "causal mask"
+CAUSAL, PADDING = "causal mask", "padding mask"
 _RESIZE = "resize"
 KINDS = {
     NORMALIZE: "normalization",
     PRODUCT: "attention",
     CAUSAL: "attention",
+    PADDING: "attention",
     RECURRENT: "recurrent",
     REVERSE: "recurrent",
     LAST: "recurrent",
@@ -164,6 +166,20 @@ def upsampled(rank: int) -> StepsRule:
     return rule
 
 
+def padding_mask(roles: Sequence[str], *, is_causal: bool) -> str:
+    """Return the step of the masks of what scores are computed from.
+
+    Args:
+        roles: `query` where places that ask are masked, `key` where places that are asked are.
+        is_causal: Whether there is a causal mask too.
+
+    Example:
+        >>> padding_mask(["key", "query"], is_causal=True)
+        'padding mask of key and query, causal'
+    """
+    return f"{PADDING} of {' and '.join(sorted(roles))}" + (", causal" if is_causal else "")
+
+
 def multi_head(call: StepCall) -> Steps | None:
     """Return the steps of a MultiHeadAttention over one axis, whose mask is causal or none."""
     places = {name: -1 - index for index, name in enumerate(call.arguments)}
@@ -178,7 +194,7 @@ def multi_head(call: StepCall) -> Steps | None:
     heads = call.config["num_heads"]
     sources = {"query": places["query"], "value": places["value"]}
     sources["key"] = places.get("key", places["value"])
-    masks = _masks(call, places)
+    masks = _masks(call, places, {"query": ("query",), "key": ("value", "key")}, 3)
     if masks is None:
         return None
     return (
@@ -191,19 +207,34 @@ def multi_head(call: StepCall) -> Steps | None:
     )
 
 
-def _masks(call: StepCall, places: Mapping[str, int]) -> Steps | None:
-    """Return the steps of the masks of attention; None where the file computes them when it runs.
+def _masks(
+    call: StepCall, places: Mapping[str, int], roles: Mapping[str, Sequence[str]], scores: int
+) -> Steps | None:
+    """Return the steps of the masks of attention; None where they are not known.
 
     Args:
         call: The call.
         places: The places of the tensors that it takes, by argument.
+        roles: The arguments whose masks are those of places that ask, and that are asked.
+        scores: The step of the scores.
     """
-    if not call.settings.get("use_causal_mask"):
-        return ()
+    masked: dict[str, int] = {}
+    for role, names in roles.items():
+        told = {call.masks[-1 - places[name]] for name in names if name in places}
+        held = [place for place in told if place is not None]
+        if len(held) > 1:
+            return None
+        if held:
+            masked[role] = MASK - held[0]
+    is_causal = bool(call.settings.get("use_causal_mask"))
     lengths = [(call.taken[-1 - places[name]] or ())[1] for name in ("query", "value")]
-    if None in lengths:
-        return None
-    return (CAUSAL,) if lengths[1] != 1 else ()
+    if (is_causal or masked) and (None in lengths or 1 in lengths):
+        return () if lengths[1] == 1 and not masked else None
+    if not masked:
+        return (CAUSAL,) if is_causal else ()
+    names = sorted(masked)
+    text = padding_mask(names, is_causal=is_causal)
+    return (Branch(text, (scores, *(masked[name] for name in names))),)
 
 
 def _as_matrix(kernel: Sequence[int], inputs: int) -> str:
@@ -212,18 +243,19 @@ def _as_matrix(kernel: Sequence[int], inputs: int) -> str:
 
 
 def dot_product(call: StepCall) -> Steps | None:
-    """Return the steps of an Attention, whose mask is causal or none."""
+    """Return the steps of an Attention; its result is zero where a place that asks is masked."""
     ranks = {0 if shape is None else len(shape) for shape in call.taken}
     if is_told(call) or call.config.get("score_mode", "dot") != "dot" or ranks != {3}:
         return None
     if len(call.taken) not in (2, 3):
         return None
     key = -len(call.taken) if len(call.taken) == 3 else -2
-    masks = _masks(call, {"query": -1, "value": -2})
+    masks = _masks(call, {"query": -1, "value": -2}, {"key": ("value",)}, 0)
     if masks is None:
         return None
-    scores = (Branch(product(1), (-1, key)), *masks, "softmax")
-    return *scores, Branch(product(1), (len(scores) - 1, -2))
+    scores: Steps = (Branch(product(1), (-1, key)), *masks, "softmax")
+    steps = (*scores, Branch(product(1), (len(scores) - 1, -2)))
+    return steps if call.masks[0] is None else (*steps, Branch("multiply", (len(scores), MASK)))
 
 
 _COMPARED = ("training", "use_causal_mask")
@@ -231,6 +263,6 @@ _COMPARED = ("training", "use_causal_mask")
 
 
 def is_told(call: StepCall) -> bool:
-    """Return whether a call has masks or other arguments that change its operators."""
+    """Return whether a call has arguments or unknown masks, which change its operators."""
     told = (value for key, value in call.settings.items() if key not in _COMPARED)
-    return call.is_masked or any(told)
+    return (call.is_masked and not call.is_mask_known) or any(told)

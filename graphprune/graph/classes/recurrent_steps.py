@@ -97,10 +97,10 @@ _STATES_OF = {"SimpleRNN": "h", "LSTM": "hc", "GRU": "h"}
 
 def _is_simple(call: StepCall) -> bool:
     """Return whether a recurrent layer takes the sequence and perhaps its mask and first states."""
-    rest = replace(call, is_masked=call.is_masked and not call.is_mask_known)
     states = call.arguments[1 : len(call.taken)]
     are_states = all(name.startswith("initial_state") for name in states)
-    return not is_told(rest) and are_states and len(states) == len(call.taken) - 1
+    is_plain = not is_told(call) and not any(mask is not None for mask in call.masks[1:])
+    return is_plain and are_states and len(states) == len(call.taken) - 1
 
 
 def _cell_step(

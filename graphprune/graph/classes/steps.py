@@ -18,7 +18,8 @@ from graphprune.graph.classes.channels import Weights
 from graphprune.graph.classes.lengths import Config
 from graphprune.graph.shapes.axis_lengths import Shape
 
-AFFINE = "affine"
+AFFINE, LEARNED = "affine", "affine, learned from data"
+"""The second is that of a Normalization, whose statistics change nothing until it is adapted."""
 NORMALIZE, PRODUCT, RECURRENT = "normalize", "product", "recurrent"
 SYMMETRIC = frozenset({"add", "multiply", "maximum", "minimum"})
 """Steps whose result does not depend on the order of the tensors that they take."""
@@ -55,7 +56,7 @@ class Results:
 
 
 MASK = -1000
-"""The place of the mask of the first tensor that a call takes."""
+"""The place of the mask of the first tensor that a call takes; that of the second is one less."""
 UNEQUAL, ANY = "not equal", "any"
 """The step that makes a mask of numbers: those that are not a certain one count."""
 Steps = tuple[str | Branch | Results, ...]
@@ -80,8 +81,10 @@ class StepCall:
         taken: The shapes of the tensors that it takes; None where one is not known.
         arguments: The argument that each of them is for.
         settings: The other arguments that it is given by keyword.
+        masks: Of each tensor that it takes, the place of the first one that has the same mask; None
+            without one that is known.
         is_masked: Whether a tensor that it takes has a mask, which the converter computes with.
-        is_mask_known: Whether that is the mask of an Embedding, and the only one.
+        is_mask_known: Whether all such masks are known.
         keras: The major version of the Keras that wrote the config.
         inside: From the entry of a layer inside this one, its weights and what it takes, to its
             steps.
@@ -92,6 +95,7 @@ class StepCall:
     taken: Sequence[Shape | None]
     arguments: Sequence[str] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    masks: Sequence[int | None] = ()
     is_masked: bool = False
     is_mask_known: bool = False
     keras: int = 2
