@@ -26,11 +26,17 @@ from graphprune.graph.classes.steps import (
 )
 from graphprune.graph.flow import MAX_CALLS
 from graphprune.graph.frames import Frame, Member
+from graphprune.graph.held_tensors import held_with_tensors
 from graphprune.graph.layer_arguments import name_argument, named_arguments
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
 from graphprune.graph.shapes.axis_lengths import Shape
-from graphprune.graph.tensor_shapes import TensorUse, calls_in_order, operation_call
+from graphprune.graph.tensor_shapes import (
+    TensorUse,
+    calls_in_order,
+    find_tensor_shapes,
+    operation_call,
+)
 
 INPUT = "input"
 UNKNOWN = "unknown"
@@ -269,6 +275,7 @@ class _Walk:
             is_mask_known=None not in masks,
             keras=self.graph.keras,
             inside=partial(self._steps_inside, is_masked=bool(masks)),
+            held=partial(_steps_held, self.graph, layer),
         )
         try:
             if isinstance(operation, Operation):
@@ -300,6 +307,28 @@ class _Walk:
     def _add(self, step: Step) -> int:
         self.steps.append(step)
         return len(self.steps) - 1
+
+
+def _steps_held(graph: LayerGraph, layer: Layer) -> Steps | None:
+    """Return the steps of the model inside a layer; None where they are not known.
+
+    It takes one tensor, and gives one.
+    """
+    held = held_with_tensors(graph, layer)
+    found = None if held is None else describe_computation(held, find_tensor_shapes(held))
+    if found is None or len(found.outputs) != 1 or any(step.is_unknown for step in found.steps):
+        return None
+    places: list[int] = []
+    steps: list[Branch] = []
+    for step in found.steps:
+        if step.computes == INPUT:
+            places.append(-1)
+            continue
+        steps.append(Branch(step.computes, tuple(places[taken] for taken in step.inputs)))
+        places.append(len(steps) - 1)
+    if places.count(-1) != 1 or places[found.outputs[0]] < 0:
+        return None
+    return (*steps, Results((places[found.outputs[0]],)))
 
 
 def _step_of(found: Mapping[TensorUse, int], source: str, call: int, tensor: int) -> int | None:

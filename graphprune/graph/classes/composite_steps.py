@@ -7,7 +7,8 @@ settings whose operators are not known, so that the layer is not compared.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from graphprune.archive.entries import is_entry
@@ -24,6 +25,7 @@ from graphprune.graph.classes.steps import (
     RECURRENT,
     UNEQUAL,
     Branch,
+    Results,
     StepCall,
     Steps,
     StepsRule,
@@ -143,10 +145,26 @@ def for_each_step(call: StepCall) -> Steps | None:
     if shape is None or call.is_masked or not is_entry(inner):
         return None
     weights = {key.removeprefix("layer."): shape for key, shape in call.weights.items()}
-    steps = call.inside(inner, weights, [(shape[0], *shape[2:])])
-    if steps is None or any(isinstance(step, str) and step.startswith(MOVES) for step in steps):
+    steps = call.inside(inner, weights, [(shape[0], *shape[2:])]) or call.held()
+    if steps is None or any(_is_move(step) for step in steps):
         return None
-    return (EACH, *steps)
+    return (EACH, *_behind_first(steps))
+
+
+def _is_move(step: str | Branch | Results) -> bool:
+    text = step if isinstance(step, str) else getattr(step, "computes", "")
+    return text.startswith(MOVES)
+
+
+def _behind_first(steps: Steps) -> Iterator[str | Branch | Results]:
+    """Yield steps behind one more, which they take where they took what the call takes."""
+    for step in steps:
+        if isinstance(step, Branch):
+            yield replace(step, inputs=tuple(0 if at == -1 else at + 1 for at in step.inputs))
+        elif isinstance(step, Results):
+            yield Results(tuple(place + 1 for place in step.places))
+        else:
+            yield step
 
 
 def upsampled(rank: int) -> StepsRule:

@@ -65,6 +65,10 @@ step gives the result, unless `Results` name those that do.
 """
 
 
+def _nothing_held() -> Steps | None:
+    return None
+
+
 def _nothing_inside(
     _entry: Entry, _weights: Weights, _taken: Sequence[Shape | None]
 ) -> Steps | None:
@@ -88,6 +92,7 @@ class StepCall:
         keras: The major version of the Keras that wrote the config.
         inside: From the entry of a layer inside this one, its weights and what it takes, to its
             steps.
+        held: Returns the steps of the model inside this layer, if it has one.
     """
 
     config: Config
@@ -100,6 +105,7 @@ class StepCall:
     is_mask_known: bool = False
     keras: int = 2
     inside: Callable[[Entry, Weights, Sequence[Shape | None]], Steps | None] = _nothing_inside
+    held: Callable[[], Steps | None] = _nothing_held
 
 
 StepsRule = Callable[[StepCall], Steps | None]
