@@ -23,12 +23,17 @@ class Cell:
         text: The formulas of its states.
         matrices: The constants that are its matrices, by the name that Keras gives to such a
             weight, in the order of its columns.
+        kernel, state: The shapes of both kernels as Keras has them.
+        convolution: The settings of its convolutions; empty for a cell without.
         places: Which of the inputs of a loop is the sequence (`x`), the mask (`m`), and each state;
             its outputs have the same order.
     """
 
     text: str
     matrices: Mapping[str, tuple[TfliteTensor, ...]]
+    kernel: tuple[int, ...]
+    state: tuple[int, ...]
+    convolution: str
     places: Mapping[str, int]
 
 
@@ -91,7 +96,9 @@ class _Body:
         self._unchanged = frozenset(given for given, made in pairs if given == made)
         self._operators = file.operators_of(body)
         self._formulas = Formulas(file, body, self._operators, given, self._unchanged)
-        states = [pair for pair in pairs if pair[0] != pair[1] and self._is_state(pair[0])]
+        changed = [pair for pair in pairs if pair[0] != pair[1] and self._is_float(pair[0])]
+        rank = min((self._rank(given) for given, _ in changed), default=0)
+        states = [pair for pair in changed if self._rank(pair[0]) == rank > 1]
         if len(states) > len(names):
             raise FormulaError("more states than a cell has")
         named = [*zip(names, states, strict=False)]
@@ -99,9 +106,12 @@ class _Body:
         self._given = {name: index for name, (index, _) in named}
         self._formulas.known |= {index: symbol(name) for name, index in self._given.items()}
 
-    def _is_state(self, index: int) -> bool:
-        tensor = self._formulas.tensors[index]
-        return len(tensor.shape) == 2 and tensor.dtype in ("float32", "int8", "int16")
+    def _is_float(self, index: int) -> bool:
+        return self._formulas.tensors[index].dtype in ("float32", "int8", "int16")
+
+    def _rank(self, index: int) -> int:
+        """Return how many axes a tensor has; the sequence of results has one more than a state."""
+        return len(self._formulas.tensors[index].shape)
 
     def cell(self, *, is_masked: bool) -> Cell | None:
         """Return the cell; None if its matrices or results are not those of one."""
@@ -116,29 +126,39 @@ class _Body:
         if is_masked and "o" not in states:
             states = {"o": next(iter(written.values())), **states}
         result = next(iter(states.values())).text
-        kernels = kernels_of(self._formulas.matrices)
-        if kernels is None or set(written) - {result}:
+        if set(written) - {result}:
             return None
-        if len(kernels["kernel"]) > 1 and not is_cell(render(states)):
-            return None  # the order of the parts of a split kernel is not told
         read = self._given | self._formulas.reads
         places = {name: self._inputs.index(index) for name, index in read.items()}
-        return Cell(render(states), kernels, places)
+        cell = cell_of(self._formulas, self._formulas.matrices, render(states), places)
+        # a file does not tell the order of the parts of a kernel, and only one is that of a cell
+        is_split = cell is not None and len(cell.matrices["kernel"]) > 1
+        return None if is_split and not is_cell(render(states)) else cell
 
 
-def kernels_of(
-    matrices: Mapping[TfliteTensor, str],
-) -> Mapping[str, tuple[TfliteTensor, ...]] | None:
-    """Return the parts of both kernels, given what each matrix is multiplied with.
+def cell_of(
+    formulas: Formulas, matrices: Mapping[TfliteTensor, str], text: str, places: Mapping[str, int]
+) -> Cell | None:
+    """Return a cell; None where its matrices are not the parts of two kernels.
 
-    None where they are not those of a cell.
+    Args:
+        formulas: Those of its operators.
+        matrices: Its matrices, with what each is multiplied with.
+        text: The formulas of its states.
+        places: As `Cell` has them.
     """
     first = tuple(matrix for matrix, taken in matrices.items() if taken == "x")
     rest = tuple(matrix for matrix, taken in matrices.items() if taken != "x")
-    is_such = all(len({matrix.shape[1] for matrix in part}) == 1 for part in (first, rest))
-    return {"kernel": first, "recurrent_kernel": rest} if is_such else None
+    shapes = [_joined([formulas.kernels[each] for each in parts]) for parts in (first, rest)]
+    kernel, state = shapes
+    if kernel is None or state is None:
+        return None
+    kernels = {"kernel": first, "recurrent_kernel": rest}
+    return Cell(text, kernels, kernel, state, formulas.convolution, places)
 
 
-def shape_of(parts: Sequence[TfliteTensor]) -> tuple[int, int]:
-    """Return the inputs and outputs of a kernel, of which a file may have several parts."""
-    return parts[0].shape[1], sum(matrix.shape[0] for matrix in parts)
+def _joined(parts: Sequence[tuple[int, ...]]) -> tuple[int, ...] | None:
+    """Return the shape of a kernel of which a file has parts; None if they do not fit together."""
+    if len({shape[:-1] for shape in parts}) != 1:
+        return None
+    return (*parts[0][:-1], sum(shape[-1] for shape in parts))

@@ -21,6 +21,7 @@ from graphprune.graph.classes.cell_formulas import (
     product,
     symbol,
 )
+from graphprune.graph.classes.recurrent_steps import convolution
 from graphprune.plan.tflite_numbers import read_number
 
 FUSED = {1: "relu", 2: "clip -1 1", 3: "relu6", 4: "tanh"}
@@ -54,7 +55,9 @@ class Formulas:
         unchanged: The inputs of a loop's body that it does not change.
         known: The formulas, by the indices of tensors.
         constants: The constants that operators only pass on, by the indices of their results.
-        matrices: What each matrix is multiplied with.
+        matrices: What each matrix or kernel of a convolution is multiplied with.
+        kernels: Its shape as Keras has it.
+        convolution: The settings of the convolutions of what is read; empty where there are none.
         reads: The inputs that parts are read of, by what these are called.
     """
 
@@ -66,6 +69,8 @@ class Formulas:
     known: dict[int, Formula] = field(default_factory=dict)
     constants: dict[int, int] = field(default_factory=dict)
     matrices: dict[TfliteTensor, str] = field(default_factory=dict)
+    kernels: dict[TfliteTensor, tuple[int, ...]] = field(default_factory=dict)
+    convolution: str = ""
     reads: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -177,12 +182,35 @@ def _written(body: Formulas, operator: TfliteOperator) -> _Made:
 
 def _matrix(body: Formulas, operator: TfliteOperator) -> _Made:
     """Return a product with a matrix, or with one of several parts of a kernel."""
-    of, matrix = body.known[operator.inputs[0]], body.constant(operator.inputs[1])
-    if len(matrix.shape) != 2 or matrix in body.matrices:
+    matrix = body.constant(operator.inputs[1])
+    if len(matrix.shape) != 2:
+        raise FormulaError("a product with no matrix")
+    return _multiplied(body, operator, matrix, matrix.shape[::-1])
+
+
+def _convolved(body: Formulas, operator: TfliteOperator) -> _Made:
+    """Return a product with a part of the kernel of a convolution; dilated ones are not known."""
+    matrix, settings = body.constant(operator.inputs[1]), operator.settings
+    axes = "DHW" if operator.kind == "CONV_3D" else "HW"
+    if any(settings.get(f"dilation{axis}Factor", 1) != 1 for axis in axes):
+        raise FormulaError("a dilated convolution")
+    shape = matrix.shape if operator.kind == "CONV_3D" else (*matrix.shape[1:], matrix.shape[0])
+    made = _multiplied(body, operator, matrix, shape)
+    strides = [int(settings.get(f"stride{axis}", 1)) for axis in axes]
+    if body.matrices[matrix] == "x":
+        body.convolution = convolution(strides, "valid" if settings.get("padding") else "same")
+    return made
+
+
+def _multiplied(
+    body: Formulas, operator: TfliteOperator, matrix: TfliteTensor, shape: tuple[int, ...]
+) -> _Made:
+    of = body.known[operator.inputs[0]]
+    if matrix in body.matrices:
         raise FormulaError("a product with no matrix of its own")
-    body.matrices[matrix] = of.text
+    body.matrices[matrix], body.kernels[matrix] = of.text, shape
     start, size = body.columns_of(operator)
-    return [product(of, start, start + matrix.shape[0], size)]
+    return [product(of, start, start + shape[-1], size)]
 
 
 def _sum(body: Formulas, operator: TfliteOperator) -> _Made:
@@ -255,6 +283,8 @@ def _sliced(body: Formulas, operator: TfliteOperator) -> _Made:
 _READERS: Mapping[str, Callable[[Formulas, TfliteOperator], _Made]] = {
     "ADD": _sum,
     "CONCATENATION": _written,
+    "CONV_2D": _convolved,
+    "CONV_3D": _convolved,
     "DIV": _quotient,
     "FULLY_CONNECTED": _matrix,
     "FlexTensorListGetItem": _item,

@@ -136,7 +136,7 @@ def _sliced(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
         return item(begin[axis], steps.shape(operator, 0)[axis], axis) if is_whole else None
     if not steps.step_before(operator).startswith(RECURRENT) or mask not in (1, 2):
         return None
-    return LAST if len(begin) == 3 and begin[mask - 1] == -1 else None
+    return LAST if len(begin) > 2 and begin[mask - 1] == -1 else None
 
 
 def _reversed(steps: TfliteSteps, operator: TfliteOperator) -> str | None:

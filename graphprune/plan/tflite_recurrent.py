@@ -9,7 +9,7 @@ from graphprune.archive.tflite.file import TfliteFile, TfliteOperator, TfliteTen
 from graphprune.graph.classes.cell_formulas import cell_text
 from graphprune.graph.classes.composite_steps import LAST
 from graphprune.graph.classes.recurrent_steps import recurrent, state_of
-from graphprune.plan.tflite_cells import Cell, read_cell, shape_of
+from graphprune.plan.tflite_cells import Cell, read_cell
 from graphprune.plan.tflite_formulas import FUSED
 
 _KERNELS, _STATES = (2, 3, 4), (6, 7, 8)
@@ -19,6 +19,7 @@ be left out (UNIDIRECTIONAL_SEQUENCE_LSTM, tensorflow/lite/kernels).
 _INPUT_GATE = (1, 5)
 _EXTRA = (9, 10, 11, 16, 17, *range(20, 24))
 """Those of peepholes, projections and normalizations."""
+_PRODUCTS = ("CONV_2D", "CONV_3D", "FULLY_CONNECTED")
 _TAKEN = "xmohc"
 """What a recurrent layer takes, in this order: the sequence, its mask, and the states to begin with
 (`tflite_cells`).
@@ -61,8 +62,8 @@ def read_loop(file: TfliteFile, operator: TfliteOperator) -> Recurrence | None:
 
 def cell_step(cell: Cell, *, is_stateful: bool = False) -> str:
     """Return the step of a cell in a loop over a sequence."""
-    kernel, state = (shape_of(cell.matrices[name]) for name in ("kernel", "recurrent_kernel"))
-    return recurrent(kernel, state, cell.text, is_stateful=is_stateful)
+    text = cell.convolution + cell.text
+    return recurrent(cell.kernel, cell.state, text, is_stateful=is_stateful)
 
 
 def _ends_of(cell: Cell, operator: TfliteOperator) -> dict[int, str]:
@@ -107,6 +108,6 @@ def _names_inside(file: TfliteFile, operator: TfliteOperator) -> list[str]:
     return [
         names[output]
         for each in (file.operators_of(body) if body else ())
-        if each.kind == "FULLY_CONNECTED"
+        if each.kind in _PRODUCTS
         for output in each.outputs
     ]

@@ -22,7 +22,7 @@ from graphprune.graph.classes.cell_formulas import (
 )
 from graphprune.graph.classes.composite_steps import LAST
 from graphprune.graph.classes.recurrent_steps import state_of
-from graphprune.plan.tflite_cells import Cell, kernels_of
+from graphprune.plan.tflite_cells import cell_of
 from graphprune.plan.tflite_formulas import Formulas
 from graphprune.plan.tflite_recurrent import Recurrence, cell_step
 
@@ -251,10 +251,9 @@ class _Unrolled:
 
     def _layer(self, last: Formulas, cell: Mapping[str, Formula]) -> _Layer | None:
         """Return the layer, whose results are found by their formulas in the last step."""
-        kernels = kernels_of(_of_cell(last, cell["h"]))
         made = {name: _find(last, of) for name, of in cell.items()}
-        if kernels is None or made["h"] is None or len(kernels["kernel"]) > 1:
-            return None  # the order of the parts of a split kernel is not told
+        if made["h"] is None:
+            return None
         states, masks = dict(cell), tuple[int, ...]()
         ends = {end: state_of(name) for name, end in made.items() if end is not None}
         ends[made["h"]] = LAST
@@ -264,13 +263,15 @@ class _Unrolled:
         whole = (*self._states, made["h"])
         stacks = (each for each in self._operators if each.kind == "PACK")
         ends |= {each.outputs[0]: "" for each in stacks if each.inputs == whole}
-        step = cell_step(Cell(render(states), kernels, {}))
+        whole_cell = cell_of(last, _of_cell(last, cell["h"]), render(states), {})
+        if whole_cell is None or len(whole_cell.matrices["kernel"]) > 1:
+            return None  # the order of the parts of a split kernel is not told
         names = [
             last.tensors[each.outputs[0]].name
             for each in self._operators
             if each.kind == "FULLY_CONNECTED" and each.outputs[0] in last.known
         ]
-        return _Layer(step, ends, names, masks)
+        return _Layer(cell_step(whole_cell), ends, names, masks)
 
 
 def _find(step: Formulas, wanted: Formula) -> int | None:

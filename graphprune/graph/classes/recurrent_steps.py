@@ -10,6 +10,7 @@ from graphprune.archive.entries import is_entry
 from graphprune.graph.classes.cell_formulas import cell_text
 from graphprune.graph.classes.composite_steps import LAST, REVERSE, STATE, is_told
 from graphprune.graph.classes.lengths import Config
+from graphprune.graph.classes.spatial import per_axis
 from graphprune.graph.classes.steps import (
     AFFINE,
     MASK,
@@ -37,8 +38,18 @@ def recurrent(
         >>> recurrent((6, 4), (4, 4), "h = tanh(h[0/1] + x[0/1])")
         'recurrent 6x4 4x4, h = tanh(h[0/1] + x[0/1])'
     """
-    shapes = " ".join(f"{rows}x{columns}" for rows, columns in (kernel, state))
+    shapes = " ".join("x".join(map(str, each)) for each in (kernel, state))
     return f"{RECURRENT} {shapes}, {cell}" + (", stateful" if is_stateful else "")
+
+
+def convolution(strides: Sequence[int], padding: str) -> str:
+    """Return the settings of the convolutions of a ConvLSTM, before the formulas of its cell.
+
+    Example:
+        >>> convolution((2, 2), "valid")
+        'strides 2x2, valid, '
+    """
+    return f"strides {'x'.join(map(str, strides))}, {padding}, "
 
 
 def state_of(name: str) -> str:
@@ -51,12 +62,53 @@ def recurrence(kind: str) -> StepsRule:
     return lambda call: _recurrent_steps(kind, call) if _is_simple(call) else None
 
 
+def recurrence_of_cell(call: StepCall) -> Steps | None:
+    """Return the steps of an RNN around one cell, which a recurrent layer of its kind has too."""
+    cell: Any = call.config.get("cell")
+    if not is_entry(cell) or not _is_simple(call):
+        return None
+    kind = cell["class_name"].rsplit(">", 1)[-1].removesuffix("Cell")
+    config = {**cell["config"], **call.config}
+    return _recurrent_steps(kind, replace(call, config=config)) if kind in _STATES_OF else None
+
+
+def convolved(rank: int) -> StepsRule:
+    """Return the rule of a ConvLSTM; dilated ones, and those behind a mask, are not compared."""
+
+    def rule(call: StepCall) -> Steps | None:
+        config = call.config
+        dilation, strides = (
+            per_axis(config.get(key, 1), rank) for key in ("dilation_rate", "strides")
+        )
+        is_plain = set(dilation) == {1} and config.get("data_format") != "channels_first"
+        if not is_plain or call.is_masked or config.get("unroll") or not _is_simple(call):
+            return None
+        first = (1,) * (2 - rank)
+        kernels = (call.weights["kernel"], call.weights["recurrent_kernel"])
+        kernel, state = ((*first, *shape) for shape in kernels)
+        text = cell_text("LSTM", config, state[-2], call.keras)
+        if text is None:
+            return None
+        settings = convolution((*first, *strides), config.get("padding", "valid"))
+        is_stateful = bool(config.get("stateful"))
+        step = recurrent(kernel, state, settings + text, is_stateful=is_stateful)
+        return _whole_steps("LSTM", call, step)
+
+    return rule
+
+
 def _recurrent_steps(kind: str, call: StepCall) -> Steps | None:
     """Return the steps of a recurrent layer, which takes the mask of its sequence beside it."""
     config, is_masked = call.config, call.is_masked
     step = _cell_step(kind, config, call.weights, call.keras, is_masked=is_masked)
     if step is None or (config.get("unroll") and not _is_unrolled_alike(call)):
         return None
+    return _whole_steps(kind, call, step)
+
+
+def _whole_steps(kind: str, call: StepCall, step: str) -> Steps:
+    """Return the steps of a recurrent layer around that of its cell."""
+    config, is_masked = call.config, call.is_masked
     taken: tuple[int, ...] = (-1, MASK) if is_masked else (-1,)
     steps: list[str | Branch] = []
     if config.get("go_backwards"):
