@@ -58,7 +58,7 @@ def _compare_readings(planned: Computation, read: TfliteSteps) -> ArchitectureCh
     for computation, reason in list_readings(planned):
         found = _compare(computation, read)
         if found.status != "differs":
-            return ArchitectureCheck(unchecked=reason) if reason else found
+            return ArchitectureCheck(unchecked="; ".join(filter(None, (reason, found.unchecked))))
         first = first or found
     assert first is not None, "a plan has one reading at least"
     return first
