@@ -15,15 +15,8 @@ from graphprune.archive.op_layers import find_operation
 from graphprune.archive.operations import Operation
 from graphprune.graph.classes.builtin_layers import DAMAGED, known_class
 from graphprune.graph.classes.channels import Weights
-from graphprune.graph.classes.steps import (
-    MASK,
-    Branch,
-    Results,
-    StepCall,
-    Steps,
-    operation_steps,
-    with_padding,
-)
+from graphprune.graph.classes.operation_steps import operation_steps
+from graphprune.graph.classes.steps import MASK, Branch, Results, StepCall, Steps, with_padding
 from graphprune.graph.flow import MAX_CALLS
 from graphprune.graph.frames import Frame, Member
 from graphprune.graph.held_tensors import held_with_tensors

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from graphprune.archive.tflite.file import TfliteFile, TfliteOperator, TfliteTensor
-from graphprune.graph.classes.cell_formulas import FormulaError, is_cell, render, symbol
+from graphprune.graph.classes.cell_formulas import FormulaError, render, symbol
+from graphprune.graph.classes.known_cells import is_cell
 from graphprune.plan.tflite_formulas import PASSED_ON, READS, Formulas
 
 _STATES, _MASKED_STATES = ("hc",), ("ohc", "hc")

@@ -10,6 +10,7 @@ from graphprune.archive.tflite.file import TfliteOperator
 from graphprune.graph.classes.activation_steps import leaky
 from graphprune.graph.classes.composite_steps import CAUSAL, LAST, REVERSE, product, repeat, resize
 from graphprune.graph.classes.steps import (
+    AFFINE,
     ANY,
     RECURRENT,
     UNEQUAL,
@@ -194,6 +195,20 @@ def _leaky(_steps: TfliteSteps, operator: TfliteOperator) -> str | None:
 
 def _lookup(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
     return lookup(steps.shape(operator, 0)) if steps.is_constant(operator, 0) else None
+
+
+def find_looked_up(steps: TfliteSteps, operator: TfliteOperator) -> int | None:
+    """Return the indices that a lookup takes, where negative ones are made positive first.
+
+    Keras 3 looks up `where(i < 0, i + rows, i)`.
+    """
+    if operator.kind not in ("SELECT", "SELECT_V2") or len(operator.inputs) != 3:
+        return None
+    is_less, moved, indices = (steps.place_of(index) for index in operator.inputs)
+    if is_less is None or moved is None or indices is None:
+        return None
+    is_such = steps.facts.is_of(is_less, "operator LESS", indices)
+    return indices if is_such and steps.facts.is_of(moved, AFFINE, indices) else None
 
 
 READERS: dict[str, Callable[[TfliteSteps, TfliteOperator], str | None]] = {

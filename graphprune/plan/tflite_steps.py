@@ -22,7 +22,7 @@ from graphprune.plan.tflite_formulas import FUSED
 from graphprune.plan.tflite_masked_scores import find_masked, find_same, join
 from graphprune.plan.tflite_masks import is_added
 from graphprune.plan.tflite_numbers import Number, read_number
-from graphprune.plan.tflite_readers import READERS, THEN
+from graphprune.plan.tflite_readers import READERS, THEN, find_looked_up
 from graphprune.plan.tflite_recurrent import Recurrence, read_loop
 from graphprune.plan.tflite_sequences import find_each
 from graphprune.plan.tflite_unrolled import find_unrolled
@@ -177,7 +177,7 @@ class TfliteSteps:
             return source
         if operator.kind == "PACK" and (whole := self._for_each(operator)) is not None:
             return whole
-        looked_up = self._looked_up(operator)
+        looked_up = find_looked_up(self, operator)
         return find_same(self, operator) if looked_up is None else looked_up
 
     def _add_recurrence(self, found: Recurrence) -> dict[int, int]:
@@ -288,24 +288,6 @@ class TfliteSteps:
     def _is_weight(self, index: int) -> bool:
         tensor = self._tensors.get(index)
         return tensor is not None and index not in self._made and len(tensor.shape) > 1
-
-    def _looked_up(self, operator: TfliteOperator) -> int | None:
-        """Return the indices that a lookup takes, where negative ones are made positive first.
-
-        Keras 3 looks up `where(i < 0, i + rows, i)`.
-        """
-        if operator.kind not in ("SELECT", "SELECT_V2") or len(operator.inputs) != 3:
-            return None
-        found = [self._made.get(index) for index in operator.inputs]
-        if None in found:
-            return None
-        is_less, moved, indices = (found[0], found[1], found[2])
-        assert is_less is not None
-        assert moved is not None
-        facts = [self.steps[each].step for each in (is_less, moved)]
-        wanted = [("operator LESS", (indices,)), (AFFINE, (indices,))]
-        is_such = [(each.computes, each.inputs) for each in facts] == wanted
-        return indices if is_such else None
 
     def _describe(self, operator: TfliteOperator, taken: Sequence[int]) -> str | None:
         """Return the step that an operator is; None for one that no layer class describes."""

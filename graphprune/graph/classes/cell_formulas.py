@@ -12,9 +12,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache, reduce
+from functools import reduce
 from itertools import accumulate
-from itertools import product as combinations
 from typing import Any
 
 from graphprune.graph.classes.activation_steps import CLIP, clipped
@@ -237,10 +236,10 @@ def activated(name: str, of: Formula, keras: int) -> Formula | None:
         return applied(clipped(0, 1), multiplied(constant(0.2), of))
     if name == "hard_sigmoid":
         return multiplied(constant(1 / 6), applied("relu6", of))
-    return applied(_FUNCTIONS[name], of) if name in _FUNCTIONS else None
+    return applied(FUNCTIONS[name], of) if name in FUNCTIONS else None
 
 
-_FUNCTIONS = {
+FUNCTIONS = {
     "sigmoid": "sigmoid",
     "tanh": "tanh",
     "relu": "relu",
@@ -290,50 +289,6 @@ def cell_text(
         kept = {name: chosen(symbol("m"), made, symbol(name)) for name, made in states.items()}
         states = {"o": result, **kept}
     return render(states)
-
-
-def is_cell(text: str) -> bool:
-    """Return whether formulas are those of a cell of Keras, with gates in their order.
-
-    Example:
-        >>> is_cell("h = tanh(h[0/1] + x[0/1])"), is_cell("h = tanh(h[1/2] + x[0/2])")
-        (True, False)
-    """
-    return any(text in _cells(keras, _names_in(text, keras)) for keras in (2, 3))
-
-
-def _names_in(text: str, keras: int) -> tuple[str, ...]:
-    """Return the activations whose functions formulas have."""
-    found = []
-    for name in (*_FUNCTIONS, "hard_sigmoid"):
-        function = activated(name, _X, keras)
-        assert function is not None, "the name is known"
-        if f"{function.text.split('(')[0].split()[-1]}(" in text:
-            found.append(name)
-    return (*found, "linear")
-
-
-@cache
-def _cells(keras: int, names: tuple[str, ...]) -> frozenset[str | None]:
-    """Return the formulas of all cells with these activations."""
-    switches = [*combinations((True, False), repeat=3)]
-    return frozenset(
-        cell_text(
-            kind,
-            {
-                "activation": inner,
-                "recurrent_activation": gate,
-                "reset_after": resets_after,
-                "zero_output_for_mask": gives_zero,
-            },
-            1,
-            keras,
-            is_masked=is_masked,
-        )
-        for kind in ("SimpleRNN", "LSTM", "GRU")
-        for inner, gate in combinations(names, names)
-        for resets_after, gives_zero, is_masked in switches
-    )
 
 
 def chosen(mask: Formula, made: Formula, before: Formula) -> Formula:

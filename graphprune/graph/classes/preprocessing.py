@@ -188,7 +188,9 @@ def _normalized(call: StepCall) -> Steps | None:
     mean: Any = call.config.get("mean")
     variance: Any = call.config.get("variance")
     is_told = mean is not None and not np.any(mean) and np.all(np.equal(variance, 1))
-    return () if is_told else only_last_axis(LEARNED if mean is None else AFFINE)(call)
+    if is_told:
+        return ()
+    return only_last_axis(LEARNED if mean is None else AFFINE)(call)
 
 
 def _rescaled(call: ChannelCall) -> Sequence[Channels | None]:
