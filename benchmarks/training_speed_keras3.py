@@ -106,7 +106,7 @@ def repeated(batch: Any, steps: int) -> Any:
     """Return a data set of `steps` times the same batch."""
     import keras
 
-    class Repeated(keras.utils.PyDataset):
+    class Repeated(keras.utils.PyDataset):  # type: ignore[misc] # Keras ships no types
         def __len__(self) -> int:
             return steps
 
