@@ -89,6 +89,17 @@ def several_inputs_and_outputs_keep_their_names(form):
     )
 
 
+@CASES.fast_on("tensorflow")
+def keras_without_signatures_writes_the_same():
+    there, export.takes_signature = export.takes_signature, lambda model: False
+    try:
+        for form in FORMS:
+            several_inputs_and_outputs_keep_their_names(form)
+        a_stripped_model_is_written("LSTM as tflite")  # for one sample at a time
+    finally:
+        export.takes_signature = there
+
+
 @CASES
 def a_form_that_computes_something_else_is_not_written():
     form = FORMS[-1] if BACKEND == "torch" else "folder"

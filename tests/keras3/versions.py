@@ -26,6 +26,9 @@ VERSIONS = (
 )
 OLD_JAX, NEEDS_OLD_JAX = "0.4.30", VERSIONS[:7]
 CORE = {
+    "command_cases": ("a model is planned pruned and checked",),
+    "export_cases": ("several_inputs_and_outputs_keep_their_names: folder",),
+    "loading_cases": ("names of operations are kept",),
     "loop_cases": (
         "masked weights are zero after every step",
         "a step without a pruner is refused",
@@ -61,8 +64,8 @@ CORE = {
 }
 """The scripts and their cases; `--every` runs all cases of them that the suite runs."""
 OTHERS = (
-    *("channel_cases", "command_cases", "data_cases", "export_cases", "layer_cases"),
-    *("loading_cases", "precision_cases", "refusal_cases", "surgery_cases"),
+    *("channel_cases", "data_cases", "layer_cases"),
+    *("precision_cases", "refusal_cases", "surgery_cases"),
 )
 """The scripts that only `--every` runs."""
 
