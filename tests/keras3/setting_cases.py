@@ -9,7 +9,7 @@ from keras3.child import Cases, refusal
 from keras3.models import array
 from keras3.run_cases import EPOCHS, FOLDER, RULES, X, Y, check_resumes, compiled, load, net, run
 
-from graphprune.errors import TrainingError
+from graphprune.errors import DataError, TrainingError
 from graphprune.keras3.optimizers import read_updates
 from graphprune.keras3.training.compiling import check_executions, compile_model
 from graphprune.keras3.training.fitting import Hooks
@@ -50,6 +50,16 @@ def counting():
 """
 )
 sys.path.insert(0, str(FOLDER))
+
+
+@CASES.fast_on("tensorflow")
+def weights_of_classes_and_of_samples_are_refused_together():
+    weighted = ((X[:16], Y[:16], np.ones(16)), SPLIT[1])
+    both = partial(run, "both", compiled(), weighted, rules=RULES, epochs=1, class_weight={0: 2.0})
+    assert refusal(both, DataError) == (
+        "data: samples and classes both have weights; leave out --class-weight (class_weight in"
+        " Python), or the weights of the samples"
+    )
 
 
 CURVE = {"curve": "cosine", "from": 0.01, "to": 0.001, "warm_up": "1 step"}
@@ -102,6 +112,7 @@ def settings_of_runs_go_on():
     assert read_updates(model, model.optimizer) == 4, "of 8 batches"
     assert model.optimizer.get_config()["learning_rate"]["config"]["decay_steps"] == 6
     assert {"squared", "loss"} <= set(whole.original_metrics)
+    assert abs(whole.metrics["loss"] - whole.metrics["squared"]) > 0.01, "classes are weighted"
     settings = read_run_file(str(FOLDER / "settings-whole" / "run.yaml"), {})
     assert settings["train.gradient_accumulation"] == 2
     assert settings["model"] == str(FOLDER / "settings-whole" / "original.keras")

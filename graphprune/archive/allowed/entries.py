@@ -120,6 +120,16 @@ def keras_kinds(entry: Mapping[str, Any]) -> frozenset[str]:
     return _class_kinds(kind, entry["module"]) if "module" in entry else _legacy_kinds(kind)
 
 
+def is_of_keras(name: str) -> bool:
+    """Return whether a version of Keras has a class or function of this name.
+
+    Example:
+        >>> [is_of_keras(name) for name in ("RMSNormalization", "LocallyConnected1D", "Doubled")]
+        [True, True, False]
+    """
+    return any(name in names.classes or name in names.functions for names in KERAS.values())
+
+
 def string_fits(name: str, kind: str) -> bool:
     """Return whether Keras has an object of this kind and name (`"activation": "relu"`)."""
     if kind == ACTIVATION:
