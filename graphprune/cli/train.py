@@ -163,8 +163,7 @@ def _make_plan(
 
 def _disk_needs(saved: ModelFile, arguments: Mapping[str, Any]) -> DiskNeeds:
     """Return the disk space that the run will take, estimated from the model's file."""
-    archive = saved.need_archive()
-    compiled = archive.config.get("compile_config") or archive.training_config or {}
+    compiled = saved.need_archive().compile_settings
     saved_one = compiled.get("optimizer") or compiled.get("optimizer_config")
     checkpoint = estimate_checkpoint(
         saved.graph.parameters,

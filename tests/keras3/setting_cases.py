@@ -8,6 +8,7 @@ import numpy as np
 from keras3.child import Cases, refusal
 from keras3.models import array
 from keras3.run_cases import EPOCHS, FOLDER, RULES, X, Y, check_resumes, compiled, load, net, run
+from named_metrics import check_names_of_metrics
 
 from graphprune.errors import TrainingError
 from graphprune.keras3.optimizers import read_updates
@@ -182,6 +183,12 @@ def callbacks_hear_of_the_last_step_of_an_execution():
     for batch in (1, 3, 4):
         hooks.on_train_batch_end(batch)
     assert told == [3, 4, 3, 4]
+
+
+@CASES.fast_on("jax")
+def the_names_of_metrics_are_known_before_keras_is_imported():
+    (FOLDER / "named").mkdir()
+    check_names_of_metrics(keras, 3, FOLDER / "named")
 
 
 @CASES

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 from commands import run_command
+from named_metrics import check_names_of_metrics
 from run_builders import assert_same_bits, ramp, wrap
 from tf_keras import layers
 
@@ -249,6 +250,10 @@ def test_objects_given_in_python_train_like_names(place):
     assert int(optimizer.iterations) == 0
     for a, b in zip(load_model(one.model).weights, load_model(other.model).weights, strict=True):
         assert a.numpy().tobytes() == b.numpy().tobytes(), a.name
+
+
+def test_the_names_of_metrics_are_known_before_keras_is_imported(tmp_path):
+    check_names_of_metrics(tf_keras, 2, tmp_path)
 
 
 @pytest.mark.parametrize(
