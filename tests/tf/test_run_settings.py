@@ -60,7 +60,36 @@ def counting():
 
 def nothing():
     return 3
+
+
+class Failing(tf_keras.callbacks.Callback):
+    fails = True
+
+    def on_train_batch_end(self, batch, logs=None):
+        if Failing.fails and int(self.model.optimizer.iterations) == 7:
+            raise ValueError("seven")
+
+
+def failing():
+    return Failing()
+
+
+def wrong(y_true, y_pred):
+    raise ValueError("wrong")
+
+
+def plateau():
+    return tf_keras.callbacks.ReduceLROnPlateau()
+
+
+def scheduler():
+    return tf_keras.callbacks.LearningRateScheduler(lambda epoch: 0.1)
 """
+FAILED = (
+    "own_settings:failing: the callback Failing failed after step 6 at own_settings.py:{line} with"
+    " ValueError: seven; go on with graphprune resume failing, which starts at step 6"
+)
+CURVE = {"curve": "cosine", "from": 0.01, "to": 0.001, "warm_up": "2 steps"}
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +145,7 @@ def test_settings_of_the_optimizer_a_curve_and_own_objects_resume_exactly(place)
         "many",
         7,
         optimizer={"name": "adamw", "weight_decay": 0.01},
-        learning_rate={"curve": "cosine", "from": 0.01, "to": 0.001, "warm_up": "2 steps"},
+        learning_rate=CURVE,
         loss="own_settings:squared",
         metrics=["own_settings:squared", "mae"],
         class_weight={0: 1.0, 1: 3.0, 2: 0.5},
@@ -283,6 +312,61 @@ def test_wrong_settings_are_refused_before_anything_is_written(place, options, m
     with pytest.raises(TrainingError) as caught:
         train("one.keras", None, "d.npz", "never", **{**OPTIONS, **options})
     assert message in str(caught.value)
+    assert not (place / "never").exists()
+
+
+def test_a_failing_callback_is_named_with_its_lines_and_the_run_goes_on(place):
+    line = OWN.splitlines().index('            raise ValueError("seven")') + 1
+    command = ("--data", "d.npz", "--epochs", "3", "--batch-size", "8", "--checkpoint-every")
+    command += ("2 steps", "--callbacks", "own_settings:failing", "--run", "failing")
+    done = run_command("train", "one.keras", *command, "--quiet")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.splitlines() == [
+        "Traceback (most recent call last):",
+        f'  File "{place}/own_settings.py", line {line}, in Failing.on_train_batch_end',
+        '    raise ValueError("seven")',
+        "ValueError: seven",
+        f"graphprune: {FAILED.format(line=line)}",
+    ]
+    assert json.loads(Path("failing", "failure.json").read_text())["message"] in done.err
+    from own_settings import Failing
+
+    Failing.fails = False
+    assert resume("failing").status == "finished"
+
+
+def test_a_failing_callback_given_in_python_keeps_its_error(place):
+    def fail(epoch, logs):
+        raise KeyError("mine")
+
+    callback = tf_keras.callbacks.LambdaCallback(on_epoch_end=fail)
+    with pytest.raises(KeyError, match="mine") as caught:
+        train("one.keras", None, "d.npz", "live-failing", callbacks=[callback], **OPTIONS)
+    assert caught.value.__notes__ == [
+        "graphprune: failed after step 4; go on with graphprune resume live-failing, which starts"
+        " at step 2"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"loss": "own_settings:wrong"}, "own_settings:wrong: the loss failed on the first batch"),
+        ({"metrics": ["own_settings:wrong"]}, "own_settings:wrong: the metric failed on the first"),
+        (
+            {"callbacks": ["own_settings:plateau"], "learning_rate": CURVE},
+            "own_settings:plateau: ReduceLROnPlateau sets the learning rate, but in this run",
+        ),
+        (
+            {"callbacks": ["own_settings:scheduler"], "learning_rate": CURVE},
+            "own_settings:scheduler: LearningRateScheduler sets the learning rate, but in this run",
+        ),
+    ],
+)
+def test_own_code_that_cannot_work_is_told_before_anything_is_written(place, options, message):
+    with pytest.raises(TrainingError) as caught:
+        train("one.keras", None, "d.npz", "never", **{**OPTIONS, **options})
+    assert str(caught.value).startswith(message)
     assert not (place / "never").exists()
 
 
