@@ -178,7 +178,8 @@ def run_graphprune(
 def measured(model: tf_keras.Model) -> float:
     """Return the share of zeros over all kernels."""
     kernels = [layer.kernel.numpy() for layer in model.layers if hasattr(layer, "kernel")]
-    return 1 - sum(map(np.count_nonzero, kernels)) / sum(kernel.size for kernel in kernels)
+    nonzero = sum(map(np.count_nonzero, kernels))
+    return 1 - float(nonzero / sum(kernel.size for kernel in kernels))
 
 
 METHODS: dict[str, Callable[[Network, tf_keras.Model, Arrays, float, int], tuple[float, float]]] = {

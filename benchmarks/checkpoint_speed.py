@@ -158,7 +158,7 @@ class Watch:
             end(recorder, batch, logs)
             last[0] = time.perf_counter()
 
-        RunRecorder.save, RunRecorder.on_train_batch_end = timed_save, timed_end  # type: ignore[method-assign]
+        RunRecorder.save, RunRecorder.on_train_batch_end = timed_save, timed_end  # type: ignore[method-assign, assignment]
 
     def figures(self) -> dict[str, float]:
         """Return the medians."""

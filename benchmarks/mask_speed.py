@@ -25,8 +25,14 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_model_optimization.python.core.sparsity.keras import pruning_impl, pruning_schedule
 
-from graphprune.sparsity.pattern_masks import select_pattern_mask
-from graphprune.sparsity.patterns import UNSTRUCTURED, Block, Channel, KeepOf, Pattern
+from graphprune.sparsity.patterns import (
+    UNSTRUCTURED,
+    Block,
+    Channel,
+    KeepOf,
+    Pattern,
+    select_pattern_mask,
+)
 
 SHAPE = (4096, 1024)
 AXES = ("in", "out")
@@ -89,7 +95,8 @@ def _toolkit(
     pruning = pruning_impl.Pruning(
         lambda: tf.constant(0), [], schedule, block or [1, 1], pool, zeros
     )
-    return tf.function(pruning._maybe_update_block_mask)
+    compiled: Callable[[tf.Tensor], Any] = tf.function(pruning._maybe_update_block_mask)
+    return compiled
 
 
 def _medians(runs: dict[str, Run], rounds: int) -> dict[str, float]:

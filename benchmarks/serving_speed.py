@@ -2,8 +2,9 @@
 
     python benchmarks/serving_speed.py [--only FIGURE ...] [--turns 20]
 
-- files: MobileNetV2 at 96x96 with 85% of its weights zero, as `.keras` and `.h5`: the raw size must
-  be at most 1.02 times that after gzip.
+- files: MobileNetV2 at 96x96 with 85% of its weights zero, as `.keras` and `.h5`. A `.keras` file
+  must be at most 1.02 times its size after gzip; an `.h5` file cannot (docs/architecture.md), and
+  must be at most 3.1 MB, 1.02 times what gzip alone brought.
 - blocks: three Dense layers of 2,048 units, 90% of them zero in blocks of 4 and of 16 inputs, as
   `.tflite`: at most 0.25 times the latency of the dense file on x86.
 - int8: a small convolutional net without zeros, in 8 bits. What it brings depends on the processor:
@@ -64,10 +65,12 @@ def files(folder: Path, turns: str) -> None:
     given = [part for output in outputs for part in ("-o", output)]
     columns = json.loads(run("prune", model, "-r", folder / "all.yaml", *given, "--format", "json"))
     for column in columns[1:]:
-        ratio = column["raw"] / column["gzip"]
-        tell(
-            "files", column["title"], f"{column['raw'] / 1e6:.2f} MB, {ratio:.3f} times gzip", 1.02
-        )
+        title, size = column["title"], f"{column['raw'] / 1e6:.2f} MB"
+        ratio = f"{column['raw'] / column['gzip']:.3f} times gzip"
+        if title.endswith(".h5"):
+            tell("files", title, f"{ratio}, {size}", 3.1)
+        else:
+            tell("files", title, f"{size}, {ratio}", 1.02)
 
 
 def blocks(folder: Path, turns: str) -> None:

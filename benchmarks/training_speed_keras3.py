@@ -5,8 +5,8 @@ Columns, medians over the rounds, each with its ratio to the plain model's in th
 - first step: processor time of the first training step, tracing or compiling included, in a process
   of its own for each method.
 - later steps: mean processor time of a step. One process holds all methods, which take turns of 100
-  steps, so that a busy moment meets them all. `pruned` has masks that no longer change; `updated`
-  computes them once in a turn.
+  steps, so that a busy moment meets them all. `pruned` computes masks before the first step and
+  never again; `updated` also computes them once in a turn.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Contestant:
         self.model, self.batch = MODELS[name]()
         self.callbacks: list[Any] = []
         if method != "plain":
-            end = 1 if method == "pruned" else -1
+            end = 0 if method == "pruned" else -1
             schedule = graphprune.ConstantSparsity(0.9, 0, end, frequency=TURN)
             self.model = graphprune.prune_low_magnitude(self.model, schedule)
             self.callbacks = [graphprune.UpdatePruningStep(run=graphprune.Run())]
@@ -106,7 +106,7 @@ def repeated(batch: Any, steps: int) -> Any:
     """Return a data set of `steps` times the same batch."""
     import keras
 
-    class Repeated(keras.utils.PyDataset):
+    class Repeated(keras.utils.PyDataset):  # type: ignore[misc] # Keras ships no types
         def __len__(self) -> int:
             return steps
 

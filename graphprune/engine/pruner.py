@@ -124,7 +124,7 @@ class Pruner:
         return tuple(
             address
             for address, layer in self.layers.items()
-            if any(np.any(one.read()[~one.read_mask()]) for one in layer.tensors)
+            if any(np.any((one.read() != 0) > one.read_mask()) for one in layer.tensors)
         )
 
     def on_step(self) -> None:

@@ -11,6 +11,7 @@ the training graph free of it.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,8 @@ def magnitude_bits(weights: NDArray[np.floating]) -> Scores:
     infinity = np.asarray([np.inf], dtype=flat.dtype).view(bits.dtype)[0]
     sign = bits.dtype.type(1 << (8 * flat.dtype.itemsize - 1))
     scores: Scores = bits & ~sign
-    np.minimum(scores, infinity + bits.dtype.type(1), out=scores)
+    if scores.size and scores.max() > infinity:
+        np.minimum(scores, infinity + bits.dtype.type(1), out=scores)
     return scores
 
 
@@ -59,8 +61,11 @@ def count_digits(scores: Scores, shift: int) -> NDArray[np.int64]:
     return counts
 
 
-_SAMPLE = 1 << 16
-_COMPARE_CHUNK = 1 << 15  # weights whose comparison fits a processor's cache
+_SAMPLE = 1 << 14
+_SORTED = 1 << 16
+"""Scores up to which sorting takes less time than counting."""
+_PART = 1 << 15
+"""Weights whose scores and comparisons fit the cache of a processor."""
 
 
 def select_mask(weights: NDArray[np.floating], kept: int) -> tuple[NDArray[np.bool_], float]:
@@ -69,25 +74,29 @@ def select_mask(weights: NDArray[np.floating], kept: int) -> tuple[NDArray[np.bo
     Equals `magnitude_mask` of tests/reference_masks.py bit for bit: ties keep the lower flat index,
     NaN counts as larger than infinity.
     """
-    if 0 < kept == weights.size:
-        mask, cut = np.ones(weights.size, np.bool_), _smallest(weights)
+    if not kept:
+        return np.zeros(weights.shape, np.bool_), math.inf
+    flat = np.ascontiguousarray(weights).ravel()
+    if kept == flat.size:
+        mask, cut = np.ones(flat.size, np.bool_), _smallest(flat)
     else:
-        scores = magnitude_bits(weights)
-        cut, needed, tied = _smallest_kept(scores, kept)
-        mask = scores >= cut if needed == tied else scores > cut
-        if needed != tied:
-            mask[np.flatnonzero(scores == cut)[:needed]] = True
-    threshold = np.asarray([cut], BITS[weights.dtype.itemsize]).view(weights.dtype)[0]
+        mask, cut = _select_near(flat, kept) or _largest(magnitude_bits(flat), kept)
+    threshold = np.asarray([cut], BITS[flat.dtype.itemsize]).view(flat.dtype)[0]
     return mask.reshape(weights.shape), math.inf if np.isnan(threshold) else float(threshold)
 
 
-def _smallest(weights: NDArray[np.floating]) -> int:
+def _smallest(flat: NDArray[np.floating]) -> int:
     """Return the smallest score, as for masks before pruning begins; nothing is ranked."""
-    flat = np.ascontiguousarray(weights).ravel()
-    return min(
-        int(magnitude_bits(flat[start : start + _COMPARE_CHUNK]).min())
-        for start in range(0, flat.size, _COMPARE_CHUNK)
-    )
+    return min(int(scores.min()) for _, scores in _scored_parts(flat))
+
+
+def _scored_parts(flat: NDArray[np.floating]) -> Iterator[tuple[int, Scores]]:
+    """Yield the starts of parts of the weights with their scores.
+
+    The first touch of memory for all scores takes longer than the select itself.
+    """
+    for start in range(0, flat.size, _PART):
+        yield start, magnitude_bits(flat[start : start + _PART])
 
 
 def apply_mask(weights: NDArray[np.floating], mask: NDArray[np.bool_]) -> NDArray[np.floating]:
@@ -102,43 +111,77 @@ def is_masked(weights: NDArray[np.floating], mask: NDArray[np.bool_]) -> bool:
     bits = np.ascontiguousarray(weights).view(BITS[weights.dtype.itemsize]).ravel()
     kept = np.ascontiguousarray(mask).ravel()
     return not any(
-        np.any((bits[start : start + _COMPARE_CHUNK] != 0) > kept[start : start + _COMPARE_CHUNK])
-        for start in range(0, bits.size, _COMPARE_CHUNK)
+        np.any((bits[start : start + _PART] != 0) > kept[start : start + _PART])
+        for start in range(0, bits.size, _PART)
     )
 
 
-def _smallest_kept(scores: Scores, kept: int) -> tuple[int, int, int]:
-    """Return the `kept`-th largest score, how many equal to it are needed, and how many there are.
+def _select_near(flat: NDArray[np.floating], kept: int) -> tuple[NDArray[np.bool_], int] | None:
+    """Return what `_largest` does, from the few scores that are near to the `kept`-th largest.
 
-    A sample says between which two scores it should be, so that the select looks at few; where the
-    sample misled, it looks at all.
+    A sample says which those are. None where it misled, and where the weights are few.
     """
-    if scores.size <= _SAMPLE:
-        return _radix_select(scores, kept)
-    low, high = _bracket(scores, kept)
-    above = int(np.count_nonzero(scores >= high))
-    between = scores[(scores >= low) & (scores < high)]
-    if above < kept <= above + between.size:
-        return _radix_select(between, kept - above)
-    return _radix_select(scores, kept)
+    if flat.size <= _SAMPLE:
+        return None
+    low, high = _bracket(flat, kept)
+    mask, places, near = _split(flat, low, high)
+    needed = kept - int(np.count_nonzero(mask))
+    if 0 < needed <= near.size:
+        chosen, cut = _largest(near, needed)
+        mask[places[chosen]] = True
+        return mask, cut
+    if low == 1 and needed > near.size:  # weights that are zero are kept too
+        mask[places] = True
+        mask[np.flatnonzero(magnitude_bits(flat) == 0)[: needed - near.size]] = True
+        return mask, 0
+    return None
 
 
-def _bracket(scores: Scores, kept: int) -> tuple[int, int]:
+def _bracket(flat: NDArray[np.floating], kept: int) -> tuple[int, int]:
     """Return two scores that most likely enclose the `kept`-th largest; the lower one is included.
 
-    They are four standard deviations of its rank in a sample apart from it.
+    They are four standard deviations of its rank in a sample apart from it. Neither is zero, the
+    score of all weights that are masked.
     """
-    stride = scores.size // _SAMPLE | 1  # odd, so that not only some columns are looked at
-    sample = np.sort(scores[::stride])
+    stride = flat.size // _SAMPLE | 1  # odd, so that not only some columns are looked at
+    sample = np.sort(magnitude_bits(flat[::stride]))
     rank, margin = kept // stride, 2 * math.isqrt(sample.size) + 2
     low, high = sample.size - rank - margin, sample.size - rank + margin
     lowest = int(sample[low]) if low > 0 else 0
-    highest = sample[high] if high < sample.size else np.iinfo(scores.dtype).max
-    return lowest, int(highest)
+    highest = sample[high] if high < sample.size else np.iinfo(sample.dtype).max
+    return max(1, lowest), max(1, int(highest))
 
 
-def _radix_select(scores: Scores, kept: int) -> tuple[int, int, int]:
-    """Return what `_smallest_kept` does, by counting the digits of all `scores`."""
+def _split(
+    flat: NDArray[np.floating], low: int, high: int
+) -> tuple[NDArray[np.bool_], NDArray[np.intp], Scores]:
+    """Return the mask of scores of at least `high`, and the places and values of those below it.
+
+    Scores below `low` are left out.
+    """
+    mask = np.empty(flat.size, np.bool_)
+    places, near = [], []
+    for start, scores in _scored_parts(flat):
+        np.greater_equal(scores, high, out=mask[start : start + scores.size])
+        least, width = scores.dtype.type(low), scores.dtype.type(max(0, high - low))
+        found = np.flatnonzero(scores - least < width)  # they have no sign: one comparison does
+        places.append(found + start)
+        near.append(scores[found])
+    return mask, np.concatenate(places), np.concatenate(near)
+
+
+def _largest(scores: Scores, kept: int) -> tuple[NDArray[np.bool_], int]:
+    """Return the mask of the `kept` largest scores, at least one, and the smallest of them."""
+    is_small = scores.size <= _SORTED
+    cut = int(np.sort(scores)[-kept]) if is_small else _radix_select(scores, kept)
+    mask = scores > cut
+    missing = kept - int(np.count_nonzero(mask))
+    mask[np.flatnonzero(scores == cut)[:missing]] = True
+    return mask, cut
+
+
+def _radix_select(scores: Scores, kept: int) -> int:
+    """Return the `kept`-th largest score, by counting the digits of all."""
     candidates, needed, cut = scores, kept, 0
     for shift in digit_shifts(scores.dtype):
         counts = count_digits(candidates, shift)
@@ -147,4 +190,4 @@ def _radix_select(scores: Scores, kept: int) -> tuple[int, int, int]:
         needed -= int(at_least[digit] - counts[digit])
         candidates = candidates[digits(candidates, shift) == digit]
         cut |= digit << shift
-    return cut, needed, candidates.size
+    return cut
