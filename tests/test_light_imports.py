@@ -189,6 +189,19 @@ MISTAKES = {
     " first with graphprune apply": (DIGITS, ()),
     "plain.keras: class weight: got class 11, but output 'digits' has 10 classes; classes are"
     " numbers from 0 to 9": (DIGITS, ("--class-weight", "3=2", "--class-weight", "11=2")),
+    "d.npz: has sample weights, and Keras takes no class weights beside them; multiply the class"
+    " weights into the sample weights, and leave class_weight out": (
+        {**DIGITS, "w_train": np.ones(8)},
+        ("--class-weight", "3=2"),
+    ),
+    "nowhere:mine: no module 'nowhere'; run from the folder that holds it": (
+        DIGITS,
+        ("--callbacks", "nowhere:mine"),
+    ),
+    "nobody.losses:mine: no module 'nobody'; run from the folder that holds it": (
+        DIGITS,
+        ("--loss", "digits=nobody.losses:mine"),
+    ),
     "no loss is called 'mse1'; closest: 'mse', 'msle'": (DIGITS, ("--loss", "mse1")),
     "keep best: got 'val_acuracy', which is no metric of this run; closest: 'val_accuracy';"
     " available: loss, accuracy, val_loss, val_accuracy": (

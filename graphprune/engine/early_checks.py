@@ -27,13 +27,14 @@ from graphprune.engine.data_fit import (
     check_class_weights,
     check_inputs,
     check_names,
+    check_one_weighting,
     label_rule,
     losses_by_output,
 )
 from graphprune.engine.data_function import check_module
 from graphprune.engine.file_data import FileData, file_data, find_ends
 from graphprune.engine.metric_names import check_watched, find_metric_names
-from graphprune.errors import TrainingError
+from graphprune.errors import DataError, TrainingError
 from graphprune.graph import LayerGraph, ModelFile, open_model_file
 from graphprune.graph.precision import check_takes_policy
 from graphprune.runs.labels import LabelRule
@@ -41,6 +42,7 @@ from graphprune.runs.npz import read_npz
 from graphprune.runs.run_options import Compiling
 from graphprune.runs.sample_names import PARTS, group_arrays
 from graphprune.runs.samples import Shapes, check_samples, check_values, is_data_function
+from graphprune.runs.setting_values import is_object
 
 _PACKAGES = {2: "tf_keras", 3: "keras"}
 _HOMES: Mapping[Kind, str] = {"optimizer": "optimizers", "loss": "losses", "metric": "metrics"}
@@ -66,6 +68,7 @@ def check_early(saved: ModelFile, data: str, compiling: Mapping[str, Any], keras
     """
     for kind, name in _names(compiling):
         check_name(kind, name, keras)
+    _check_modules(compiling)
     if compiling.get("mixed_precision") is not None:
         check_takes_policy(saved.graph, compiling["mixed_precision"], saved.path)
     outputs = _ends(saved)[1]
@@ -90,6 +93,8 @@ def check_early(saved: ModelFile, data: str, compiling: Mapping[str, Any], keras
         shapes, dtypes = check_samples(data)
         held_out = any(group_arrays(shapes, "x", part) for part in PARTS[1:])
         check_watched(names, compiling, is_validated=held_out or is_split)
+        has_weights = bool(group_arrays(shapes, "w", "train"))
+        check_one_weighting(compiling.get("class_weight"), data, has_weights)
         _check_npz(saved, data, loss, shapes, dtypes)
     else:
         held_out = files.files.validation is not None
@@ -169,6 +174,18 @@ def _names(compiling: Mapping[str, Any]) -> list[tuple[Kind, str]]:
     given += [("loss", name) for name in _flat(compiling.get("loss"))]
     given += [("metric", name) for name in _flat(compiling.get("metrics"))]
     return [(kind, name) for kind, name in given if isinstance(name, str) and ":" not in name]
+
+
+def _check_modules(compiling: Mapping[str, Any]) -> None:
+    """Refuse losses, metrics and callbacks (`MODULE:NAME`) whose modules do not exist."""
+    given = [compiling.get(name) for name in ("loss", "metrics", "callbacks")]
+    for name in (one for value in given for one in _flat(value)):
+        if not isinstance(name, str) or not is_object(name):
+            continue
+        try:
+            check_module(name)
+        except DataError as fault:
+            raise TrainingError(fault.text, place=fault.place) from fault
 
 
 def _flat(value: Any) -> list[Any]:

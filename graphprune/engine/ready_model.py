@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from graphprune.engine.data_fit import check_class_weights
+from graphprune.engine.data_fit import check_class_weights, check_one_weighting
 from graphprune.engine.early_checks import no_layer_is_pruned
 from graphprune.engine.early_stopping import check_metric
 from graphprune.engine.origin import Origin
@@ -127,7 +127,9 @@ def wrap_for_run(
     wrapped = make_ready(seam, model, plan, request.compiling, data, origin.place, length)
     _check_metrics(seam, wrapped, data, request)
     labels = seam.find_label_rules(wrapped)
-    check_class_weights(request.fitting.class_weight, labels, origin.place)
+    weights = request.fitting.class_weight
+    check_class_weights(weights, labels, origin.place)
+    check_one_weighting(weights, data.spec, data.is_weighted)
     if not request.allow_missed:
         check_targets_reached(seam.pruned_layers(wrapped), length, plan)
     return wrapped, plan

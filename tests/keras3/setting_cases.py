@@ -90,6 +90,16 @@ def scheduler():
 sys.path.insert(0, str(FOLDER))
 
 
+class Weighted(keras.utils.PyDataset):
+    """Batches with sample weights."""
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        return X[:8], Y[:8], np.ones(8)
+
+
 CURVE = {"curve": "cosine", "from": 0.01, "to": 0.001, "warm_up": "1 step"}
 
 
@@ -271,6 +281,13 @@ def live_objects_and_wrong_settings():
     )
     assert (result.status, set(result.original_metrics)) == ("finished", {"loss", "right"})
     assert abs(array(load(result.model).optimizer.learning_rate) - 0.02) < 1e-6
+    weighted = (X, Y, np.ones(len(X)))
+    for data in (weighted, Weighted()):
+        text = refusal(
+            lambda: run("no", compiled(), data, rules=RULES, class_weight={0: 2.0}),  # noqa: B023
+            TrainingError,
+        )
+        assert "has sample weights, and Keras takes no class weights beside them" in text, text
     for options, message in (
         ({"gradient_accumulation": 2}, "an epoch has 3 batches, which is no multiple of 2"),
         ({"early_stopping": "val_acc"}, "there is no metric 'val_acc'; closest: 'val_accuracy'"),

@@ -263,6 +263,31 @@ def test_losses_and_metrics_by_output_and_the_original_measured_first(place):
     assert again.original_metrics == result.original_metrics
 
 
+def test_a_class_without_a_weight_has_one(place):
+    """tf_keras itself takes no gaps, and fails on labels of classes beyond the last."""
+    written = []
+    for number, weights in enumerate(({1: 3.0}, {0: 1.0, 1: 3.0, 2: 1.0}, {0: 1.0, 1: 3.0})):
+        options = {**OPTIONS, "epochs": 2, "class_weight": weights}
+        written.append(train("one.keras", None, "d.npz", f"weights-{number}", **options).model)
+    for other in written[1:]:
+        assert_same_bits(written[0], other)
+
+
+def test_class_weights_that_no_keras_takes_are_refused(place):
+    options = {**OPTIONS, "class_weight": {0: 2.0}}
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(16, 6)).astype("float32"), rng.integers(0, 3, 16)
+    batches = tf.data.Dataset.from_tensor_slices((x, y, np.ones(16))).batch(8)
+    for data, size in (((x, y, np.ones(16)), 8), (batches, None)):
+        with pytest.raises(TrainingError, match="has sample weights, and Keras takes no class"):
+            train("one.keras", None, data, "never", **{**options, "batch_size": size})
+    y = {"kind": y, "size": x[:, :1]}
+    two = {"loss": {"kind": "sparse_categorical_crossentropy", "size": "mse"}, "optimizer": "sgd"}
+    with pytest.raises(TrainingError, match="class weights for one output, and this model has 2;"):
+        train("two.keras", None, (x, y), "never", **options, **two)
+    assert not (place / "never").exists()
+
+
 def test_objects_given_in_python_train_like_names(place):
     rng = np.random.default_rng(2)
     data = (rng.normal(size=(16, 6)).astype("float32"), rng.integers(0, 3, 16))
