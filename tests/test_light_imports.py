@@ -189,8 +189,8 @@ MISTAKES = {
     " first with graphprune apply": (DIGITS, ()),
     "plain.keras: class weight: got class 11, but output 'digits' has 10 classes; classes are"
     " numbers from 0 to 9": (DIGITS, ("--class-weight", "3=2", "--class-weight", "11=2")),
-    "d.npz: has sample weights, and Keras takes no class weights beside them; multiply the class"
-    " weights into the sample weights, and leave class_weight out": (
+    "d.npz: samples and classes both have weights; leave out --class-weight (class_weight in"
+    " Python), or the weights of the samples": (
         {**DIGITS, "w_train": np.ones(8)},
         ("--class-weight", "3=2"),
     ),

@@ -294,15 +294,15 @@ def check_class_weights(
 
 
 def check_one_weighting(weights: Mapping[Any, float] | None, place: str, is_weighted: bool) -> None:
-    """Refuse class weights for data that has sample weights, which no Keras combines.
+    """Refuse class weights for data that has sample weights, which Keras does not combine.
 
     Raises:
-        TrainingError: there are both.
+        DataError: there are both.
     """
     if weights and is_weighted:
-        raise TrainingError(
-            "has sample weights, and Keras takes no class weights beside them; multiply the class"
-            " weights into the sample weights, and leave class_weight out",
+        raise DataError(
+            "samples and classes both have weights; leave out --class-weight (class_weight in"
+            " Python), or the weights of the samples",
             place=place,
         )
 

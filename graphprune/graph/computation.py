@@ -15,21 +15,21 @@ from graphprune.archive.op_layers import find_operation
 from graphprune.archive.operations import Operation
 from graphprune.graph.classes.builtin_layers import DAMAGED, known_class
 from graphprune.graph.classes.channels import Weights
-from graphprune.graph.classes.steps import (
-    MASK,
-    Branch,
-    StepCall,
-    Steps,
-    operation_steps,
-    with_padding,
-)
+from graphprune.graph.classes.operation_steps import operation_steps
+from graphprune.graph.classes.steps import MASK, Branch, Results, StepCall, Steps, with_padding
 from graphprune.graph.flow import MAX_CALLS
 from graphprune.graph.frames import Frame, Member
+from graphprune.graph.held_tensors import held_with_tensors
 from graphprune.graph.layer_arguments import name_argument, named_arguments
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
 from graphprune.graph.shapes.axis_lengths import Shape
-from graphprune.graph.tensor_shapes import TensorUse, calls_in_order, operation_call
+from graphprune.graph.tensor_shapes import (
+    TensorUse,
+    calls_in_order,
+    find_tensor_shapes,
+    operation_call,
+)
 
 INPUT = "input"
 UNKNOWN = "unknown"
@@ -132,7 +132,7 @@ class _Walk:
                     return None
                 made = inner
             else:
-                made = [self._layer(frame, member, call, given, found)]
+                made = self._layer(frame, member, call, given, found)
             for index, step in enumerate(made):
                 if step is not None:
                     found[member.name, call, index] = step
@@ -161,23 +161,27 @@ class _Walk:
         call: int,
         given: Sequence[int] | None,
         found: Mapping[TensorUse, int],
-    ) -> int:
+    ) -> list[int]:
+        """Return the steps of what a call of a layer gives, mostly one."""
         address = frame.address_of(member.name)
         layer = self.graph.layers[address]
         if layer.kind == "input":
-            return self._add(Step(address, INPUT))
+            return [self._add(Step(address, INPUT))]
         taken = self._taken(frame, member, call, given, found)
         uses = member.calls[call]
         shapes: list[Shape | None] = [
             self.shapes.get((frame.address_of(use.source), use.source_call, use.source_tensor))
             for use in uses
         ]
-        masks = [self.masks[step] for step in taken if step in self.masks]
-        steps = self._steps_of(layer, member, call, shapes or [None] * len(taken), masks)
+        steps = self._steps_of(layer, member, call, shapes or [None] * len(taken), taken)
         if steps is None or not taken:
             steps = (f"{UNKNOWN} {layer.type}",)
         made: list[int] = []
+        results: list[int] = []
         for step in steps:
+            if isinstance(step, Results):
+                results = [made[place] for place in step.places]
+                continue
             if isinstance(step, Branch):
                 inputs = tuple(self._place(place, taken, made) for place in step.inputs)
                 made.append(self._add(Step(address, step.computes, inputs)))
@@ -185,16 +189,19 @@ class _Walk:
             made.append(self._add_behind(address, step, made[-1:] or taken))
             if step.startswith("pad") and shapes[0] is not None and len(shapes[0]) == 4:
                 self.padded[made[-1]] = shapes[0]
-        result = (made[-1:] or taken)[0] if made or taken else self._add(Step(address, INPUT))
+        if not made and not taken:
+            made = [self._add(Step(address, INPUT))]
+        results = results or (made or taken)[-1:]
+        result = results[0]
         if result not in taken:
             for mask in self._masks_of(layer, taken, shapes[0] if shapes else None):
                 self.masks[result] = mask
-        return result
+        return results
 
     def _place(self, place: int, taken: Sequence[int], made: Sequence[int]) -> int:
         """Return the step that a branch takes."""
-        if place == MASK:
-            mask = self.masks[taken[0]]
+        if place <= MASK:
+            mask = self.masks[taken[MASK - place]]
             assert mask is not None, "the rule was told that the mask is known"
             return self._add_mask(mask)
         return taken[-1 - place] if place < 0 else made[place]
@@ -216,13 +223,23 @@ class _Walk:
                 if steps is None or len(taken) != 1:
                     return [None]
                 return [_Mask(layer.address, steps, taken[0])] if steps else []
-            if not any(step in self.masks for step in taken):
+            masks = {step: self.masks[step] for step in taken if step in self.masks}
+            if not masks:
                 return []
             if known is None or known.keeps_mask is None:
                 return [None]
-            return [self.masks.get(taken[0])] if known.keeps_mask(layer.config) else []
+            if known.joins_masks:
+                return self._joined(list(masks.values()), is_each=set(taken) == set(masks))
+            is_kept = known.keeps_mask(layer.config) and taken[0] in masks
+            return [masks[taken[0]]] if is_kept else []
         except DAMAGED:
             return [None]
+
+    def _joined(self, masks: Sequence[_Mask | None], *, is_each: bool) -> Sequence[_Mask | None]:
+        """Return the mask of a sum or the like; Keras 3 has none where a tensor has none."""
+        if self.graph.keras == 3 and not is_each:
+            return []
+        return [masks[0] if all(mask == masks[0] for mask in masks) else None]
 
     def _steps_of(
         self,
@@ -230,29 +247,33 @@ class _Walk:
         member: Member,
         call: int,
         shapes: Sequence[Shape | None],
-        masks: Sequence[_Mask | None],
+        taken: Sequence[int],
     ) -> Steps | None:
         """Return the steps of one call of a layer; None for a layer of which nothing is known."""
         uses, operation = member.calls[call], find_operation(layer.entry)
+        masks = [self.masks[step] for step in taken if step in self.masks]
+        held = [self.masks.get(step) for step in taken]
         known = known_class(layer.entry)
         is_operation = isinstance(operation, Operation)
         arguments = [use.argument if is_operation else name_argument(layer, use) for use in uses]
         settings = operation_call(member, call, shapes)
-        taken = StepCall(
+        given = StepCall(
             layer.config,
             {tensor.name: tensor.shape for tensor in layer.tensors},
             shapes,
             arguments if is_operation else named_arguments(layer, arguments),
             {} if settings is None else settings.settings,
+            masks=[None if mask is None else held.index(mask) for mask in held],
             is_masked=bool(masks),
-            is_mask_known=len(masks) == 1 and masks[0] is not None,
+            is_mask_known=None not in masks,
             keras=self.graph.keras,
             inside=partial(self._steps_inside, is_masked=bool(masks)),
+            held=partial(_steps_held, self.graph, layer),
         )
         try:
             if isinstance(operation, Operation):
-                return operation_steps(operation.name, taken)
-            return None if known is None or known.steps is None else known.steps(taken)
+                return operation_steps(operation.name, given)
+            return None if known is None or known.steps is None else known.steps(given)
         except DAMAGED:
             return None
 
@@ -279,6 +300,28 @@ class _Walk:
     def _add(self, step: Step) -> int:
         self.steps.append(step)
         return len(self.steps) - 1
+
+
+def _steps_held(graph: LayerGraph, layer: Layer) -> Steps | None:
+    """Return the steps of the model inside a layer; None where they are not known.
+
+    It takes one tensor, and gives one.
+    """
+    held = held_with_tensors(graph, layer)
+    found = None if held is None else describe_computation(held, find_tensor_shapes(held))
+    if found is None or len(found.outputs) != 1 or any(step.is_unknown for step in found.steps):
+        return None
+    places: list[int] = []
+    steps: list[Branch] = []
+    for step in found.steps:
+        if step.computes == INPUT:
+            places.append(-1)
+            continue
+        steps.append(Branch(step.computes, tuple(places[taken] for taken in step.inputs)))
+        places.append(len(steps) - 1)
+    if places.count(-1) != 1 or places[found.outputs[0]] < 0:
+        return None
+    return (*steps, Results((places[found.outputs[0]],)))
 
 
 def _step_of(found: Mapping[TensorUse, int], source: str, call: int, tensor: int) -> int | None:

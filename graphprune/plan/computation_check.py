@@ -13,10 +13,12 @@ from dataclasses import replace
 from graphprune.graph.classes.composite_steps import is_spread
 from graphprune.graph.classes.steps import (
     AFFINE,
+    ANY,
     MOVES,
     NORMALIZE,
     PRODUCT,
     SYMMETRIC,
+    UNEQUAL,
     has_kernel,
     is_linear,
     is_unordered,
@@ -67,7 +69,7 @@ def _merged(found: Computation) -> Computation:
                     else (place,)
                 )
             )
-            inputs = parts if len(parts) <= _MOST_SUMMED else inputs
+            inputs = _masked_once(parts, steps) if len(parts) <= _MOST_SUMMED else inputs
         key = step.computes, inputs
         is_own = has_kernel(step.computes) or step.is_unknown or step.computes == INPUT
         if is_own or key not in known:
@@ -75,6 +77,15 @@ def _merged(found: Computation) -> Computation:
             steps.append(replace(step, inputs=inputs))
         places.append(known[key])
     return Computation(tuple(steps), tuple(places[output] for output in found.outputs))
+
+
+def _masked_once(parts: Sequence[int], steps: Sequence[Step]) -> tuple[int, ...]:
+    """Return the factors of a product, or the terms of a sum, with each mask once."""
+    found: list[int] = []
+    for place in parts:
+        if place not in found or not steps[place].computes.startswith((UNEQUAL, ANY)):
+            found.append(place)
+    return tuple(found)
 
 
 def _behind_spread(place: int, steps: Sequence[Step]) -> int:

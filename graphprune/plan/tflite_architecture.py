@@ -18,6 +18,7 @@ from graphprune.plan.computation_differences import list_differences
 from graphprune.plan.tflite_agreement import settle
 from graphprune.plan.tflite_moves import check_moves
 from graphprune.plan.tflite_names import Path, find_prefixes, is_named, paths_in
+from graphprune.plan.tflite_readings import list_readings
 from graphprune.plan.tflite_relu6 import explain_relu6
 from graphprune.plan.tflite_steps import FoundStep, TfliteSteps
 from graphprune.plan.verify import ArchitectureCheck, LayerDifference
@@ -42,12 +43,31 @@ def check_tflite_architecture(plan: Plan, file: TfliteFile) -> ArchitectureCheck
     architecture = plan.architecture
     if architecture is None or architecture.computation is None:
         return ArchitectureCheck(unchecked=_OLD)
-    every = architecture.computation.steps
-    planned = simplify(architecture.computation)
     read = TfliteSteps(file)
-    planned, steps = settle(planned, _with_layers(read, every))
     addresses = [facts.address for facts in architecture.layers.values()]
-    moves = check_moves(every, addresses, file)
+    moves = check_moves(architecture.computation.steps, addresses, file)
+    found = _compare_readings(architecture.computation, read)
+    if found.status == "differs" or moves.status == "same":
+        return found
+    return moves if moves.status == "differs" or found.status == "same" else found
+
+
+def _compare_readings(planned: Computation, read: TfliteSteps) -> ArchitectureCheck:
+    """Return the first reading of a plan that a file does not contradict; else the first of all."""
+    first: ArchitectureCheck | None = None
+    for computation, reason in list_readings(planned):
+        found = _compare(computation, read)
+        if found.status != "differs":
+            return ArchitectureCheck(unchecked="; ".join(filter(None, (reason, found.unchecked))))
+        first = first or found
+    assert first is not None, "a plan has one reading at least"
+    return first
+
+
+def _compare(computation: Computation, read: TfliteSteps) -> ArchitectureCheck:
+    """Return the layers that differ between a file and one reading of a plan."""
+    every = computation.steps
+    planned, steps = settle(simplify(computation), _with_layers(read, every))
     unknown = {step.layer: step.computes for step in planned.steps if step.is_unknown}
     found = _check(planned, steps, read.outputs, unknown)
     if found.status == "differs" and (unread := _find_unread(every, steps, read)):
@@ -55,10 +75,8 @@ def check_tflite_architecture(plan: Plan, file: TfliteFile) -> ArchitectureCheck
         seen = _join_unknown(planned.steps, planned.outputs, unknown, planned)
         found = _check(simplify(seen), steps, read.outputs, unknown)
     if found.status == "same":
-        found = ArchitectureCheck(unchecked=explain_relu6(every, planned, read.steps))
-    if found.status == "differs" or moves.status == "same":
-        return found
-    return moves if moves.status == "differs" or found.status == "same" else found
+        return ArchitectureCheck(unchecked=explain_relu6(every, planned, read.steps))
+    return found
 
 
 def _check(

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 
 from graphprune.graph.classes.activation_steps import clipped
 from graphprune.graph.classes.composite_steps import CAUSAL, normalize
-from graphprune.graph.classes.steps import AFFINE, ANY
+from graphprune.graph.classes.steps import AFFINE, ANY, UNEQUAL
 from graphprune.graph.computation import Step
+from graphprune.plan.tflite_masks import ScoresMask
 from graphprune.plan.tflite_numbers import Number
 
 _MOST_AFFINE = 8
@@ -31,12 +32,14 @@ class Facts:
         numbers: The constant that a step adds, multiplies with or compares with, by its place;
             that of the step about to be added too.
         constants: The constants that each step takes, as indices of tensors.
+        masks: What steps mask, by their places.
     """
 
     steps: list[Step]
     counts: dict[int, int] = field(default_factory=dict)
     numbers: dict[int, Number] = field(default_factory=dict)
     constants: list[tuple[int, ...]] = field(default_factory=list)
+    masks: dict[int, ScoresMask] = field(default_factory=dict)
 
     def behind(self, place: int) -> int:
         """Return the step behind a few affine ones."""
@@ -172,7 +175,7 @@ def _kept(facts: Facts, inputs: tuple[int, ...]) -> Whole | None:
     number = facts.numbers.get(len(facts.steps))
     if len(inputs) != 2 or number is None or number.value:
         return None
-    is_mask = facts.steps[inputs[0]].computes.startswith(ANY)
+    is_mask = facts.steps[inputs[0]].computes.startswith((ANY, UNEQUAL))
     return ("multiply", (inputs[1], inputs[0])) if is_mask else None
 
 

@@ -10,6 +10,7 @@ from graphprune.archive.tflite.file import TfliteOperator
 from graphprune.graph.classes.activation_steps import leaky
 from graphprune.graph.classes.composite_steps import CAUSAL, LAST, REVERSE, product, repeat, resize
 from graphprune.graph.classes.steps import (
+    AFFINE,
     ANY,
     RECURRENT,
     UNEQUAL,
@@ -23,7 +24,7 @@ from graphprune.graph.classes.steps import (
     reduced,
 )
 from graphprune.plan.tflite_masks import is_causal
-from graphprune.plan.tflite_recurrent import describe_fused, describe_loop
+from graphprune.plan.tflite_recurrent import describe_fused
 from graphprune.plan.tflite_sequences import item
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def _sliced(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
         return item(begin[axis], steps.shape(operator, 0)[axis], axis) if is_whole else None
     if not steps.step_before(operator).startswith(RECURRENT) or mask not in (1, 2):
         return None
-    return LAST if len(begin) == 3 and begin[mask - 1] == -1 else None
+    return LAST if len(begin) > 2 and begin[mask - 1] == -1 else None
 
 
 def _reversed(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
@@ -165,7 +166,7 @@ def _joined(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
 
 
 def _unequal(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
-    """Return the step of a mask of numbers that are not a certain one."""
+    """Return the step of a mask of numbers that are not a certain one, or are it."""
     number = steps.number(operator)
     return None if number is None else f"{UNEQUAL} {number.value:g}"
 
@@ -196,12 +197,27 @@ def _lookup(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
     return lookup(steps.shape(operator, 0)) if steps.is_constant(operator, 0) else None
 
 
+def find_looked_up(steps: TfliteSteps, operator: TfliteOperator) -> int | None:
+    """Return the indices that a lookup takes, where negative ones are made positive first.
+
+    Keras 3 looks up `where(i < 0, i + rows, i)`.
+    """
+    if operator.kind not in ("SELECT", "SELECT_V2") or len(operator.inputs) != 3:
+        return None
+    is_less, moved, indices = (steps.place_of(index) for index in operator.inputs)
+    if is_less is None or moved is None or indices is None:
+        return None
+    is_such = steps.facts.is_of(is_less, "operator LESS", indices)
+    return indices if is_such and steps.facts.is_of(moved, AFFINE, indices) else None
+
+
 READERS: dict[str, Callable[[TfliteSteps, TfliteOperator], str | None]] = {
     "AVERAGE_POOL_2D": _pooling,
     "BATCH_MATMUL": _product,
     "CONCATENATION": _joined,
     "CONV_2D": _convolution,
     "DEPTHWISE_CONV_2D": _convolution,
+    "EQUAL": _unequal,
     "FULLY_CONNECTED": _matrix,
     "GATHER": _lookup,
     "LEAKY_RELU": _leaky,
@@ -223,5 +239,4 @@ READERS: dict[str, Callable[[TfliteSteps, TfliteOperator], str | None]] = {
     "UNIDIRECTIONAL_SEQUENCE_LSTM": lambda steps, operator: describe_fused(
         steps.tensors_of(operator), operator
     ),
-    "WHILE": lambda steps, operator: describe_loop(steps.file, operator),
 }

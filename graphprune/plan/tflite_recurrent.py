@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from graphprune.archive.tflite.file import TfliteFile, TfliteOperator, TfliteTensor
 from graphprune.graph.classes.cell_formulas import cell_text
-from graphprune.graph.classes.composite_steps import recurrent
-from graphprune.plan.tflite_cells import FUSED, read_cell
+from graphprune.graph.classes.composite_steps import LAST
+from graphprune.graph.classes.recurrent_steps import recurrent, state_of
+from graphprune.plan.tflite_cells import Cell, read_cell
+from graphprune.plan.tflite_formulas import FUSED
 
 _KERNELS, _STATES = (2, 3, 4), (6, 7, 8)
 """The inputs of the fused operator that are matrices, without those of the input gate, which may
@@ -16,16 +19,65 @@ be left out (UNIDIRECTIONAL_SEQUENCE_LSTM, tensorflow/lite/kernels).
 _INPUT_GATE = (1, 5)
 _EXTRA = (9, 10, 11, 16, 17, *range(20, 24))
 """Those of peepholes, projections and normalizations."""
+_PRODUCTS = ("CONV_2D", "CONV_3D", "FULLY_CONNECTED")
+_TAKEN = "xmohc"
+"""What a recurrent layer takes, in this order: the sequence, its mask, and the states to begin with
+(`tflite_cells`).
+"""
 
 
-def describe_loop(file: TfliteFile, operator: TfliteOperator) -> str | None:
-    """Return the step of a loop; None for one that is not a recurrent layer of a known cell."""
+@dataclass(frozen=True, slots=True)
+class Recurrence:
+    """A recurrent layer.
+
+    Attributes:
+        computes: Its step.
+        takes: The tensors that it takes.
+        ends: The step behind it that each of its results is; empty for the whole sequence.
+        names: The names that tell its layer.
+        weights: The constants that it takes.
+        is_backward: Whether it takes the sequence from its end.
+    """
+
+    computes: str
+    takes: tuple[int, ...]
+    ends: Mapping[int, str]
+    names: tuple[str, ...] = ()
+    weights: tuple[int, ...] = ()
+    is_backward: bool = field(default=False)
+
+
+def read_loop(file: TfliteFile, operator: TfliteOperator) -> Recurrence | None:
+    """Return the recurrent layer that a loop is; None for one of an unknown cell."""
     cell = read_cell(file, operator)
     if cell is None:
         return None
     variables = {each.outputs[0] for each in file.operators_of(0) if each.kind == "READ_VARIABLE"}
     kept = variables & set(operator.inputs)
-    return recurrent(cell.kernel, cell.state, cell.text, is_stateful=bool(kept))
+    takes = (operator.inputs[cell.places[name]] for name in _TAKEN if name in cell.places)
+    computes = cell_step(cell, is_stateful=bool(kept))
+    names = tuple(_names_inside(file, operator))
+    return Recurrence(computes, tuple(takes), _ends_of(cell, operator), names)
+
+
+def cell_step(cell: Cell, *, is_stateful: bool = False) -> str:
+    """Return the step of a cell in a loop over a sequence."""
+    text = cell.convolution + cell.text
+    return recurrent(cell.kernel, cell.state, text, is_stateful=is_stateful)
+
+
+def _ends_of(cell: Cell, operator: TfliteOperator) -> dict[int, str]:
+    """Return the step of each result of a loop.
+
+    Where all steps count, the state that is the result of the last one is the last of the sequence.
+    """
+    is_masked = "m" in cell.places
+    ends = dict.fromkeys(operator.outputs, "")
+    for name in "hc":
+        if name in cell.places:
+            is_last = name == "h" and not is_masked
+            ends[operator.outputs[cell.places[name]]] = LAST if is_last else state_of(name)
+    return ends
 
 
 def describe_fused(tensors: Sequence[TfliteTensor | None], operator: TfliteOperator) -> str | None:
@@ -49,13 +101,13 @@ def describe_fused(tensors: Sequence[TfliteTensor | None], operator: TfliteOpera
     return None if text is None else recurrent(*kernels, text)
 
 
-def names_inside(file: TfliteFile, operator: TfliteOperator) -> list[str]:
+def _names_inside(file: TfliteFile, operator: TfliteOperator) -> list[str]:
     """Return the names of the matrices in a loop, and of what they make."""
     body = int(operator.settings.get("bodySubgraphIndex", 0))
     names = {one.index: one.name for one in file.tensors_of(body)}
     return [
         names[output]
         for each in (file.operators_of(body) if body else ())
-        if each.kind == "FULLY_CONNECTED"
+        if each.kind in _PRODUCTS
         for output in each.outputs
     ]

@@ -15,15 +15,17 @@ from graphprune.archive.tflite.file import TfliteFile, TfliteOperator, TfliteTen
 from graphprune.errors import ArchiveError
 from graphprune.graph.classes.activation_steps import clipped
 from graphprune.graph.classes.composite_steps import CAUSAL, REPEAT, REVERSE
-from graphprune.graph.classes.steps import AFFINE, ANY, RECURRENT, UNEQUAL, with_padding
+from graphprune.graph.classes.steps import AFFINE, RECURRENT, with_padding
 from graphprune.graph.computation import INPUT, Step
-from graphprune.plan.tflite_cells import FUSED
 from graphprune.plan.tflite_composites import Facts, find_whole
+from graphprune.plan.tflite_formulas import FUSED
+from graphprune.plan.tflite_masked_scores import find_masked, find_same, join
 from graphprune.plan.tflite_masks import is_added
 from graphprune.plan.tflite_numbers import Number, read_number
-from graphprune.plan.tflite_readers import READERS, THEN
-from graphprune.plan.tflite_recurrent import names_inside
+from graphprune.plan.tflite_readers import READERS, THEN, find_looked_up
+from graphprune.plan.tflite_recurrent import Recurrence, read_loop
 from graphprune.plan.tflite_sequences import find_each
+from graphprune.plan.tflite_unrolled import find_unrolled
 
 _PASSED_ON = frozenset(
     {
@@ -109,7 +111,9 @@ class TfliteSteps:
             ArchiveError: the file is damaged.
         """
         self._made: dict[int, int] = {}
-        self._facts = Facts([])
+        self.facts = Facts([])
+        self._unrolled = find_unrolled(self.file)
+        self._results: dict[int, int] = {}
         inputs, _ = self.file.ends
         try:
             for index in inputs:
@@ -146,8 +150,8 @@ class TfliteSteps:
     ) -> int:
         own = (self._tensors[index].name for index in tensors if index in self._tensors)
         self.steps.append(FoundStep(step, (*names, *own)))
-        self._facts.steps.append(step)
-        self._facts.constants.append(constants)
+        self.facts.steps.append(step)
+        self.facts.constants.append(constants)
         return len(self.steps) - 1
 
     def _read(self, operator: TfliteOperator) -> None:
@@ -156,16 +160,39 @@ class TfliteSteps:
         if operator.kind == "SHAPE" or not taken:
             return
         steps = tuple(dict.fromkeys(self._made[index] for index in taken))
-        if operator.kind in _PASSED_ON:
-            last = steps[0]
-        elif (source := self._looked_up(operator)) is not None:
-            last = source
-        elif operator.kind == "PACK" and (whole := self._for_each(operator)) is not None:
-            last = whole
-        else:
+        if operator.kind == "WHILE" and (found := read_loop(self.file, operator)) is not None:
+            self._made |= self._add_recurrence(found)
+            return
+        last = self._passed_on(operator, steps[0])
+        if last is None:
             last = self._add_steps(operator, taken)
         for output in operator.outputs:
-            self._made[output] = last
+            if output in self._unrolled and output not in self._results:
+                self._results |= self._add_recurrence(self._unrolled[output])
+            self._made[output] = self._results.get(output, last)
+
+    def _passed_on(self, operator: TfliteOperator, source: int) -> int | None:
+        """Return the step whose result an operator gives unchanged; None if it has its own."""
+        if operator.kind in _PASSED_ON:
+            return source
+        if operator.kind == "PACK" and (whole := self._for_each(operator)) is not None:
+            return whole
+        looked_up = find_looked_up(self, operator)
+        return find_same(self, operator) if looked_up is None else looked_up
+
+    def _add_recurrence(self, found: Recurrence) -> dict[int, int]:
+        """Add the steps of a recurrent layer, and return those of its results."""
+        taken = tuple(self._made[index] for index in found.takes if index in self._made)
+        if found.is_backward:
+            reverse = [Step("", REVERSE, (place,)) for place in taken]
+            taken = tuple(self._add(step, names=found.names) for step in reverse)
+        step = Step("", found.computes, taken)
+        last = self._add(step, *found.weights, *found.ends, names=found.names)
+        places = {"": last}
+        for end, computes in found.ends.items():
+            if computes not in places:
+                places[computes] = self._add(Step("", computes, (last,)), end)
+        return {end: places[computes] for end, computes in found.ends.items()}
 
     def _for_each(self, operator: TfliteOperator) -> int | None:
         """Return the last step of what is computed for each part of a sequence, added once.
@@ -176,11 +203,11 @@ class TfliteSteps:
         axis = int(operator.settings.get("axis", 0))
         if len(ends) != len(operator.inputs):
             return None
-        places = find_each(self._facts, ends, axis, self._are_equal)
+        places = find_each(self.facts, ends, axis, self._are_equal)
         if places is None:
             return None
         first, *others = places
-        copies = {first: self._facts.steps[first].inputs[0]}
+        copies = {first: self.facts.steps[first].inputs[0]}
         for place in others:
             found = self.steps[place]
             inputs = tuple(copies.get(taken, taken) for taken in found.step.inputs)
@@ -211,20 +238,19 @@ class TfliteSteps:
             steps = source.inputs if source.computes == "operator SPLIT" else steps[:1]
         number = self.number(operator) if operator.kind in _WITH_NUMBER else None
         if number is not None:
-            self._facts.numbers[len(self.steps)] = number
-        first, steps = find_whole(self._facts, first, steps) or (first, steps)
-        if first.startswith(RECURRENT):
-            steps = tuple(sorted(steps, key=self._is_mask_of_sequence))
+            self.facts.numbers[len(self.steps)] = number
+        masked = find_masked(self, operator, first, steps)
+        first, steps = masked or find_whole(self.facts, first, steps) or (first, steps)
         weights = [index for index in operator.inputs if self._is_weight(index)]
-        names = names_inside(self.file, operator) if first.startswith(RECURRENT) else ()
         last = self._add(
             Step("", first, steps),
             *weights,
             *operator.outputs,
-            names=names,
             constants=tuple(index for index in operator.inputs if index not in self._made),
         )
         self._note_count(operator, last)
+        if (joined := join(self, operator)) is not None:
+            self.facts.masks[last] = joined
         fused = FUSED.get(int(operator.settings.get("fusedActivationFunction", 0)))
         if fused is not None and not first.startswith(RECURRENT):
             others.append(fused)
@@ -238,13 +264,7 @@ class TfliteSteps:
             lengths = self.lengths(operator, 0)
             reduced = [lengths[axis] for axis in self.values(operator, 1)]
             if None not in reduced:
-                self._facts.counts[place] = math.prod(length or 1 for length in reduced)
-
-    def _is_mask_of_sequence(self, place: int) -> bool:
-        step = self.steps[place].step
-        if step.computes == REVERSE:
-            step = self.steps[step.inputs[0]].step
-        return step.computes.startswith((UNEQUAL, ANY))
+                self.facts.counts[place] = math.prod(length or 1 for length in reduced)
 
     def number(self, operator: TfliteOperator) -> Number | None:
         """Return the number that an operator takes as a constant; None where it takes none."""
@@ -268,24 +288,6 @@ class TfliteSteps:
     def _is_weight(self, index: int) -> bool:
         tensor = self._tensors.get(index)
         return tensor is not None and index not in self._made and len(tensor.shape) > 1
-
-    def _looked_up(self, operator: TfliteOperator) -> int | None:
-        """Return the indices that a lookup takes, where negative ones are made positive first.
-
-        Keras 3 looks up `where(i < 0, i + rows, i)`.
-        """
-        if operator.kind not in ("SELECT", "SELECT_V2") or len(operator.inputs) != 3:
-            return None
-        found = [self._made.get(index) for index in operator.inputs]
-        if None in found:
-            return None
-        is_less, moved, indices = (found[0], found[1], found[2])
-        assert is_less is not None
-        assert moved is not None
-        facts = [self.steps[each].step for each in (is_less, moved)]
-        wanted = [("operator LESS", (indices,)), (AFFINE, (indices,))]
-        is_such = [(each.computes, each.inputs) for each in facts] == wanted
-        return indices if is_such else None
 
     def _describe(self, operator: TfliteOperator, taken: Sequence[int]) -> str | None:
         """Return the step that an operator is; None for one that no layer class describes."""
@@ -313,6 +315,18 @@ class TfliteSteps:
         return [
             None if axis in tensor.open_axes else length for axis, length in enumerate(tensor.shape)
         ]
+
+    def place_of(self, index: int) -> int | None:
+        """Return the step that makes a tensor; None for a constant."""
+        return self._made.get(index)
+
+    def shape_of(self, index: int) -> tuple[int, ...]:
+        """Return the shape of a tensor."""
+        return self._tensors[index].shape
+
+    def is_truth(self, index: int) -> bool:
+        """Return whether a tensor has truths."""
+        return self._tensors[index].dtype == "bool"
 
     def is_constant(self, operator: TfliteOperator, place: int) -> bool:
         """Return whether an input of an operator does not depend on the file's inputs."""

@@ -22,7 +22,7 @@ from keras3.run_cases import (
 )
 from named_metrics import check_names_of_metrics
 
-from graphprune.errors import TrainingError
+from graphprune.errors import DataError, TrainingError
 from graphprune.keras3.optimizers import read_updates
 from graphprune.keras3.training.compiling import check_executions, compile_model
 from graphprune.keras3.training.fitting import Hooks
@@ -100,6 +100,20 @@ class Weighted(keras.utils.PyDataset):
         return X[:8], Y[:8], np.ones(8)
 
 
+@CASES.fast_on("tensorflow")
+def weights_of_classes_and_of_samples_are_refused_together():
+    weighted = ((X[:16], Y[:16], np.ones(16)), SPLIT[1])
+    both = partial(run, "both", compiled(), weighted, rules=RULES, epochs=1, class_weight={0: 2.0})
+    assert refusal(both, DataError) == (
+        "data: samples and classes both have weights; leave out --class-weight (class_weight in"
+        " Python), or the weights of the samples"
+    )
+    assert "samples and classes both have weights" in refusal(
+        partial(run, "both", compiled(), Weighted(), rules=RULES, class_weight={0: 2.0}), DataError
+    )
+    assert not (FOLDER / "both").exists()
+
+
 CURVE = {"curve": "cosine", "from": 0.01, "to": 0.001, "warm_up": "1 step"}
 
 
@@ -150,6 +164,7 @@ def settings_of_runs_go_on():
     assert read_updates(model, model.optimizer) == 4, "of 8 batches"
     assert model.optimizer.get_config()["learning_rate"]["config"]["decay_steps"] == 6
     assert {"squared", "loss"} <= set(whole.original_metrics)
+    assert abs(whole.metrics["loss"] - whole.metrics["squared"]) > 0.01, "classes are weighted"
     settings = read_run_file(str(FOLDER / "settings-whole" / "run.yaml"), {})
     assert settings["train.gradient_accumulation"] == 2
     assert settings["model"] == str(FOLDER / "settings-whole" / "original.keras")
@@ -281,13 +296,6 @@ def live_objects_and_wrong_settings():
     )
     assert (result.status, set(result.original_metrics)) == ("finished", {"loss", "right"})
     assert abs(array(load(result.model).optimizer.learning_rate) - 0.02) < 1e-6
-    weighted = (X, Y, np.ones(len(X)))
-    for data in (weighted, Weighted()):
-        text = refusal(
-            lambda: run("no", compiled(), data, rules=RULES, class_weight={0: 2.0}),  # noqa: B023
-            TrainingError,
-        )
-        assert "has sample weights, and Keras takes no class weights beside them" in text, text
     for options, message in (
         ({"gradient_accumulation": 2}, "an epoch has 3 batches, which is no multiple of 2"),
         ({"early_stopping": "val_acc"}, "there is no metric 'val_acc'; closest: 'val_accuracy'"),

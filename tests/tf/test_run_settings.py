@@ -279,7 +279,7 @@ def test_class_weights_that_no_keras_takes_are_refused(place):
     x, y = rng.normal(size=(16, 6)).astype("float32"), rng.integers(0, 3, 16)
     batches = tf.data.Dataset.from_tensor_slices((x, y, np.ones(16))).batch(8)
     for data, size in (((x, y, np.ones(16)), 8), (batches, None)):
-        with pytest.raises(TrainingError, match="has sample weights, and Keras takes no class"):
+        with pytest.raises(DataError, match="samples and classes both have weights; leave out"):
             train("one.keras", None, data, "never", **{**options, "batch_size": size})
     y = {"kind": y, "size": x[:, :1]}
     two = {"loss": {"kind": "sparse_categorical_crossentropy", "size": "mse"}, "optimizer": "sgd"}

@@ -2,48 +2,15 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf
 import tf_keras
-from lenet import rules
+from converted_files import convert, convert_in_batches_of_one, converted_and_same, plan_of
+from shrink.nets import scaled_sum
 
-import graphprune
-from graphprune.archive.tflite.file import TfliteFile
-from graphprune.plan import make_plan
 from graphprune.plan.measured import planned_tensors
 from graphprune.plan.tflite import verify_tflite
 from graphprune.plan.tflite_architecture import check_tflite_architecture
 
 pytestmark = pytest.mark.tf
-
-RULES = rules(
-    "version: 1\nrules: [{id: all, match: '*', prune: {sparsity: 50%, schedule: {curve: step}}}]"
-)
-
-
-def convert(model, folder):
-    model.export(str(folder))
-    return TfliteFile(tf.lite.TFLiteConverter.from_saved_model(str(folder)).convert())
-
-
-def convert_in_batches_of_one(keras, model, folder, form="float32"):
-    """Keras 3 needs a batch size for loops that TensorFlow Lite has."""
-    given = model.inputs[0]
-    spec = tf.TensorSpec((1, *given.shape[1:]), given.dtype, name="x")
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    archive.add_endpoint("serving_default", model.call, input_signature=[spec])
-    archive.write_out(str(folder))
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
-    if form != "float32":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if form == "float16":
-        converter.target_spec.supported_types = [tf.float16]
-    return TfliteFile(converter.convert())
-
-
-def plan_of(model, path):
-    model.save(path)
-    return make_plan(graphprune.read_graph(path), RULES)
 
 
 def prune(model, plan):
@@ -70,6 +37,8 @@ def convolution_net(keras, **changed):
     y = layers.DepthwiseConv2D(3, padding="same", name="deep", activation="relu")(x)
     y = layers.Conv2D(8, 3, padding="same", name="wide", dilation_rate=changed.get("rate", 2))(y)
     x = layers.Activation(changed.get("activation", "swish"), name="act")(layers.Add()([x, y]))
+    parts = {name: layers.Conv2D(8, 1, activation="tanh", name=name)(x) for name in ("one", "two")}
+    x = scaled_sum(keras, 0.3, name="sum")([parts[name] for name in changed.get("parts", parts)])
     x = layers.GlobalAveragePooling2D(name="mean")(layers.BatchNormalization(name="bn_b")(x))
     for letter in changed.get("order", "ab"):
         x = layers.Dense(8, "tanh", name=letter)(x)
@@ -80,6 +49,7 @@ CHANGED = {
     "activation": ({"activation": "tanh"}, "act"),
     "dilation": ({"rate": 1}, "wide"),
     "stride": ({"first": {"strides": 1}}, "first"),
+    "parts of a scaled sum": ({"parts": ("two", "one")}, "sum"),
 }
 
 
@@ -175,15 +145,6 @@ CHANGES = {
     "reset after": ({"after": True}, "gru"),
     "repetitions": ({"times": 2}, "repeat"),
 }
-
-
-def converted_and_same(model, keras, folder):
-    """Return the file of a model, after a look that it computes what the model does."""
-    plan = plan_of(model, folder / "net.keras")
-    file = convert_in_batches_of_one(keras, model, folder / "net")
-    found = check_tflite_architecture(plan, file)
-    assert (found.status, found.differences, found.unchecked) == ("same", (), "")
-    return file
 
 
 @pytest.mark.parametrize("name", ["tf_keras", "keras"])

@@ -16,11 +16,11 @@ from graphprune.graph.classes.activation_steps import (
 from graphprune.graph.classes.channel_rules import activation, elementwise, passing, slopes, softmax
 from graphprune.graph.classes.constants import SLOPED as KEEP_ZERO
 from graphprune.graph.classes.constants import leaky_rectifier, rectifier
-from graphprune.graph.classes.layer_class import SAME, LayerClass, Weight
+from graphprune.graph.classes.layer_class import SAME, LayerClass, Weight, always
 from graphprune.graph.classes.steps import fixed, mask_of_values, masking, only_last_axis, unmasked
 
 RANDOM = ("BaseRandomLayer",)
-ACTIVATION = LayerClass("activation", output_shapes=SAME, is_pure=True)
+ACTIVATION = LayerClass("activation", output_shapes=SAME, is_pure=True, keeps_mask=always)
 DROPOUT = LayerClass("regularization", RANDOM, output_shapes=SAME, channels=passing, steps=fixed())
 SPATIAL_DROPOUT = LayerClass(
     "regularization", ("Dropout", *RANDOM), output_shapes=SAME, channels=passing, steps=fixed()

@@ -8,7 +8,7 @@ from typing import Any
 from graphprune.graph.classes import composite_steps
 from graphprune.graph.classes.channels import Weights
 from graphprune.graph.classes.dense import MAX_EQUATION, numbered
-from graphprune.graph.classes.layer_class import Expected, LayerClass, Weight, merged
+from graphprune.graph.classes.layer_class import Expected, LayerClass, Weight, always, merged
 from graphprune.graph.classes.lengths import Config, Lengths, Open, parse_lengths, read_setting
 from graphprune.graph.classes.multiply_adds import attention
 from graphprune.graph.classes.multiply_adds import dot_product as multiplied
@@ -145,6 +145,7 @@ CLASSES: Mapping[str, LayerClass] = {
         merged(_multi_head_output),
         arguments=("query", "value", "key"),
         channels=multi_head,
+        keeps_mask=always,
         steps=composite_steps.multi_head,
         resized=_multi_head_resized,
         multiply_adds=attention,
@@ -175,6 +176,7 @@ CLASSES: Mapping[str, LayerClass] = {
         merged(_attention_output),
         arguments=("query", "value", "key"),
         channels=dot_product,
+        keeps_mask=always,
         steps=composite_steps.dot_product,
         multiply_adds=multiplied,
     ),

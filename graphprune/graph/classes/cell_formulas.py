@@ -201,6 +201,33 @@ def _part_of(one: Symbol, start: int, stop: int) -> Formula:
     return product(one.of, first + start, first + stop, size)
 
 
+def replaced(of: Formula, by: Mapping[str, Formula]) -> Formula:
+    """Return a formula with others in the place of symbols.
+
+    A product with a matrix of zero is zero.
+
+    Example:
+        >>> replaced(
+        ...     added(symbol("x"), multiplied(symbol("h"), symbol("m"))), {"h": constant(0)}
+        ... ).text
+        'x'
+    """
+    terms = (
+        multiplied(constant(factor), *(_replaced(each, by) for each in term))
+        for term, factor in of.terms.items()
+    )
+    return added(constant(0), *terms)
+
+
+def _replaced(one: Symbol, by: Mapping[str, Formula]) -> Formula:
+    if one.of is None:
+        return by.get(one.text, symbol(one.text))
+    inner = replaced(one.of, by)
+    if one.function:
+        return applied(one.function, inner)
+    return product(inner, *one.span) if inner.terms else constant(0)
+
+
 def activated(name: str, of: Formula, keras: int) -> Formula | None:
     """Return the activation of a Keras of this major version; None for one that is not known."""
     if name == "linear":
@@ -209,10 +236,10 @@ def activated(name: str, of: Formula, keras: int) -> Formula | None:
         return applied(clipped(0, 1), multiplied(constant(0.2), of))
     if name == "hard_sigmoid":
         return multiplied(constant(1 / 6), applied("relu6", of))
-    return applied(_FUNCTIONS[name], of) if name in _FUNCTIONS else None
+    return applied(FUNCTIONS[name], of) if name in FUNCTIONS else None
 
 
-_FUNCTIONS = {
+FUNCTIONS = {
     "sigmoid": "sigmoid",
     "tanh": "tanh",
     "relu": "relu",

@@ -13,8 +13,6 @@ from typing import Any
 
 from graphprune.archive.entries import is_entry
 from graphprune.graph.classes.activation_steps import CLIP
-from graphprune.graph.classes.cell_formulas import cell_text
-from graphprune.graph.classes.lengths import Config
 from graphprune.graph.classes.spatial import per_axis
 from graphprune.graph.classes.steps import (
     AFFINE,
@@ -27,23 +25,25 @@ from graphprune.graph.classes.steps import (
     RECURRENT,
     UNEQUAL,
     Branch,
+    Results,
     StepCall,
     Steps,
     StepsRule,
-    joined,
     matrix,
 )
 
-REVERSE, LAST, REPEAT = "reverse", "last of sequence", "repeat"
-CAUSAL = "causal mask"
+REVERSE, LAST, STATE, REPEAT = "reverse", "last of sequence", "last state", "repeat"
+CAUSAL, PADDING = "causal mask", "padding mask"
 _RESIZE = "resize"
 KINDS = {
     NORMALIZE: "normalization",
     PRODUCT: "attention",
     CAUSAL: "attention",
+    PADDING: "attention",
     RECURRENT: "recurrent",
     REVERSE: "recurrent",
     LAST: "recurrent",
+    STATE: "recurrent",
     REPEAT: "up-sampling",
     _RESIZE: "up-sampling",
     EACH: "time-distributed",
@@ -110,24 +110,6 @@ def resize(kind: str, factors: Sequence[int]) -> str:
     return f"{_RESIZE} {kind} {'x'.join(map(str, factors))}"
 
 
-def recurrent(
-    kernel: Sequence[int], state: Sequence[int], cell: str, *, is_stateful: bool = False
-) -> str:
-    """Return the step of a recurrent layer.
-
-    Args:
-        kernel, state: Inputs and outputs of the matrices of what it reads and of its state.
-        cell: The formulas of the states of its cell.
-        is_stateful: Whether it begins with the state of the call before.
-
-    Example:
-        >>> recurrent((6, 4), (4, 4), "h = tanh(h[0/1] + x[0/1])")
-        'recurrent 6x4 4x4, h = tanh(h[0/1] + x[0/1])'
-    """
-    shapes = " ".join(f"{rows}x{columns}" for rows, columns in (kernel, state))
-    return f"{RECURRENT} {shapes}, {cell}" + (", stateful" if is_stateful else "")
-
-
 def normalized(call: StepCall) -> Steps | None:
     """Return the steps of a LayerNormalization."""
     shape, axes = call.taken[0], call.config.get("axis", -1)
@@ -163,10 +145,26 @@ def for_each_step(call: StepCall) -> Steps | None:
     if shape is None or call.is_masked or not is_entry(inner):
         return None
     weights = {key.removeprefix("layer."): shape for key, shape in call.weights.items()}
-    steps = call.inside(inner, weights, [(shape[0], *shape[2:])])
-    if steps is None or any(isinstance(step, str) and step.startswith(MOVES) for step in steps):
+    steps = call.inside(inner, weights, [(shape[0], *shape[2:])]) or call.held()
+    if steps is None or any(_is_move(step) for step in steps):
         return None
-    return (EACH, *steps)
+    return (EACH, *_behind_first(steps))
+
+
+def _is_move(step: str | Branch | Results) -> bool:
+    text = step if isinstance(step, str) else getattr(step, "computes", "")
+    return text.startswith(MOVES)
+
+
+def _behind_first(steps: Steps) -> Iterator[str | Branch | Results]:
+    """Yield steps behind one more, which they take where they took what the call takes."""
+    for step in steps:
+        if isinstance(step, Branch):
+            yield replace(step, inputs=tuple(0 if at == -1 else at + 1 for at in step.inputs))
+        elif isinstance(step, Results):
+            yield Results(tuple(place + 1 for place in step.places))
+        else:
+            yield step
 
 
 def upsampled(rank: int) -> StepsRule:
@@ -186,11 +184,25 @@ def upsampled(rank: int) -> StepsRule:
     return rule
 
 
+def padding_mask(roles: Sequence[str], *, is_causal: bool) -> str:
+    """Return the step of the masks of what scores are computed from.
+
+    Args:
+        roles: `query` where places that ask are masked, `key` where places that are asked are.
+        is_causal: Whether there is a causal mask too.
+
+    Example:
+        >>> padding_mask(["key", "query"], is_causal=True)
+        'padding mask of key and query, causal'
+    """
+    return f"{PADDING} of {' and '.join(sorted(roles))}" + (", causal" if is_causal else "")
+
+
 def multi_head(call: StepCall) -> Steps | None:
     """Return the steps of a MultiHeadAttention over one axis, whose mask is causal or none."""
     places = {name: -1 - index for index, name in enumerate(call.arguments)}
     ranks = {0 if shape is None else len(shape) for shape in call.taken}
-    is_plain = not _is_told(call) and ranks == {3}
+    is_plain = not is_told(call) and ranks == {3}
     if not is_plain or not {"query", "value"} <= set(places) <= {"query", "value", "key"}:
         return None
     kernels = {
@@ -200,7 +212,7 @@ def multi_head(call: StepCall) -> Steps | None:
     heads = call.config["num_heads"]
     sources = {"query": places["query"], "value": places["value"]}
     sources["key"] = places.get("key", places["value"])
-    masks = _masks(call, places)
+    masks = _masks(call, places, {"query": ("query",), "key": ("value", "key")}, 3)
     if masks is None:
         return None
     return (
@@ -213,19 +225,34 @@ def multi_head(call: StepCall) -> Steps | None:
     )
 
 
-def _masks(call: StepCall, places: Mapping[str, int]) -> Steps | None:
-    """Return the steps of the masks of attention; None where the file computes them when it runs.
+def _masks(
+    call: StepCall, places: Mapping[str, int], roles: Mapping[str, Sequence[str]], scores: int
+) -> Steps | None:
+    """Return the steps of the masks of attention; None where they are not known.
 
     Args:
         call: The call.
         places: The places of the tensors that it takes, by argument.
+        roles: The arguments whose masks are those of places that ask, and that are asked.
+        scores: The step of the scores.
     """
-    if not call.settings.get("use_causal_mask"):
-        return ()
+    masked: dict[str, int] = {}
+    for role, names in roles.items():
+        told = {call.masks[-1 - places[name]] for name in names if name in places}
+        held = [place for place in told if place is not None]
+        if len(held) > 1:
+            return None
+        if held:
+            masked[role] = MASK - held[0]
+    is_causal = bool(call.settings.get("use_causal_mask"))
     lengths = [(call.taken[-1 - places[name]] or ())[1] for name in ("query", "value")]
-    if None in lengths:
-        return None
-    return (CAUSAL,) if lengths[1] != 1 else ()
+    if (is_causal or masked) and (None in lengths or 1 in lengths):
+        return () if lengths[1] == 1 and not masked else None
+    if not masked:
+        return (CAUSAL,) if is_causal else ()
+    names = sorted(masked)
+    text = padding_mask(names, is_causal=is_causal)
+    return (Branch(text, (scores, *(masked[name] for name in names))),)
 
 
 def _as_matrix(kernel: Sequence[int], inputs: int) -> str:
@@ -234,133 +261,26 @@ def _as_matrix(kernel: Sequence[int], inputs: int) -> str:
 
 
 def dot_product(call: StepCall) -> Steps | None:
-    """Return the steps of an Attention, whose mask is causal or none."""
+    """Return the steps of an Attention; its result is zero where a place that asks is masked."""
     ranks = {0 if shape is None else len(shape) for shape in call.taken}
-    if _is_told(call) or call.config.get("score_mode", "dot") != "dot" or ranks != {3}:
+    if is_told(call) or call.config.get("score_mode", "dot") != "dot" or ranks != {3}:
         return None
     if len(call.taken) not in (2, 3):
         return None
     key = -len(call.taken) if len(call.taken) == 3 else -2
-    masks = _masks(call, {"query": -1, "value": -2})
+    masks = _masks(call, {"query": -1, "value": -2}, {"key": ("value",)}, 0)
     if masks is None:
         return None
-    scores = (Branch(product(1), (-1, key)), *masks, "softmax")
-    return *scores, Branch(product(1), (len(scores) - 1, -2))
+    scores: Steps = (Branch(product(1), (-1, key)), *masks, "softmax")
+    steps = (*scores, Branch(product(1), (len(scores) - 1, -2)))
+    return steps if call.masks[0] is None else (*steps, Branch("multiply", (len(scores), MASK)))
 
 
 _COMPARED = ("training", "use_causal_mask")
 """Arguments of a call that change nothing in inference, or whose steps are known."""
 
 
-def _is_told(call: StepCall) -> bool:
-    """Return whether a call has masks or other arguments that change its operators."""
+def is_told(call: StepCall) -> bool:
+    """Return whether a call has arguments or unknown masks, which change its operators."""
     told = (value for key, value in call.settings.items() if key not in _COMPARED)
-    return call.is_masked or bool(call.config.get("return_state")) or any(told)
-
-
-def recurrence(kind: str) -> StepsRule:
-    """Return the rule of one of the recurrent layers."""
-    return lambda call: _recurrent_steps(kind, call) if _is_simple(call) else None
-
-
-def _recurrent_steps(kind: str, call: StepCall) -> Steps | None:
-    """Return the steps of a recurrent layer, which takes the mask of its sequence beside it."""
-    config, is_masked = call.config, call.is_masked
-    step = _cell_step(kind, config, call.weights, call.keras, is_masked=is_masked)
-    if step is None:
-        return None
-    taken: tuple[int, ...] = (-1, MASK) if is_masked else (-1,)
-    steps: list[str | Branch] = []
-    if config.get("go_backwards"):
-        steps += [Branch(REVERSE, (place,)) for place in taken]
-        taken = tuple(range(len(taken)))
-    steps.append(Branch(step, taken))
-    return (*steps, *(() if config.get("return_sequences") else (LAST,)))
-
-
-def _is_simple(call: StepCall) -> bool:
-    """Return whether a recurrent layer takes the sequence alone, and perhaps its mask."""
-    rest = replace(call, is_masked=call.is_masked and not call.is_mask_known)
-    return not _is_told(rest) and len(call.taken) == 1
-
-
-def _cell_step(
-    kind: str,
-    config: Config,
-    weights: Mapping[str, Sequence[int]],
-    keras: int,
-    *,
-    is_masked: bool = False,
-) -> str | None:
-    is_split = config.get("implementation", 2) != 2 and kind != "SimpleRNN"
-    if is_split or config.get("unroll") or config.get("time_major"):
-        return None
-    kernel, state = weights["kernel"], weights["recurrent_kernel"]
-    text = cell_text(kind, config, state[0], keras, is_masked=is_masked)
-    if text is None:
-        return None
-    return recurrent(kernel, state, text, is_stateful=bool(config.get("stateful")))
-
-
-def both_ways(call: StepCall) -> Steps | None:
-    """Return the steps of a Bidirectional around a recurrent layer."""
-    config = call.config
-    forward: Any = config.get("layer")
-    backward: Any = config.get("backward_layer") or forward
-    merged = _MERGED.get(config.get("merge_mode", "concat"))
-    if not is_entry(forward) or not is_entry(backward) or merged is None or not _is_simple(call):
-        return None
-    own, other = forward["config"], dict(backward["config"])
-    if config.get("backward_layer") is None:
-        other["go_backwards"] = not own.get("go_backwards", False)
-    steps: list[str | Branch] = []
-    ends = []
-    for name, entry, settings in (("forward", forward, own), ("backward", backward, other)):
-        part = _side(call, name, entry["class_name"], settings)
-        if part is None:
-            return None
-        steps += _moved(part, len(steps))
-        ends.append(len(steps) - 1)
-    return (*steps, Branch(merged[0], tuple(ends)), *merged[1:])
-
-
-_MERGED: Mapping[Any, tuple[str, ...]] = {
-    "concat": (joined(-1, 3),),
-    "sum": ("add",),
-    "mul": ("multiply",),
-    "ave": ("add", AFFINE),
-}
-
-
-_RECURRENT = ("SimpleRNN", "LSTM", "GRU")
-
-
-def _moved(steps: Steps, by: int) -> Iterator[str | Branch]:
-    """Yield the steps of a part of a layer, behind some others."""
-    for step in steps:
-        if isinstance(step, str):
-            yield step
-        else:
-            yield replace(
-                step, inputs=tuple(place + by if place >= 0 else place for place in step.inputs)
-            )
-
-
-def _side(call: StepCall, name: str, kind: str, config: Config) -> Steps | None:
-    """Return the steps of one direction; its results are in the order of the sequence.
-
-    Bidirectional lets its layers give zero for masked steps where they give the whole sequence.
-    """
-    before = f"{name}_layer."
-    weights = {
-        key.removeprefix(before): shape
-        for key, shape in call.weights.items()
-        if key.startswith(before)
-    }
-    cell, is_whole = kind.rsplit(">", 1)[-1], bool(config.get("return_sequences"))
-    settings = {**config, "zero_output_for_mask": is_whole}
-    inner = replace(call, config=settings, weights=weights)
-    steps = _recurrent_steps(cell, inner) if cell in _RECURRENT else None
-    if steps is None or name != "backward" or not is_whole:
-        return steps
-    return (*steps, REVERSE)
+    return (call.is_masked and not call.is_mask_known) or any(told)

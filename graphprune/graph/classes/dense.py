@@ -21,7 +21,15 @@ from graphprune.graph.classes.channels import (
     linear,
 )
 from graphprune.graph.classes.constants import Values
-from graphprune.graph.classes.layer_class import Axes, Expected, LayerCall, LayerClass, Weight, one
+from graphprune.graph.classes.layer_class import (
+    Axes,
+    Expected,
+    LayerCall,
+    LayerClass,
+    Weight,
+    always,
+    one,
+)
 from graphprune.graph.classes.lengths import Config, Open, SettingError, parse_lengths, read_setting
 from graphprune.graph.classes.multiply_adds import at_each_place, einsum
 from graphprune.graph.classes.steps import looked_up, mask_of_indices
@@ -295,6 +303,7 @@ CLASSES: Mapping[str, LayerClass] = {
         output_weight="kernel",
         is_pure=True,
         channels=_dense_channels,
+        keeps_mask=always,
         resized=from_axis("units", "kernel", 1),
         multiply_adds=at_each_place("kernel"),
         steps=MATRIX,

@@ -135,6 +135,11 @@ def _as_it_is(config: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
+def always(_config: Config) -> bool:
+    """Return that each layer of a class does so."""
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class LayerClass:
     """All that is known of one layer class; attributes that are functions take the layer's config.
@@ -184,8 +189,9 @@ class LayerClass:
             operators; None where it is not compared with such formats.
         mask: Returns the steps in which a layer makes a mask of what it takes: none if it makes
             none, None if they are not known. Classes without the rule make none.
-        keeps_mask: Whether the mask of what it takes is that of its result too, which has none
-            otherwise; None for a class of which that is not known.
+        keeps_mask: Whether the mask of the first tensor that it takes is that of its result too,
+            which has none otherwise; None for a class of which that is not known.
+        joins_masks: Whether its result has the mask that all tensors have that it takes.
     """
 
     category: str = "operation"
@@ -224,6 +230,7 @@ class LayerClass:
     steps: StepsRule | None = None
     mask: Callable[[Config, Shape | None], tuple[str, ...] | None] | None = None
     keeps_mask: Callable[[Config], bool] | None = None
+    joins_masks: bool = False
 
     @property
     def has_no_weights(self) -> bool:

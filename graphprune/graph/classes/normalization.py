@@ -12,7 +12,7 @@ from graphprune.graph.classes.channel_rules import normalizing
 from graphprune.graph.classes.channels import ChannelCall, Channels, along_last
 from graphprune.graph.classes.composite_steps import normalized, normalized_groups
 from graphprune.graph.classes.constants import Values
-from graphprune.graph.classes.layer_class import SAME, Expected, LayerClass, Weight
+from graphprune.graph.classes.layer_class import SAME, Expected, LayerClass, Weight, always
 from graphprune.graph.classes.lengths import Config, Lengths, Open, parse_length
 from graphprune.graph.classes.steps import AFFINE, only_last_axis
 
@@ -106,6 +106,7 @@ BATCH_NORMALIZATION = LayerClass(
     is_pure=True,
     normalize=_with_listed_axes,
     channels=_batch_channels,
+    keeps_mask=always,
     steps=only_last_axis(AFFINE),
 )
 
@@ -127,6 +128,7 @@ CLASSES: Mapping[str, LayerClass] = {
         is_pure=True,
         normalize=_with_listed_axes,
         channels=normalizing,
+        keeps_mask=always,
         steps=normalized,
     ),
     "GroupNormalization": LayerClass(

@@ -18,7 +18,16 @@ from graphprune.graph.classes.spatial import (
     over_space,
     per_axis,
 )
-from graphprune.graph.classes.steps import StepCall, Steps, StepsRule, padded, pooling, reduced
+from graphprune.graph.classes.steps import (
+    MASK,
+    Branch,
+    StepCall,
+    Steps,
+    StepsRule,
+    padded,
+    pooling,
+    reduced,
+)
 from graphprune.graph.shapes.axis_lengths import Shape
 
 Rule = Callable[[Config, Shape], Shape]
@@ -84,11 +93,19 @@ def _pooling_steps(rank: int, kind: str) -> StepsRule:
 def _global_steps(rank: int, kind: str) -> StepsRule:
     def rule(call: StepCall) -> Steps | None:
         is_masked = call.is_masked and rank == 1 and kind == "mean"
-        if is_masked or call.config.get("data_format") == "channels_first":
+        if call.config.get("data_format") == "channels_first":
             return None
+        if is_masked:
+            return _masked_mean() if call.is_mask_known else None
         return (reduced(kind, range(1, rank + 1), rank + 2),)
 
     return rule
+
+
+def _masked_mean() -> Steps:
+    """Return the steps of the mean of a sequence over what its mask counts."""
+    total = reduced("sum", (1,), 3)
+    return (Branch("multiply", (-1, MASK)), total, Branch(total, (MASK,)), Branch("divide", (1, 2)))
 
 
 def _padding_steps(rank: int) -> StepsRule:

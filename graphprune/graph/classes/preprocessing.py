@@ -14,7 +14,15 @@ from graphprune.graph.classes.layer_class import SAME, Difference, Expected, Lay
 from graphprune.graph.classes.lengths import Config
 from graphprune.graph.classes.normalization import along_axes
 from graphprune.graph.classes.recurrent import listed_parts
-from graphprune.graph.classes.steps import AFFINE, StepCall, Steps, fixed, only_last_axis, rescaled
+from graphprune.graph.classes.steps import (
+    AFFINE,
+    LEARNED,
+    StepCall,
+    Steps,
+    fixed,
+    only_last_axis,
+    rescaled,
+)
 from graphprune.graph.shapes.axis_lengths import Shape
 
 BASES = ("PreprocessingLayer",)
@@ -180,7 +188,9 @@ def _normalized(call: StepCall) -> Steps | None:
     mean: Any = call.config.get("mean")
     variance: Any = call.config.get("variance")
     is_told = mean is not None and not np.any(mean) and np.all(np.equal(variance, 1))
-    return () if is_told else only_last_axis(AFFINE)(call)
+    if is_told:
+        return ()
+    return only_last_axis(LEARNED if mean is None else AFFINE)(call)
 
 
 def _rescaled(call: ChannelCall) -> Sequence[Channels | None]:

@@ -8,7 +8,6 @@ from functools import partial
 
 from graphprune.archive.entries import is_entry, to_snake_case
 from graphprune.graph.classes.channels import from_axis
-from graphprune.graph.classes.composite_steps import recurrence
 from graphprune.graph.classes.layer_class import (
     MAX_INSIDE,
     SPATIAL,
@@ -22,6 +21,7 @@ from graphprune.graph.classes.layer_class import (
 from graphprune.graph.classes.lengths import Config, Open, read_setting, read_window
 from graphprune.graph.classes.multiply_adds import for_each_step
 from graphprune.graph.classes.recurrent_channels import cell_inside, recurrent
+from graphprune.graph.classes.recurrent_steps import convolved, recurrence, recurrence_of_cell
 from graphprune.graph.classes.spatial import convolved_length, per_axis
 from graphprune.graph.classes.steps import StepsRule
 from graphprune.graph.shapes.axis_lengths import Shape
@@ -121,6 +121,7 @@ def _conv_lstm(rank: int) -> LayerClass:
         calls=("cell",),
         unused=IMPLEMENTATION,
         channels=recurrent(4, 2, 2, rank=rank),
+        steps=convolved(rank),
         resized=from_axis("filters", "recurrent_kernel", rank),
         multiply_adds=for_each_step,
     )
@@ -209,6 +210,8 @@ CLASSES: Mapping[str, LayerClass] = {
         rest="initial_state",
         calls=("cell",),
         channels=cell_inside,
+        steps=recurrence_of_cell,
+        keeps_mask=lambda config: bool(config.get("return_sequences")),
     ),
     "StackedRNNCells": LayerClass("sequence", parts=_stacked, calls=("cells",)),
     "AbstractRNNCell": LayerClass("sequence", versions=(2,)),

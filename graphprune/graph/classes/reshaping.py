@@ -18,7 +18,7 @@ from graphprune.graph.classes.channel_rules import (
 )
 from graphprune.graph.classes.channels import ChannelCall, Channels, Weights, along_last
 from graphprune.graph.classes.composite_steps import repeated
-from graphprune.graph.classes.layer_class import LayerClass, merged, one
+from graphprune.graph.classes.layer_class import LayerClass, always, merged, one
 from graphprune.graph.classes.lengths import Config
 from graphprune.graph.classes.steps import (
     AFFINE,
@@ -92,6 +92,8 @@ def _merge(
         is_symmetric=is_symmetric,
         is_pure=is_pure,
         channels=merging(values, absorbs_zero=absorbs_zero),
+        keeps_mask=always,
+        joins_masks=True,
         steps=combined(*computed),
     )
 

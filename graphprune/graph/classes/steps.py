@@ -18,7 +18,8 @@ from graphprune.graph.classes.channels import Weights
 from graphprune.graph.classes.lengths import Config
 from graphprune.graph.shapes.axis_lengths import Shape
 
-AFFINE = "affine"
+AFFINE, LEARNED = "affine", "affine, learned from data"
+"""The second is that of a Normalization, whose statistics change nothing until it is adapted."""
 NORMALIZE, PRODUCT, RECURRENT = "normalize", "product", "recurrent"
 SYMMETRIC = frozenset({"add", "multiply", "maximum", "minimum"})
 """Steps whose result does not depend on the order of the tensors that they take."""
@@ -43,14 +44,29 @@ class Branch:
     inputs: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Results:
+    """The end of the steps of a call with several results.
+
+    Attributes:
+        places: The steps that give them, in their order.
+    """
+
+    places: tuple[int, ...]
+
+
 MASK = -1000
-"""The place of the mask of the first tensor that a call takes."""
+"""The place of the mask of the first tensor that a call takes; that of the second is one less."""
 UNEQUAL, ANY = "not equal", "any"
 """The step that makes a mask of numbers: those that are not a certain one count."""
-Steps = tuple[str | Branch, ...]
+Steps = tuple[str | Branch | Results, ...]
 """A text takes the result of the step before it, the first one all tensors of the call; the last
-step gives the result.
+step gives the result, unless `Results` name those that do.
 """
+
+
+def _nothing_held() -> Steps | None:
+    return None
 
 
 def _nothing_inside(
@@ -69,11 +85,14 @@ class StepCall:
         taken: The shapes of the tensors that it takes; None where one is not known.
         arguments: The argument that each of them is for.
         settings: The other arguments that it is given by keyword.
+        masks: Of each tensor that it takes, the place of the first one that has the same mask; None
+            without one that is known.
         is_masked: Whether a tensor that it takes has a mask, which the converter computes with.
-        is_mask_known: Whether that is the mask of an Embedding, and the only one.
+        is_mask_known: Whether all such masks are known.
         keras: The major version of the Keras that wrote the config.
         inside: From the entry of a layer inside this one, its weights and what it takes, to its
             steps.
+        held: Returns the steps of the model inside this layer, if it has one.
     """
 
     config: Config
@@ -81,10 +100,12 @@ class StepCall:
     taken: Sequence[Shape | None]
     arguments: Sequence[str] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    masks: Sequence[int | None] = ()
     is_masked: bool = False
     is_mask_known: bool = False
     keras: int = 2
     inside: Callable[[Entry, Weights, Sequence[Shape | None]], Steps | None] = _nothing_inside
+    held: Callable[[], Steps | None] = _nothing_held
 
 
 StepsRule = Callable[[StepCall], Steps | None]
@@ -343,43 +364,3 @@ def unmasked(rule: StepsRule) -> StepsRule:
 
 def _times(lengths: Any) -> str:
     return "x".join(map(str, lengths))
-
-
-_BINARY = {"Add": "add", "Multiply": "multiply", "Subtract": "subtract"}
-_BINARY |= {"Maximum": "maximum", "Minimum": "minimum"}
-_UNARY = {
-    "Relu": "relu",
-    "Relu6": "relu6",
-    "Sigmoid": "sigmoid",
-    "Tanh": "tanh",
-    "Silu": "swish",
-    "Elu": "elu",
-    "Exp": "exp",
-    "Log": "log",
-    "Absolute": "abs",
-    "Square": "square",
-    "Negative": AFFINE,
-}
-
-
-def operation_steps(name: str, call: StepCall) -> Steps | None:
-    """Return the steps of an operation of Keras 3, or of the same of TensorFlow, by its class.
-
-    Example:
-        >>> operation_steps("Add", StepCall({}, {}, [(None, 3), (None, 3)]))
-        ('add',)
-        >>> operation_steps("Add", StepCall({}, {}, [(None, 3)]))
-        ('affine',)
-    """
-    if name in _UNARY:
-        return (_UNARY[name],)
-    step = _BINARY.get(name)
-    if step is None:
-        return (
-            (AFFINE,)
-            if name == "TrueDivide" and tuple(call.arguments) in (("0",), ("x",))
-            else None
-        )
-    if len(call.taken) == 2:
-        return (step,)
-    return (AFFINE,) if step in ("add", "multiply", "subtract") else None

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from graphprune.archive.entries import is_entry
-from graphprune.graph.classes import composite_steps
+from graphprune.graph.classes import composite_steps, recurrent_steps
 from graphprune.graph.classes.channel_rules import stepwise
 from graphprune.graph.classes.layer_class import Expected, LayerCall, LayerClass, Part, Weight
 from graphprune.graph.classes.lengths import Config
@@ -138,7 +138,7 @@ CLASSES: Mapping[str, LayerClass] = {
         output_shapes=_both_output,
         normalize=_both_ways_alike,
         channels=both_ways,
-        steps=composite_steps.both_ways,
+        steps=recurrent_steps.both_ways,
         keeps_mask=_gives_sequence,
         parts=_both_ways,
         rest="initial_state",

@@ -1,0 +1,140 @@
+"""Sequences in `.tflite` files of the real converter: unrolled, split, with states and masks."""
+
+import pytest
+from converted_files import convert_in_batches_of_one, converted_and_same, plan_of
+
+from graphprune.plan.tflite_architecture import check_tflite_architecture
+
+pytestmark = pytest.mark.tf
+
+
+def recurrent_net(keras, *, gate="tanh", back=True, order=(0, 1), **has):
+    """Unrolled and split layers, one that begins with the states of another, and a bare cell."""
+    layers = keras.layers
+    given = layers.Input((3, 6), batch_size=1, name="x")
+    unrolled = layers.LSTM(5, unroll=True, return_sequences=True, recurrent_activation=gate)
+    x = layers.Bidirectional(unrolled, merge_mode=has.get("merge", "sum"), name="both")(given)
+    after = has.get("after", False)
+    x = layers.GRU(5, unroll=True, go_backwards=back, reset_after=after, name="gru")(x)
+    x = layers.RepeatVector(3, name="repeat")(x)
+    split = {"return_state": True, "return_sequences": True, "implementation": 1}
+    y, *states = layers.LSTM(4, activation=has.get("split", "relu"), **split, name="split")(x)
+    states = [states[place] for place in order]
+    y = layers.LSTM(4, return_sequences=True, name="next")(y, initial_state=states)
+    cell = layers.SimpleRNNCell(3, activation=has.get("cell", "tanh"))
+    y = layers.RNN(cell, name="bare")(y)
+    return keras.Model(given, layers.Dense(2, name="out")(y), name="net")
+
+
+def masked_net(keras, *, causal=True, masks=True, heads=2, kind="Average"):
+    """Attention and an average behind the masks of two sequences."""
+    layers = keras.layers
+    words, others = (layers.Input((n,), batch_size=1, name=f"x{n}") for n in (5, 4))
+    x = layers.Embedding(9, 6, mask_zero=True, name="embed")(words)
+    y = layers.Embedding(7, 6, mask_zero=masks, name="other")(others)
+    z = layers.MultiHeadAttention(heads, 6 // heads, name="heads")(x, x, use_causal_mask=causal)
+    x = layers.LayerNormalization(name="norm")(layers.Add(name="add")([x, z]))
+    x = layers.Attention(name="dot")([layers.Dense(6, name="query")(x), y])
+    x = getattr(layers, f"Global{kind}Pooling1D")(name="gap")(x)
+    return keras.Model([words, others], layers.Dense(2, name="out")(x), name="net")
+
+
+def frames_net(keras, *, first="relu", last="tanh", strides=1, back=False):
+    """A model for each frame, and a ConvLSTM over frames."""
+    layers = keras.layers
+    image = layers.Input((6, 5, 2), name="image")
+    x = layers.Conv2D(4, 3, padding="same", activation=first, name="a")(image)
+    x = layers.Multiply(name="times")([x, layers.Conv2D(4, 1, activation="elu", name="b")(image)])
+    each = keras.Model(image, x, name="each_frame")
+    given = layers.Input((3, 6, 5, 2), batch_size=1, name="x")
+    x = layers.TimeDistributed(each, name="each")(given)
+    x = layers.ConvLSTM2D(
+        3,
+        3,
+        strides=strides,
+        activation=last,
+        go_backwards=back,
+        return_sequences=True,
+        name="conv",
+    )(x)
+    return keras.Model(given, layers.Dense(2, name="out")(layers.Flatten()(x)), name="net")
+
+
+NETS = {
+    "recurrent": (
+        recurrent_net,
+        {
+            "gates": ({"gate": "sigmoid"}, "both"),
+            "how directions are merged": ({"merge": "mul"}, "both"),
+            "direction": ({"back": False}, "gru"),
+            "reset after": ({"after": True}, "gru"),
+            "activation of a split layer": ({"split": "tanh"}, "split"),
+            "order of states": ({"order": (1, 0)}, "next"),
+            "activation of a cell": ({"cell": "relu"}, "bare"),
+        },
+    ),
+    "masked": (
+        masked_net,
+        {
+            "no causal mask": ({"causal": False}, "heads"),
+            "no mask of keys": ({"masks": False}, "dot"),
+            "heads": ({"heads": 3}, "heads"),
+            "maximum": ({"kind": "Max"}, "gap"),
+        },
+    ),
+    "frames": (
+        frames_net,
+        {
+            "activation inside": ({"first": "tanh"}, "each"),
+            "activation of a cell": ({"last": "relu"}, "conv"),
+            "strides": ({"strides": 2}, "conv"),
+            "direction": ({"back": True}, "conv"),
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", [pytest.param("tf_keras", marks=pytest.mark.slow), "keras"])
+@pytest.mark.parametrize("net", NETS)
+def test_what_is_changed_in_layers_over_sequences_is_seen(net, name, tmp_path):
+    keras = pytest.importorskip(name)
+    build, changes = NETS[net]
+    file = converted_and_same(build(keras), keras, tmp_path)
+    for case, (changed, wanted) in changes.items():
+        other = plan_of(build(keras, **changed), tmp_path / "other.keras")
+        differences = check_tflite_architecture(other, file).differences
+        # Keras 3 numbers the names of operations
+        assert wanted in {one.address.removesuffix("_1") for one in differences}, case
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["float16", "dynamic"])
+@pytest.mark.parametrize("name", ["tf_keras", "keras"])
+@pytest.mark.parametrize("net", NETS)
+def test_sequences_in_files_with_fewer_bits_are_compared_too(net, name, form, tmp_path):
+    keras = pytest.importorskip(name)
+    build, _ = NETS[net]
+    model = build(keras)
+    plan = plan_of(model, tmp_path / "net.keras")
+    file = convert_in_batches_of_one(keras, model, tmp_path / "net", form)
+    found = check_tflite_architecture(plan, file)
+    assert (found.status, found.differences, found.unchecked) == ("same", (), "")
+
+
+@pytest.mark.parametrize("name", [pytest.param("tf_keras", marks=pytest.mark.slow), "keras"])
+def test_what_a_file_does_not_tell_is_not_checked(name, tmp_path):
+    keras = pytest.importorskip(name)
+    layers = keras.layers
+    given = layers.Input((4, 6), batch_size=1, name="x")
+    x = layers.Normalization(name="norm")(layers.Activation("tanh", name="act")(given))
+    cells = [layers.LSTMCell(3), layers.LSTMCell(3)]
+    x = layers.Activation("relu", name="relu")(x)
+    model = keras.Model(given, layers.RNN(cells, name="stack")(x), name="net")
+    plan = plan_of(model, tmp_path / "net.keras")
+    file = convert_in_batches_of_one(keras, model, tmp_path / "net")
+    found = check_tflite_architecture(plan, file)
+    assert found.differences == ()
+    assert found.unchecked == (
+        "the file has no operator of norm (Normalization), as if it was not adapted; operators of"
+        " stack (RNN) are not compared"
+    )
