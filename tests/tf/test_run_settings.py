@@ -74,6 +74,11 @@ def failing():
     return Failing()
 
 
+def talking():
+    print("made")
+    return tf_keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: print("mine", epoch))
+
+
 def wrong(y_true, y_pred):
     raise ValueError("wrong")
 
@@ -358,6 +363,16 @@ def test_a_failing_callback_is_named_with_its_lines_and_the_run_goes_on(place):
 
     Failing.fails = False
     assert resume("failing").status == "finished"
+
+
+def test_what_own_code_prints_is_not_among_lines_of_json(place):
+    command = ("--data", "d.npz", "--epochs", "2", "--batch-size", "8", "--run", "talking")
+    command += ("--callbacks", "own_settings:talking", "--format", "json")
+    done = run_command("train", "one.keras", *command)
+    assert done.code == 0
+    events = [json.loads(line)["event"] for line in done.out.splitlines()]
+    assert events[-3:] == ["epoch", "epoch", "result"]
+    assert [line for line in done.err.splitlines() if "m" in line] == ["made", "mine 0", "mine 1"]
 
 
 def test_a_failing_callback_given_in_python_keeps_its_error(place):
