@@ -39,7 +39,25 @@ def is_builtin(entry: Entry) -> bool:
     """
     if "module" not in entry:
         return ">" not in entry["class_name"]
-    return str(entry["module"] or "").split(".")[0] in ("keras", "tf_keras")
+    return below_keras(entry["module"]) is not None
+
+
+def below_keras(module: object) -> str | None:
+    """Return the part of a module's name below `keras.` or `tf_keras.`, without `src`.
+
+    None for a module of another package.
+
+    Example:
+        >>> [
+        ...     below_keras(name)
+        ...     for name in ("keras.layers", "tf_keras.src.engine.functional", "keras", "os")
+        ... ]
+        ['layers', 'engine.functional', '', None]
+    """
+    if not isinstance(module, str):
+        return None
+    package, _, rest = module.partition(".")
+    return rest.removeprefix("src.") if package in ("keras", "tf_keras") else None
 
 
 def is_model(entry: Entry) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from graphprune.archive.entries import is_builtin, is_model, type_of
 from graphprune.errors import GraphError
+from graphprune.graph.classes.applications import find_application, registered_name
 from graphprune.graph.classes.builtin_layers import layer_class
 from graphprune.graph.classes.completion import complete_setting, default_of
 from graphprune.graph.classes.differences import find_differences
@@ -102,14 +103,25 @@ class LayerConverter:
         if not is_builtin(entry):
             raise self.no_counterpart(entry, "cannot take a custom layer class")
         self._check_computes_the_same(entry)
-        accepted = self.parameters("layers", name)
+        application = find_application(entry)
+        name = entry["class_name"] if application else name
+        accepted = self.parameters(f"src.{application}" if application else "layers", name)
         if accepted is None or kind == "Lambda":
             raise self.no_counterpart(entry, f"cannot take a {kind} layer")
-        return {
+        made = {
             "module": "keras.layers",
             "class_name": name,
             "config": self._settings(entry, kind, accepted) | dict(added),
             "registered_name": None,
+        }
+        return made | self._of_application(application, name) if application else made
+
+    def _of_application(self, module: str, name: str) -> dict[str, Any]:
+        """Return what names a class of an application, which only its module has."""
+        package = {2: "tf_keras", 3: "keras"}[self.keras]
+        return {
+            "module": f"{package}.src.{module}",
+            "registered_name": registered_name(name, self.keras),
         }
 
     def _class(self, kind: str) -> tuple[str, Mapping[str, Any]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from graphprune.archive import Archive
 from graphprune.archive.allowed import Refusal
+from graphprune.archive.allowed.entries import is_of_keras
 from graphprune.archive.allowed.refusals import explain_lambda, explain_refusal
 from graphprune.arguments import user_level
 from graphprune.errors import ArchiveError, GraphpruneError
@@ -18,6 +19,7 @@ from graphprune.errors import ArchiveError, GraphpruneError
 _MISSING = re.compile(
     r"(?:Cannot deserialize object of type|Unknown [\w ]+:|Could not (?:locate|deserialize)"
     r" (?:class|function)) [`'](?P<name>[^`']+)[`']"
+    r"|'(?P<path>keras\.[\w.]+)' because it is not a KerasSaveable subclass"
 )
 _CAUSE = "Exception encountered: "
 _LONGEST_CAUSE = 400
@@ -104,13 +106,24 @@ def _explain(err: Exception, archive: Archive, version: str) -> str:
         return about_lambda
     missing = _MISSING.search(str(err))
     if missing is not None:
-        return explain_refusal(Refusal(missing["name"].rsplit(">", 1)[-1], "class or function"))
+        return _explain_missing(missing, archive, version)
     known = next((text for words, text in _BY_WORDS if words.search(str(err))), None)
     if known is not None:
         return known
     shown = cause if len(cause) <= _LONGEST_CAUSE else f"{cause[:_LONGEST_CAUSE]}..."
     said = f"{type(err).__name__}: {shown or 'no message'}"
     return f"Keras cannot load it ({said}); {_advise(archive, version)}"
+
+
+def _explain_missing(missing: re.Match[str], archive: Archive, version: str) -> str:
+    """Return what to do about a class or function that this Keras does not find."""
+    name = re.split(r"[>.]", missing["path"] or missing["name"])[-1]
+    if missing["path"] is None and not is_of_keras(name):
+        return explain_refusal(Refusal(name, "class or function"))
+    saved = archive.keras_version
+    if saved and saved != version.rpartition(" ")[2]:
+        return f"{version} has no {name!r}; load the file with Keras {saved}, which saved it"
+    return f"{version} has no {name!r}; load the file with the version of Keras that saved it"
 
 
 def _find_cause(err: Exception) -> str:

@@ -16,6 +16,7 @@ from graphprune.archive.calls import CONSTANT
 from graphprune.archive.entries import Entry, canonical, copy_config, type_of
 from graphprune.archive.op_layers import find_operation, plain_keywords
 from graphprune.archive.operations import Operation
+from graphprune.graph.classes.applications import find_application
 from graphprune.graph.classes.builtin_layers import known_class
 from graphprune.graph.classes.completion import complete_config, is_inherited, with_whole_axes
 from graphprune.graph.classes.python_code import CODE
@@ -328,11 +329,12 @@ def settings_to_hash(entry: Entry, *, is_model: bool = False) -> dict[str, Any]:
 
 def _settings(entry: Entry, *, names: bool, is_model: bool) -> dict[str, Any]:
     plain = plain_config(entry, names=names, is_model=is_model)
-    is_custom = known_class(entry) is None
+    # a layer of an application is known in some formats only, and has one hash in all of them
+    has_defaults = known_class(entry) is not None and not find_application(entry)
     return {
         key: value
         for key, value in plain.items()
-        if key not in WHEN_BUILT and not (is_custom and is_inherited(key, value))
+        if key not in WHEN_BUILT and (has_defaults or not is_inherited(key, value))
     }
 
 

@@ -10,7 +10,7 @@ import itertools
 import tempfile
 import types
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -137,12 +137,16 @@ class _Clone:
             try:
                 clone = type(model).from_config({**config, "layers": entries})
             except ValueError as err:
-                raise GraphError(
-                    f"{model.name}: Keras cannot build this model from its own config ({err}); it"
-                    " may have a layer both inside and outside of a nested model"
-                ) from err
+                raise GraphError(_explain_unbuildable(model, str(err))) from err
         clone._trainable = model._trainable
         return clone
+
+
+def _explain_unbuildable(model: Any, fault: str) -> str:
+    return (
+        f"{model.name}: Keras cannot build this model from its own config ({fault}); it may have a"
+        " layer both inside and outside of a nested model"
+    )
 
 
 def _entry(entry: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -166,11 +170,14 @@ def clone_layer(layer: Any, config: Mapping[str, Any]) -> Any:
         return keras.layers.Lambda(output_shape=shape, **own, **base)
     try:
         with keras.saving.custom_object_scope(dict(_live_objects(layer))):
-            return type(layer).from_config(config)
+            made = type(layer).from_config(config)
     except (TypeError, ValueError) as err:
         raise GraphError(
             f"{layer.name}: {type(layer).__name__} cannot be made from its get_config ({err})"
         ) from err
+    if not isinstance(layer, keras.layers.Layer):
+        made.name = layer.name  # Keras before 3.11 gives operations with arguments new ones
+    return made
 
 
 def _live(layer: Any, key: str, value: Any) -> Any:
@@ -201,19 +208,48 @@ def _copy_variables(model: Any, clone: Any) -> dict[int, Any]:
 
     Layers correspond by position, variables by position in their layer.
     """
+    layers, others = _all_layers(model), _all_layers(clone)
+    pairs = list(zip(layers, others, strict=False))
+    if len(layers) != len(others) or any(map(_is_incomplete, pairs)):
+        raise GraphError(_explain_incomplete(pairs, len(layers), len(others)))
     variables: dict[int, Any] = {}
-    for old, new in zip(_all_layers(model), _all_layers(clone), strict=True):
-        if len(old.variables) != len(new.variables):
-            raise GraphError(
-                f"{old.name}: its copy has {len(new.variables)} variables instead of"
-                f" {len(old.variables)}; let {type(old).__name__} create all of them in build, from"
-                " its get_config and get_build_config"
-            )
+    for old, new in pairs:
         for one, other in zip(old.variables, new.variables, strict=True):
             if id(one) not in variables:
                 variables[id(one)] = other
                 other.assign(copy_of(one))
     return variables
+
+
+def _is_incomplete(pair: tuple[Any, Any]) -> bool:
+    return len(pair[0].variables) != len(pair[1].variables)
+
+
+def _explain_incomplete(pairs: Sequence[tuple[Any, Any]], count: int, found: int) -> str:
+    """Return which custom layer's copy lacks variables, or that Keras made another model.
+
+    Keras before 3.14 makes another model of a config in which a layer is inside and outside of a
+    nested model.
+
+    Args:
+        pairs: The layers of the model and of its clone, which are the first pair.
+        count: The number of layers of the model.
+        found: That of its clone.
+    """
+    for old, new in pairs:
+        is_own = not type(old).__module__.startswith("keras.")
+        if is_own and type(old) is type(new) and _is_incomplete((old, new)):
+            return (
+                f"{old.name}: its copy has {len(new.variables)} variables instead of"
+                f" {len(old.variables)}; let {type(old).__name__} create all of them in build, from"
+                " its get_config and get_build_config"
+            )
+    model, clone = pairs[0]
+    return _explain_unbuildable(
+        model,
+        f"its copy has {found} layers with {len(clone.variables)} variables instead of {count} with"
+        f" {len(model.variables)}",
+    )
 
 
 def _copy_rest(old: Any, new: Any) -> None:

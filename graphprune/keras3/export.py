@@ -24,6 +24,7 @@ from graphprune.archive.files import MODEL_SUFFIXES, check_export_suffix
 from graphprune.archive.small_files import save_small
 from graphprune.errors import GraphError, OutputError
 from graphprune.files import whole_folder, write_whole
+from graphprune.keras3.export_archive import export_with_archive, takes_signature
 from graphprune.keras3.export_process import export_in_process
 from graphprune.keras3.model import held_layers
 from graphprune.keras3.saving import has_custom_objects, save_model
@@ -252,25 +253,33 @@ def _export_in_process(model: Any, folder: Path, batch: int | None) -> None:
 
 
 def _export_here(model: Any, folder: Path, batch: int | None, names: Sequence[str]) -> None:
-    """Export with the backend of this process.
+    """Export with the backend of this process."""
+    try:
+        with quiet_output(), redirect_stdout(StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with variables_stored_once():
+                _export_with_keras(model, folder, batch, names)
+    except Exception as fault:  # Keras, TensorFlow and JAX raise errors of all kinds
+        raise OutputError(
+            f"{model.name}: Keras cannot export it: {first_line(fault)}; save it as .keras"
+        ) from fault
 
-    On JAX, an inference function that writes nothing back is exported: TensorFlow Lite has no
-    operation for the state of random generators.
+
+def _export_with_keras(model: Any, folder: Path, batch: int | None, names: Sequence[str]) -> None:
+    """Export by Keras, on JAX as an inference function that writes nothing back.
+
+    TensorFlow Lite has no operation for the state of random generators.
     """
+    if not takes_signature(model):
+        has_inputs = bool(getattr(model, "inputs", None))
+        export_with_archive(model, folder, _signature(model, batch, names) if has_inputs else None)
+        return
     options: dict[str, Any] = {}
     if keras.config.backend() == "jax":
         options["is_static"] = True
     if batch is not None or names:
         options["input_signature"] = _signature(model, batch, names)
-    try:
-        with quiet_output(), redirect_stdout(StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with variables_stored_once():
-                model.export(str(folder), format="tf_saved_model", **options)
-    except Exception as fault:  # Keras, TensorFlow and JAX raise errors of all kinds
-        raise OutputError(
-            f"{model.name}: Keras cannot export it: {first_line(fault)}; save it as .keras"
-        ) from fault
+    model.export(str(folder), format="tf_saved_model", **options)
 
 
 def _signature(model: Any, batch: int | None, names: Sequence[str]) -> list[Any]:

@@ -33,6 +33,7 @@ from graphprune.graph.from_config import check_models
 from graphprune.graph.read import model_file_of
 from graphprune.keras3.bounds import growth_bounded
 from graphprune.keras3.given import REGISTRY, given_objects
+from graphprune.keras3.layers import is_layered_model
 from graphprune.keras3.quick_walks import quick_walks
 from graphprune.keras3.scope import prune_scope
 from graphprune.nested import mappings_in
@@ -128,6 +129,7 @@ def _with_state(archive: Archive, weights: Any, assets: Any, *, compiled: bool) 
         config["compile_config"] = None
     with serialization_lib.ObjectSharingScope():
         model = serialization_lib.deserialize_keras_object(config)
+    _name_operations(model, config)
     failed: dict[int, tuple[Any, Exception]] = {}
     with warnings.catch_warnings(), quick_walks():
         warnings.filterwarnings("ignore", message=_NEVER_TRAINED)
@@ -142,6 +144,24 @@ def _with_state(archive: Archive, weights: Any, assets: Any, *, compiled: bool) 
         )
     _raise_failure(failed, archive.path)
     return model
+
+
+def _name_operations(model: Any, config: Mapping[str, Any]) -> None:
+    """Give the operations of a model, and of models in it, the names that its config has.
+
+    Keras before 3.11 gives operations with arguments new ones.
+    """
+    operations, entries = getattr(model, "operations", ()), config["config"].get("layers")
+    if not isinstance(entries, list) or not all(isinstance(one, Mapping) for one in entries):
+        return  # the config of a model of the user's own class
+    kinds = [type(operation).__name__ for operation in operations]
+    if kinds != [entry.get("class_name") for entry in entries]:
+        return
+    for operation, entry in zip(operations, entries, strict=True):
+        if not isinstance(operation, keras.layers.Layer):
+            operation.name = entry["name"]
+        elif is_layered_model(operation):
+            _name_operations(operation, entry)
 
 
 _NEVER_TRAINED = ".* because it has .* variables whereas the saved optimizer has [012] variables"

@@ -99,12 +99,14 @@ class Channels:
         faults: Errors: groups whose layers have different settings.
         warnings: Channels that are zeroed and cannot be removed from the model.
         staying: The names of groups whose channels cannot be removed.
+        made: How many channels the prunable tensors of the model make.
     """
 
     layers: Mapping[str, LayerChannels] = field(default_factory=dict)
     faults: tuple[Diagnostic, ...] = ()
     warnings: tuple[Diagnostic, ...] = ()
     staying: frozenset[str] = frozenset()
+    made: int = 0
 
 
 def couple_channels(
@@ -136,6 +138,7 @@ class _Coupling:
         axes: Where channels are in the model.
         made: The couplings of each layer by group, by address.
         alone: Layers that rules prune by themselves and that can only lose channels together.
+        unknown: The numbers of channels of weights of which no more is known.
     """
 
     graph: LayerGraph
@@ -147,6 +150,7 @@ class _Coupling:
     faults: list[Diagnostic] = field(default_factory=list)
     warnings: list[Diagnostic] = field(default_factory=list)
     staying: set[str] = field(default_factory=set)
+    unknown: list[int] = field(default_factory=list)
 
     def add(self, address: str, name: str) -> None:
         """Add the groups that the layer at `address` leads along its axes called `name`."""
@@ -170,6 +174,7 @@ class _Coupling:
         lead = tensors[0]
         count = lead.shape[lead.axes.index(name)]
         places = {index: [index] for index in range(count)}
+        self.unknown.append(count)
         for tensor in self.graph.layers[address].tensors:
             is_along = tensor is lead or not tensor.prunable
             axis = tensor.axes.index(name) if is_along and name in tensor.axes else -1
@@ -330,7 +335,10 @@ class _Coupling:
                 leads = {one.group: self._lead(one.group) for one in couplings}
                 layers[address] = LayerChannels(layer, rule, couplings, leads)
         warnings = *self.warnings, *self._told_alone()
-        return Channels(layers, tuple(self.faults), warnings, frozenset(self.staying))
+        made = self.axes.count_made(
+            {(at, one.name) for at, layer in self.graph.layers.items() for one in layer.prunable}
+        ) + sum(self.unknown)
+        return Channels(layers, tuple(self.faults), warnings, frozenset(self.staying), made)
 
     def _lead(self, group: str) -> tuple[str, str]:
         """Return the layer and the tensor that lead a group."""

@@ -2,7 +2,8 @@
 
 Channels are compared over all groups of a budget. A group's scores (DepGraph, see
 `graphprune.sparsity.channel_groups.Coupling`) are divided by their mean, as Torch-Pruning does for
-pruning over a whole model, because groups of more or larger tensors have larger sums.
+pruning over a whole model, because groups of more or larger tensors have larger sums. ERK keeps
+of a group's channels the share that it keeps of the weights which make them.
 """
 
 from __future__ import annotations
@@ -60,6 +61,21 @@ class _Group:
                 total[coupling.own] += coupling.scores(read_weight(address, coupling.weight))
         mean = total.mean()
         return total / mean if mean > 0 else total
+
+    def erk(self, graph: LayerGraph) -> float:
+        """Return what the share of channels that stay is proportional to by ERK.
+
+        It is the sum of the axes of a tensor divided by their product, as for single weights (Evci
+        et al., 2020, arXiv:1911.11134, section 3); of several tensors the mean by weights.
+        """
+        wished, whole = 0.0, 0.0
+        for address, coupling in self.members:
+            tensors = {tensor.name: tensor for tensor in graph.layers[address].prunable}
+            tensor = tensors.get(coupling.weight)
+            if tensor is not None and coupling.score != "none":
+                part = coupling.count * coupling.repeat / tensor.shape[coupling.axis]
+                wished, whole = wished + part * sum(tensor.shape), whole + part * tensor.size
+        return wished / whole
 
 
 def allocate_groups(
@@ -149,8 +165,7 @@ class _Solver:
         if isinstance(count, Diagnostic):
             return Allocated(faults=(count,))
         counts = self._counts(order, count)
-        scale = order[count][1] if count < len(order) else None
-        found = self._allocated(counts, scale if self.budget.allocate == "magnitude" else None)
+        found = self._allocated(counts, self._scale(order, count))
         if self.budget.allocate != "magnitude" or read_weight is None:
             return found
         read = {address for group in self.counted for address, _ in group.members}
@@ -194,12 +209,28 @@ class _Solver:
             if self.budget.allocate == "magnitude":
                 assert read_weight is not None
                 compared = np.sort(group.scores(read_weight), kind="stable")
+            elif self.budget.allocate == "erk":  # `eps` at which only so many channels stay
+                compared = -np.arange(size - 1, -1, -1) / (size * group.erk(self.graph))
             else:
                 compared = np.arange(1, size + 1) / size
             entries += [
                 (int(index >= least), float(compared[index]), place, index) for index in range(most)
             ]
         return sorted(entries)
+
+    def _scale(self, order: Sequence[tuple[int, float, int, int]], count: int) -> float | None:
+        """Return the threshold of scores, or `eps` of ERK, by which the first `count` go."""
+        if self.budget.allocate == "magnitude":
+            return order[count][1] if count < len(order) else None
+        is_free = self.budget.allocate == "erk" and count > 0 and order[count - 1][0] > 0
+        return -order[count - 1][1] if is_free else None
+
+    @cached_property
+    def _whole(self) -> int:
+        """How many channels the budget is a share of."""
+        if self.budget.over == "prunable":
+            return self.channels.made
+        return sum(group.channels for group in self.groups)
 
     def _bounds(self, size: int) -> tuple[int, int]:
         """Return how many channels of a group go at least and at most."""
@@ -212,11 +243,10 @@ class _Solver:
     def _count(self, order: Sequence[tuple[int, float, int, int]], least: int) -> int | Diagnostic:
         """Return how many channels go."""
         if self.budget.of == "weights":
-            whole = sum(group.channels for group in self.counted)
-            wanted = zero_count(whole, self.budget.sparsity) if whole else 0
+            wanted = zero_count(self._whole, self.budget.sparsity) if self._whole else 0
             if least <= wanted <= len(order):
                 return wanted
-            return self._infeasible(least, len(order), whole)
+            return self._infeasible(least, len(order), self._whole)
         before, most = self._cost({}), self._cost(self._counts(order, len(order)))
         if before is None or most is None:
             return Diagnostic(
@@ -321,7 +351,7 @@ class _Solver:
 
     def _change(self, groups: Mapping[str, float], scale: float | None) -> BudgetChange:
         budget, counts = self.budget, "channels" if self.budget.of == "weights" else self.budget.of
-        whole = sum(group.channels for group in self.groups)
+        whole = self._whole
         gone = sum(zero_count(group.channels, groups[group.name]) for group in self.groups)
         if budget.of != "weights":
             whole, left = self._cost({}) or 0, self._cost(groups) or 0

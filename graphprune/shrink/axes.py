@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +64,17 @@ class ChannelAxes:
         channels = {int(channel) for axis in axes for channel in np.unique(axis.channels)}
         found = {place for channel in channels for place in self.by_channel.get(channel, ())}
         return tuple(axis for place, axis in self.axes.items() if place in found)
+
+    def count_made(self, tensors: Container[tuple[str, str]]) -> int:
+        """Return how many channels these tensors, by address and name, make; coupled ones once."""
+        return sum(
+            group.size
+            for group in self.groups
+            if any(
+                member.role == "produces" and (member.address, member.tensor) in tensors
+                for member in group.members
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,12 @@ PASSES = {
     "a function of TensorFlow": layer(
         activation=function("sin", "tensorflow.python.ops.gen_math_ops", "sin")
     ),
+    "a layer of an application": layer(
+        "CustomScaleLayer",
+        "tf_keras.src.applications.inception_resnet_v2",
+        "Custom>CustomScaleLayer",
+        scale=0.1,
+    ),
     "a layer in a layer": layer("Bidirectional", layer=layer("LSTM"), backward_layer=layer("GRU")),
     "an initializer of TensorFlow": layer(
         kernel_initializer={
@@ -214,6 +220,18 @@ REFUSED = {
         ("Dense", "layer", "fc"),
     ),
     "another registered name": (layer(registered="x>Dense"), ("Dense", "layer", "fc")),
+    "a layer of an application from another module": (
+        layer("CustomScaleLayer"),
+        ("CustomScaleLayer", "layer", "fc"),
+    ),
+    "a class that an application only imports": (
+        layer("Functional", "keras.src.applications.inception_resnet_v2"),
+        ("Functional", "layer", "fc"),
+    ),
+    "the registered name of a layer of an application for another class": (
+        layer(registered="Custom>Dense"),
+        ("Dense", "layer", "fc"),
+    ),
     "a text that Keras looks up": (
         layer(activation="deserialize_keras_object"),
         ("deserialize_keras_object", "activation", "fc"),

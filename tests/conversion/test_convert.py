@@ -11,12 +11,14 @@ import pytest
 import tf_keras
 from commands import run_command
 from layer_matrix import CASES, Case, build_bench
+from shrink.nets import scaled_sums
 from tf_keras import layers
 from tf_zoo import sample
 
 import graphprune
 from graphprune.archive.operations import by_class
 from graphprune.errors import GraphError
+from graphprune.graph.architecture import hash_architecture
 
 pytestmark = pytest.mark.tf
 
@@ -114,6 +116,16 @@ SHORT = (
 def test_layers_side_by_side_compute_the_same(tmp_path):
     model = build_bench(SHORT).model  # one model, since building takes longest
     check_equal(both(tmp_path, model), arrays(model))
+
+
+def test_a_layer_of_an_application_computes_the_same(tmp_path):
+    model = scaled_sums(tf_keras)
+    files = both(tmp_path, model)
+    check_equal(files, arrays(model))
+    assert run_command("diff", files.two, files.three).out == "No differences.\n"
+    model.save(tmp_path / "two.h5")
+    graphs = [graphprune.read_graph(path) for path in (files.two, files.back, tmp_path / "two.h5")]
+    assert len({(graph.sha256, hash_architecture(graph)) for graph in graphs}) == 1
 
 
 @pytest.mark.slow

@@ -1,7 +1,6 @@
 """The commands on Keras 3 files, on one backend: plan, apply, layers, prune, strip and verify."""
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -48,7 +47,7 @@ def command(*arguments, code=0):
 def made():
     """Return a saved model and its inputs."""
     model, x = operations()
-    model.compile("adam", "mse")
+    model.compile(keras.optimizers.Adam(), "mse")  # Keras 3.3 and 3.4 write "adam" as it is
     model.save(MODEL)
     return model, x
 
@@ -79,8 +78,7 @@ assert not any(name.partition(".")[0] == "graphprune" for name in sys.modules)
 def outputs_in_plain_keras(x, *paths):
     """Return what the model in each file computes in one process without graphprune."""
     np.save(FOLDER / "x.npy", x)
-    environment = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
-    subprocess.run([sys.executable, "-c", PLAIN, *paths], check=True, env=environment, cwd=FOLDER)
+    subprocess.run([sys.executable, "-c", PLAIN, *paths], check=True, cwd=FOLDER)
     return [np.load(FOLDER / f"y{number}.npy") for number in range(len(paths))]
 
 
@@ -120,7 +118,7 @@ def strip_gives_the_original_config_and_the_same_bytes_again():
     assert (FOLDER / "one.keras").read_bytes() == (FOLDER / "two.keras").read_bytes()
     before, after = config_of(MODEL), config_of(FOLDER / "one.keras")
     assert before["config"] == after["config"]
-    assert not after["compile_config"]
+    assert not after.get("compile_config")
     pruned = FOLDER / "pruned.keras"
     command("prune", MODEL, "-r", RULES, "-o", pruned, "--keep-optimizer")
     stripped, sparse = outputs_in_plain_keras(x, FOLDER / "one.keras", pruned)

@@ -1,5 +1,6 @@
 """Every layer class of Keras 3 with weights, pruned: all of them in one model, and each alone."""
 
+import inspect
 import tempfile
 from pathlib import Path
 
@@ -20,10 +21,14 @@ from graphprune.errors import TrainingError
 CASES = Cases()
 SHARE = 0.75
 FOLDER = Path(tempfile.mkdtemp())
+GROUPED = inspect.signature(layers.GroupQueryAttention).parameters
 SAMPLE_OF = {
     name: sample
     for name, sample in WITH_WEIGHTS.items()
-    if not sample.mode and not name.startswith("Pipeline")
+    if not sample.mode
+    and not name.startswith("Pipeline")
+    and hasattr(layers, name.partition("_")[0])  # an older Keras has fewer
+    and not (name.endswith("_gated") and "use_gate" not in GROUPED)
 }
 """The samples that are not quantized, and that Keras can compile in a model."""
 PRUNED = [name for name in SAMPLE_OF if name.partition("_")[0] in PRUNABLE]
@@ -108,9 +113,9 @@ def every_layer_that_can_be_pruned_in_one_model():
         for name, (layer, _, _) in zip(PRUNED, branches, strict=False)
     ]
     expected += [("Dense", ("kernel",))] * 2
-    # the one that is tied has one table
-    expected.remove(("ReversibleEmbedding", ("embeddings", "reverse_embeddings")))
-    expected.append(("ReversibleEmbedding", ("embeddings",)))
+    if "ReversibleEmbedding" in PRUNED:  # the one that is tied has one table
+        expected.remove(("ReversibleEmbedding", ("embeddings", "reverse_embeddings")))
+        expected.append(("ReversibleEmbedding", ("embeddings",)))
     found = held_names(pruned)
     assert found == sorted(expected), set(found) ^ set(expected)
 

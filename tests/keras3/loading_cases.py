@@ -222,8 +222,10 @@ def bytecode_needs_its_option():
 BOMBS_SAY = {
     "cells": "asks for a tensor of",
     "steps": "do not fit its config",  # Keras 3 does not unroll while it builds
-    "local-masks": "not a KerasSaveable subclass",  # a layer of tf_keras
-    "local-places": "not a KerasSaveable subclass",
+    **dict.fromkeys(
+        ("local-masks", "local-places"),  # layers of tf_keras
+        f"Keras {keras.__version__} has no 'LocallyConnected1D'; load the file with ",
+    ),
 }
 
 
@@ -247,6 +249,23 @@ def classes_of_the_other_keras_are_refused():
         ArchiveError,
     )
     assert "the class that was given as 'Block' is built on tf_keras, and this model is one" in text
+
+
+@CASES.fast_on("tensorflow")
+def names_of_operations_are_kept():
+    inputs = keras.Input((4, 4))
+    inner = keras.Model(inputs, keras.ops.mean(inputs, 1), name="inner")
+    x = keras.ops.mean(keras.ops.expand_dims(inner(inputs), 1), 1)
+    model = keras.Model(inputs, keras.layers.Dense(3)(keras.ops.tanh(x)))
+    model.save(FOLDER / "model.keras")
+    pruned = graphprune.prune_low_magnitude(model)
+    for other in (graphprune.load_model(FOLDER / "model.keras"), pruned):
+        assert names_of(other) == names_of(model)
+
+
+def names_of(model):
+    """Return the names of all layers and operations in a model, and of those in models in it."""
+    return [(one.name, names_of(one)) for one in getattr(model, "operations", ())]
 
 
 @CASES.fast_on("tensorflow")

@@ -7,6 +7,8 @@ import numpy as np
 from keras import layers
 
 SAMPLES = 24
+VERSION = tuple(map(int, keras.__version__.split(".")[:2]))
+"""That of Keras; `versions.py` runs the cases with older ones, which lack some features."""
 
 
 def numbers(*shape):

@@ -10,7 +10,7 @@ import numpy as np
 from keras import layers
 from keras.src.applications import convnext, nasnet
 from keras3.child import Cases
-from keras3.models import array, assert_same, numbers, operations, values
+from keras3.models import VERSION, array, assert_same, numbers, operations, values
 from keras3.training_cases import (
     BATCH,
     SHARE,
@@ -25,6 +25,7 @@ from keras3.training_cases import (
 
 import graphprune
 from graphprune import ConstantSparsity, Run, UpdatePruningStep, prune_scope
+from graphprune.keras3.training.compiling import EXECUTIONS
 
 CASES = Cases()
 FOLDER = Path(tempfile.mkdtemp())
@@ -66,10 +67,17 @@ SETTINGS = {
 }
 
 
+def lacks_executions():
+    """Return whether Keras itself fails at the end of an epoch with several steps an execution."""
+    return keras.config.backend() == "tensorflow" and VERSION < EXECUTIONS
+
+
 def with_setting(optimizer, name):
     arguments, compiled = SETTINGS[name]
     if keras.config.backend() == "torch" and ("steps_per_execution" in compiled or "jit" in name):
         return  # Keras has several steps an execution for the other backends only
+    if name == "four steps an execution" and lacks_executions():
+        return
     if keras.config.backend() == "torch" and name == "compiled":
         return  # it needs a C++ compiler
     kind = getattr(keras.optimizers, optimizer)

@@ -89,6 +89,43 @@ def test_uniform_takes_the_same_share_of_each_group():
     assert gone(plan) == {"conv_1/out": 4, "conv_2/out": 6, "conv_4/out": 3}
 
 
+def test_erk_keeps_of_a_group_what_it_keeps_of_its_weights():
+    plan = plan_of(build_graph(RESIDUAL), "sparsity: 50%, allocate: erk")
+    # the sums of the axes of the kernels by their products: (17 + 22) / (216 + 96), ...
+    ratios = {"conv_1/out": 39 / 312, "conv_2/out": 22 / 96, "conv_4/out": 20 / 432}
+    sizes = {group: channels for group, (channels, _) in shares_of(plan).items()}
+    kept = {group: size - gone(plan)[group] for group, size in sizes.items()}
+    assert kept == {"conv_1/out": 3, "conv_2/out": 9, "conv_4/out": 1}
+    (budget,) = plan.budgets
+    wished = {group: budget.scale * sizes[group] * ratio for group, ratio in ratios.items()}
+    assert all(abs(kept[group] - wished[group]) <= 1 for group in kept)
+    assert "13 of 26 channels (eps 3" in render_plan_text(plan)
+
+
+def test_erk_of_one_tensor_for_each_group_is_that_of_single_weights():
+    graph = build_graph(f"{IN} > conv_1[3,3,3,40] > relu > conv_2[3,3,40,60] > out[60,2]")
+    match = "{isa: Conv2D}"
+    channels = shares_of(plan_of(graph, "sparsity: 80%, allocate: erk", match=match))
+    ratios = [1 - share for _, share in channels.values()]
+    sums = [(3 + 3 + 3 + 40) / (27 * 40), (3 + 3 + 40 + 60) / (9 * 2400)]
+    assert ratios[0] / ratios[1] == pytest.approx(sums[0] / sums[1], rel=0.15)
+    assert sum(gone(plan_of(graph, "sparsity: 80%, allocate: erk", match=match)).values()) == 80
+
+
+def test_over_prunable_the_claimed_groups_lose_for_the_others_too():
+    graph = build_graph(RESIDUAL)
+    match = "{name: conv_2}"
+    (claimed, prunable) = (
+        plan_of(graph, f"sparsity: 25%, over: {over}", match=match)
+        for over in ("claimed", "prunable")
+    )
+    assert gone(claimed) == {"conv_2/out": 3}
+    assert gone(prunable) == {"conv_2/out": 7}  # of 8 + 12 + 6 and the 2 of the output
+    assert (prunable.budgets[0].zeros, prunable.budgets[0].weights) == (7, 28)
+    with pytest.raises(RuleError, match=r"can reach 0% to 39\.28%"):
+        plan_of(graph, "sparsity: 50%, over: prunable", match=match)
+
+
 def test_bounds_hold_for_each_group():
     plan = plan_of(build_graph(RESIDUAL), "sparsity: 50%, allocate: magnitude, min: 25%, max: 50%")
     assert gone(plan) == {"conv_1/out": 4, "conv_2/out": 6, "conv_4/out": 3}
@@ -134,18 +171,6 @@ def test_channels_that_shrink_cannot_remove_are_left_alone_where_only_removal_co
 @pytest.mark.parametrize(
     ("budget", "group", "text"),
     [
-        (
-            "sparsity: 50%, allocate: erk",
-            "auto",
-            "budget 'net' has 'allocate: erk', which looks at single weights, and group: auto at"
-            " groups of channels",
-        ),
-        (
-            "sparsity: 50%, over: prunable",
-            "auto",
-            "budget 'net' has 'over: prunable', which looks at single weights, and group: auto at"
-            " groups of channels",
-        ),
         (
             "sparsity: 50%, of: macs",
             "none",
@@ -215,7 +240,7 @@ def cost_of(cost, of):
 @given(
     st.integers(0, 10_000),
     st.sampled_from(["params", "bytes", "macs", "weights"]),
-    st.sampled_from(["uniform", "magnitude"]),
+    st.sampled_from(["uniform", "erk", "magnitude"]),
     st.integers(10, 60),
 )
 def test_a_budget_is_met_with_the_fewest_channels(seed, of, allocate, percent):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -126,6 +127,22 @@ def attention(keras: Any) -> Any:
     x = layers.Attention()([query, value])
     x = layers.Dot(axes=(2, 2))([layers.Dense(4)(x), layers.Dense(4)(value)])
     return keras.Model(steps, layers.Dense(2)(layers.Flatten()(x)))
+
+
+def scaled_sum(keras: Any, scale: float, **settings: Any) -> Any:
+    """Return the layer of InceptionResNetV2 that adds a part of its second tensor to the first."""
+    module = importlib.import_module(f"{keras.__name__}.src.applications.inception_resnet_v2")
+    return module.CustomScaleLayer(scale, **settings)
+
+
+def scaled_sums(keras: Any) -> Any:
+    layers = keras.layers
+    image = layers.Input((8, 8, 3))
+    x = layers.Conv2D(16, 3, padding="same", activation="softplus")(image)
+    for scale in (0.5, -0.3):
+        y = layers.Conv2D(12, 1, activation="relu")(x)
+        x = layers.ReLU()(scaled_sum(keras, scale)([x, layers.Conv2D(16, 1)(y)]))
+    return keras.Model(image, layers.Dense(2)(layers.Flatten()(x)))
 
 
 def gated(keras: Any) -> Any:
@@ -264,6 +281,7 @@ NETS: Mapping[str, Callable[[Any], Any]] = {
         generator,
         transformer,
         attention,
+        scaled_sums,
         gated,
         recurrent,
         states,

@@ -246,6 +246,21 @@ def test_a_bias_takes_constants_along_all_axes_of_the_kernel_or_none():
     ]
 
 
+def test_a_channel_is_alive_where_a_bias_along_other_axes_fills_it():
+    weights = weights_of(
+        "in:InputLayer(batch_input_shape=[None, 5, 4]) >"
+        " mix:EinsumDense(equation='abc,cde->abde', output_shape=[5, 2, 6], bias_axes='d')"
+        "[4, 2, 6] > flatten > fc[60, 2]"
+    )
+    zero(weights, "mix", [0], "kernel")
+    assert removed(weights) == {}
+    assert reasons(find_dead(weights)) == ["mix 1: fc reads values of them that are not zero"]
+    weights.tensors["mix", "bias"][1:] = 0  # one place is left
+    assert removed(weights) == {}
+    weights.tensors["mix", "bias"][:] = 0
+    assert removed(weights) == {"mix.kernel/2": [0], "fc.kernel/0": [*range(0, 60, 6)]}
+
+
 def test_a_filter_with_something_left_is_alive():
     weights = weights_of(f"{IMAGE} > conv_1[1, 1, 3, 4] > relu > conv_2[1, 1, 4, 2]")
     zero(weights, "conv_1", [2], "bias")

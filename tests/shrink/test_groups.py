@@ -7,6 +7,7 @@ import pytest
 from builders import build_graph
 
 from graphprune.graph import LayerGraph, Tensor
+from graphprune.shrink.axes import find_channel_axes
 from graphprune.shrink.channels import ChannelGroup
 from graphprune.shrink.groups import find_groups
 
@@ -54,6 +55,17 @@ def test_the_channels_of_a_chain_belong_to_maker_scales_and_reader():
         ("statistics", False),
         ("consumes", False),
     ]
+
+
+def test_channels_count_once_for_the_tensors_that_make_them():
+    graph = build_graph(
+        f"{IMAGE} > conv_1[1, 1, 3, 4] > relu > conv_2[1, 1, 4, 4]; relu + conv_2 > add >"
+        " conv_3[1, 1, 4, 6]"
+    )
+    axes = find_channel_axes(graph)
+    made = {name: axes.count_made({(name, "kernel")}) for name in ("conv_1", "conv_2", "conv_3")}
+    assert made == {"conv_1": 4, "conv_2": 4, "conv_3": 6}
+    assert axes.count_made({(name, "kernel") for name in made}) == 10
 
 
 def test_the_members_of_a_sum_belong_together():

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shrink.nets import NETS, random_net
 
-from graphprune.graph.classes import channels, constants, convolutions
+from graphprune.graph.classes import applications, channels, constants, convolutions
 from graphprune.shrink import dead
 from graphprune.shrink.book import LayerBook
 
@@ -22,6 +22,7 @@ KERASES = {"keras": keras, "tf_keras": tf_keras}
 H5_IN_THE_SUITE = ("recurrent", "nested")
 FOLDED = {
     "constants": {"batch_normalization.moving_mean", "conv2d_2.bias", "dense_3.bias"},
+    "scaled_sums": {"dense.bias"},
     "operation_constants": {"conv2d_1.bias", "dense.bias", "dense_1.bias", "dense_2.bias"},
     "sequence_constants": {
         *("batch_normalization.moving_mean", "einsum_dense_1.bias", "einsum_dense_5.bias"),
@@ -33,6 +34,10 @@ FOLDED = {
 LEFT_OUT = {
     ("attention", ".h5", "keras"): "Keras 3 cannot load the score mode of an Attention from .h5",
     ("einsum", ".h5", "keras"): "without modules, classes of Keras 3 alone look like a user's own",
+    **{
+        ("scaled_sums", ".h5", package): "without modules, its sums may be layers of a user's class"
+        for package in KERASES
+    },
 }
 
 
@@ -106,9 +111,14 @@ def forget_folds(monkeypatch):
     monkeypatch.setattr(dead, "_folded", lambda *_arguments: {})
 
 
+def forget_scales(monkeypatch):
+    monkeypatch.setattr(applications, "_scale_of", lambda _config: 1.0)
+
+
 @pytest.mark.parametrize(
     ("damage", "name"),
     [
+        (forget_scales, "scaled_sums"),
         (ignore_pairs, "residual"),
         (forget_sigmoid, "gated"),
         (shift_offsets, "inception"),

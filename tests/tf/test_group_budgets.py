@@ -12,6 +12,7 @@ from shrink.nets import residual
 import graphprune
 from graphprune.graph.read import open_model_file
 from graphprune.plan import make_plan
+from graphprune.sparsity.counts import zero_count
 
 pytestmark = pytest.mark.tf
 
@@ -79,22 +80,44 @@ def zeros_of(path):
         }
 
 
-def test_both_kerases_lose_the_same_channels_and_shrink_brings_what_the_plan_says(tmp_path):
-    rules = tmp_path / "some.yaml"
-    rules.write_text(RULES)
+@pytest.fixture(scope="module")
+def alike(tmp_path_factory):
+    """A folder with one model for both Kerases."""
+    folder = tmp_path_factory.mktemp("alike")
     tf_keras.utils.set_random_seed(1)
-    residual(tf_keras).save(tmp_path / "2.keras")
-    ran("convert", tmp_path / "2.keras", "-o", tmp_path / "3.keras", "--keras", "3")
+    residual(tf_keras).save(folder / "2.keras")
+    ran("convert", folder / "2.keras", "-o", folder / "3.keras", "--keras", "3")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "budget",
+    [
+        "sparsity: 40%, allocate: magnitude, of: macs",
+        "sparsity: 35%, allocate: erk, over: prunable",
+    ],
+)
+def test_both_kerases_lose_the_same_channels_and_shrink_brings_what_the_plan_says(
+    budget, alike, tmp_path
+):
+    rules = tmp_path / "some.yaml"
+    rules.write_text(RULES.replace("sparsity: 40%, allocate: magnitude, of: macs", budget))
     found = []
     for name in "23":
-        outlook = make_plan(str(tmp_path / f"{name}.keras"), str(rules)).outlook
+        plan = make_plan(str(alike / f"{name}.keras"), str(rules))
+        (reached,), outlook = plan.budgets, plan.outlook
         pruned, small = (tmp_path / f"{name}-{kind}.keras" for kind in ("pruned", "small"))
-        ran("prune", tmp_path / f"{name}.keras", "-r", rules, "-o", pruned)
+        ran("prune", alike / f"{name}.keras", "-r", rules, "-o", pruned)
         told = json.loads(ran("shrink", pruned, "-o", small, "--format", "json"))
         for counted in ("parameters", "multiply_adds"):
             planned = getattr(outlook.before, counted), getattr(outlook.after, counted)
             assert planned == (told[counted]["before"], told[counted]["after"])
-        assert outlook.after.multiply_adds <= 0.6 * outlook.before.multiply_adds
+        if reached.counts == "macs":
+            assert outlook.after.multiply_adds <= 0.6 * outlook.before.multiply_adds
+        else:
+            removed = sum(layer["removed_channels"] for layer in told["layers"])
+            assert (reached.zeros, reached.weights) == (zero_count(19, 0.35), 19)
+            assert removed > 0
         found.append(zeros_of(pruned))
     first, second = found
     assert list(first) == list(second)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tf_keras
 from converted_files import convert, convert_in_batches_of_one, converted_and_same, plan_of
+from shrink.nets import scaled_sum
 
 from graphprune.plan.measured import planned_tensors
 from graphprune.plan.tflite import verify_tflite
@@ -36,6 +37,8 @@ def convolution_net(keras, **changed):
     y = layers.DepthwiseConv2D(3, padding="same", name="deep", activation="relu")(x)
     y = layers.Conv2D(8, 3, padding="same", name="wide", dilation_rate=changed.get("rate", 2))(y)
     x = layers.Activation(changed.get("activation", "swish"), name="act")(layers.Add()([x, y]))
+    parts = {name: layers.Conv2D(8, 1, activation="tanh", name=name)(x) for name in ("one", "two")}
+    x = scaled_sum(keras, 0.3, name="sum")([parts[name] for name in changed.get("parts", parts)])
     x = layers.GlobalAveragePooling2D(name="mean")(layers.BatchNormalization(name="bn_b")(x))
     for letter in changed.get("order", "ab"):
         x = layers.Dense(8, "tanh", name=letter)(x)
@@ -46,6 +49,7 @@ CHANGED = {
     "activation": ({"activation": "tanh"}, "act"),
     "dilation": ({"rate": 1}, "wide"),
     "stride": ({"first": {"strides": 1}}, "first"),
+    "parts of a scaled sum": ({"parts": ("two", "one")}, "sum"),
 }
 
 

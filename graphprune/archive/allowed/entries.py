@@ -8,6 +8,7 @@ from typing import Any
 from graphprune.archive.allowed.keras_names import (
     ACTIVATION,
     ACTIVATION_LAYERS,
+    APPLICATION_LAYERS,
     COLUMN,
     FEATURE_COLUMNS,
     FUNCTION,
@@ -26,6 +27,7 @@ from graphprune.archive.allowed.keras_names import (
     PRUNING_SCHEDULE,
 )
 from graphprune.archive.allowed.tensorflow_names import is_unary_function
+from graphprune.archive.entries import below_keras
 
 Given = Mapping[str, frozenset[str]]
 """The user's own classes and functions: of which kinds each name is. A kind is one of
@@ -87,7 +89,7 @@ def foreign_module(entry: Mapping[str, Any]) -> str:
     module = entry.get("module")
     return (
         module
-        if isinstance(module, str) and module != "builtins" and _below_keras(module) is None
+        if isinstance(module, str) and module != "builtins" and below_keras(module) is None
         else ""
     )
 
@@ -113,9 +115,19 @@ def keras_kinds(entry: Mapping[str, Any]) -> frozenset[str]:
         return frozenset({OTHER}) if _is_data(entry) else frozenset()
     if kind in ("__typespec__", "TypeSpec"):
         return frozenset({OTHER}) if _is_type_spec(entry) else frozenset()
-    if entry.get("registered_name") not in (None, kind):
+    if entry.get("registered_name") not in (None, kind, _registered_by_tf_keras(entry)):
         return frozenset()
     return _class_kinds(kind, entry["module"]) if "module" in entry else _legacy_kinds(kind)
+
+
+def is_of_keras(name: str) -> bool:
+    """Return whether a version of Keras has a class or function of this name.
+
+    Example:
+        >>> [is_of_keras(name) for name in ("RMSNormalization", "LocallyConnected1D", "Doubled")]
+        [True, True, False]
+    """
+    return any(name in names.classes or name in names.functions for names in KERAS.values())
 
 
 def string_fits(name: str, kind: str) -> bool:
@@ -135,7 +147,7 @@ def string_fits(name: str, kind: str) -> bool:
 def _class_kinds(name: str, module: object) -> frozenset[str]:
     if module == TENSORFLOW_INITIALIZERS[0]:
         return frozenset({INITIALIZER}) if name in TENSORFLOW_INITIALIZERS[1] else frozenset()
-    tail = _below_keras(module)
+    tail = below_keras(module)
     if tail is None:
         return frozenset({PRUNING_SCHEDULE}) if _is_tfmot_schedule(name, module) else frozenset()
     kinds = {
@@ -145,8 +157,16 @@ def _class_kinds(name: str, module: object) -> frozenset[str]:
         (name in MODELS and tail in MODEL_MODULES)
         or (name in OPERATION_LAYERS and tail in OPERATION_MODULES)
         or name in KERAS_3_OPERATIONS.get(tail, ())
+        or name in APPLICATION_LAYERS.get(tail, ())
     )
     return frozenset(kinds | ({LAYER} if is_layer else set()))
+
+
+def _registered_by_tf_keras(entry: Mapping[str, Any]) -> str | None:
+    """Return the name by which tf_keras registers a layer of an application, if it is one."""
+    kind = entry["class_name"]
+    known = APPLICATION_LAYERS.get(below_keras(entry.get("module")) or "", ())
+    return f"Custom>{kind}" if kind in known else None
 
 
 def _has_class(kind: str, name: str) -> bool:
@@ -172,7 +192,7 @@ def _legacy_kinds(name: str) -> frozenset[str]:
 def _function_kinds(module: object, name: str, registered: object) -> frozenset[str]:
     if registered not in NO_NAME and registered != name:
         return frozenset()
-    tail = "" if module in (None, "builtins") else _below_keras(module)
+    tail = "" if module in (None, "builtins") else below_keras(module)
     if tail is None:
         return frozenset({ACTIVATION, FUNCTION}) if is_unary_function(module, name) else frozenset()
     kinds = {
@@ -181,24 +201,6 @@ def _function_kinds(module: object, name: str, registered: object) -> frozenset[
         if name in names.functions and (not tail or tail in names.modules)
     }
     return frozenset(kinds | {FUNCTION} if kinds else kinds)
-
-
-def _below_keras(module: object) -> str | None:
-    """Return the part of a module's name below `keras.` or `tf_keras.`, without `src`.
-
-    None for a module of another package.
-
-    Example:
-        >>> [
-        ...     _below_keras(name)
-        ...     for name in ("keras.layers", "tf_keras.src.engine.functional", "keras", "os")
-        ... ]
-        ['layers', 'engine.functional', '', None]
-    """
-    if not isinstance(module, str):
-        return None
-    package, _, rest = module.partition(".")
-    return rest.removeprefix("src.") if package in ("keras", "tf_keras") else None
 
 
 def _has_text_names(entry: Mapping[str, Any]) -> bool:

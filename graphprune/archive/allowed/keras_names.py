@@ -88,6 +88,13 @@ OPERATION_LAYERS = frozenset({
 })  # fmt: skip
 """Layers that call an operation which their config names; see `tensorflow_names`."""
 
+APPLICATION_LAYERS: Mapping[str, frozenset[str]] = {
+    "applications.inception_resnet_v2": frozenset({"CustomScaleLayer"})
+}
+"""Layers that `keras.applications` does not export, by the module that defines them for its own
+models.
+"""
+
 MODEL_MODULES = frozenset({
     "", "models", "engine.functional", "engine.sequential", "engine.training", "models.functional",
     "models.sequential", "models.model",

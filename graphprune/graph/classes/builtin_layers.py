@@ -17,6 +17,7 @@ from graphprune.archive.op_layers import find_operation
 from graphprune.archive.operations import Operation
 from graphprune.graph.classes import (
     activations,
+    applications,
     attention,
     convolutions,
     dense,
@@ -84,8 +85,13 @@ def known_class(entry: Entry) -> LayerClass | None:
 
     Files of Keras 3 always name modules: without one, a name that only Keras 3 has is a user's.
     """
-    known = BUILTIN_LAYERS.get(type_of(entry)) if is_builtin(entry) else None
-    return None if known is None or not ("module" in entry or 2 in known.versions) else known
+    if not is_builtin(entry):
+        return None
+    known = BUILTIN_LAYERS.get(type_of(entry))
+    if known is None:
+        is_own = not applications.find_application(entry)
+        return None if is_own else applications.CLASSES[entry["class_name"]]
+    return known if "module" in entry or 2 in known.versions else None
 
 
 def same_class(entry: Entry) -> str:
@@ -101,7 +107,9 @@ def same_class(entry: Entry) -> str:
     if isinstance(operation, Operation):
         return operation.name
     known = known_class(entry)
-    return type_of(entry) if known is None or not known.keras3_class else known.keras3_class
+    if known is None or not known.keras3_class:
+        return applications.without_package(type_of(entry))
+    return known.keras3_class
 
 
 def find_channel_rule(entry: Entry) -> ChannelRule | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import keras
+from keras.src.trainers.data_adapters.data_adapter_utils import class_weight_to_sample_weights
 
 from graphprune.engine.faults import find_place
 from graphprune.errors import GraphpruneError
@@ -74,6 +75,29 @@ class NumberedBatches(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> Any:
         """Return a batch."""
         return self._read_batch(index)
+
+
+class WeightedBatches(keras.utils.PyDataset):
+    """Batches with the weights of their classes, which Keras 3.6 and 3.7 do not add.
+
+    There `fit(class_weight=)` fails on TensorFlow, and does nothing on JAX, with a PyDataset.
+
+    Args:
+        batches: Batches of inputs and labels, without weights of samples.
+        weights: The weight of each class.
+    """
+
+    def __init__(self, batches: Any, weights: Mapping[int, float]) -> None:
+        super().__init__()
+        self._batches, self._weights = batches, dict(weights)
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __getitem__(self, index: int) -> Any:
+        """Return inputs, labels and the weight of each sample."""
+        inputs, labels = self._batches[index]
+        return inputs, labels, class_weight_to_sample_weights(labels, self._weights)
 
 
 def with_fixed_size(batches: Any, first: Any) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 import keras
 
 from graphprune.engine.training_seam import Fit
-from graphprune.keras3.training.batches import with_fixed_size
+from graphprune.keras3.training.batches import WeightedBatches, with_fixed_size
 from graphprune.keras3.training.data import of_model
 
 
@@ -91,6 +91,9 @@ def fit(task: Fit, callbacks: Sequence[Any]) -> None:
     batches, test = data.batches(start.step, start.batch, left), validation_of(model, data)
     if _has_fixed_size(model):
         batches = with_fixed_size(batches, data.sample())
+    weights = task.class_weight
+    if weights and isinstance(batches, keras.utils.PyDataset):
+        batches, weights = WeightedBatches(batches, weights), None
     with _skipping(model, start.batch):
         model.fit(
             batches,
@@ -101,7 +104,7 @@ def fit(task: Fit, callbacks: Sequence[Any]) -> None:
             steps_per_epoch=options.steps_per_epoch,
             verbose=0,
             callbacks=hooks,
-            class_weight=task.class_weight,
+            class_weight=weights,
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from graphprune.graph.classes.builtin_layers import is_custom, layer_class
+from graphprune.graph.classes.builtin_layers import is_custom, known_class, layer_class
 from graphprune.graph.layers import Layer
 from graphprune.report.numbers import format_share
 
@@ -141,4 +141,4 @@ def category_of(layer: Layer) -> str:
         return layer.kind
     if is_custom(layer.entry):
         return "custom"
-    return layer_class(layer.type).category
+    return (known_class(layer.entry) or layer_class(layer.type)).category

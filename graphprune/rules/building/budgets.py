@@ -141,11 +141,3 @@ def check_budget_of_groups(budget: Budget, fields: Fields, *, is_grouped: bool) 
             f"budget {budget.name!r} counts {budget.of}, which only groups of channels change",
             "write 'group: auto' and 'pattern: {channel: out}' beside it, or delete 'of'",
         )
-    if is_grouped and (budget.allocate == "erk" or budget.over == "prunable"):
-        wrong = "allocate: erk" if budget.allocate == "erk" else "over: prunable"
-        given.fault(
-            "value/range",
-            f"budget {budget.name!r} has '{wrong}', which looks at single weights, and group:"
-            f" {fields['group'].value} at groups of channels",
-            "use 'allocate: magnitude' or 'uniform', and 'over: claimed'",
-        )
