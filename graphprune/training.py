@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -16,8 +17,9 @@ from graphprune.archive import read_archive
 from graphprune.archive.archive import keras_of
 from graphprune.dispatch import is_keras_3, seam_of
 from graphprune.engine.callbacks import check_tensorboard
+from graphprune.engine.early_checks import check_before_import
 from graphprune.engine.file_data import file_data
-from graphprune.engine.live_compiling import LiveCompiling, has_objects
+from graphprune.engine.live_compiling import LiveCompiling
 from graphprune.engine.origin import check_origin
 from graphprune.engine.resuming import find_result
 from graphprune.engine.resuming_together import cluster_settings, find_run_cluster
@@ -26,7 +28,9 @@ from graphprune.engine.train_request import (
     TrainRequest,
     given_rules,
     named_rules,
+    plain_setting,
     tell_nobody,
+    text_keys,
 )
 from graphprune.engine.training import NewRun, ResumeRequest, begin_run, go_on
 from graphprune.engine.training_result import TrainingResult
@@ -216,18 +220,8 @@ def train(
                 model, "builtin:dense-90", ((x, y), (x_val, y_val)), "runs/a", epochs=10
             )
     """
-    seam = training_seam(keras_for(model))
-    check_origin(model, seam)
-    given, run_dir = seam.given_data(data), check_run_dir(run_dir)
-    files = file_data(given, label, parse, validation_data)
-    asked_rules = given_rules(rules)
     check_callbacks(callbacks)
-    live = LiveCompiling(
-        optimizer if has_objects(optimizer) and not isinstance(optimizer, Mapping) else None,
-        loss if has_objects(loss) else None,
-        metrics if has_objects(metrics) else None,
-    )
-    live.check(seam.live_kinds)
+    live = LiveCompiling.among(optimizer, loss, metrics)
     compiling = Compiling(
         optimizer=optimizer if live.optimizer is None else None,
         loss=loss if live.loss is None else None,
@@ -241,12 +235,12 @@ def train(
     )
     check_arguments(
         {
-            "train.optimizer": _plain(compiling.optimizer),
-            "train.loss": _plain(compiling.loss),
+            "train.optimizer": plain_setting(compiling.optimizer),
+            "train.loss": plain_setting(compiling.loss),
             "train.metrics": compiling.metrics if isinstance(metrics, Mapping) else None,
-            "train.learning_rate": _plain(learning_rate),
+            "train.learning_rate": plain_setting(learning_rate),
             "train.stop.early": early_stopping,
-            "train.class_weight": _texts(class_weight),
+            "train.class_weight": text_keys(class_weight),
             "train.validation_split": validation_split,
             "train.gradient_accumulation": gradient_accumulation,
             "on.steps_per_execution": steps_per_execution,
@@ -260,9 +254,27 @@ def train(
         callbacks=tuple(one for one in callbacks if isinstance(one, str)),
         live_callbacks=len(objects),
         early_stopping=early_stopping,
-        class_weight=_texts(class_weight),
+        class_weight=text_keys(class_weight),
         validation_split=validation_split,
     )
+    early = {
+        **asdict(compiling),
+        **asdict(fitting),
+        "label": label,
+        "parse": parse,
+        "validation_data": validation_data,
+        "keep_best": keep_best,
+        "evaluate": evaluate,
+    }
+    keras = keras_for(model)
+    if live.is_empty:
+        check_before_import(model, data, keras, early)
+    seam = training_seam(keras)
+    live.check(seam.live_kinds)
+    check_origin(model, seam)
+    given, run_dir = seam.given_data(data), check_run_dir(run_dir)
+    files = file_data(given, label, parse, validation_data)
+    asked_rules = given_rules(rules)
     request = TrainRequest(
         epochs=epochs,
         compiling=compiling,
@@ -298,18 +310,6 @@ def train(
     loading = Loading(custom_objects, unsafe_lambda, unsafe_ops)
     parts = folder, found, loading, live, cluster
     return begin_run(seam, NewRun(request, model, asked_rules, files or given, *parts))
-
-
-def _plain(value: Any) -> Any:
-    """Return a mapping as a dict; None for text and numbers, which have checks of their own."""
-    return None if value is None or isinstance(value, str | int | float) else value
-
-
-def _texts(weights: Any) -> Any:
-    """Return class weights as JSON has them; anything else is left to the check."""
-    if not isinstance(weights, Mapping):
-        return weights
-    return {str(name): weight for name, weight in weights.items()}
 
 
 def resume(

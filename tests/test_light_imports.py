@@ -113,6 +113,17 @@ def test_a_light_command_runs_where_tensorflow_cannot_be_imported(arguments, wit
 RANDOM = np.random.default_rng(0)
 DIGITS = {"x_train": RANDOM.random((8, 8, 8, 1)), "y_train": np.arange(8)}
 TAKES = "labels for sparse_categorical_crossentropy are integers from 0 to 9"
+FINITE = "training needs finite numbers, clean the data first"
+HELD_OUT = {**DIGITS, "x_val": DIGITS["x_train"], "y_val": DIGITS["y_train"]}
+SPLIT = ("--validation-split", "25%")
+
+
+def with_value(array, index, value):
+    changed = array.copy()
+    changed[index] = value
+    return changed
+
+
 MISTAKES = {
     "d.npz: x_train has 8 samples and y_train has 3; each sample needs one label": (
         {**DIGITS, "y_train": np.zeros(3)},
@@ -178,7 +189,44 @@ MISTAKES = {
     " first with graphprune apply": (DIGITS, ()),
     "plain.keras: class weight: got class 11, but output 'digits' has 10 classes; classes are"
     " numbers from 0 to 9": (DIGITS, ("--class-weight", "3=2", "--class-weight", "11=2")),
+    "d.npz: samples and classes both have weights; leave out --class-weight (class_weight in"
+    " Python), or the weights of the samples": (
+        {**DIGITS, "w_train": np.ones(8)},
+        ("--class-weight", "3=2"),
+    ),
+    "nowhere:mine: no module 'nowhere'; run from the folder that holds it": (
+        DIGITS,
+        ("--callbacks", "nowhere:mine"),
+    ),
+    "nobody.losses:mine: no module 'nobody'; run from the folder that holds it": (
+        DIGITS,
+        ("--loss", "digits=nobody.losses:mine"),
+    ),
     "no loss is called 'mse1'; closest: 'mse', 'msle'": (DIGITS, ("--loss", "mse1")),
+    "keep best: got 'val_acuracy', which is no metric of this run; closest: 'val_accuracy';"
+    " available: loss, accuracy, val_loss, val_accuracy": (
+        HELD_OUT,
+        ("--keep-best", "val_acuracy:max"),
+    ),
+    "early stopping: there is no metric 'val_loss'; closest: 'loss'; available: loss, accuracy;"
+    " there is no test set": (DIGITS, ("--early-stopping", "val_loss:3")),
+    "early stopping: there is no metric 'val_mea'; closest: 'val_mae'; available: loss, mae,"
+    " val_loss, val_mae": (DIGITS, (*SPLIT, *("--early-stopping", "val_mea", "--metrics", "mae"))),
+    f"d.npz: x_train holds nan at (3, 2, 1, 0); {FINITE}": (
+        {
+            **DIGITS,
+            "x_train": np.asfortranarray(with_value(DIGITS["x_train"], (3, 2, 1, 0), np.nan)),
+        },
+        (),
+    ),
+    f"d.npz: y_val holds inf at (7,); {FINITE}": (
+        {**HELD_OUT, "y_val": with_value(np.arange(8.0), (7,), np.inf)},
+        (),
+    ),
+    f"d.npz: w_train holds nan at (2,); {FINITE}": (
+        {**DIGITS, "w_train": with_value(np.ones(8, np.float32), (2,), np.nan)},
+        (),
+    ),
     "uncompiled.keras: has no compile settings; compile the model before it is saved, or say how"
     " to train it with --loss and --optimizer (loss and optimizer in Python)": (DIGITS, ()),
 }

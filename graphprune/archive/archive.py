@@ -166,6 +166,12 @@ class Archive:
         return self.source.path
 
     @property
+    def compile_settings(self) -> Mapping[str, Any]:
+        """The settings that the model was compiled with, as the file has them; empty without."""
+        found = self.config.get("compile_config") or self.training_config
+        return found if isinstance(found, Mapping) else {}
+
+    @property
     def layout(self) -> Layout:
         """How its tensors are grouped and named; a format of its own may use any of the three."""
         return self.source.layout

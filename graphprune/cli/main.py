@@ -139,8 +139,13 @@ def show_warning(
 def tell_fault(fault: Fault, words: Sequence[str]) -> None:
     """Print a fault on stdout as JSON or for GitHub if that was asked for, else as text on stderr.
 
-    A file named by `-o` is not written, so that nobody takes the fault for the report.
+    A file named by `-o` is not written, so that nobody takes the fault for the report. If code of
+    the user's failed, its traceback comes first, always on stderr.
     """
+    if fault.__cause__ is not None and isinstance(fault, GraphpruneError):
+        own = importlib.import_module("graphprune.engine.faults").render_own_traceback(fault)
+        if own:
+            click.echo("\n".join(map(escape_controls, own.split("\n"))), err=True)
     faults = (
         importlib.import_module("graphprune.cli.faults")
         if any(word.startswith("--format") for word in words)

@@ -13,7 +13,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal, TextIO, cast
 
@@ -127,6 +127,7 @@ class Display:
 
     def __init__(self, console: Console | None, live: ExitStack, form: Form = "text") -> None:
         self._console, self._live, self._form = console, live, form
+        self._events: TextIO | None = None
         self._is_ascii = console is not None and not console.encoding.startswith("utf")
         self._stage, self._began = "", time.monotonic()
         self._now: Progress | None = None
@@ -159,6 +160,19 @@ class Display:
         if self._form == "json":
             self._write(render_event(event, values))
 
+    @contextmanager
+    def own_code(self) -> Iterator[None]:
+        """Within the block, what code of the user's prints goes to stderr if stdout gets JSON."""
+        if self._form != "json":
+            yield
+            return
+        self._events = sys.stdout
+        try:
+            with redirect_stdout(sys.stderr):
+                yield
+        finally:
+            self._events = None
+
     def print(self, text: str) -> None:
         """Print lines on stdout, above the live line if both are on one terminal.
 
@@ -168,10 +182,11 @@ class Display:
             self._write(text)
 
     def _write(self, text: str) -> None:
-        if self._console is not None and is_one_terminal():
+        out = self._events or sys.stdout
+        if self._console is not None and is_one_terminal(out):
             self._console.print(Text(text))
         else:
-            click.echo(text)
+            click.echo(text, file=out)
 
     def render(self) -> Text:
         """Return the live line as it is now."""
@@ -234,7 +249,7 @@ def live_display(form: Form = "text") -> Iterator[Display]:
             )
         )
         display.draw = live.refresh
-        if is_one_terminal():
+        if is_one_terminal(sys.stdout):
             stack.enter_context(_lines_above("stdout", console))
         stack.enter_context(_lines_above("stderr", console))
         yield display
@@ -293,11 +308,11 @@ def fit_terminal(console: Console) -> int:
     return console.width
 
 
-def is_one_terminal() -> bool:
-    """Return whether stdout and stderr are the same terminal."""
-    if not (sys.stdout.isatty() and sys.stderr.isatty()):
+def is_one_terminal(out: TextIO) -> bool:
+    """Return whether `out` and stderr are the same terminal."""
+    if not (out.isatty() and sys.stderr.isatty()):
         return False
-    return os.fstat(sys.stdout.fileno()).st_rdev == os.fstat(sys.stderr.fileno()).st_rdev
+    return os.fstat(out.fileno()).st_rdev == os.fstat(sys.stderr.fileno()).st_rdev
 
 
 def line_width() -> int | None:

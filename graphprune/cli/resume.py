@@ -94,7 +94,7 @@ def command(
         import_quietly(keras)
         if cluster is not None:
             tell_cluster(cluster, shown.form)
-        with closing(display):
+        with closing(display), display.own_code():
             result = resume(
                 run_folder,
                 stop_after_step=stop_after,

@@ -90,7 +90,8 @@ def command(settings: Mapping[str, Any], rank: int | None) -> None:
         if loading.custom_objects and version == 2:
             _open_devices(strategy, cluster, display)
         if not is_measured:
-            plan = _make_plan(saved, rules, settings.get("plan"), loading)
+            with display.own_code():
+                plan = _make_plan(saved, rules, settings.get("plan"), loading)
         if plan is not None:
             if not arguments.get("allow_missed"):
                 check_reached(plan, Run(arguments.get("steps_per_epoch"), arguments["epochs"]))
@@ -111,7 +112,7 @@ def command(settings: Mapping[str, Any], rank: int | None) -> None:
             tell_cluster(cluster, shown.form)
         if keras == 2:
             _open_devices(strategy, cluster, display)
-        with closing(display):
+        with closing(display), display.own_code():
             result = train(
                 _to_begin_with(saved, keras, loading),
                 plan,
@@ -163,8 +164,7 @@ def _make_plan(
 
 def _disk_needs(saved: ModelFile, arguments: Mapping[str, Any]) -> DiskNeeds:
     """Return the disk space that the run will take, estimated from the model's file."""
-    archive = saved.need_archive()
-    compiled = archive.config.get("compile_config") or archive.training_config or {}
+    compiled = saved.need_archive().compile_settings
     saved_one = compiled.get("optimizer") or compiled.get("optimizer_config")
     checkpoint = estimate_checkpoint(
         saved.graph.parameters,

@@ -49,9 +49,7 @@ def converted_compile_settings(archive: Archive, parameters: Parameters) -> dict
     Raises:
         UnknownSettingError: they name something that the other Keras lacks.
     """
-    given = archive.config.get("compile_config") or archive.training_config
-    if not isinstance(given, Mapping):
-        return None
+    given = archive.compile_settings
     settings = {"optimizer": given.get("optimizer_config"), **given}
     if settings.get("optimizer") is None:
         return None

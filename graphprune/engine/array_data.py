@@ -69,6 +69,11 @@ class ArrayBatches:
             )
         return cls(spec, read.train, read.test, size, seed, steps, read.sha256, replicas)
 
+    @property
+    def is_weighted(self) -> bool:
+        """Whether there are sample weights."""
+        return len(self.train.take(slice(0, 1))) == 3
+
     def first_batch_sha256(self) -> str:
         """Return nothing: arrays are hashed as a whole."""
         return ""

@@ -272,8 +272,14 @@ def check_class_weights(
         place: The start of the error's text.
 
     Raises:
-        TrainingError: a class is beyond the last.
+        TrainingError: a class is beyond the last, or there are several outputs.
     """
+    if weights and len(rules) > 1:
+        raise TrainingError(
+            f"class weight: Keras takes class weights for one output, and this model has"
+            f" {len(rules)}; give sample weights by output, such as w_train.NAME in an .npz",
+            place=place,
+        )
     rule = rules[0] if len(rules) == 1 else None
     if rule is None:
         return
@@ -283,6 +289,20 @@ def check_class_weights(
         raise TrainingError(
             f"class weight: got class {min(beyond)}, but output {rule.output!r} has {count}"
             f" classes; classes are numbers from 0 to {count - 1}",
+            place=place,
+        )
+
+
+def check_one_weighting(weights: Mapping[Any, float] | None, place: str, is_weighted: bool) -> None:
+    """Refuse class weights for data that has sample weights, which Keras does not combine.
+
+    Raises:
+        DataError: there are both.
+    """
+    if weights and is_weighted:
+        raise DataError(
+            "samples and classes both have weights; leave out --class-weight (class_weight in"
+            " Python), or the weights of the samples",
             place=place,
         )
 

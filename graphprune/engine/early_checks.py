@@ -8,11 +8,15 @@ passes.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from functools import cache
 from importlib.machinery import PathFinder
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from graphprune.engine.compile_names import SHORT, Kind, check_outputs, choose_loss, unknown_name
 from graphprune.engine.data_fit import (
@@ -23,19 +27,22 @@ from graphprune.engine.data_fit import (
     check_class_weights,
     check_inputs,
     check_names,
+    check_one_weighting,
     label_rule,
     losses_by_output,
 )
 from graphprune.engine.data_function import check_module
 from graphprune.engine.file_data import FileData, file_data, find_ends
-from graphprune.errors import TrainingError
-from graphprune.graph import LayerGraph, ModelFile
+from graphprune.engine.metric_names import check_watched, find_metric_names
+from graphprune.errors import DataError, TrainingError
+from graphprune.graph import LayerGraph, ModelFile, open_model_file
 from graphprune.graph.precision import check_takes_policy
 from graphprune.runs.labels import LabelRule
 from graphprune.runs.npz import read_npz
 from graphprune.runs.run_options import Compiling
-from graphprune.runs.sample_names import group_arrays
-from graphprune.runs.samples import check_samples, is_data_function
+from graphprune.runs.sample_names import PARTS, group_arrays
+from graphprune.runs.samples import Shapes, check_samples, check_values, is_data_function
+from graphprune.runs.setting_values import is_object
 
 _PACKAGES = {2: "tf_keras", 3: "keras"}
 _HOMES: Mapping[Kind, str] = {"optimizer": "optimizers", "loss": "losses", "metric": "metrics"}
@@ -61,27 +68,52 @@ def check_early(saved: ModelFile, data: str, compiling: Mapping[str, Any], keras
     """
     for kind, name in _names(compiling):
         check_name(kind, name, keras)
+    _check_modules(compiling)
     if compiling.get("mixed_precision") is not None:
         check_takes_policy(saved.graph, compiling["mixed_precision"], saved.path)
     outputs = _ends(saved)[1]
     for what in ("loss", "metrics") if outputs else ():
         check_outputs(what, compiling.get(what), tuple(outputs))
-    settings = _compile_settings(saved)
+    settings = saved.need_archive().compile_settings
     loss = choose_loss(
         settings, Compiling(loss=compiling.get("loss")), saved.path, adds_losses=bool(settings)
     )
     rules = list(_label_rules(loss, outputs).values())
     check_class_weights(compiling.get("class_weight"), rules, saved.path)
+    names = find_metric_names(saved, tuple(outputs), loss, compiling.get("metrics"))
+    is_split = compiling.get("validation_split") is not None
     if is_data_function(data):
         check_module(data)
+        check_watched(names, compiling, is_validated=None)
         return
     files = file_data(
         data, *(compiling.get(name) for name in ("label", "parse", "validation_data"))
     )
     if files is None:
-        _check_npz(saved, data, loss)
+        shapes, dtypes = check_samples(data)
+        held_out = any(group_arrays(shapes, "x", part) for part in PARTS[1:])
+        check_watched(names, compiling, is_validated=held_out or is_split)
+        has_weights = bool(group_arrays(shapes, "w", "train"))
+        check_one_weighting(compiling.get("class_weight"), data, has_weights)
+        _check_npz(saved, data, loss, shapes, dtypes)
     else:
+        held_out = files.files.validation is not None
+        check_watched(names, compiling, is_validated=held_out or is_split)
         _check_files(saved, files.of_model(saved.graph), loss)
+
+
+def check_before_import(model: Any, data: Any, keras: int, arguments: Mapping[str, Any]) -> None:
+    """Check a new run as `check_early` does, unless its Keras is imported already.
+
+    Models and data that are given as objects are checked later.
+
+    Raises:
+        ArchiveError: the model cannot be read.
+        DataError, TrainingError: as for `check_early`.
+    """
+    is_named = all(isinstance(one, str | PathLike) for one in (model, data))
+    if is_named and _PACKAGES[keras] not in sys.modules:
+        check_early(open_model_file(model), fspath(data), arguments, keras)
 
 
 def check_is_pruned(graph: LayerGraph, place: str) -> None:
@@ -142,6 +174,18 @@ def _names(compiling: Mapping[str, Any]) -> list[tuple[Kind, str]]:
     given += [("loss", name) for name in _flat(compiling.get("loss"))]
     given += [("metric", name) for name in _flat(compiling.get("metrics"))]
     return [(kind, name) for kind, name in given if isinstance(name, str) and ":" not in name]
+
+
+def _check_modules(compiling: Mapping[str, Any]) -> None:
+    """Refuse losses, metrics and callbacks (`MODULE:NAME`) whose modules do not exist."""
+    given = [compiling.get(name) for name in ("loss", "metrics", "callbacks")]
+    for name in (one for value in given for one in _flat(value)):
+        if not isinstance(name, str) or not is_object(name):
+            continue
+        try:
+            check_module(name)
+        except DataError as fault:
+            raise TrainingError(fault.text, place=fault.place) from fault
 
 
 def _flat(value: Any) -> list[Any]:
@@ -211,31 +255,27 @@ def to_snake_case(name: str) -> str:
     return _CASE.sub("_", name).lower()
 
 
-def _compile_settings(saved: ModelFile) -> Mapping[str, Any]:
-    """Return the settings that the model was compiled with; empty if it was not."""
-    archive = saved.need_archive()
-    return archive.config.get("compile_config") or archive.training_config or {}
-
-
-def _check_npz(saved: ModelFile, spec: str, loss: Any) -> None:
-    shapes, dtypes = check_samples(spec)
+def _check_npz(
+    saved: ModelFile, spec: str, loss: Any, shapes: Shapes, dtypes: Mapping[str, np.dtype[Any]]
+) -> None:
     inputs, outputs = _ends(saved)
-    if not inputs or not outputs:
-        return
-    parts = {
-        name: BatchPart(
-            (None, *shape[1:]), TEXT if dtypes[name].kind in "SU" else dtypes[name].name
-        )
-        for name, shape in shapes.items()
-    }
-    given = group_arrays(parts, "x", "train")
-    check_inputs(spec, list(given.values()) if "" in given else given, inputs)
-    labels = group_arrays(parts, "y", "train")
-    if "" not in labels:
-        check_names(spec, "y", tuple(labels), tuple(outputs))
-    rules = _label_rules(loss, outputs)
+    is_known = bool(inputs and outputs)
+    if is_known:
+        parts = {
+            name: BatchPart(
+                (None, *shape[1:]), TEXT if dtypes[name].kind in "SU" else dtypes[name].name
+            )
+            for name, shape in shapes.items()
+        }
+        given = group_arrays(parts, "x", "train")
+        check_inputs(spec, list(given.values()) if "" in given else given, inputs)
+        labels = group_arrays(parts, "y", "train")
+        if "" not in labels:
+            check_names(spec, "y", tuple(labels), tuple(outputs))
+    check_values(spec)
+    rules = _label_rules(loss, outputs) if is_known else {}
     if any(rule is not None for rule in rules.values()):
-        _check_labels(spec, rules, is_weighted=bool(group_arrays(parts, "w", "train")))
+        _check_labels(spec, rules, is_weighted=bool(group_arrays(shapes, "w", "train")))
 
 
 def _check_labels(spec: str, rules: Mapping[str, LabelRule | None], *, is_weighted: bool) -> None:

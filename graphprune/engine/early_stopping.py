@@ -73,7 +73,9 @@ def check_metric(metric: str, known: Mapping[str, Any]) -> None:
         TrainingError: it is unknown; the text has the closest names.
     """
     if metric not in known:
-        names = sorted(known)
-        hint = closest(metric, names, count=3) or f"metrics are {', '.join(names)}"
-        more = "" if any(name.startswith("val_") for name in names) else "; there is no test set"
-        raise TrainingError(f"early stopping: there is no metric {metric!r}; {hint}{more}")
+        near = closest(metric, sorted(known), count=3)
+        more = "" if any(name.startswith("val_") for name in known) else "; there is no test set"
+        raise TrainingError(
+            f"early stopping: there is no metric {metric!r}; {f'{near}; ' if near else ''}"
+            f"available: {', '.join(known)}{more}"
+        )

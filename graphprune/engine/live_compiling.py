@@ -24,6 +24,16 @@ class LiveCompiling:
     loss: Any = None
     metrics: Any = None
 
+    @classmethod
+    def among(cls, optimizer: Any, loss: Any, metrics: Any) -> LiveCompiling:
+        """Return those of the arguments that are objects, not names."""
+        is_named = isinstance(optimizer, Mapping) or not has_objects(optimizer)
+        return cls(
+            None if is_named else optimizer,
+            loss if has_objects(loss) else None,
+            metrics if has_objects(metrics) else None,
+        )
+
     def check(self, kinds: Mapping[str, tuple[type, ...]]) -> None:
         """Refuse what is neither a name, a function nor an object of the Keras.
 

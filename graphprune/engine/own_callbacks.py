@@ -16,13 +16,16 @@ from graphprune.engine.recorder import Arrays
 from graphprune.errors import TrainingError
 
 
-def make_callbacks(names: Sequence[str], live: Sequence[Any], kind: type) -> tuple[Any, ...]:
+def make_callbacks(
+    names: Sequence[str], live: Sequence[Any], kind: type, *, refused: tuple[type, ...] = ()
+) -> tuple[Any, ...]:
     """Return the callbacks that functions return, and those that were given.
 
     Args:
         names: The functions, as `MODULE:FUNCTION`; each returns a callback or a list of them.
         live: Callbacks given in Python.
         kind: The class of callbacks of the Keras that trains.
+        refused: Classes of callbacks that set the learning rate, if it follows a schedule.
 
     Raises:
         TrainingError: a function does not exist, fails, or returns something else.
@@ -30,16 +33,25 @@ def make_callbacks(names: Sequence[str], live: Sequence[Any], kind: type) -> tup
     found: list[Any] = []
     for name in names:
         made = call_named(name)
-        found += _checked(made if isinstance(made, list | tuple) else [made], kind, name)
-    return tuple(found + _checked(live, kind, "callbacks"))
+        several = made if isinstance(made, list | tuple) else [made]
+        found += _checked(several, kind, name, refused)
+    return tuple(found + _checked(live, kind, "callbacks", refused))
 
 
-def _checked(callbacks: Sequence[Any], kind: type, place: str) -> list[Any]:
+def _checked(
+    callbacks: Sequence[Any], kind: type, place: str, refused: tuple[type, ...]
+) -> list[Any]:
     for one in callbacks:
         if not isinstance(one, kind):
             raise TrainingError(
                 f"must be callbacks of {kind.__module__.partition('.')[0]}, got"
                 f" {type(one).__name__}; return an instance, or a list of them",
+                place=place,
+            )
+        if isinstance(one, refused):
+            raise TrainingError(
+                f"{type(one).__name__} sets the learning rate, but in this run it follows a"
+                " schedule; leave the callback out, or train with a constant learning rate",
                 place=place,
             )
     return list(callbacks)

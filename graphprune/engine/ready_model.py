@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from graphprune.engine.data_fit import check_class_weights
+from graphprune.engine.data_fit import check_class_weights, check_one_weighting
 from graphprune.engine.early_checks import no_layer_is_pruned
 from graphprune.engine.early_stopping import check_metric
 from graphprune.engine.origin import Origin
+from graphprune.engine.own_code import OwnCode
 from graphprune.engine.reached import check_targets_reached
 from graphprune.engine.resuming import Resumption, check_original, read_first_plan
 from graphprune.engine.run_record import RunData
@@ -26,6 +27,8 @@ from graphprune.runs.run_folder import RunFolder
 from graphprune.runs.run_options import Compiling, RunOptions, run_of
 from graphprune.runs.setting_values import read_stopping
 from graphprune.sparsity.positions import Run
+
+FIRST = "on the first batch"
 
 
 def make_ready(
@@ -55,8 +58,9 @@ def make_ready(
         raise no_layer_is_pruned(place)
     seam.check_finite(model, place, "such a model cannot be pruned by magnitude; train it again")
     seam.compile_model(model, asked, place, run)
-    seam.check_data_fits(model, data)
-    seam.check_gradients(model, data, place)
+    with OwnCode.of(asked).failures_named(FIRST):
+        seam.check_data_fits(model, data)
+        seam.check_gradients(model, data, place)
     return model
 
 
@@ -73,7 +77,8 @@ def lowered(seam: TrainingSeam, model: Any, asked: Compiling, data: RunData, pla
         return model
     model = seam.in_precision(model, asked.mixed_precision)
     seam.compile_model(model, asked.on_resume, place)
-    seam.check_data_fits(model, data)
+    with OwnCode.of(asked).failures_named(FIRST):
+        seam.check_data_fits(model, data)
     return model
 
 
@@ -122,7 +127,9 @@ def wrap_for_run(
     wrapped = make_ready(seam, model, plan, request.compiling, data, origin.place, length)
     _check_metrics(seam, wrapped, data, request)
     labels = seam.find_label_rules(wrapped)
-    check_class_weights(request.fitting.class_weight, labels, origin.place)
+    weights = request.fitting.class_weight
+    check_class_weights(weights, labels, origin.place)
+    check_one_weighting(weights, data.spec, data.is_weighted)
     if not request.allow_missed:
         check_targets_reached(seam.pruned_layers(wrapped), length, plan)
     return wrapped, plan
@@ -153,8 +160,10 @@ def load_to_go_on(
     if found.checkpoint is None:
         return _load_first(seam, folder, found.options, data, load)
     model = load(found.checkpoint.model)
-    seam.compile_model(model, found.options.compiling.on_resume, str(found.checkpoint.model))
-    seam.check_data_fits(model, data)
+    asked = found.options.compiling
+    seam.compile_model(model, asked.on_resume, str(found.checkpoint.model))
+    with OwnCode.of(asked).failures_named(FIRST):
+        seam.check_data_fits(model, data)
     return model
 
 

@@ -80,6 +80,7 @@ class RunRecorder(ABC):
         if stopping is not None:
             self._kept[STOPPING] = stopping.to_arrays
         self._saved_at = (start.epoch, start.batch)
+        self.saved_step = start.step
         self.best = start.best
         self._ranking = parse_ranking(options.keep_best) if options.keep_best else None
         self._before_validation: dict[str, Arrays] = {}
@@ -273,7 +274,7 @@ class RunRecorder(ABC):
         root, name = self._folder.checkpoints, self._options.model_name
         # variables that differ between workers are averaged by all of them together
         copy = self.copy_model(root / name)
-        self._saved_at = epoch, batch
+        self._saved_at, self.saved_step = (epoch, batch), self.step
         if not is_chief(self._workers):
             return
         if not self.step:

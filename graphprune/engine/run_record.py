@@ -48,6 +48,11 @@ class RunData(Protocol):
         ...
 
     @property
+    def is_weighted(self) -> bool:
+        """Whether there are sample weights."""
+        ...
+
+    @property
     def sha256(self) -> str:
         """The hash of arrays; empty for data with batches of its own."""
         ...

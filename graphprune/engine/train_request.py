@@ -168,3 +168,15 @@ def named_rules(rules: Any) -> dict[str, Any]:
     if not is_named or is_plan(rules):
         return {}
     return {"rules": [str(one) for one in named]}
+
+
+def plain_setting(value: Any) -> Any:
+    """Return a mapping as a dict; None for text and numbers, which have checks of their own."""
+    return None if value is None or isinstance(value, str | int | float) else value
+
+
+def text_keys(weights: Any) -> Any:
+    """Return class weights as JSON has them; anything else is left to the check."""
+    if not isinstance(weights, Mapping):
+        return weights
+    return {str(name): weight for name, weight in weights.items()}

@@ -20,7 +20,8 @@ from graphprune.engine.given_data import GivenData
 from graphprune.engine.live_compiling import LiveCompiling
 from graphprune.engine.origin import Origin, open_origin
 from graphprune.engine.own_callbacks import make_callbacks
-from graphprune.engine.ready_model import load_to_go_on, lowered, wrap_for_run
+from graphprune.engine.own_code import OwnCode
+from graphprune.engine.ready_model import FIRST, load_to_go_on, lowered, wrap_for_run
 from graphprune.engine.resuming import Resumption, Warnings, find_resumption, read_same_data
 from graphprune.engine.resuming_together import check_cluster, find_together
 from graphprune.engine.run_record import (
@@ -146,9 +147,14 @@ def _train_loaded(
     first_batch = data.first_batch_sha256()
     request.on_stage(CHECKING)
     model, plan = wrap_for_run(seam, request, origin, loaded, new.rules, data)
-    callbacks = make_callbacks(request.fitting.callbacks, request.callbacks, seam.callback)
+    refused = seam.rate_callbacks if seam.follows_schedule(model) else ()
+    callbacks = make_callbacks(
+        request.fitting.callbacks, request.callbacks, seam.callback, refused=refused
+    )
     request.on_stage(MEASURING)
-    measured = seam.evaluate(model, data)
+    own = OwnCode.of(request.compiling, data=data.spec)
+    with own.failures_named(f"while {MEASURING}"):
+        measured = seam.evaluate(model, data)
     model = lowered(seam, model, request.compiling, data, origin.place)
     begin = Beginning(
         file=origin.file,
@@ -203,11 +209,14 @@ def _evaluate(
     """Measure the model on the validation data."""
     length = run_of(data.steps_per_epoch, new.request.epochs, new.request.compiling)
     seam.compile_model(loaded, new.request.compiling, origin.place, length)
-    seam.check_data_fits(loaded, data)
+    own = OwnCode.of(new.request.compiling, data=data.spec)
+    with own.failures_named(FIRST):
+        seam.check_data_fits(loaded, data)
     if data.test is None:
         raise DataError("has no test set to measure the model on", place=data.spec)
     new.request.on_stage(MEASURING)
-    measured = seam.evaluate(loaded, data)
+    with own.failures_named(f"while {MEASURING}"):
+        measured = seam.evaluate(loaded, data)
     return TrainingResult.of_model(new.folder.path, "evaluated", measured)
 
 

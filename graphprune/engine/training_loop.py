@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -13,13 +14,15 @@ from graphprune.engine.early_stopping import KIND as STOPPING
 from graphprune.engine.early_stopping import EarlyStopping
 from graphprune.engine.faults import explain_fault
 from graphprune.engine.own_callbacks import kept_states, restore_states
+from graphprune.engine.own_code import OwnCode
 from graphprune.engine.pruner import Pruner
+from graphprune.engine.ready_model import FIRST
 from graphprune.engine.recorder import Interrupted, RunRecorder
 from graphprune.engine.resuming import arrays_by_kind
 from graphprune.engine.training_result import Status, TrainingResult
 from graphprune.engine.training_seam import Fit, TrainingSeam
 from graphprune.engine.workers import ALONE, Workers, is_chief, own_state, wait_for_all
-from graphprune.errors import DataError
+from graphprune.errors import DataError, GraphpruneError
 from graphprune.files import copy_whole
 from graphprune.runs.best import Best
 from graphprune.runs.checkpoint_writer import CheckpointWriter
@@ -77,6 +80,12 @@ class Task:
     callbacks: tuple[Any, ...] = ()
     workers: Workers = ALONE
 
+    @property
+    def own_code(self) -> OwnCode:
+        """The user's own code that the settings name."""
+        options = self.options
+        return OwnCode.of(options.compiling, options.fitting, self.callbacks, options.data)
+
     def result(self, status: Status, step: int, model: Path | None, **more: Any) -> TrainingResult:
         """Return the result of the run at `step`."""
         return TrainingResult(
@@ -98,6 +107,7 @@ def run_to_end(seam: TrainingSeam, task: Task) -> TrainingResult:
 
     Raises:
         DataError: reading the data fails during training; the checkpoints stay.
+        TrainingError: a callback, the loss or a metric of the user fails; the checkpoints stay.
     """
     options, start, request = task.options, task.start, task.request
     writes = is_chief(task.workers)
@@ -120,7 +130,8 @@ def run_to_end(seam: TrainingSeam, task: Task) -> TrainingResult:
         pruning = seam.mask_updates(options.run, options.updates_by(start.step))
         _warn_never_stops(seam.pruner(task.model), options)
         stopping = _stopping_of(options, state.get(STOPPING, {}))
-        restore_states(task.callbacks, state)
+        with task.own_code.failures_named("when its state was restored"):
+            restore_states(task.callbacks, state)
         recorder = seam.recorder(
             randomness,
             task.folder,
@@ -175,6 +186,7 @@ def try_one_batch(seam: TrainingSeam, task: Task) -> None:
 
     Raises:
         DataError: reading the batch fails.
+        TrainingError: a callback, the loss or a metric of the user fails.
     """
     size = task.options.compiling.steps_per_execution
     every = task.options.compiling.gradient_accumulation
@@ -183,12 +195,32 @@ def try_one_batch(seam: TrainingSeam, task: Task) -> None:
     with seam.saved_randomness(task.model, options.seed):
         try:
             seam.fit(Fit(task.model, task.data, options, task.start), [pruning, *task.callbacks])
-        except Exception as fault:
-            if not seam.is_data_fault(fault):
+        except (Exception, SystemExit) as fault:
+            explained = _explain(seam, task, fault, FIRST)
+            if explained is None:
                 raise
-            raise DataError(
-                f"the first batch failed: {explain_fault(fault)}", place=task.data.spec
-            ) from fault
+            raise explained from fault
+
+
+def _explain(
+    seam: TrainingSeam, task: Task, fault: BaseException, when: str, remedy: str = ""
+) -> GraphpruneError | None:
+    """Return the error to raise for one of `fit` if the user's code or data failed, else None.
+
+    Another error gets the remedy as a note, which Python prints after its traceback.
+    """
+    if isinstance(fault, GraphpruneError):
+        return None
+    own = task.own_code
+    found: GraphpruneError | None = own.find_failure(fault, when, told=False)
+    if found is None and isinstance(fault, Exception) and seam.is_data_fault(fault):
+        found = DataError(f"failed {when}: {explain_fault(fault)}", place=task.data.spec)
+    found = found or own.find_failure(fault, when)
+    if found is None:
+        if remedy:
+            fault.add_note(f"graphprune: failed {when}; {remedy}")
+        return None
+    return type(found)(f"{found.text}; {remedy}" if remedy else found.text, place=found.place)
 
 
 def _finish(
@@ -270,12 +302,13 @@ def _fit(seam: TrainingSeam, task: Task, pruning: MaskUpdates, recorder: RunReco
         seam.fit(fit, [pruning, *written, *task.callbacks, recorder])
     except Interrupted:
         return False
-    except Exception as fault:
-        if not seam.is_data_fault(fault):
+    except (Exception, SystemExit) as fault:
+        when, run = f"after step {recorder.step}", shlex.quote(str(task.folder.path))
+        remedy = f"go on with graphprune resume {run}, which starts at step {recorder.saved_step}"
+        explained = _explain(seam, task, fault, when, remedy)
+        if explained is None:
             raise
-        raise DataError(
-            f"failed after step {recorder.step}: {explain_fault(fault)}", place=task.data.spec
-        ) from fault
+        raise explained from fault
     finally:
         if summaries is not None:
             summaries.close()

@@ -294,6 +294,15 @@ class TrainingSeam(ModelSeam, Protocol):
         """The class of callbacks."""
         ...
 
+    @property
+    def rate_callbacks(self) -> tuple[type, ...]:
+        """The classes of callbacks that set the learning rate."""
+        ...
+
+    def follows_schedule(self, model: Any) -> bool:
+        """Return whether the learning rate of a compiled model follows a schedule of Keras."""
+        ...
+
     def compile_live(self, model: Any, live: LiveCompiling, asked: Compiling, place: str) -> None:
         """Compile a model with objects that were given in Python; names come later.
 

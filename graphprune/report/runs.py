@@ -11,6 +11,7 @@ from graphprune.report.sizes import find_accuracy
 from graphprune.report.tables import align_rows, fit_rows, name_left_out
 from graphprune.runs.run_options import RunOptions
 from graphprune.runs.run_status import RunSummary
+from graphprune.runs.setting_values import plain_value
 
 HEADINGS = (
     *("run", "status", "step", "epochs", "batch", "optimizer", "rate", "seed", "loss"),
@@ -57,7 +58,7 @@ def _settings(options: RunOptions) -> dict[str, Any]:
         "optimizer": compiling.optimizer,
         "learning_rate": compiling.learning_rate,
         "loss": compiling.loss,
-        "metrics": None if compiling.metrics is None else list(compiling.metrics),
+        "metrics": plain_value(compiling.metrics, None),
         "mixed_precision": compiling.mixed_precision,
         "seed": options.seed,
         "strategy": options.strategy,

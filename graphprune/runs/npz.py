@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, Any, Literal, NoReturn
 
 import numpy as np
 
@@ -139,6 +139,57 @@ def read_npz(path: str, wanted: Wanted) -> NpzFile:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     is_mapped = any(member.is_mapped for member in members)
     return NpzFile(arrays, tuple(infos), digest, state if is_mapped else None)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundValue:
+    """A value in an array of an `.npz`: the array's name, the index and the value."""
+
+    name: str
+    at: tuple[int, ...]
+    value: Any
+
+
+def find_value(path: str, wanted: Wanted, is_wrong: Callable[[Any], Any]) -> FoundValue | None:
+    """Return the first wrong value of the `wanted` arrays of floats, in file order, or None.
+
+    They are read in blocks, so that a large array needs little memory.
+
+    Args:
+        path: The file.
+        wanted: Whether an array is to be looked at, by its name.
+        is_wrong: Returns for an array of values which of them are wrong.
+
+    Raises:
+        DataError: as `read_npz`.
+    """
+    with _open(path) as file, _damage_named(path):
+        infos = _members(path, file)
+        with zipfile.ZipFile(file) as archive:
+            for member in _read_headers(path, archive, infos, wanted):
+                if member.header.dtype.kind != "f":
+                    continue
+                with archive.open(member.info) as stream:
+                    stream.read(member.header.length)
+                    found = _find_in(member, stream, is_wrong)
+                if found is not None:
+                    return found
+    return None
+
+
+def _find_in(
+    member: _Member, stream: IO[bytes], is_wrong: Callable[[Any], Any]
+) -> FoundValue | None:
+    header, start = member.header, 0
+    while block := stream.read(_BLOCK):
+        values = np.frombuffer(block, header.dtype)
+        places = np.flatnonzero(is_wrong(values))
+        if places.size:
+            order: Literal["C", "F"] = "F" if header.is_fortran else "C"
+            at = np.unravel_index(start + int(places[0]), header.shape, order=order)
+            return FoundValue(member.name, tuple(map(int, at)), values[places[0]])
+        start += values.size
+    return None
 
 
 def _read_headers(

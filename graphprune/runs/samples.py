@@ -20,7 +20,7 @@ import numpy as np
 from graphprune.errors import DataError
 from graphprune.runs.labels import find_first
 from graphprune.runs.npy_header import check_kind
-from graphprune.runs.npz import FileState, read_headers, read_npz
+from graphprune.runs.npz import FileState, find_value, read_headers, read_npz
 from graphprune.runs.sample_names import PARTS, check_names, group_arrays, is_known, side_and_part
 
 Array = np.ndarray[Any, Any]
@@ -311,13 +311,31 @@ def _check_same_samples(spec: str, side: str, part: str, shapes: Shapes) -> None
             )
 
 
+def check_values(spec: str) -> None:
+    """Refuse an `.npz` with values that are NaN or infinite, which are read in blocks.
+
+    Raises:
+        DataError: there is one, in samples, labels or weights, or the file is damaged.
+    """
+    found = find_value(spec, is_known, _is_not_finite)
+    if found is not None:
+        raise _not_finite(spec, found.name, found.at, found.value)
+
+
 def _check_finite(spec: str, name: str, array: Array) -> None:
     if array.dtype.kind != "f":
         return
-    place = find_first(array, lambda block: ~np.isfinite(block))
+    place = find_first(array, _is_not_finite)
     if place is not None:
-        raise DataError(
-            f"{name} holds {array[place]} at {place}; training needs finite numbers,"
-            " clean the data first",
-            place=spec,
-        )
+        raise _not_finite(spec, name, place, array[place])
+
+
+def _is_not_finite(values: Array) -> Any:
+    return ~np.isfinite(values)
+
+
+def _not_finite(spec: str, name: str, at: tuple[int, ...], value: Any) -> DataError:
+    return DataError(
+        f"{name} holds {value} at {at}; training needs finite numbers, clean the data first",
+        place=spec,
+    )

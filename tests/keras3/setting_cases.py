@@ -7,7 +7,20 @@ import keras
 import numpy as np
 from keras3.child import Cases, refusal
 from keras3.models import array
-from keras3.run_cases import EPOCHS, FOLDER, RULES, X, Y, check_resumes, compiled, load, net, run
+from keras3.run_cases import (
+    DATA,
+    EPOCHS,
+    FOLDER,
+    RULES,
+    X,
+    Y,
+    check_resumes,
+    compiled,
+    load,
+    net,
+    run,
+)
+from named_metrics import check_names_of_metrics
 
 from graphprune.errors import DataError, TrainingError
 from graphprune.keras3.optimizers import read_updates
@@ -15,6 +28,7 @@ from graphprune.keras3.training.compiling import check_executions, compile_model
 from graphprune.keras3.training.fitting import Hooks
 from graphprune.runs.run_file import read_run_file
 from graphprune.runs.run_options import Compiling
+from graphprune.training import resume
 
 CASES = Cases()
 SPLIT = ((X[:16], Y[:16]), (X[16:], Y[16:]))
@@ -47,9 +61,43 @@ class Counting(keras.callbacks.Callback):
 
 def counting():
     return Counting()
+
+
+class Failing(keras.callbacks.Callback):
+    fails = True
+
+    def on_train_batch_end(self, batch, logs=None):
+        if Failing.fails and self.model.optimizer.iterations == 5:
+            raise ValueError("five")
+
+
+def failing():
+    return Failing()
+
+
+def wrong(y_true, y_pred):
+    raise ValueError("wrong")
+
+
+def plateau():
+    return keras.callbacks.ReduceLROnPlateau()
+
+
+def scheduler():
+    return keras.callbacks.LearningRateScheduler(lambda epoch: 0.1)
 """
 )
 sys.path.insert(0, str(FOLDER))
+
+
+class Weighted(keras.utils.PyDataset):
+    """Batches with sample weights."""
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        return X[:8], Y[:8], np.ones(8)
 
 
 @CASES.fast_on("tensorflow")
@@ -60,6 +108,10 @@ def weights_of_classes_and_of_samples_are_refused_together():
         "data: samples and classes both have weights; leave out --class-weight (class_weight in"
         " Python), or the weights of the samples"
     )
+    assert "samples and classes both have weights" in refusal(
+        partial(run, "both", compiled(), Weighted(), rules=RULES, class_weight={0: 2.0}), DataError
+    )
+    assert not (FOLDER / "both").exists()
 
 
 CURVE = {"curve": "cosine", "from": 0.01, "to": 0.001, "warm_up": "1 step"}
@@ -193,6 +245,42 @@ def callbacks_hear_of_the_last_step_of_an_execution():
     for batch in (1, 3, 4):
         hooks.on_train_batch_end(batch)
     assert told == [3, 4, 3, 4]
+
+
+@CASES
+def failures_of_own_code_are_named():
+    options = {"rules": RULES, "callbacks": ["own_settings:failing"]}
+    text = refusal(lambda: run("failing", compiled(), **options), TrainingError)
+    assert text.startswith("own_settings:failing: the callback Failing failed after step 4 at"), (
+        text
+    )
+    assert f"ValueError: five; go on with graphprune resume {FOLDER / 'failing'}, which" in text
+    assert text.endswith("starts at step 4"), text
+    from own_settings import Failing
+
+    Failing.fails = False
+    assert resume(FOLDER / "failing", data=DATA).status == "finished"
+    for options, message in (
+        ({"loss": "own_settings:wrong"}, "own_settings:wrong: the loss failed on the first batch"),
+        ({"metrics": ["own_settings:wrong"]}, "own_settings:wrong: the metric failed on the first"),
+        (
+            {"callbacks": ["own_settings:plateau"], "learning_rate": CURVE},
+            "own_settings:plateau: ReduceLROnPlateau sets the learning rate, but in this run",
+        ),
+        (
+            {"callbacks": ["own_settings:scheduler"], "learning_rate": CURVE},
+            "own_settings:scheduler: LearningRateScheduler sets the learning rate, but in this run",
+        ),
+    ):
+        text = refusal(lambda: run("never", compiled(), rules=RULES, **options), TrainingError)  # noqa: B023
+        assert text.startswith(message), text
+    assert not (FOLDER / "never").exists()
+
+
+@CASES.fast_on("jax")
+def the_names_of_metrics_are_known_before_keras_is_imported():
+    (FOLDER / "named").mkdir()
+    check_names_of_metrics(keras, 3, FOLDER / "named")
 
 
 @CASES

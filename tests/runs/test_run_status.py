@@ -21,7 +21,11 @@ from graphprune.runs.run_status import (
 )
 from graphprune.shipped import shipped_file
 
-TUNED = replace(OPTIONS, compiling=Compiling("adam", learning_rate=0.01), run_id="6f" * 16)
+TUNED = replace(
+    OPTIONS,
+    compiling=Compiling("adam", metrics={"heads": ("mae",)}, learning_rate=0.01),
+    run_id="6f" * 16,
+)
 
 
 @pytest.fixture
@@ -140,6 +144,7 @@ def test_runs_as_json(runs):
         12,
     )
     assert interrupted["settings"]["optimizer"] == "adam"
+    assert interrupted["settings"]["metrics"] == {"heads": ["mae"]}
     assert interrupted["metrics"]["loss"] == 0.5
     assert found["missed"]["missed"] == ["fc kernel"]
 

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 from commands import run_command
+from named_metrics import check_names_of_metrics
 from run_builders import assert_same_bits, ramp, wrap
 from tf_keras import layers
 
@@ -59,7 +60,41 @@ def counting():
 
 def nothing():
     return 3
+
+
+class Failing(tf_keras.callbacks.Callback):
+    fails = True
+
+    def on_train_batch_end(self, batch, logs=None):
+        if Failing.fails and int(self.model.optimizer.iterations) == 7:
+            raise ValueError("seven")
+
+
+def failing():
+    return Failing()
+
+
+def talking():
+    print("made")
+    return tf_keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: print("mine", epoch))
+
+
+def wrong(y_true, y_pred):
+    raise ValueError("wrong")
+
+
+def plateau():
+    return tf_keras.callbacks.ReduceLROnPlateau()
+
+
+def scheduler():
+    return tf_keras.callbacks.LearningRateScheduler(lambda epoch: 0.1)
 """
+FAILED = (
+    "own_settings:failing: the callback Failing failed after step 6 at own_settings.py:{line} with"
+    " ValueError: seven; go on with graphprune resume failing, which starts at step 6"
+)
+CURVE = {"curve": "cosine", "from": 0.01, "to": 0.001, "warm_up": "2 steps"}
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +150,7 @@ def test_settings_of_the_optimizer_a_curve_and_own_objects_resume_exactly(place)
         "many",
         7,
         optimizer={"name": "adamw", "weight_decay": 0.01},
-        learning_rate={"curve": "cosine", "from": 0.01, "to": 0.001, "warm_up": "2 steps"},
+        learning_rate=CURVE,
         loss="own_settings:squared",
         metrics=["own_settings:squared", "mae"],
         class_weight={0: 1.0, 1: 3.0, 2: 0.5},
@@ -233,6 +268,31 @@ def test_losses_and_metrics_by_output_and_the_original_measured_first(place):
     assert again.original_metrics == result.original_metrics
 
 
+def test_a_class_without_a_weight_has_one(place):
+    """tf_keras itself takes no gaps, and fails on labels of classes beyond the last."""
+    written = []
+    for number, weights in enumerate(({1: 3.0}, {0: 1.0, 1: 3.0, 2: 1.0}, {0: 1.0, 1: 3.0})):
+        options = {**OPTIONS, "epochs": 2, "class_weight": weights}
+        written.append(train("one.keras", None, "d.npz", f"weights-{number}", **options).model)
+    for other in written[1:]:
+        assert_same_bits(written[0], other)
+
+
+def test_class_weights_that_no_keras_takes_are_refused(place):
+    options = {**OPTIONS, "class_weight": {0: 2.0}}
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(16, 6)).astype("float32"), rng.integers(0, 3, 16)
+    batches = tf.data.Dataset.from_tensor_slices((x, y, np.ones(16))).batch(8)
+    for data, size in (((x, y, np.ones(16)), 8), (batches, None)):
+        with pytest.raises(DataError, match="samples and classes both have weights; leave out"):
+            train("one.keras", None, data, "never", **{**options, "batch_size": size})
+    y = {"kind": y, "size": x[:, :1]}
+    two = {"loss": {"kind": "sparse_categorical_crossentropy", "size": "mse"}, "optimizer": "sgd"}
+    with pytest.raises(TrainingError, match="class weights for one output, and this model has 2;"):
+        train("two.keras", None, (x, y), "never", **options, **two)
+    assert not (place / "never").exists()
+
+
 def test_objects_given_in_python_train_like_names(place):
     rng = np.random.default_rng(2)
     data = (rng.normal(size=(16, 6)).astype("float32"), rng.integers(0, 3, 16))
@@ -249,6 +309,10 @@ def test_objects_given_in_python_train_like_names(place):
     assert int(optimizer.iterations) == 0
     for a, b in zip(load_model(one.model).weights, load_model(other.model).weights, strict=True):
         assert a.numpy().tobytes() == b.numpy().tobytes(), a.name
+
+
+def test_the_names_of_metrics_are_known_before_keras_is_imported(tmp_path):
+    check_names_of_metrics(tf_keras, 2, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -278,6 +342,71 @@ def test_wrong_settings_are_refused_before_anything_is_written(place, options, m
     with pytest.raises(TrainingError) as caught:
         train("one.keras", None, "d.npz", "never", **{**OPTIONS, **options})
     assert message in str(caught.value)
+    assert not (place / "never").exists()
+
+
+def test_a_failing_callback_is_named_with_its_lines_and_the_run_goes_on(place):
+    line = OWN.splitlines().index('            raise ValueError("seven")') + 1
+    command = ("--data", "d.npz", "--epochs", "3", "--batch-size", "8", "--checkpoint-every")
+    command += ("2 steps", "--callbacks", "own_settings:failing", "--run", "failing")
+    done = run_command("train", "one.keras", *command, "--quiet")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.splitlines() == [
+        "Traceback (most recent call last):",
+        f'  File "{place}/own_settings.py", line {line}, in Failing.on_train_batch_end',
+        '    raise ValueError("seven")',
+        "ValueError: seven",
+        f"graphprune: {FAILED.format(line=line)}",
+    ]
+    assert json.loads(Path("failing", "failure.json").read_text())["message"] in done.err
+    from own_settings import Failing
+
+    Failing.fails = False
+    assert resume("failing").status == "finished"
+
+
+def test_what_own_code_prints_is_not_among_lines_of_json(place):
+    command = ("--data", "d.npz", "--epochs", "2", "--batch-size", "8", "--run", "talking")
+    command += ("--callbacks", "own_settings:talking", "--format", "json")
+    done = run_command("train", "one.keras", *command)
+    assert done.code == 0
+    events = [json.loads(line)["event"] for line in done.out.splitlines()]
+    assert events[-3:] == ["epoch", "epoch", "result"]
+    assert [line for line in done.err.splitlines() if "m" in line] == ["made", "mine 0", "mine 1"]
+
+
+def test_a_failing_callback_given_in_python_keeps_its_error(place):
+    def fail(epoch, logs):
+        raise KeyError("mine")
+
+    callback = tf_keras.callbacks.LambdaCallback(on_epoch_end=fail)
+    with pytest.raises(KeyError, match="mine") as caught:
+        train("one.keras", None, "d.npz", "live-failing", callbacks=[callback], **OPTIONS)
+    assert caught.value.__notes__ == [
+        "graphprune: failed after step 4; go on with graphprune resume live-failing, which starts"
+        " at step 2"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"loss": "own_settings:wrong"}, "own_settings:wrong: the loss failed on the first batch"),
+        ({"metrics": ["own_settings:wrong"]}, "own_settings:wrong: the metric failed on the first"),
+        (
+            {"callbacks": ["own_settings:plateau"], "learning_rate": CURVE},
+            "own_settings:plateau: ReduceLROnPlateau sets the learning rate, but in this run",
+        ),
+        (
+            {"callbacks": ["own_settings:scheduler"], "learning_rate": CURVE},
+            "own_settings:scheduler: LearningRateScheduler sets the learning rate, but in this run",
+        ),
+    ],
+)
+def test_own_code_that_cannot_work_is_told_before_anything_is_written(place, options, message):
+    with pytest.raises(TrainingError) as caught:
+        train("one.keras", None, "d.npz", "never", **{**OPTIONS, **options})
+    assert str(caught.value).startswith(message)
     assert not (place / "never").exists()
 
 

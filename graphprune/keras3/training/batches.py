@@ -10,7 +10,7 @@ import keras
 from keras.src.trainers.data_adapters.data_adapter_utils import class_weight_to_sample_weights
 
 from graphprune.engine.faults import find_place
-from graphprune.errors import DataError, GraphpruneError
+from graphprune.errors import GraphpruneError
 
 _PEEKED = 4
 """Batches that are kept, because Keras looks at the first ones before it trains on them."""
@@ -83,22 +83,12 @@ class WeightedBatches(keras.utils.PyDataset):
     There `fit(class_weight=)` fails on TensorFlow, and does nothing on JAX, with a PyDataset.
 
     Args:
-        batches: Batches of inputs and labels.
+        batches: Batches of inputs and labels, without weights of samples.
         weights: The weight of each class.
-        spec: The name of the data in messages.
-
-    Raises:
-        DataError: the samples have weights of their own.
     """
 
-    def __init__(self, batches: Any, weights: Mapping[int, float], spec: str) -> None:
+    def __init__(self, batches: Any, weights: Mapping[int, float]) -> None:
         super().__init__()
-        if len(batches[0]) != 2:
-            raise DataError(
-                "samples and classes both have weights; leave out --class-weight (class_weight in"
-                " Python), or the weights of the samples",
-                place=spec,
-            )
         self._batches, self._weights = batches, dict(weights)
 
     def __len__(self) -> int:

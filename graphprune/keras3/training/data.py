@@ -107,6 +107,11 @@ class OwnBatches:
         """None: the batches have sizes of their own."""
         return None
 
+    @property
+    def is_weighted(self) -> bool:
+        """Whether there are sample weights."""
+        return len(self.first) == 3
+
     def first_batch_sha256(self) -> str:
         """Return the hash of the first training batch."""
         return arrays_sha256(iter([keras.tree.flatten(arrays_of_tensors(self.first))]))

@@ -48,8 +48,7 @@ def check_data_fits(model: Any, data: Data) -> None:
     _check_inputs(model, data.spec, first, ONE_IN_A_FILE if is_arrays else ONE_EACH)
     if isinstance(data, ArrayData):
         rules = dict(zip(_outputs(model), find_label_rules(model), strict=True))
-        is_weighted = len(data.first()) == 3
-        check_array_labels(data.spec, rules, data.labels(), is_weighted=is_weighted)
+        check_array_labels(data.spec, rules, data.labels(), is_weighted=data.is_weighted)
     else:
         _check_labels(model, f"{data.spec}: the first training batch", first)
         if data.test is not None:

@@ -93,7 +93,7 @@ def fit(task: Fit, callbacks: Sequence[Any]) -> None:
         batches = with_fixed_size(batches, data.sample())
     weights = task.class_weight
     if weights and isinstance(batches, keras.utils.PyDataset):
-        batches, weights = WeightedBatches(batches, weights, data.spec), None
+        batches, weights = WeightedBatches(batches, weights), None
     with _skipping(model, start.batch):
         model.fit(
             batches,

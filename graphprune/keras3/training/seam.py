@@ -61,6 +61,7 @@ __all__ = [
     "evaluate",
     "find_label_rules",
     "fit",
+    "follows_schedule",
     "given_data",
     "in_precision",
     "is_data_fault",
@@ -75,6 +76,7 @@ __all__ = [
     "own_objects",
     "pruned_layers",
     "pruner",
+    "rate_callbacks",
     "read_data",
     "read_updates",
     "recorder",
@@ -98,6 +100,7 @@ live_kinds = {
 }
 registered_name = REGISTRY.name_of
 callback = keras_3.callbacks.Callback
+rate_callbacks = (keras_3.callbacks.ReduceLROnPlateau, keras_3.callbacks.LearningRateScheduler)
 
 
 def versions() -> dict[str, str]:
@@ -205,6 +208,12 @@ def evaluate(model: Any, data: Any) -> dict[str, float]:
     for variable, value in zip(kept, values, strict=True):
         variable.assign(value)
     return {name: float(value) for name, value in found.items() if np.ndim(value) == 0}
+
+
+def follows_schedule(model: Any) -> bool:
+    """Return whether the learning rate of a compiled model follows a schedule of Keras."""
+    rates = [getattr(one, "_learning_rate", None) for one in innermost(model.optimizer)]
+    return any(isinstance(one, keras_3.optimizers.schedules.LearningRateSchedule) for one in rates)
 
 
 def mask_updates(run: Run, done: int) -> UpdatePruningStep:

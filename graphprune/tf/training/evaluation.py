@@ -139,8 +139,7 @@ def check_data_fits(model: tf_keras.Model, data: Data) -> None:
     )
     if isinstance(data, ArrayData):
         rules = dict(zip(model.output_names, find_label_rules(model), strict=True))
-        is_weighted = len(data.first()) == 3
-        check_array_labels(data.spec, rules, data.labels(), is_weighted=is_weighted)
+        check_array_labels(data.spec, rules, data.labels(), is_weighted=data.is_weighted)
     samples = _first_batch(model, data)
     states = read_recurrent_states(model)
     try:

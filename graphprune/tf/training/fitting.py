@@ -109,5 +109,17 @@ def fit(task: Fit, callbacks: Sequence[tf_keras.callbacks.Callback]) -> None:
             steps_per_epoch=options.steps_per_epoch,
             verbose=0,
             callbacks=hooks,
-            class_weight=task.class_weight,
+            class_weight=_class_weights(task),
         )
+
+
+def _class_weights(task: Fit) -> dict[int, float] | None:
+    """Return a weight for each class; a class without one has 1, as in Keras 3.
+
+    tf_keras takes classes from 0 on without gaps.
+    """
+    given = task.class_weight
+    if given is None:
+        return None
+    count = max(2, *(number + 1 for number in given), task.model.outputs[0].shape[-1] or 0)
+    return {number: given.get(number, 1.0) for number in range(count)}

@@ -63,6 +63,16 @@ class OwnBatches(ABC):
         """Return the first batch."""
 
     @property
+    @abstractmethod
+    def element_spec(self) -> Any:
+        """Shapes and types of a training batch."""
+
+    @property
+    def is_weighted(self) -> bool:
+        """Whether there are sample weights."""
+        return len(self.element_spec) == 3
+
+    @property
     def batch_size(self) -> None:
         """None: the batches have sizes of their own."""
         return None

@@ -53,6 +53,7 @@ __all__ = [
     "evaluate",
     "find_label_rules",
     "fit",
+    "follows_schedule",
     "given_data",
     "in_precision",
     "is_data_fault",
@@ -67,6 +68,7 @@ __all__ = [
     "own_objects",
     "pruned_layers",
     "pruner",
+    "rate_callbacks",
     "read_data",
     "read_updates",
     "recorder",
@@ -90,6 +92,7 @@ live_kinds = {
 }
 registered_name = tf_keras.utils.get_registered_name
 callback = tf_keras.callbacks.Callback
+rate_callbacks = (tf_keras.callbacks.ReduceLROnPlateau, tf_keras.callbacks.LearningRateScheduler)
 
 
 def versions() -> dict[str, str]:
@@ -164,6 +167,14 @@ def evaluate(model: tf_keras.Model, data: Any) -> dict[str, float]:
     model.reset_metrics()
     restore_recurrent_states(model, states)
     return {name: float(value) for name, value in found.items() if np.ndim(value) == 0}
+
+
+def follows_schedule(model: tf_keras.Model) -> bool:
+    """Return whether the learning rate of a compiled model follows a schedule of Keras."""
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    legacy = getattr(optimizer, "_hyper", {}).get("learning_rate")
+    rate = getattr(optimizer, "_learning_rate", legacy)
+    return isinstance(rate, tf_keras.optimizers.schedules.LearningRateSchedule)
 
 
 def mask_updates(run: Run, done: int) -> UpdatePruningStep:
