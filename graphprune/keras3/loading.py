@@ -129,7 +129,7 @@ def _with_state(archive: Archive, weights: Any, assets: Any, *, compiled: bool) 
         config["compile_config"] = None
     with serialization_lib.ObjectSharingScope():
         model = serialization_lib.deserialize_keras_object(config)
-    _name_operations(model, config)
+    _name_operations(model, archive.config)  # Keras 3.7 and 3.8 change the one that they are given
     failed: dict[int, tuple[Any, Exception]] = {}
     with warnings.catch_warnings(), quick_walks():
         warnings.filterwarnings("ignore", message=_NEVER_TRAINED)
