@@ -14,7 +14,8 @@ from keras3.models import VERSION, assert_same
 from named_arrays import ARRAYS, COUNT, HEADS, HERE, IMAGE, RANDOM, RULES, SETTINGS
 
 from graphprune import collect_prunable_layers, prune_scope, resume, train
-from graphprune.errors import DataError
+from graphprune.errors import DataError, TrainingError
+from graphprune.keras3.training.compiling import MIXING_LOSSES, check_losses
 
 CASES = Cases()
 FOLDER = Path(tempfile.mkdtemp())
@@ -69,8 +70,7 @@ def weights_of_one_output():
     named = {"w_train.heads": np.zeros(COUNT), "w_val.heads": np.zeros(9)}
     np.savez(FOLDER / "named.npz", **arrays, **named)
     losses = []
-    # Keras 3.5 and 3.6 give the losses of a dict to the outputs of a list by the alphabet
-    for is_list in (False, True) if VERSION not in ((3, 5), (3, 6)) else (False,):
+    for is_list in (False, True) if VERSION not in MIXING_LOSSES else (False,):
         whole = check_goes_on(
             f"named-{is_list}", two(is_list=is_list), FOLDER / "named.npz", batch_size=8
         )
@@ -79,6 +79,30 @@ def weights_of_one_output():
             assert whole.metrics[f"{part}heads_loss"] == 0 < whole.metrics[f"{part}box_loss"]
         assert "val_heads_accuracy" in whole.metrics
     assert losses[0] == losses[-1]
+
+
+@CASES.fast_on("tensorflow")
+def losses_by_name_are_refused_where_keras_mixes_them_up():
+    for is_list, version, is_refused in (
+        (True, "3.6.0", True),
+        (True, "3.5.0", True),
+        (True, "3.7.0", False),
+        (False, "3.6.0", False),
+    ):
+        check = partial(check_losses, keras.models.load_model(two(is_list=is_list)), "net", version)
+        if is_refused:
+            assert refusal(check, TrainingError) == (
+                f"net: Keras {version} gives the losses of a dict to the outputs of a list in"
+                " alphabetical order; use Keras 3.7 or newer, or compile the model with a list of"
+                " losses"
+            )
+        else:
+            check()
+    if VERSION in MIXING_LOSSES:
+        call = partial(
+            train, two(is_list=True), RULES, FOLDER / "two.npz", FOLDER / "mixed", epochs=1
+        )
+        assert "alphabetical order" in refusal(call, TrainingError)
 
 
 @CASES.fast_on("tensorflow")

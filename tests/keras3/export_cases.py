@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import layers
 from keras3.child import Cases, refusal
-from keras3.models import MODELS, Scaled, array, sequential
+from keras3.models import MODELS, VERSION, Scaled, array, sequential
 
 import graphprune
 from graphprune.errors import GraphError, OutputError
@@ -122,19 +122,19 @@ def a_form_that_computes_something_else_is_not_written():
     assert list(path.parent.iterdir()) == []
 
 
-if BACKEND != "torch" and "onnx" in FORMS:
+if BACKEND != "torch" and "onnx" in FORMS and VERSION >= (3, 9):  # its argmax tells zeros apart
 
     @CASES
     def operations_that_a_form_lacks_are_named():
         inputs = keras.Input((4,))
-        model = keras.Model(inputs, keras.ops.erfinv(layers.Dense(2)(inputs)), name="net")
+        model = keras.Model(inputs, keras.ops.argmax(layers.Dense(2)(inputs), -1), name="net")
         folder = new_folder()
         assert refusal(lambda: export.write_model(model, folder / "n.tflite"), OutputError) == (
-            "net: cannot be written for TensorFlow Lite: 'tf.Erfinv' op is neither a custom op"
+            "net: cannot be written for TensorFlow Lite: 'tf.BitwiseAnd' op is neither a custom op"
             " nor a flex op; save it as .keras or as a SavedModel folder"
         )
         assert refusal(lambda: export.write_model(model, folder / "n.onnx"), OutputError) == (
-            "net: cannot be written as ONNX: ONNX has no operation for Erfinv; save it as .keras"
+            "net: cannot be written as ONNX: ONNX has no operation for Bitcast; save it as .keras"
             " or as a SavedModel folder"
         )
         assert list(folder.iterdir()) == []

@@ -26,6 +26,9 @@ NAMES = KerasNames(keras.optimizers, keras.losses, keras.metrics)
 EXECUTIONS = (3, 7)
 """The first version of Keras that ends an execution where TensorFlow has no more batches."""
 
+MIXING_LOSSES = ((3, 5), (3, 6))
+"""The versions of Keras that give the losses of a dict to outputs in alphabetical order."""
+
 
 def check_executions(steps: int, place: str, backend: str, version: str) -> None:
     """Refuse executions of several steps where Keras has none, or fails at the end of an epoch.
@@ -41,6 +44,27 @@ def check_executions(steps: int, place: str, backend: str, version: str) -> None
     if backend in where:
         raise TrainingError(
             f"steps per execution must be 1 {where[backend]}, got {steps}; leave the setting out",
+            place=place,
+        )
+
+
+def check_losses(model: Any, place: str, version: str) -> None:
+    """Refuse losses that Keras computes for other outputs than those that they are given for.
+
+    Keras 3.5 and 3.6 take the losses of a dict in alphabetical order, also where the outputs are a
+    list, which has its own.
+
+    Raises:
+        TrainingError: the outputs of `model` are in another order.
+    """
+    loss = model._compile_config.config.get("loss") if model.compiled else None
+    names = list(getattr(model, "output_names", None) or ())
+    is_list = not isinstance(getattr(model, "_outputs_struct", None), dict)
+    mixes_up = tuple(map(int, version.split(".")[:2])) in MIXING_LOSSES
+    if mixes_up and is_list and isinstance(loss, dict) and names != sorted(names):
+        raise TrainingError(
+            f"Keras {version} gives the losses of a dict to the outputs of a list in alphabetical"
+            " order; use Keras 3.7 or newer, or compile the model with a list of losses",
             place=place,
         )
 
@@ -70,6 +94,7 @@ def compile_model(model: Any, asked: Compiling, place: str, run: Run = NO_RUN) -
         # the optimizer of a saved mixed-precision model scales the loss already
         settings["auto_scale_loss"] = asked.optimizer is not None
         model.compile(**settings)
+    check_losses(model, place, keras.__version__)
     apply_rate(model.optimizer, asked, place)
     if asked.jit_compile is not None:
         model.jit_compile = asked.keras_jit
@@ -93,6 +118,7 @@ def compile_live(model: Any, live: LiveCompiling, asked: Compiling, place: str) 
         loss=saved.get("loss") if live.loss is None else live.loss,
         metrics=saved.get("metrics") if live.metrics is None else live.fresh_metrics(),
     )
+    check_losses(model, place, keras.__version__)
 
 
 def _accumulating(optimizer: Any, asked: Compiling, place: str) -> Any:
