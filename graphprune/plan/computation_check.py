@@ -130,32 +130,29 @@ def _count_uses(found: Computation) -> Counter[int]:
 
 
 def _without_affine(found: Computation) -> Computation:
-    """Leave out affine steps that only kernels take, behind padding too."""
+    """Let kernels take what is before affine steps, behind padding too.
+
+    What else takes such a step still does: a converter may fold it into a kernel and keep it.
+    """
     users: dict[int, list[int]] = {}
     for place, step in enumerate(found.steps):
         for taken in step.inputs:
             users.setdefault(taken, []).append(place)
 
-    def is_before_kernels(place: int) -> bool:
-        return place not in found.outputs and all(
+    def takes_in(place: int) -> bool:
+        step = found.steps[place]
+        if not step.computes.startswith("pad "):
+            return is_linear(step.computes)
+        is_before_kernels = all(
             is_linear(found.steps[user].computes) for user in users.get(place, ())
         )
+        return place not in found.outputs and is_before_kernels
 
-    def is_folded(place: int) -> bool:
-        return place not in found.outputs and all(
-            is_linear(found.steps[user].computes)
-            or (found.steps[user].computes.startswith("pad ") and is_before_kernels(user))
-            for user in users.get(place, ())
-        )
-
-    dropped = {
-        place: step.inputs[0]
-        for place, step in enumerate(found.steps)
-        if step.computes == AFFINE and is_folded(place)
-    }
     steps = tuple(
-        replace(step, inputs=tuple(dropped.get(taken, taken) for taken in step.inputs))
-        for step in found.steps
+        replace(step, inputs=tuple(_behind_affine(taken, found.steps) for taken in step.inputs))
+        if takes_in(place)
+        else step
+        for place, step in enumerate(found.steps)
     )
     return Computation(steps, found.outputs)
 

@@ -75,13 +75,16 @@ class TfliteRequest:
 
 
 def forms_of(precision: Precision) -> tuple[TfliteForm, ...]:
-    """Return the forms to try, the best first: sparse, dense, then float32.
+    """Return the forms to try, the best first: sparse, dense, then others, with float32 at the end.
+
+    What cannot be converted to int8, such as a loop over a sequence, has 8 bits for weights alone.
 
     Example:
         >>> [str(form) for form in forms_of(Precision.FLOAT16)]
         ['float16, sparse', 'float16', 'float32, sparse', 'float32']
     """
-    tried = dict.fromkeys((precision, Precision.FLOAT32))
+    others = (Precision.DYNAMIC,) if precision is Precision.INT8 else ()
+    tried = dict.fromkeys((precision, *others, Precision.FLOAT32))
     return tuple(
         TfliteForm(each, is_sparse=is_sparse) for each in tried for is_sparse in (True, False)
     )

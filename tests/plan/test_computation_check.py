@@ -35,3 +35,21 @@ def test_other_repetitions_count(name):
     repeats, operation = OTHERS[name]
     sides = [simplify(each) for each in (net(repeats, operation), plain(operation))]
     assert not are_same(*sides, frozenset())
+
+
+def behind_normalization(*, is_folded):
+    """A normalization that a kernel and a sum take; the kernel may have it inside."""
+    steps = (
+        Step("x", "input"),
+        Step("relu", "relu", (0,)),
+        Step("bn", "affine", (1,)),
+        Step("fc", "matrix 4x4", (1 if is_folded else 2,)),
+        Step("add", "add", (2, 3)),
+    )
+    return Computation(steps, (4,))
+
+
+def test_a_normalization_may_be_inside_a_kernel_and_stay_for_what_else_takes_it():
+    sides = [simplify(behind_normalization(is_folded=folded)) for folded in (True, False)]
+    assert are_same(*sides, frozenset())
+    assert [step.computes for step in sides[0].steps].count("affine") == 1
