@@ -35,8 +35,8 @@ LAST = (
 )
 """The largest, which come last."""
 SAMPLES = 4
-BOUND = 1e-5
-"""The largest difference, as a share of the largest output."""
+BOUND = 1e-9
+"""The largest difference, as a share of the largest output; the largest of rounding is 1e-11."""
 
 
 def applications(package):
