@@ -34,6 +34,7 @@ from graphprune.graph.read import model_file_of
 from graphprune.keras3.bounds import growth_bounded
 from graphprune.keras3.given import REGISTRY, given_objects
 from graphprune.keras3.layers import is_layered_model
+from graphprune.keras3.optimizers import innermost
 from graphprune.keras3.quick_walks import quick_walks
 from graphprune.keras3.scope import prune_scope
 from graphprune.nested import mappings_in
@@ -129,7 +130,7 @@ def _with_state(archive: Archive, weights: Any, assets: Any, *, compiled: bool) 
         config["compile_config"] = None
     with serialization_lib.ObjectSharingScope():
         model = serialization_lib.deserialize_keras_object(config)
-    _name_operations(model, config)
+    _name_operations(model, archive.config)  # Keras 3.7 and 3.8 change the one that they are given
     failed: dict[int, tuple[Any, Exception]] = {}
     with warnings.catch_warnings(), quick_walks():
         warnings.filterwarnings("ignore", message=_NEVER_TRAINED)
@@ -186,7 +187,33 @@ def _load_hdf5(archive: Archive, compiled: bool) -> Any:
     configs = {"model_config": archive.config, "training_config": archive.training_config}
     texts = {name: json.dumps(config) for name, config in configs.items() if config is not None}
     with open_with_texts(archive.path, texts) as file:
-        return legacy_h5_format.load_model_from_hdf5(file, compile=compiled)
+        model = legacy_h5_format.load_model_from_hdf5(file, compile=compiled)
+        _mend_optimizer(model, file)
+    return model
+
+
+def _mend_optimizer(model: Any, file: h5py.File) -> None:
+    """Give the model an optimizer for its variables, with the state in the file.
+
+    Keras builds that of an `.h5` file for the variables of the model itself, without those of its
+    layers (`Model._trainable_variables`), so that it can neither be restored nor trained with.
+    """
+    optimizer: Any = getattr(model, "optimizer", None)
+    variables = model.trainable_variables
+    if optimizer is None or not variables:
+        return
+    if not any(part.built and not part._trainable_variables for part in innermost(optimizer)):
+        return
+    mended = type(optimizer).from_config(optimizer.get_config())
+    mended.build(variables)
+    is_stored = "optimizer_weights" in file
+    read = legacy_h5_format.load_optimizer_weights_from_hdf5_group
+    found = [np.asarray(value) for value in read(file)] if is_stored else []
+    if [value.shape for value in found] == [tuple(one.shape) for one in mended.variables]:
+        for variable, value in zip(mended.variables, found, strict=True):
+            variable.assign(value)
+    settings = {**model._compile_config.config, "optimizer": mended}
+    model.compile(**settings, auto_scale_loss=False)
 
 
 def _load_tensors(archive: Archive, compiled: bool) -> Any:

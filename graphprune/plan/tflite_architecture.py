@@ -99,16 +99,26 @@ def _check(
 
 
 def _without_untold(planned: Computation, told: Container[str]) -> Computation:
-    """Return a plan's steps without layers that are not known and may have no operators."""
+    """Return a plan's steps without layers that are not known and may have no operators.
+
+    One that has none may do nothing, or what another one of its class does with the same tensor.
+    """
     places: list[int] = []
     kept: list[Step] = []
+    unknown = [step for step in planned.steps if step.is_unknown and len(step.inputs) == 1]
+    alike = {(step.computes, step.inputs) for step in unknown if step.layer in told}
+    untold = {(step.computes, step.inputs) for step in unknown if step.layer not in told}
+    shared: dict[tuple[str, tuple[int, ...]], int] = {}
     for step in planned.steps:
-        inputs = tuple(places[taken] for taken in step.inputs)
-        if step.is_unknown and step.layer not in told and len(inputs) == 1:
+        inputs, key = tuple(places[taken] for taken in step.inputs), (step.computes, step.inputs)
+        if key in untold and key not in alike:
             places.append(inputs[0])
-            continue
-        kept.append(replace(step, inputs=inputs))
-        places.append(len(kept) - 1)
+        elif key in untold and key in shared:
+            places.append(shared[key])
+        else:
+            kept.append(replace(step, inputs=inputs))
+            places.append(len(kept) - 1)
+            shared[key] = places[-1]
     return simplify(Computation(tuple(kept), tuple(places[at] for at in planned.outputs)))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from graphprune.archive.tflite.file import TfliteOperator
@@ -16,6 +16,7 @@ from graphprune.graph.classes.steps import (
     UNEQUAL,
     along_lengths,
     convolution,
+    cropped,
     joined,
     lookup,
     matrix,
@@ -135,9 +136,29 @@ def _sliced(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
         is_whole = all(operator.settings.get(name) == whole for name in ("beginMask", "endMask"))
         axis = mask - 1
         return item(begin[axis], steps.shape(operator, 0)[axis], axis) if is_whole else None
+    if not mask and begin:
+        return _cropped(steps, operator, begin)
     if not steps.step_before(operator).startswith(RECURRENT) or mask not in (1, 2):
         return None
     return LAST if len(begin) > 2 and begin[mask - 1] == -1 else None
+
+
+def _cropped(steps: TfliteSteps, operator: TfliteOperator, begin: Sequence[int]) -> str | None:
+    """Return the step of a slice that cuts off ends of axes; None for one with a stride."""
+    end, lengths = steps.values(operator, 2), steps.lengths(operator, 0)
+    is_plain = not {"newAxisMask", "ellipsisMask"} & set(operator.settings)
+    if not is_plain or set(steps.values(operator, 3)) != {1} or len(end) != len(lengths):
+        return None
+    masks = [int(operator.settings.get(name, 0)) for name in ("beginMask", "endMask")]
+    pairs: list[tuple[int, int]] = []
+    for axis, length in enumerate(lengths):
+        first = 0 if masks[0] >> axis & 1 else begin[axis]
+        rest = 0 if masks[1] >> axis & 1 else -end[axis]
+        rest = rest if rest >= 0 or length is None else length + rest
+        if first < 0 or rest < 0:
+            return None
+        pairs.append((first, rest))
+    return cropped(pairs[1:]) if pairs[0] == (0, 0) else None
 
 
 def _reversed(steps: TfliteSteps, operator: TfliteOperator) -> str | None:

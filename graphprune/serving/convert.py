@@ -151,20 +151,28 @@ def _frozen(concrete: Any) -> Callable[..., Any]:
 _ERROR = "error: "
 """The text that MLIR, which has no error codes, writes between source place and message."""
 _PLACE = re.compile(r"loc\(.*\): ")
+_COLOUR = re.compile(r"\x1b\[\d+m")
+_WRAPPED = "Exception encountered when calling "
+"""How Keras 3 begins the text of an error in a layer; the error itself stands below."""
 _JOINED = re.compile(r"(?<=\S)\.?(N)(?=ode number \d)|(?<=\S)\.?(F)(?=ailed to apply )")
 """Where LiteRT writes a second message behind a first one, without a space."""
 
 
 def first_line(fault: Exception) -> str:
-    """Return the line of an error of TensorFlow, MLIR or LiteRT that says what is wrong.
+    r"""Return the line of an error of TensorFlow, MLIR or LiteRT that says what is wrong.
 
     Example:
         >>> first_line(ValueError("no tensor 3 in node #8Node number 13 (CONV_2D) failed."))
         'no tensor 3 in node #8; node number 13 (CONV_2D) failed.'
+        >>> first_line(ValueError("Exception encountered when calling GRU.call().\n\nToo long"))
+        'Too long'
     """
-    lines = [line.strip() for line in str(fault).splitlines() if line.strip()]
+    text = _COLOUR.sub("", str(fault))
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
         return type(fault).__name__
+    if lines[0].startswith(_WRAPPED) and len(lines) > 1:
+        lines = lines[1:]
     told = next((line for line in lines if _ERROR.rstrip() in line), lines[0])
     told = _PLACE.sub("", told.partition(_ERROR)[2] or told)
     return _JOINED.sub(lambda found: f"; {(found[1] or found[2]).lower()}", told)

@@ -48,6 +48,26 @@ def files_load_as_they_were(name):
         np.testing.assert_array_equal(array(loaded(x)), array(model(x)))
 
 
+@CASES.fast_on("jax")
+def an_h5_file_trains_on_with_its_optimizer():
+    """Keras builds the optimizer of such a file without the variables of layers."""
+    for steps in (0, 2):
+        keras.utils.set_random_seed(8)
+        inputs = keras.Input((4,))
+        model = keras.Model(inputs, keras.layers.Dense(3, name="fc")(inputs))
+        model.compile("adam", keras.losses.MeanSquaredError())
+        x, y = np.ones((8, 4), "float32"), np.ones((8, 3), "float32")
+        if steps:
+            model.fit(x, y, batch_size=4, verbose=0)
+        model.save(FOLDER / "net.h5")
+        loaded = graphprune.load_model(FOLDER / "net.h5")
+        assert int(array(loaded.optimizer.iterations)) == steps
+        for one in (model, loaded):
+            one.fit(x, y, batch_size=4, verbose=0)
+        for one, other in zip(model.weights, loaded.weights, strict=True):
+            np.testing.assert_array_equal(array(one), array(other))
+
+
 @CASES.fast_on("tensorflow")
 def a_format_that_keras_cannot_read():
     model, x = operations()

@@ -192,6 +192,21 @@ def test_layers_that_leave_no_operator_are_not_missed(name):
     assert found(make_plan(build_graph(PLAIN.format(text)), KEEP), made) == (wanted, [])
 
 
+def test_layers_without_a_rule_that_do_the_same_may_be_one_in_a_file():
+    text = "in(batch_input_shape=[None, 3]) > one:Mine > r1:ReLU; in > two:Mine > r2:ReLU;"
+    plan = make_plan(build_graph(f"{text} r1 + r2 > add"), KEEP)
+    names = ["serving_default_in:0", "net/two/Sin", "net/r1/Relu", "net/add/add"]
+    operators = [
+        ("SIN", names[:1], names[1:2]),
+        ("RELU", names[1:2], names[2:3]),
+        ("ADD", [names[2]] * 2, names[3:]),
+    ]
+    made = TfliteFile(tflite_bytes([Part(each, (1, 3)) for each in names], operators))
+    assert found(plan, made) == ("unchecked", [])
+    other = make_plan(build_graph(f"{text} r1 + r2 > times:Multiply"), KEEP)
+    assert ("times", "settings") in found(other, made)[1]
+
+
 @pytest.mark.parametrize("kind", ["CONV_2D", "FULLY_CONNECTED", "MEAN", "PAD", "CONCATENATION"])
 def test_an_operator_without_its_tensors_is_a_damaged_file(kind):
     parts = [Part("x", (1, 4)), Part("y", (1, 4))]

@@ -143,3 +143,22 @@ def test_a_loop_without_a_state_is_no_recurrent_layer():
     parts = [Part("x", (1, 2, 4)), Part("y", (1, 2, 4))]
     loop = options("WhileOptions", condSubgraphIndex=0, bodySubgraphIndex=0)
     assert needed(parts, [("WHILE", ["x"], ["y"], loop)]) == ["input", "operator WHILE"]
+
+
+SLICES = {
+    "negative ends": ([0, 1, 2, 0], [0, -1, -3, 0], 9, [1, 1, 1, 1], "crop 1+1 2+3 0+0"),
+    "ends": ([0, 1, 0, 0], [1, 8, 6, 4], 9, [1, 1, 1, 1], "crop 1+0 0+2 0+0"),
+    "a stride": ([0, 0, 0, 0], [0, -1, 0, 0], 15, [1, 2, 1, 1], "operator STRIDED_SLICE"),
+    "of the batch": ([1, 0, 0, 0], [2, 0, 0, 0], 14, [1, 1, 1, 1], "operator STRIDED_SLICE"),
+}
+
+
+@pytest.mark.parametrize("name", SLICES)
+def test_a_slice_that_cuts_off_ends_is_a_crop(name):
+    begin, end, mask, strides, wanted = SLICES[name]
+    facts = {"begin": begin, "end": end, "strides": strides}
+    constants = [Part(key, values=np.array(value, "int32")) for key, value in facts.items()]
+    parts = [Part("x", (2, 8, 8, 4)), *constants, Part("y", (2, 4, 4, 4))]
+    settings = options("StridedSliceOptions", beginMask=mask, endMask=mask)
+    operators = [("STRIDED_SLICE", ["x", *facts], ["y"], settings)]
+    assert needed(parts, operators) == ["input", wanted]

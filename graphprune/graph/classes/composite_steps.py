@@ -17,6 +17,7 @@ from graphprune.graph.classes.spatial import per_axis
 from graphprune.graph.classes.steps import (
     AFFINE,
     ANY,
+    CROP,
     EACH,
     MASK,
     MOVES,
@@ -50,6 +51,7 @@ KINDS = {
     UNEQUAL: "mask",
     ANY: "mask",
     CLIP: "activation",
+    CROP: "cropping",
     "selu": "activation",
     "softsign": "activation",
     "mish": "activation",

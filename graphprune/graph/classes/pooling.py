@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from graphprune.graph.classes.channel_rules import globally
@@ -24,6 +24,7 @@ from graphprune.graph.classes.steps import (
     StepCall,
     Steps,
     StepsRule,
+    cropped,
     padded,
     pooling,
     reduced,
@@ -108,14 +109,16 @@ def _masked_mean() -> Steps:
     return (Branch("multiply", (-1, MASK)), total, Branch(total, (MASK,)), Branch("divide", (1, 2)))
 
 
-def _padding_steps(rank: int) -> StepsRule:
+def _border_steps(rank: int, key: str, step: Callable[[Sequence[Sequence[int]]], str]) -> StepsRule:
+    """Return the rule of a layer that puts something at both ends of axes, or takes it away."""
+
     def rule(call: StepCall) -> Steps | None:
         config = call.config
         if config.get("data_format") == "channels_first":
             return None
-        widths = [config["padding"]] if rank == 1 else config["padding"]
+        widths = [config[key]] if rank == 1 else config[key]
         pairs = [per_axis(width, 2) for width in widths]
-        return (padded([*pairs, (0, 0)]),) if any(map(any, pairs)) else ()
+        return (step([*pairs, (0, 0)]),) if any(map(any, pairs)) else ()
 
     return rule
 
@@ -148,7 +151,11 @@ def _classes(rank: int) -> Mapping[str, LayerClass]:
         "Cropping": lambda _config: True,
         "UpSampling": lambda config: config.get("interpolation", "nearest") == "nearest",
     }
-    steps = {"ZeroPadding": _padding_steps(rank), "UpSampling": upsampled(rank)}
+    steps = {
+        "ZeroPadding": _border_steps(rank, "padding", padded),
+        "Cropping": _border_steps(rank, "cropping", cropped),
+        "UpSampling": upsampled(rank),
+    }
     return {
         **{
             f"{kind}Pooling{rank}D": replace(pooled, steps=_pooling_steps(rank, kind.lower()))

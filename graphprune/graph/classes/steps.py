@@ -21,6 +21,7 @@ from graphprune.graph.shapes.axis_lengths import Shape
 AFFINE, LEARNED = "affine", "affine, learned from data"
 """The second is that of a Normalization, whose statistics change nothing until it is adapted."""
 NORMALIZE, PRODUCT, RECURRENT = "normalize", "product", "recurrent"
+CROP = "crop"
 SYMMETRIC = frozenset({"add", "multiply", "maximum", "minimum"})
 """Steps whose result does not depend on the order of the tensors that they take."""
 EACH = "each of sequence"
@@ -222,6 +223,16 @@ def padded(widths: Sequence[Sequence[int]]) -> str:
         'pad 0+1 0+1 0+0'
     """
     return "pad " + " ".join(f"{before}+{after}" for before, after in widths)
+
+
+def cropped(widths: Sequence[Sequence[int]]) -> str:
+    """Return the step that cuts off both ends of axes, for all of them but the batch.
+
+    Example:
+        >>> cropped([(1, 0), (2, 1), (0, 0)])
+        'crop 1+0 2+1 0+0'
+    """
+    return padded(widths).replace("pad", CROP, 1)
 
 
 _CONVOLUTION = re.compile(
