@@ -52,9 +52,12 @@ class PrunedTensor(Protocol):
 
 
 def zero_masked(tensor: PrunedTensor, values: NDArray[Any], mask: NDArray[np.bool_]) -> None:
-    """Zero the masked weights of a tensor that holds `values`, unless all of them are zero."""
+    """Zero the masked weights of a tensor that holds `values`, unless all of them are zero.
+
+    The values are changed too where they can be, which takes no further memory.
+    """
     if not is_masked(values, mask):
-        tensor.write(apply_mask(values, mask))
+        tensor.write(apply_mask(values, mask, in_place=values.flags.writeable))
 
 
 class PrunedLayer(Protocol):

@@ -25,13 +25,18 @@ DIGIT = 16
 _COUNT_CHUNK = 1 << 18
 
 
-def magnitude_bits(weights: NDArray[np.floating]) -> Scores:
-    """Return |w| as integers in the same order, flat; NaN becomes the integer after infinity."""
+def magnitude_bits(weights: NDArray[np.floating], out: Scores | None = None) -> Scores:
+    """Return |w| as integers in the same order, flat; NaN becomes the integer after infinity.
+
+    Args:
+        weights: The weights.
+        out: Where they are written; in new memory if it is None.
+    """
     flat = np.ascontiguousarray(weights).ravel()
     bits = flat.view(BITS[flat.dtype.itemsize])
     infinity = np.asarray([np.inf], dtype=flat.dtype).view(bits.dtype)[0]
     sign = bits.dtype.type(1 << (8 * flat.dtype.itemsize - 1))
-    scores: Scores = bits & ~sign
+    scores: Scores = np.bitwise_and(bits, ~sign, out=out)
     if scores.size and scores.max() > infinity:
         np.minimum(scores, infinity + bits.dtype.type(1), out=scores)
     return scores
@@ -91,19 +96,31 @@ def _smallest(flat: NDArray[np.floating]) -> int:
 
 
 def _scored_parts(flat: NDArray[np.floating]) -> Iterator[tuple[int, Scores]]:
-    """Yield the starts of parts of the weights with their scores.
+    """Yield the starts of parts of the weights with their scores, all in the same memory.
 
-    The first touch of memory for all scores takes longer than the select itself.
+    The first touch of new memory takes longer than the select itself.
     """
+    memory = np.empty(min(flat.size, _PART), BITS[flat.dtype.itemsize])
     for start in range(0, flat.size, _PART):
-        yield start, magnitude_bits(flat[start : start + _PART])
+        part = flat[start : start + _PART]
+        yield start, magnitude_bits(part, memory[: part.size])
 
 
-def apply_mask(weights: NDArray[np.floating], mask: NDArray[np.bool_]) -> NDArray[np.floating]:
-    """Return the weights with +0.0 where the mask is False, even for NaN and infinity."""
-    bits = np.ascontiguousarray(weights).view(BITS[weights.dtype.itemsize])
-    kept: NDArray[np.floating] = np.multiply(bits, mask, dtype=bits.dtype).view(weights.dtype)
-    return kept
+def apply_mask(
+    weights: NDArray[np.floating], mask: NDArray[np.bool_], *, in_place: bool = False
+) -> NDArray[np.floating]:
+    """Return the weights with +0.0 where the mask is False, even for NaN and infinity.
+
+    Args:
+        weights: The weights.
+        mask: The mask, of the same shape.
+        in_place: Whether the weights themselves are changed and returned.
+    """
+    whole = weights if in_place else np.ascontiguousarray(weights)
+    bits = whole.view(BITS[weights.dtype.itemsize])
+    out = bits if in_place else None
+    kept: NDArray[np.floating] = np.multiply(bits, mask, out=out, dtype=bits.dtype)
+    return kept.view(weights.dtype)
 
 
 def is_masked(weights: NDArray[np.floating], mask: NDArray[np.bool_]) -> bool:
@@ -163,10 +180,10 @@ def _split(
     places, near = [], []
     for start, scores in _scored_parts(flat):
         np.greater_equal(scores, high, out=mask[start : start + scores.size])
-        least, width = scores.dtype.type(low), scores.dtype.type(max(0, high - low))
-        found = np.flatnonzero(scores - least < width)  # they have no sign: one comparison does
+        scores -= scores.dtype.type(low)  # they have no sign: one comparison does
+        found = np.flatnonzero(scores < max(0, high - low))
         places.append(found + start)
-        near.append(scores[found])
+        near.append(scores[found] + scores.dtype.type(low))
     return mask, np.concatenate(places), np.concatenate(near)
 
 

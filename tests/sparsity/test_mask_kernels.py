@@ -25,6 +25,9 @@ def check(weights, sparsity):
     assert pruned.shape == weights.shape
     assert pruned[mask].tobytes() == weights[mask].tobytes()
     assert not np.any(pruned[~mask].view(np.uint8))  # +0.0 to the bit
+    changed = weights.copy(order="K")
+    assert apply_mask(changed, mask, in_place=True).tobytes() == pruned.tobytes()
+    assert changed.tobytes() == pruned.tobytes()
     assert is_masked(pruned, mask)
     assert is_masked(weights, mask) == (pruned.tobytes() == weights.tobytes())
 
