@@ -40,10 +40,8 @@ def torch_to_onnx(model: Any) -> tuple[bytes, Arrays]:
         spec.name or f"input_{place}": (spec.shape, spec.dtype)
         for place, spec in enumerate(keras.tree.flatten(structure))
     }
-    tensors = [
-        keras.ops.convert_to_tensor(value)
-        for value in sample_shapes(shapes, _BATCH, _LENGTH).values()
-    ]
+    samples = sample_shapes(shapes, _BATCH, _LENGTH)  # in another order than the model's
+    tensors = [keras.ops.convert_to_tensor(samples[name]) for name in shapes]
 
     def call(*tensors: Any) -> Any:
         return model(*keras.tree.pack_sequence_as(structure, tensors), training=False)
