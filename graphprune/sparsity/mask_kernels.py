@@ -1,10 +1,10 @@
-"""Fast exact masks: a radix select over the bits of |w|, on the host.
+"""Fast exact masks: a select over the bits of |w|, on the host.
 
 It only ranks the few weights that a sample shows to be near the threshold.
 
-Measured on 2 cores at 4,194,304 float32 weights: 13 ms, against 29 ms for `np.partition` and 781 ms
+Measured on 2 cores at 4,194,304 float32 weights: 9 ms, against 29 ms for `np.partition` and 660 ms
 for the full sort of the TensorFlow toolkit; once 80% of the weights are zero, as pruned weights
-are, 13 ms against 588 and 347 ms (benchmarks/mask_speed.py). Masks that are chosen on the host keep
+are, 9 ms against 535 and 288 ms (benchmarks/mask_speed.py). Masks that are chosen on the host keep
 the training graph free of it.
 """
 
