@@ -52,12 +52,17 @@ def read(variable: Any) -> NDArray[Any]:
 def read_in_place(variable: Any) -> NDArray[Any]:
     """Return what `read` does, to be used at once: it may be the memory of the variable itself."""
     if keras.config.backend() == "torch":
-        memory = _memory_of(variable)
-        return read(variable) if memory is None else memory
+        return read_or_memory(variable)
     value = keras.ops.convert_to_tensor(variable)
     # NumPy would copy a variable of Keras or TensorFlow, and not a tensor
     value = value.value if isinstance(value, Variable) else value
     return np.asarray(value.value() if hasattr(value, "read_value") else value)
+
+
+def read_or_memory(variable: Any) -> NDArray[Any]:
+    """Return a copy of the value, or the memory of a variable of PyTorch, which may be written."""
+    memory = _memory_of(variable)
+    return read(variable) if memory is None else memory
 
 
 def write(variable: Any, values: NDArray[Any]) -> None:

@@ -24,8 +24,8 @@ from graphprune.keras3.backend import (
     is_constant,
     masked,
     masked_in_place,
-    read,
     read_in_place,
+    read_or_memory,
     write,
 )
 from graphprune.keras3.guards import guard_layer
@@ -80,8 +80,8 @@ class HeldTensor:
         return tuple(self.weight.shape)
 
     def read(self) -> NDArray[Any]:
-        """Return the values of the weight."""
-        return read(self.weight)
+        """Return the values of the weight, to be used before it changes: they may be its memory."""
+        return read_or_memory(self.weight)
 
     def write(self, values: NDArray[Any]) -> None:
         """Assign the values of the weight."""
