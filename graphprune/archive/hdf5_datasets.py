@@ -42,7 +42,7 @@ def write_dataset(group: h5py.Group, name: str, array: NDArray[Any]) -> None:
         array: The values, of any shape.
 
     Raises:
-        ValueError: the group has something of this name.
+        OSError: the group has something of this name.
     """
     if array.dtype.kind not in _PLAIN or not name.isascii():
         h5py.Group.__setitem__(group, name, array)
@@ -54,7 +54,7 @@ def write_dataset(group: h5py.Group, name: str, array: NDArray[Any]) -> None:
     h5o.link(made, group.id, name.encode(), lcpl=_LINK)
 
 
-class ArrayGroup(h5py.Group):  # type: ignore[misc]
+class ArrayGroup(h5py.Group):  # type: ignore[misc] # h5py ships no types
     """A group that writes arrays by `write_dataset`, and all else as h5py does.
 
     Example:
