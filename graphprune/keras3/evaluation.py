@@ -18,8 +18,10 @@ from graphprune.engine.file_accuracy import (
 )
 from graphprune.engine.file_data import FileData
 from graphprune.errors import DataError, GraphpruneError
+from graphprune.keras3.named_outputs import output_names
 from graphprune.keras3.named_weights import arrange, listed_outputs
 from graphprune.runs.samples import is_data_function, read_samples
+from graphprune.serving.outputs import name_outputs
 
 _BATCH = 32
 
@@ -72,11 +74,7 @@ class Evaluation:
         """Return the accuracy of a file that computes outputs from inputs, both by name."""
         outputs = getattr(self._model, "_outputs_struct", None)
         flat = keras.tree.flatten(outputs if outputs is not None else [None])
-        names = (
-            sorted(outputs)
-            if isinstance(outputs, dict)
-            else [f"output_{place}" for place in range(len(flat))]
-        )
+        names = list(name_outputs(outputs, flat, output_names(self._model)))
 
         def predict(x: Any) -> Any:
             found = order_outputs(compute(self._name(x)), names)
