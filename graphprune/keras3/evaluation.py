@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from graphprune.engine.data_fit import ONE_IN_A_FILE
 from graphprune.engine.faults import explain_fault
 from graphprune.engine.file_accuracy import (
     CALIBRATION,
@@ -18,6 +19,7 @@ from graphprune.engine.file_accuracy import (
 )
 from graphprune.engine.file_data import FileData
 from graphprune.errors import DataError, GraphpruneError
+from graphprune.keras3.input_fit import check_inputs_fit
 from graphprune.keras3.named_outputs import output_names
 from graphprune.keras3.named_weights import arrange, listed_outputs
 from graphprune.runs.samples import is_data_function, read_samples
@@ -34,7 +36,7 @@ class Evaluation:
         given: The path of an `.npz` file, or other files.
 
     Raises:
-        DataError: the data is missing or damaged.
+        DataError: the data is missing or damaged, or does not fit the model.
     """
 
     def __init__(self, model: Any, given: str | FileData) -> None:
@@ -48,6 +50,8 @@ class Evaluation:
         self._spec = given.spec if isinstance(given, FileData) else given
         self._model, self._training = model, read.train
         self._rows = read.train if read.test is None else read.test
+        for rows in {id(rows): rows for rows in (read.train, self._rows)}.values():
+            check_inputs_fit(model, self._spec, rows.take(slice(0, 1))[0], ONE_IN_A_FILE)
 
     def of_original(self, original: Any) -> float | None:
         """Return the accuracy of another compiled model, by its own metrics.
