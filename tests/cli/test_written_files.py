@@ -184,6 +184,11 @@ def test_options_without_a_use_are_refused(options, text, tmp_path, monkeypatch)
             "s.pb",
             "s.pb: no model format has the suffix .pb; use .keras, .h5, .tflite, .onnx, or no",
         ),
+        (
+            ".keras",
+            ".keras: a model needs a name before its suffix, got '.keras'; give one, such as",
+        ),
+        ("s.h5.", "s.h5.: a model needs a name before its suffix, got 's.h5.'; give one, such as"),
         ("m.keras", "m.keras: is an input of this command, so it is not overwritten; give another"),
     ],
 )

@@ -38,6 +38,7 @@ from graphprune.serving.outputs import (
     run_saved_model,
     sample_inputs,
     sample_specs,
+    served_names,
 )
 from graphprune.serving.proving import check_onnx_file
 from graphprune.serving.tflite_forms import TfliteRequest
@@ -127,9 +128,11 @@ def to_onnx(model: tf_keras.Model, place: str = "") -> bytes:
     """
     specs = {spec.name: spec for spec in _specs(model, None)}
 
+    names = served_names(model.output_names, model.input_names)
+
     def call(**inputs: Any) -> Any:
         outputs = _call(model, inputs)
-        return name_outputs(outputs, tf.nest.flatten(outputs))
+        return name_outputs(outputs, tf.nest.flatten(outputs), names)
 
     content = function_to_onnx(call, specs, model.name)
     inputs = sample_specs(specs)
@@ -247,9 +250,12 @@ def _call(model: tf_keras.Model, inputs: Arrays) -> Any:
 
 def _name_served(model: tf_keras.Model, outputs: Any) -> dict[str, Any]:
     """Return a model's outputs by the names that the served forms have for them."""
-    if isinstance(outputs, dict):
-        return dict(outputs)
-    return dict(zip(model.output_names, tf.nest.flatten(outputs), strict=True))
+    return name_outputs(outputs, tf.nest.flatten(outputs), output_names(model))
+
+
+def output_names(model: tf_keras.Model) -> tuple[str, ...]:
+    """Return what the served forms call the outputs of a model that returns no dict."""
+    return tuple(model.output_names or ())
 
 
 def _exported(model: tf_keras.Model, folder: Path) -> Exported:
