@@ -82,6 +82,11 @@ def check_written(model, folder, rules):
     accuracies = {column["accuracy"] for column in columns.values()}
     assert max(accuracies) - min(accuracies) < 0.01
     assert None not in accuracies
+    assert run_command("plan", model, "-r", rules, "-o", folder / "plan.json").code == 0
+    for name in names:
+        done = run_command("verify", folder / name, "--plan", folder / "plan.json")
+        told = "No drift found, but not all was checked" if name == "s" else "As planned"
+        assert (done.code, told in done.out, "not checked  " in done.out) == (0, True, False)
 
 
 @pytest.mark.tf
