@@ -66,10 +66,10 @@ def command(
 ) -> None:
     """Check MODEL against a plan: are weights and architecture as planned?
 
-    MODEL is wrapped, trained or stripped, a .tflite file or an exported SavedModel. Each tensor that the plan prunes must
-    have its zeros, in the places that the pattern allows, and neither NaN nor zeros alone. Layers,
-    settings and connections must be those of the plan's original model. For example, before a model
-    is shipped:
+    MODEL is wrapped, trained or stripped, a .tflite file or an exported SavedModel. Each tensor
+    that the plan prunes must have its zeros, in the places that the pattern allows, and neither NaN
+    nor zeros alone. Layers, settings and connections must be those of the plan's original model.
+    For example, before a model is shipped:
 
     \b
         graphprune plan model.keras -r prune.yaml -o plan.json
@@ -77,9 +77,9 @@ def command(
         graphprune verify sparse.keras --plan plan.json
 
     The exit code is 2 if something is not as planned, or a kernel cannot be checked. Of a .tflite
-    file, the operators are compared with what the layers compute; of an exported SavedModel, only
-    weights are checked. A file whose checksums do not
-    match is refused, and so is a training run whose model was replaced.
+    file, the operators are compared with what the layers compute; of an exported SavedModel, the
+    weights alone are checked. A file whose checksums do not match is refused, and so is a training
+    run whose model was replaced.
     """  # noqa: D301 - click wants the real character
     inputs = [model, plan_file]
     check_report_free(output, force=force, inputs=inputs, format_=format_, known=tuple(_SUFFIXES))
