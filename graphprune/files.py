@@ -18,10 +18,12 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory, gettempdir
 from threading import Lock
 from typing import BinaryIO
 
-from graphprune.write_faults import writing
+from graphprune.errors import WriteError
+from graphprune.write_faults import cannot_write, find_reason, writing
 
 PART = ".graphprune-part"
 _TOKEN = re.compile(r"[0-9a-f]{16}")
@@ -120,6 +122,26 @@ def whole_folder(path: Path, *, needed: int | None = None) -> Iterator[Path]:
             _unfinished.discard(part)
         sync(place.parent)
         _remove(part)  # the folder that was there before
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Yield a folder for what is read again before the block ends; it is removed then.
+
+    Raises:
+        WriteError: the operating system refuses to write there.
+    """
+    try:
+        with TemporaryDirectory(prefix="graphprune-") as folder:
+            yield Path(folder)
+    except WriteError:
+        raise  # of a file that the user knows
+    except OSError as fault:
+        place = gettempdir()
+        if fault.filename is not None and not str(fault.filename).startswith(place):
+            raise
+        reason, told = find_reason(fault) or fault, "temporary files go there, or where TMPDIR says"
+        raise cannot_write(place, reason, kept=told) from fault
 
 
 def remove_leftovers(path: Path) -> None:

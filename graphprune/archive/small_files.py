@@ -27,6 +27,7 @@ import numpy as np
 from h5py import h5a, h5f, h5fd, h5g, h5p
 
 from graphprune.archive.hdf5.file import shrinks_too_much
+from graphprune.archive.hdf5_datasets import holds_bits
 from graphprune.archive.keras_zip import MAX_UNPACKED, WEIGHTS
 from graphprune.files import whole_file, write_whole
 
@@ -148,7 +149,8 @@ def _copy_group(source: h5py.Group, target: h5py.Group) -> None:
 
 def _copy_tensor(tensor: h5py.Dataset, target: h5py.Group, name: str) -> None:
     """Copy a data set, compressed if that makes it smaller."""
-    if tensor.dtype.hasobject or not tensor.shape or not 0 < tensor.nbytes <= _LARGEST_CHUNK:
+    is_room = 0 < tensor.nbytes <= _LARGEST_CHUNK
+    if tensor.dtype.hasobject or not tensor.shape or not is_room or holds_bits(tensor.id):
         target.file.copy(tensor, target, name)
         return
     values = np.ascontiguousarray(tensor[...])

@@ -110,7 +110,7 @@ def check_convertible(source: ModelFile, output: Path, keras: int) -> None:
     model = {key: value for key, value in written.items() if key != "compile_config"}
     refusal = find_refused(model, {})
     if refusal is not None:
-        raise ArchiveError(explain_refusal(refusal), place=archive.path)
+        raise ArchiveError(explain_refusal(refusal, can_give=False), place=archive.path)
 
 
 @contextmanager

@@ -102,23 +102,42 @@ def open_saved_model(folder: Path) -> Callable[[Arrays], dict[str, NDArray[Any]]
     return call
 
 
-def name_outputs(outputs: Any, flat: Sequence[Any]) -> dict[str, Any]:
+def name_outputs(outputs: Any, flat: Sequence[Any], names: Sequence[str] = ()) -> dict[str, Any]:
     """Return a model's outputs by the names that they get when the model is exported.
 
     Args:
         outputs: What the model returned.
         flat: The tensors in it, in the order of Keras.
+        names: Those that `served_names` gives; none for a model whose layers are not known.
 
     Example:
         >>> name_outputs({"a": None}, [np.zeros(1)]), name_outputs([None], [np.ones(1)])
         ({'a': array([0.])}, {'output_0': array([1.])})
+        >>> name_outputs([None], [np.ones(1)], ["digits"])
+        {'digits': array([1.])}
     """
-    names = (
-        sorted(outputs)
-        if isinstance(outputs, Mapping)
-        else [f"output_{place}" for place in range(len(flat))]
-    )
+    if isinstance(outputs, Mapping):
+        names = sorted(outputs)
+    elif not names:
+        names = [f"output_{place}" for place in range(len(flat))]
     return dict(zip(names, flat, strict=True))
+
+
+def served_names(layers: Sequence[str], inputs: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the layers that give a model's outputs, if they can name the outputs.
+
+    Args:
+        layers: The name of the layer of each output.
+        inputs: The names of the inputs; an ONNX file has one tensor of each name.
+
+    Example:
+        >>> served_names(["digit", "size"], ["image"])
+        ('digit', 'size')
+        >>> served_names(["lstm", "lstm"], ["x"]), served_names(["x", "y"], ["x"])
+        ((), ())
+    """
+    is_clear = len(set(layers)) == len(layers) and not set(layers) & set(inputs)
+    return tuple(layers) if is_clear else ()
 
 
 def find_input(inputs: Arrays, name: str) -> NDArray[Any]:

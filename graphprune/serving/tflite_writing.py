@@ -12,10 +12,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from graphprune.archive.tflite.file import TfliteFile
 from graphprune.errors import OutputError
+from graphprune.files import temporary_folder
 from graphprune.serving.exported import Exported
 from graphprune.serving.kept_zeros import find_lost_zeros, zeros_of
 from graphprune.serving.outputs import EXACT, HALF, Arrays, Limit, not_written, sample_inputs
@@ -94,8 +94,8 @@ def make_tflite(exported: Exported, request: TfliteRequest, place: str) -> MadeT
         OutputError: the model cannot be converted, or its dense float32 file does not compute what
             it does.
     """
-    with TemporaryDirectory(prefix="graphprune-") as folder:
-        return _Making(exported, request, Path(folder, "form.tflite")).make(place)
+    with temporary_folder() as folder:
+        return _Making(exported, request, folder / "form.tflite").make(place)
 
 
 @dataclass

@@ -153,6 +153,53 @@ def check_refused(folder: Path, name: str) -> None:
     assert not files.three.exists()
 
 
+def squashed(x: Any) -> Any:
+    return tf_keras.activations.tanh(x)
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (
+            squashed,
+            "layer 'd': the activation 'squashed' is not part of Keras, so it cannot be converted;"
+            " replace it before the model is converted",
+        ),
+        (
+            lambda x: x,
+            "layer 'd' (Dense): Keras 3 cannot take a lambda for the setting 'activation'; replace"
+            " the layer before the model is converted",
+        ),
+    ],
+)
+def test_a_function_of_ones_own_is_refused_by_name(tmp_path, function, said):
+    inputs = layers.Input((3,))
+    model = tf_keras.Model(inputs, layers.Dense(2, function, name="d")(inputs))
+    files = both(tmp_path, model, ".h5")
+    with pytest.raises(graphprune.GraphpruneError) as caught:
+        graphprune.convert(files.two, files.three, keras=3)
+    assert str(caught.value) == f"{files.two}: {said}"
+
+
+def test_the_notes_of_tensorflow_stay_off_the_terminal(tmp_path, monkeypatch):
+    """The conversion imports the other Keras by itself, which prints them."""
+    order: list[Any] = []
+    tf_keras.Sequential([layers.Dense(3, input_shape=(4,))]).save(tmp_path / "two.keras")
+    for home in ("graphprune.cli.convert", "graphprune.cli.planning"):
+        monkeypatch.setattr(f"{home}.import_quietly", lambda keras: order.append(keras))
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("version: 1\nrules:\n  - id: d\n    match: {type: Dense}\n    keep: true\n")
+    monkeypatch.setattr(
+        "graphprune.conversion.convert.Library", lambda keras: order.append("import") or 1 / 0
+    )
+    for arguments in (("convert",), ("apply", "-r", rules)):
+        with pytest.raises(ZeroDivisionError):
+            run_command(
+                *arguments, tmp_path / "two.keras", "-o", tmp_path / "three.keras", "--keras", 3
+            )
+    assert order == [3, "import"] * 2
+
+
 def operations() -> tf_keras.Model:
     import tensorflow as tf
 

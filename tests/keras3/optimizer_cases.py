@@ -10,7 +10,7 @@ import numpy as np
 from keras import layers
 from keras.src.applications import convnext, nasnet
 from keras3.child import Cases
-from keras3.models import VERSION, array, assert_same, numbers, operations, values
+from keras3.models import VERSION, array, assert_same, numbers, operations, subclassed, values
 from keras3.training_cases import (
     BATCH,
     SHARE,
@@ -192,12 +192,12 @@ def files_have_the_optimizer_of_a_dense_model(name):
     assert optimizer_groups(FOLDER / "pruned.weights.h5") == expected
 
 
-def several():
+def several(chosen="a/.*"):
     """Return an optimizer of two, or None: Keras has it since 3.15."""
     optimizers = keras.optimizers
     if not hasattr(optimizers, "MultiOptimizer"):
         return None
-    choice = optimizers.OptimizerMap(optimizers.Adam(0.01), {"a/.*": optimizers.SGD(0.1)})
+    choice = optimizers.OptimizerMap(optimizers.Adam(0.01), {chosen: optimizers.SGD(0.1)})
     return optimizers.MultiOptimizer(choice)
 
 
@@ -206,6 +206,22 @@ def several_optimizers():
     optimizer = several()
     if optimizer is not None:
         trained(*pruned_operations(optimizer))
+
+
+@CASES.fast_on("jax")
+def several_optimizers_of_a_subclassed_model():
+    model, x = subclassed()
+    chosen = several(f"{model.blocks[0].kernel.path.rpartition('/')[0]}/.*")
+    if chosen is None:
+        return
+    model.compile(chosen, "mse")
+    model.fit(x, TARGETS, batch_size=BATCH, verbose=0)
+    pruned = graphprune.prune_low_magnitude(model, schedule())
+    mine, theirs = (
+        [one.path.partition("/")[2] for one in each.optimizer.variables] for each in (model, pruned)
+    )
+    assert [path for path in theirs if "graphprune" not in path] == mine
+    trained(pruned, x)
 
 
 class Swapped(keras.callbacks.Callback):

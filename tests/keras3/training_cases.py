@@ -108,6 +108,7 @@ def model(name):
         np.testing.assert_array_equal(array(pruned(x[:4])), outputs)
         assert_same(before, [array(one) for one in pruned.variables])
         assert str(pruned.get_config()) == str(config)
+        assert names_in(pruned) == names_in(original)
     if name == "unbuilt" and keras.config.backend() == "tensorflow":
         refused_until_built(pruned, x)
     trained(pruned, x)
@@ -117,6 +118,13 @@ def model(name):
     if name != "unbuilt":
         assert str(stripped.get_config()) == str(config)
         assert_same([array(one) for one in original.variables], before)
+
+
+def names_in(model):
+    """Return the names of all layers of a model, those inside of others included, and the paths of
+    its variables, by which a `MultiOptimizer` chooses.
+    """
+    return [layer.name for layer in model._flatten_layers()], [one.path for one in model.variables]
 
 
 def refused_until_built(model, x):
