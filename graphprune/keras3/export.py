@@ -13,7 +13,6 @@ from contextlib import redirect_stdout, suppress
 from functools import partial
 from io import StringIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import keras
@@ -23,7 +22,7 @@ from numpy.typing import NDArray
 from graphprune.archive.files import MODEL_SUFFIXES, check_export_suffix
 from graphprune.archive.small_files import save_small
 from graphprune.errors import GraphError, OutputError
-from graphprune.files import whole_folder, write_whole
+from graphprune.files import temporary_folder, whole_folder, write_whole
 from graphprune.keras3.export_archive import export_with_archive, takes_signature
 from graphprune.keras3.export_process import export_in_process
 from graphprune.keras3.model import held_layers
@@ -52,6 +51,7 @@ from graphprune.serving.outputs import (
 from graphprune.serving.proving import check_onnx_file
 from graphprune.serving.tflite_forms import TfliteRequest
 from graphprune.serving.tflite_writing import MadeTflite, make_tflite
+from graphprune.write_faults import find_reason
 
 PLAIN = TfliteRequest()
 
@@ -142,8 +142,8 @@ def _to_tflite(
 ) -> MadeTflite:
     recurrent = any(isinstance(layer, keras.layers.RNN) for layer in model._flatten_layers())
     request = request.with_batch(1 if recurrent else None)
-    with TemporaryDirectory(prefix="graphprune-") as parent:
-        folder = Path(parent) / "exported"
+    with temporary_folder() as parent:
+        folder = parent / "exported"
         export_folder(model, folder, request.batch, needs_tensorflow=needs_tensorflow)
         return make_tflite(_exported(model, folder), request, place or model.name)
 
@@ -174,8 +174,8 @@ def to_onnx(model: Any, place: str = "") -> bytes:
 
 def _tensorflow_to_onnx(model: Any) -> tuple[bytes, Arrays]:
     """Return `model` as an ONNX file's bytes, and inputs for it."""
-    with TemporaryDirectory(prefix="graphprune-") as parent:
-        folder = Path(parent) / "exported"
+    with temporary_folder() as parent:
+        folder = parent / "exported"
         export_folder(model, folder, needs_tensorflow=True)
         return saved_model_to_onnx(folder, model.name), sample_inputs(folder)
 
@@ -246,8 +246,8 @@ def _export_in_process(model: Any, folder: Path, batch: int | None) -> None:
             f" the backend {keras.config.backend()}; save it as .keras, and export that file with"
             " KERAS_BACKEND=tensorflow"
         )
-    with TemporaryDirectory(prefix="graphprune-") as parent:
-        file = Path(parent) / "model.keras"
+    with temporary_folder() as parent:
+        file = parent / "model.keras"
         save_model(model, file)
         inputs = [tensor.name for tensor in keras.tree.flatten(inputs_of(model))]
         export_in_process(file, folder, model.name, batch, inputs)
@@ -261,7 +261,7 @@ def _export_here(model: Any, folder: Path, batch: int | None, names: Sequence[st
             with variables_stored_once():
                 _export_with_keras(with_named_outputs(model), folder, batch, names)
     except Exception as fault:  # Keras, TensorFlow and JAX raise errors of all kinds
-        raise OutputError(
+        raise find_reason(fault) or OutputError(
             f"{model.name}: Keras cannot export it: {first_line(fault)}; save it as .keras"
         ) from fault
 

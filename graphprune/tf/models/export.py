@@ -13,7 +13,6 @@ from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from io import StringIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import tensorflow as tf
@@ -23,7 +22,7 @@ from numpy.typing import NDArray
 from graphprune.archive.files import check_export_suffix
 from graphprune.archive.small_files import save_small
 from graphprune.errors import OutputError
-from graphprune.files import whole_folder, write_whole
+from graphprune.files import temporary_folder, whole_folder, write_whole
 from graphprune.quiet import quiet_output
 from graphprune.serving.convert import SIGNATURE, first_line, function_to_onnx
 from graphprune.serving.exported import Exported
@@ -109,8 +108,8 @@ def to_tflite(model: tf_keras.Model, request: TfliteRequest = PLAIN, place: str 
     """
     is_fixed = any(isinstance(layer, _IN_FIXED_BATCHES) for layer in model._flatten_layers())
     request = request.with_batch(_batch_of(model) or (1 if is_fixed else None))
-    with TemporaryDirectory(prefix="graphprune-") as parent, _lstm_as_loop(model):
-        folder = Path(parent) / "exported"
+    with temporary_folder() as parent, _lstm_as_loop(model):
+        folder = parent / "exported"
         export_folder(model, folder, request.batch, "be written for TensorFlow Lite")
         return make_tflite(_exported(model, folder), request, place or model.name)
 
