@@ -207,20 +207,42 @@ def _all_layers(model: Any) -> list[Any]:
 def _copy_variables(model: Any, clone: Any) -> dict[int, Any]:
     """Copy the model's variables to the clone; return the clone's by `id` of the model's.
 
-    Layers correspond by position, variables by position in their layer.
+    Layers correspond by position; variables by name in their layer, or else by position.
     """
     layers, others = _all_layers(model), _all_layers(clone)
     pairs = list(zip(layers, others, strict=False))
     if len(layers) != len(others) or any(map(_is_incomplete, pairs)):
         raise GraphError(_explain_incomplete(pairs, len(layers), len(others)))
     variables: dict[int, Any] = {}
-    for old, new in pairs:
-        for one, other in zip(old.variables, new.variables, strict=True):
-            if id(one) not in variables:
-                variables[id(one)] = other
-                other.assign(copy_of(one))
-                _copy_path(one, other)
+    for old, new in reversed(pairs):  # inner layers first
+        taken = {id(other) for other in variables.values()}
+        theirs = [other for other in new.variables if id(other) not in taken]
+        mine = [one for one in old.variables if id(one) not in variables]
+        for one, other in _pair(old.name, mine, theirs):
+            variables[id(one)] = other
+            other.assign(copy_of(one))
+            _copy_path(one, other)
     return variables
+
+
+def _pair(layer: str, some: Sequence[Any], others: Sequence[Any]) -> list[tuple[Any, Any]]:
+    """Pair the variables of a layer and of its copy.
+
+    `quantize` adds variables behind those that are there; a copy creates them first.
+
+    Raises:
+        GraphError: trained variables are in another order, which optimizers do not take.
+    """
+    by_name = {other.name: other for other in others}
+    if len(by_name) < len(others) or by_name.keys() != {one.name for one in some}:
+        return list(zip(some, others, strict=True))
+    trained = ([one.name for one in each if one.trainable] for each in (some, others))
+    if len(set(map(tuple, trained))) > 1:
+        raise GraphError(
+            f"{layer}: a layer that was quantized to float8 cannot be copied, because its copy"
+            " creates its weights in another order; prune the model before it is quantized"
+        )
+    return [(one, by_name[one.name]) for one in some]
 
 
 def _copy_path(old: Any, new: Any) -> None:

@@ -19,7 +19,7 @@ from keras3.training_cases import TARGETS, pruned_operations, schedule, trained
 
 import graphprune
 from graphprune import UpdatePruningStep
-from graphprune.errors import OutputError, TrainingError
+from graphprune.errors import GraphError, OutputError, TrainingError
 
 CASES = Cases()
 FOLDER = Path(tempfile.mkdtemp())
@@ -124,6 +124,16 @@ def quantization_of_a_pruned_model_is_refused():
     stripped.quantize("int8")
     zeros = array(stripped.get_layer("a").kernel) == 0
     assert zeros[before == 0].all()
+
+
+@CASES.fast_on("jax")
+def a_layer_that_was_quantized_to_float8_is_refused():
+    model = keras.Sequential([keras.Input((8,)), layers.Dense(4, name="a")], name="net")
+    model.quantize("float8")
+    assert refusal(lambda: graphprune.prune_low_magnitude(model, schedule()), GraphError) == (
+        "a: a layer that was quantized to float8 cannot be copied, because its copy creates its"
+        " weights in another order; prune the model before it is quantized"
+    )
 
 
 @CASES
