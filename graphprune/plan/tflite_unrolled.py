@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from graphprune.archive.tflite.file import TfliteFile, TfliteOperator, TfliteTensor
+from graphprune.archive.tflite.file import TfliteFile, TfliteOperator
 from graphprune.graph.classes.cell_formulas import (
     Formula,
     FormulaError,
@@ -22,7 +22,7 @@ from graphprune.graph.classes.cell_formulas import (
 )
 from graphprune.graph.classes.composite_steps import LAST
 from graphprune.graph.classes.recurrent_steps import state_of
-from graphprune.plan.tflite_cells import cell_of
+from graphprune.plan.tflite_cells import cell_of, matrices_in
 from graphprune.plan.tflite_formulas import Formulas
 from graphprune.plan.tflite_recurrent import Recurrence, cell_step
 
@@ -263,7 +263,7 @@ class _Unrolled:
         whole = (*self._states, made["h"])
         stacks = (each for each in self._operators if each.kind == "PACK")
         ends |= {each.outputs[0]: "" for each in stacks if each.inputs == whole}
-        whole_cell = cell_of(last, _of_cell(last, cell["h"]), render(states), {})
+        whole_cell = cell_of(last, matrices_in(last.matrices, cell["h"].text), render(states), {})
         if whole_cell is None or len(whole_cell.matrices["kernel"]) > 1:
             return None  # the order of the parts of a split kernel is not told
         names = [
@@ -277,15 +277,6 @@ class _Unrolled:
 def _find(step: Formulas, wanted: Formula) -> int | None:
     """Return the tensor of a step with a formula."""
     return next((at for at, made in step.known.items() if made.text == wanted.text), None)
-
-
-def _of_cell(step: Formulas, state: Formula) -> Mapping[TfliteTensor, str]:
-    """Return the matrices of a step that the formula of its state has."""
-    return {
-        matrix: taken
-        for matrix, taken in step.matrices.items()
-        if f"{taken}[" in state.text or f"({taken})[" in state.text
-    }
 
 
 def _result(state: Formula) -> Formula:

@@ -60,7 +60,32 @@ def frames_net(keras, *, first="relu", last="tanh", strides=1, back=False):
     return keras.Model(given, layers.Dense(2, name="out")(layers.Flatten()(x)), name="net")
 
 
+def stacked_net(keras, *, first="relu", gate="tanh", after=True, swapped=False, **has):
+    """Stacked cells of three kinds."""
+    layers = keras.layers
+    given = layers.Input((3, 6), batch_size=1, name="x")
+    cells = [
+        layers.LSTMCell(4, activation=first),
+        layers.GRUCell(4, recurrent_activation=gate, reset_after=after),
+        layers.SimpleRNNCell(3),
+    ]
+    cells = [cells[1], cells[0], cells[2]] if swapped else cells[: has.get("count", 3)]
+    x = layers.RNN(cells, go_backwards=has.get("back", True), name="stack")(given)
+    return keras.Model(given, layers.Dense(2, name="out")(x), name="net")
+
+
 NETS = {
+    "stacked": (
+        stacked_net,
+        {
+            "activation of the first cell": ({"first": "tanh"}, "stack"),
+            "gates of the second cell": ({"gate": "sigmoid"}, "stack"),
+            "reset after": ({"after": False}, "stack"),
+            "order of cells": ({"swapped": True}, "stack"),
+            "a cell less": ({"count": 2}, "stack"),
+            "direction": ({"back": False}, "stack"),
+        },
+    ),
     "recurrent": (
         recurrent_net,
         {
@@ -129,7 +154,8 @@ def test_what_a_file_does_not_tell_is_not_checked(name, tmp_path):
     x = layers.Normalization(name="norm")(layers.Activation("tanh", name="act")(given))
     cells = [layers.LSTMCell(3), layers.LSTMCell(3)]
     x = layers.Activation("relu", name="relu")(x)
-    model = keras.Model(given, layers.RNN(cells, name="stack")(x), name="net")
+    x, *_ = layers.RNN(cells, return_state=True, name="stack")(x)
+    model = keras.Model(given, x, name="net")
     plan = plan_of(model, tmp_path / "net.keras")
     file = convert_in_batches_of_one(keras, model, tmp_path / "net")
     found = check_tflite_architecture(plan, file)
