@@ -227,9 +227,7 @@ def test_kernels_of_one_shape_are_found_by_what_they_multiply(tmp_path):
             layers.Input((5, 6), batch_size=1, name="x"),
             layers.GRU(6, return_sequences=True, name="one"),
             layers.GRU(6, return_sequences=True, name="two"),
-            layers.RNN(
-                [layers.LSTMCell(6), layers.LSTMCell(6)], return_sequences=True, name="stack"
-            ),
+            layers.RNN(cells, return_sequences=True, name="stack"),
             layers.GRU(6, reset_after=False, name="three"),
             layers.Dense(2, name="out"),
         ],
