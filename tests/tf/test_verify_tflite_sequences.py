@@ -15,7 +15,10 @@ def recurrent_net(keras, *, gate="tanh", back=True, order=(0, 1), **has):
     unrolled = layers.LSTM(5, unroll=True, return_sequences=True, recurrent_activation=gate)
     x = layers.Bidirectional(unrolled, merge_mode=has.get("merge", "sum"), name="both")(given)
     after = has.get("after", False)
-    x = layers.GRU(5, unroll=True, go_backwards=back, reset_after=after, name="gru")(x)
+    parts = {"unroll": True, "implementation": 1}
+    x = layers.GRU(5, go_backwards=back, reset_after=after, name="gru", **parts)(x)
+    x = layers.RepeatVector(3, name="again")(x)
+    x = layers.LSTM(5, recurrent_activation=has.get("own", "sigmoid"), name="lstm", **parts)(x)
     x = layers.RepeatVector(3, name="repeat")(x)
     split = {"return_state": True, "return_sequences": True, "implementation": 1}
     y, *states = layers.LSTM(4, activation=has.get("split", "relu"), **split, name="split")(x)
@@ -93,6 +96,7 @@ NETS = {
             "how directions are merged": ({"merge": "mul"}, "both"),
             "direction": ({"back": False}, "gru"),
             "reset after": ({"after": True}, "gru"),
+            "gates of parts": ({"own": "tanh"}, "lstm"),
             "activation of a split layer": ({"split": "tanh"}, "split"),
             "order of states": ({"order": (1, 0)}, "next"),
             "activation of a cell": ({"cell": "relu"}, "bare"),
