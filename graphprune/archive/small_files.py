@@ -19,7 +19,6 @@ import zlib
 from collections.abc import Callable, Collection
 from io import BytesIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
 import h5py
@@ -29,7 +28,7 @@ from h5py import h5a, h5f, h5fd, h5g, h5p
 from graphprune.archive.hdf5.file import shrinks_too_much
 from graphprune.archive.hdf5_datasets import holds_bits
 from graphprune.archive.keras_zip import MAX_UNPACKED, WEIGHTS
-from graphprune.files import whole_file, write_whole
+from graphprune.files import temporary_folder, whole_file, write_whole
 
 _LEVEL = 6  # that of zipfile, unless told otherwise
 _FORMAT = h5f.LIBVER_V110
@@ -53,7 +52,7 @@ def save_small(save: Callable[[Path], None], target: Path) -> None:
     Raises:
         WriteError: the operating system refuses.
     """
-    with TemporaryDirectory(prefix="graphprune-") as folder:
+    with temporary_folder() as folder:
         written = Path(folder, target.name)
         save(written)
         write_small(written, target)

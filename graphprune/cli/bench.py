@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import click
 
@@ -26,6 +25,7 @@ from graphprune.cli.planning import import_quietly
 from graphprune.cli.progress import Display, live_display
 from graphprune.documents import to_json
 from graphprune.errors import EXIT_ERROR, ArchiveError, OutputError
+from graphprune.files import temporary_folder
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.report.bench import bench_to_config, render_bench_text
 from graphprune.serving.bench import Candidate, bench_models
@@ -101,7 +101,7 @@ def command(
     check_report_free(output, force=force, inputs=inputs, format_=format_)
     asked = None if runtime is None else Runtime(runtime)
     chosen = [(model, *_choose(model, asked)) for model in models]
-    with live_display() as display, TemporaryDirectory(prefix="graphprune-") as folder:
+    with live_display() as display, temporary_folder() as folder:
         samples = None if data is None else read_bench_data(data.of_model(_find_graph(chosen)))
         candidates = [
             _candidate(place, file, run_in, Path(folder, str(index)), threads, loading, display)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -159,14 +160,19 @@ class Limit:
             the average, of the root mean square of the outputs.
         is_average: Whether the root mean square of the differences counts, for forms that round
             so much that single values differ; whole numbers are not compared then.
+        small: Of outputs that are all smaller than 1, such as the probabilities of many classes,
+            how far they may differ on average too: the same, as a share of the outputs.
     """
 
     share: float
     is_average: bool = False
+    small: float = math.inf
 
 
-EXACT, HALF = Limit(1e-4), Limit(2e-2)
+EXACT, HALF = Limit(1e-4, small=1e-2), Limit(2e-2, small=1e-1)
 """The limits of computing in 32 and in 16 bits."""
+_NOISE = 1e-6
+"""Outputs that are smaller may be rounding alone."""
 
 
 def check_outputs(wanted: Arrays, got: Arrays, form: str, place: str, limit: Limit) -> None:
@@ -199,6 +205,8 @@ def find_deviation(wanted: Arrays, got: Arrays, limit: Limit) -> str | None:
         >>> find_deviation({"y": np.ones(2)}, {"y": np.zeros(2)}, EXACT)
         "the output 'y' differs from the model's"
         >>> find_deviation({"y": np.ones(2)}, {"y": np.full(2, 1.05)}, Limit(0.1, is_average=True))
+        >>> find_deviation({"y": np.full(1000, 1e-3)}, {"y": np.zeros(1000)}, HALF)
+        "the output 'y' differs from the model's"
     """
     for name, values in wanted.items():
         if name not in got or got[name].shape != values.shape:
@@ -214,10 +222,20 @@ def _is_close(wanted: NDArray[Any], got: NDArray[Any], limit: Limit) -> bool:
         return limit.is_average or bool(np.array_equal(wanted, got))
     values, others = wanted.astype("float64"), got.astype("float64")
     if limit.is_average:
-        return bool(_mean_square(others - values) <= limit.share**2 * _mean_square(values))
-    finite = values[np.isfinite(values)]
-    scale = max(1.0, float(np.abs(finite).max(initial=0.0)))
-    return bool(np.allclose(values, others, rtol=0, atol=limit.share * scale, equal_nan=True))
+        return _is_close_on_average(values, others, limit.share)
+    finite = np.isfinite(values)
+    largest = float(np.abs(values[finite]).max(initial=0.0))
+    reach = limit.share * max(1.0, largest)
+    if not np.allclose(values, others, rtol=0, atol=reach, equal_nan=True):
+        return False
+    is_small = _NOISE < largest < 1
+    return not is_small or _is_close_on_average(values[finite], others[finite], limit.small)
+
+
+def _is_close_on_average(
+    values: NDArray[np.float64], others: NDArray[np.float64], share: float
+) -> bool:
+    return bool(_mean_square(others - values) <= share**2 * _mean_square(values))
 
 
 def _mean_square(values: NDArray[np.float64]) -> float:

@@ -126,6 +126,7 @@ def test_a_layer_of_an_application_computes_the_same(tmp_path):
     model.save(tmp_path / "two.h5")
     graphs = [graphprune.read_graph(path) for path in (files.two, files.back, tmp_path / "two.h5")]
     assert len({(graph.sha256, hash_architecture(graph)) for graph in graphs}) == 1
+    assert hash_architecture(graphprune.read_graph(files.three)) == hash_architecture(graphs[0])
 
 
 @pytest.mark.slow

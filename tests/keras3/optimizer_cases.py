@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import layers
 from keras.src.applications import convnext, nasnet
-from keras3.child import Cases
+from keras3.child import Cases, refusal
 from keras3.models import VERSION, array, assert_same, numbers, operations, subclassed, values
 from keras3.training_cases import (
     BATCH,
@@ -25,6 +25,7 @@ from keras3.training_cases import (
 
 import graphprune
 from graphprune import ConstantSparsity, Run, UpdatePruningStep, prune_scope
+from graphprune.errors import TrainingError
 from graphprune.keras3.training.compiling import EXECUTIONS
 
 CASES = Cases()
@@ -206,6 +207,23 @@ def several_optimizers():
     optimizer = several()
     if optimizer is not None:
         trained(*pruned_operations(optimizer))
+
+
+@CASES.fast_on("jax")
+def optimizers_chosen_by_a_function_are_refused():
+    if several() is None:
+        return
+    adam = keras.optimizers.Adam(0.01)
+    optimizer = keras.optimizers.MultiOptimizer(lambda variable: adam)
+    text = refusal(lambda: pruned_operations(optimizer), TrainingError)
+    assert text == (
+        "net: optimizer MultiOptimizer cannot be made from its get_config (Requested the"
+        " deserialization of a Python lambda); compile the model with another optimizer first, and"
+        " what is returned with this one"
+    )
+    pruned, x = pruned_operations()
+    pruned.compile(optimizer, "mse")
+    trained(pruned, x)
 
 
 @CASES.fast_on("jax")

@@ -11,7 +11,6 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import h5py
@@ -21,6 +20,7 @@ from tf_keras.src.saving import saving_lib, serialization_lib
 
 from graphprune.archive.file_copy import DATE_SAVED, FileCopy, HDF5Bytes, read_assets
 from graphprune.archive.hdf5_datasets import ArrayGroup, MaskGroup
+from graphprune.files import temporary_folder
 from graphprune.replaced import replaced
 from graphprune.tf.models.hdf5_dialect import complete_texts
 from graphprune.tf.models.quick_saving import quick_saving
@@ -39,7 +39,7 @@ def copy_keras(model: tf_keras.Model, made: HDF5Bytes) -> FileCopy:
         quick_saving(),
         _numbered_objects(),
         serialization_lib.ObjectSharingScope(),
-        TemporaryDirectory(prefix="graphprune-") as folder,
+        temporary_folder() as folder,
     ):
         config = serialization_lib.serialize_keras_object(model)
         with h5py.File(made, "w") as file:
