@@ -8,6 +8,7 @@ the next write to the same place can remove what a killed process left, and noth
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -18,10 +19,12 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory, gettempdir
 from threading import Lock
 from typing import BinaryIO
 
-from graphprune.write_faults import writing
+from graphprune.errors import WriteError
+from graphprune.write_faults import cannot_write, writing
 
 PART = ".graphprune-part"
 _TOKEN = re.compile(r"[0-9a-f]{16}")
@@ -120,6 +123,41 @@ def whole_folder(path: Path, *, needed: int | None = None) -> Iterator[Path]:
             _unfinished.discard(part)
         sync(place.parent)
         _remove(part)  # the folder that was there before
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Yield a folder for what is read again before the block ends; it is removed then.
+
+    It is also removed where a signal ends the process.
+
+    Raises:
+        WriteError: the operating system refuses to write there.
+    """
+    place = gettempdir()
+    own = os.path.join(place, "graphprune-")
+    try:
+        with TemporaryDirectory(prefix="graphprune-") as name, _removed_at_the_end(Path(name)):
+            yield Path(name)
+    except WriteError:
+        raise  # of a file that the user knows
+    except OSError as fault:
+        is_full = fault.filename is None and fault.errno in (errno.ENOSPC, errno.EDQUOT)
+        if not is_full and not str(fault.filename).startswith(own):
+            raise
+        told = "temporary files go there, or where TMPDIR says"
+        raise cannot_write(place, fault, kept=told) from fault
+
+
+@contextmanager
+def _removed_at_the_end(folder: Path) -> Iterator[None]:
+    with _changing:
+        _unfinished.add(folder)
+    try:
+        yield
+    finally:
+        with _changing:
+            _unfinished.discard(folder)
 
 
 def remove_leftovers(path: Path) -> None:

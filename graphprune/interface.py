@@ -14,6 +14,7 @@ from typing import Any
 from graphprune.archive import read_archive
 from graphprune.archive.archive import keras_of
 from graphprune.archive.files import check_model_suffix
+from graphprune.archive.saved_model.exported import find_exported
 from graphprune.archive.tflite.file import is_tflite, read_tflite
 from graphprune.arguments import check_mapping, check_path, wrong_type
 from graphprune.diff.changes import GraphDiff
@@ -24,6 +25,7 @@ from graphprune.graph.quantizers import without_quantizers
 from graphprune.graph.read import ModelFile, open_model_file
 from graphprune.graph.read import read_graph as read_graph_of_data
 from graphprune.plan.changes import Plan
+from graphprune.plan.exported import verify_exported
 from graphprune.plan.from_document import plan_of
 from graphprune.plan.make import plan_graph, plan_saved_model
 from graphprune.plan.measured import measure_planned
@@ -301,8 +303,8 @@ def verify(model: Any, plan: Plan | Path) -> Verification:
     infinite, or all zero.
 
     Args:
-        model: The path of a saved model or TensorFlow Lite file, or a Keras model; wrapped or
-            stripped.
+        model: The path of a saved model, a TensorFlow Lite file or an exported SavedModel, or a
+            Keras model; wrapped or stripped.
         plan: The plan, or the path of its JSON file.
 
     Raises:
@@ -314,6 +316,9 @@ def verify(model: Any, plan: Plan | Path) -> Verification:
     plan_path = "" if isinstance(plan, Plan | Mapping) else str(plan)
     if isinstance(model, str | PathLike) and is_tflite(model):
         return verify_tflite(plan_of(plan), read_tflite(model), plan_path=plan_path)
+    exported = find_exported(model) if isinstance(model, str | PathLike) else None
+    if exported is not None:
+        return verify_exported(plan_of(plan), exported, plan_path=plan_path)
     found, plan = without_quantizers(_opened(model)), plan_of(plan)
     with found.opened() as weights:
         if weights is None:

@@ -14,6 +14,7 @@ from graphprune.archive import read_archive
 from graphprune.archive.archive import keras_of
 from graphprune.cli.inputs import import_custom_objects
 from graphprune.cli.planning import import_quietly
+from graphprune.dispatch import seam
 from graphprune.errors import ArchiveError
 from graphprune.interface import load_model
 from graphprune.quiet import import_tensorflow
@@ -40,8 +41,15 @@ def find_keras_loader(spec: RunnerSpec, home: str) -> Callable[[], Any]:
     try:
         archive = read_archive(str(spec.path))
     except ArchiveError as fault:
-        if fault.slug != EXPORTED or not spec.unsafe_ops:
+        if fault.slug != EXPORTED:
             raise
+        if not spec.unsafe_ops:
+            raise ArchiveError(
+                "is a graph of operations without layers, as strip and model.export() write it; to"
+                " run one that you trust, give --unsafe-ops",
+                EXPORTED,
+                place=spec.path,
+            ) from fault
         import_tensorflow()
         return lambda: ExportedModel(spec.path)
     keras = keras_of(archive)
@@ -70,7 +78,7 @@ class KerasModel:
     def __init__(self, model: Any, keras: int) -> None:
         self._predict = _compile(model) if keras == 2 else model.predict_on_batch
         self.version = _version(keras)
-        self._output_names = getattr(model, "output_names", None) if keras == 2 else None
+        self._output_names = seam(model, "export").output_names(model)
         names = getattr(model, "input_names", None) or [
             tensor.name for tensor in getattr(model, "inputs", None) or ()
         ]
@@ -88,10 +96,7 @@ class KerasModel:
     def outputs(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         """Return what the model computes, by the names that its exported form has."""
         found = self.prepare(inputs)()
-        flat = list(map(np.asarray, _flatten(found)))
-        if self._output_names and not isinstance(found, Mapping):
-            return dict(zip(self._output_names, flat, strict=True))
-        return name_outputs(found, flat)
+        return name_outputs(found, list(map(np.asarray, _flatten(found))), self._output_names)
 
 
 def _compile(model: Any) -> Callable[[Any], Any]:

@@ -88,9 +88,10 @@ def write_checkpoint(
     *,
     extra: Mapping[str, bytes] | None = None,
     objects: bytes | None = None,
+    names: Mapping[str, str] | None = None,
 ) -> None:
     """Write `variables/variables.index` and its shard; `extra` replaces index entries, `objects`
-    the object graph.
+    the object graph. `names` are those of the variables, by their paths in the tree.
     """
     nodes: list[bytes] = []
     data, index = b"", {b"": field(1, 1)}
@@ -110,7 +111,8 @@ def write_checkpoint(
             DTYPES[array.dtype.name], array.shape, len(data), array.nbytes, array.tobytes()
         )
         data += array.tobytes()
-        nodes[number] = field(2, field(1, "VARIABLE_VALUE") + field(3, key))
+        named = field(2, (names or {}).get(path, ""))
+        nodes[number] = field(2, field(1, "VARIABLE_VALUE") + named + field(3, key))
         return number
 
     add(tree, "")

@@ -14,10 +14,11 @@ from graphprune.graph import graph_to_config
 FOLDER = Path(__file__).parent.parent / "rules" / "tests" / "graphs"
 STRIDES = "strides=[2,2],padding='valid'"
 POINTWISE = "kernel_size=[1,1],strides=[1,1],padding='same',dilation_rate=[1,1],groups=1"
+RELU = "relu_2(max_value=None,negative_slope=0.0,threshold=0.0)"
 DEPTHWISE = "kernel_size=[3,3],strides=[1,1],padding='same',dilation_rate=[1,1],depth_multiplier=1"
 BODY = (
     f"depthwise_1({DEPTHWISE})[3,3,8,1] > conv_a({POINTWISE})[1,1,8,8] >"
-    f" conv_b({POINTWISE})[1,1,8,16] > relu_2 > depthwise_2({DEPTHWISE})[3,3,16,1] >"
+    f" conv_b({POINTWISE})[1,1,8,16] > {RELU} > depthwise_2({DEPTHWISE})[3,3,16,1] >"
     f" conv_c({POINTWISE})[1,1,16,8] ; conv_a + conv_c > add > gap(keepdims=True) > flatten >"
     " fc[8,4]"
 )

@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,14 @@ import pytest
 from graphprune import files
 from graphprune.diagnostics.terminal_text import shorten
 from graphprune.errors import WriteError
-from graphprune.files import PART, whole_file, whole_folder, write_once, write_whole
+from graphprune.files import (
+    PART,
+    temporary_folder,
+    whole_file,
+    whole_folder,
+    write_once,
+    write_whole,
+)
 from graphprune.write_faults import cannot_write, find_reason, writing
 
 HALF = """
@@ -226,6 +234,21 @@ def test_the_outer_message_takes_the_reason_of_the_inner_one(tmp_path):
 )
 def test_the_reason_is_read_out_of_errors_of_other_libraries(fault, number):
     assert find_reason(fault).errno == number
+
+
+def test_only_faults_of_a_temporary_folder_are_told_as_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for fault in (FileNotFoundError(2, "No", str(tmp_path / "model.keras")), OSError(32, "Pipe")):
+        with pytest.raises(type(fault)) as caught, temporary_folder():
+            raise fault
+        assert caught.value is fault
+    with pytest.raises(WriteError) as told, temporary_folder() as folder:
+        (folder / "missing" / "file").write_bytes(b"")
+    assert str(told.value) == (
+        f"{tmp_path}: cannot be written: No such file or directory; temporary files go there, or"
+        " where TMPDIR says; give another place"
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_room_that_is_needed_is_told_where_it_is_more_than_there_is(tmp_path):

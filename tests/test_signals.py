@@ -161,6 +161,22 @@ with whole_file(folder / "o.keras") as file, whole_folder(folder / "o") as folde
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("o.keras", b"old")]
 
 
+def test_a_signal_removes_temporary_folders(tmp_path):
+    program = """
+import tempfile
+from graphprune.files import temporary_folder
+tempfile.tempdir = sys.argv[1]
+with temporary_folder() as folder:
+    (folder / "half").write_bytes(b"half")
+    ready()
+    while True: time.sleep(60)
+"""
+    process = start_program(program, tmp_path)
+    process.send_signal(signal.SIGTERM)
+    assert finish(process)[0] == 143
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_process_ends_without_the_time_in_which_signals_kill_without_a_word():
     """Python gives signals their old meaning before it takes itself down, which takes TensorFlow a
     second.

@@ -262,10 +262,17 @@ def check_export_suffix(path: str | PathLike[str]) -> None:
     """Raise unless the end of the name says in which format to write a model.
 
     Raises:
-        OutputError: the suffix names no format.
+        OutputError: the suffix names no format, or stands alone, as of `"$NAME.keras"` where the
+            variable is empty.
     """
-    suffix = Path(path).suffix
-    if suffix not in ("", ".tflite", ".onnx", *MODEL_SUFFIXES):
+    suffix, name = Path(path).suffix, Path(path).name
+    known = (".tflite", ".onnx", *MODEL_SUFFIXES)
+    if name in known or name.endswith("."):
+        raise OutputError(
+            f"a model needs a name before its suffix, got {name!r}; give one, such as model.keras",
+            place=fspath(path),
+        )
+    if suffix not in ("", *known):
         raise OutputError(
             f"no model format has the suffix {suffix}; use .keras, .h5, .tflite, .onnx, or"
             " no suffix for a SavedModel folder",

@@ -19,7 +19,6 @@ import zlib
 from collections.abc import Callable, Collection
 from io import BytesIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
 import h5py
@@ -27,8 +26,9 @@ import numpy as np
 from h5py import h5a, h5f, h5fd, h5g, h5p
 
 from graphprune.archive.hdf5.file import shrinks_too_much
+from graphprune.archive.hdf5_datasets import holds_bits
 from graphprune.archive.keras_zip import MAX_UNPACKED, WEIGHTS
-from graphprune.files import whole_file, write_whole
+from graphprune.files import temporary_folder, whole_file, write_whole
 
 _LEVEL = 6  # that of zipfile, unless told otherwise
 _FORMAT = h5f.LIBVER_V110
@@ -52,7 +52,7 @@ def save_small(save: Callable[[Path], None], target: Path) -> None:
     Raises:
         WriteError: the operating system refuses.
     """
-    with TemporaryDirectory(prefix="graphprune-") as folder:
+    with temporary_folder() as folder:
         written = Path(folder, target.name)
         save(written)
         write_small(written, target)
@@ -148,7 +148,8 @@ def _copy_group(source: h5py.Group, target: h5py.Group) -> None:
 
 def _copy_tensor(tensor: h5py.Dataset, target: h5py.Group, name: str) -> None:
     """Copy a data set, compressed if that makes it smaller."""
-    if tensor.dtype.hasobject or not tensor.shape or not 0 < tensor.nbytes <= _LARGEST_CHUNK:
+    is_room = 0 < tensor.nbytes <= _LARGEST_CHUNK
+    if tensor.dtype.hasobject or not tensor.shape or not is_room or holds_bits(tensor.id):
         target.file.copy(tensor, target, name)
         return
     values = np.ascontiguousarray(tensor[...])

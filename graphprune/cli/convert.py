@@ -12,6 +12,7 @@ from graphprune.archive.optimizer_state import has_optimizer_state
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import force_option, format_option
 from graphprune.cli.outputs import check_output_free
+from graphprune.cli.planning import import_quietly
 from graphprune.cli.progress import live_display
 from graphprune.conversion.convert import check_convertible
 from graphprune.conversion.pruned import is_pruned
@@ -55,6 +56,7 @@ def command(model: str, output: str, keras: str, format_: str | None, force: boo
     check_convertible(source, Path(output), int(keras))
     with live_display() as display:
         display.say("converting")
+        import_quietly(int(keras))
         from graphprune.conversion.convert import convert
 
         converted = convert(source, Path(output), int(keras))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import click
@@ -53,8 +54,10 @@ def opened_for(model: ModelFile, keras: int | None) -> Iterator[ModelFile]:
     if keras in (None, keras_of(archive)):
         yield model
         return
-    from graphprune.conversion.convert import readable_by
+    from graphprune.conversion.convert import check_convertible, readable_by
 
+    check_convertible(model, Path("converted.keras"), keras)  # before the long import
+    import_quietly(keras)
     with readable_by(archive, keras) as converted:
         yield replace(model_file_of(converted), path=model.path)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import click
 
@@ -17,6 +16,7 @@ from graphprune.cli.planning import import_quietly, open_to_load
 from graphprune.cli.progress import live_display
 from graphprune.diff.sizes import measure_sizes
 from graphprune.documents import to_json
+from graphprune.files import temporary_folder
 from graphprune.graph import ModelFile, open_model_file
 from graphprune.report.shrink_text import render_shrink_text
 from graphprune.shrink.dead import Removal
@@ -56,7 +56,7 @@ def command(
     check_output_free(output, force=force, inputs=[model, find_model_file(model)])
     source = open_model(model)
     check_shrinkable(source)
-    with TemporaryDirectory(prefix="graphprune-") as folder, live_display() as display:
+    with temporary_folder() as folder, live_display() as display:
         display.say("finding dead channels")
         layout = source.need_archive().layout
         if layout == "savedmodel":

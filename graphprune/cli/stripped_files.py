@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -21,6 +20,7 @@ from graphprune.conversion.convert import convert
 from graphprune.dispatch import is_keras_3, seam
 from graphprune.documents import to_json
 from graphprune.engine.file_data import FileData
+from graphprune.files import temporary_folder
 from graphprune.graph.read import open_model_file
 from graphprune.interface import load_model
 from graphprune.report import SizeTable, render_sizes_text, sizes_to_config
@@ -142,7 +142,7 @@ class _Writing:
         served, files, loading = self._served, self._files, loading_arguments(self._loading)
         saving = seam(served, "saving")
         if files.keras != (3 if is_keras_3(served) else 2):
-            with TemporaryDirectory(prefix="graphprune-") as folder:
+            with temporary_folder() as folder:
                 own = Path(folder, "own.keras")
                 saving.save_model(served, own)
                 convert(open_model_file(own), target, files.keras)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from graphprune.archive.saved_model.exported import find_exported
 from graphprune.archive.tflite.file import is_tflite, read_tflite
 from graphprune.cli.inputs import open_model
 from graphprune.cli.options import Choice, brief_option, force_option
@@ -13,6 +14,7 @@ from graphprune.cli.outputs import check_report_free, print_report, view_for
 from graphprune.errors import EXIT_DIFFERENT
 from graphprune.graph.quantizers import without_quantizers
 from graphprune.plan import Verification, measure_planned, read_plan, verify_plan
+from graphprune.plan.exported import verify_exported
 from graphprune.plan.tflite import verify_tflite
 from graphprune.report.rendering import render
 
@@ -64,10 +66,10 @@ def command(
 ) -> None:
     """Check MODEL against a plan: are weights and architecture as planned?
 
-    MODEL is wrapped, trained or stripped, or a .tflite file. Each tensor that the plan prunes must
-    have its zeros, in the places that the pattern allows, and neither NaN nor zeros alone. Layers,
-    settings and connections must be those of the plan's original model. For example, before a model
-    is shipped:
+    MODEL is wrapped, trained or stripped, a .tflite file or an exported SavedModel. Each tensor
+    that the plan prunes must have its zeros, in the places that the pattern allows, and neither NaN
+    nor zeros alone. Layers, settings and connections must be those of the plan's original model.
+    For example, before a model is shipped:
 
     \b
         graphprune plan model.keras -r prune.yaml -o plan.json
@@ -75,8 +77,9 @@ def command(
         graphprune verify sparse.keras --plan plan.json
 
     The exit code is 2 if something is not as planned, or a kernel cannot be checked. Of a .tflite
-    file, the operators are compared with what the layers compute. A file whose checksums do not
-    match is refused, and so is a training run whose model was replaced.
+    file, the operators are compared with what the layers compute; of an exported SavedModel, the
+    weights alone are checked. A file whose checksums do not match is refused, and so is a training
+    run whose model was replaced.
     """  # noqa: D301 - click wants the real character
     inputs = [model, plan_file]
     check_report_free(output, force=force, inputs=inputs, format_=format_, known=tuple(_SUFFIXES))
@@ -91,6 +94,9 @@ def command(
 def _verify(model: str, plan_file: str) -> Verification:
     if is_tflite(model):
         return verify_tflite(read_plan(plan_file), read_tflite(model), plan_path=plan_file)
+    exported = find_exported(model)
+    if exported is not None:
+        return verify_exported(read_plan(plan_file), exported, plan_path=plan_file)
     saved, plan = open_model(model), read_plan(plan_file)
     with saved.weights.opened():
         saved.need_archive().check_checksums()

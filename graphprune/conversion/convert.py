@@ -7,7 +7,6 @@ classes are built.
 
 from __future__ import annotations
 
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +38,7 @@ from graphprune.conversion.settings import NAMES
 from graphprune.conversion.weights import write_converted
 from graphprune.engine.saved_pruning import read_saved_pruning
 from graphprune.errors import ArchiveError, GraphError
+from graphprune.files import temporary_folder
 from graphprune.graph.from_config import check_models
 from graphprune.graph.read import ModelFile, model_file_of, open_model_file
 
@@ -68,7 +68,7 @@ def convert(source: ModelFile, output: Path, keras: int) -> Converted:
     converted = convert_config(config, library.parameters, keras=keras, place=archive.path)
     model = library.build(converted.config, archive.path)
     _compile(library, model, archive)
-    with tempfile.TemporaryDirectory(prefix="graphprune-") as folder:
+    with temporary_folder() as folder:
         built, made = Path(folder, "built.keras"), Path(folder, "whole.keras")
         library.save(model, built)
         with made.open("wb") as stream:
@@ -110,7 +110,7 @@ def check_convertible(source: ModelFile, output: Path, keras: int) -> None:
     model = {key: value for key, value in written.items() if key != "compile_config"}
     refusal = find_refused(model, {})
     if refusal is not None:
-        raise ArchiveError(explain_refusal(refusal), place=archive.path)
+        raise ArchiveError(explain_refusal(refusal, can_give=False), place=archive.path)
 
 
 @contextmanager
@@ -120,7 +120,7 @@ def readable_by(archive: Archive, keras: int) -> Iterator[Archive]:
     Raises:
         ArchiveError, GraphError: as for `convert`.
     """
-    with tempfile.TemporaryDirectory(prefix="graphprune-") as folder:
+    with temporary_folder() as folder:
         path = Path(folder, "converted.keras")
         convert(model_file_of(archive), path, keras)
         yield read_archive(path)

@@ -17,10 +17,8 @@ from graphprune.engine.saved_pruning import SavedPruning
 from graphprune.errors import GraphError
 
 MODULES = {2: "tf_keras", 3: "keras"}
-
-
 OLDEST = (3, 3)
-"""The oldest Keras 3 that graphprune is made for."""
+"""The oldest version of Keras 3 that is tested (`tests/keras3/versions.py`)."""
 _BACKENDS = ("tensorflow", "jax", "torch")
 
 
@@ -35,24 +33,34 @@ def import_keras(version: int) -> Any:
         found = importlib.import_module(name)
     except (ImportError, ValueError) as err:  # a ValueError names a backend that Keras lacks
         raise GraphError(_explain_import(name, err)) from err
-    numbers = tuple(int(part) for part in found.__version__.split(".")[:2] if part.isdecimal())
-    if version == 3 and numbers < OLDEST:
-        oldest = ".".join(map(str, OLDEST))
-        raise GraphError(
-            f"Keras {found.__version__} is installed, and graphprune needs Keras {oldest} or newer;"
-            " update it with: pip install -U keras"
-        )
+    if version == 3:
+        check_version(found.__version__)
     return found
 
 
+def check_version(version: str) -> None:
+    """Raise unless this version of Keras 3 is supported.
+
+    Raises:
+        GraphError: it is too old.
+    """
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
+    if numbers < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        raise GraphError(
+            f"Keras {version} is installed, and graphprune needs Keras {oldest} or newer;"
+            " update it with: pip install -U keras"
+        )
+
+
 def _explain_import(name: str, err: Exception) -> str:
-    backend = getattr(err, "name", None)
+    backend = (getattr(err, "name", None) or "").partition(".")[0]
     if name == "keras" and backend in _BACKENDS:
         return (
             f"Keras 3 cannot be imported, because its backend {backend!r} is not installed; install"
             f" it with: pip install {backend}, or choose another with KERAS_BACKEND"
         )
-    if isinstance(err, ValueError):
+    if isinstance(err, ValueError) or (name == "keras" and backend not in ("", name)):
         return (
             f"Keras 3 cannot be imported ({str(err).strip()}); KERAS_BACKEND must be one of"
             f" {', '.join(_BACKENDS)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from graphprune.archive.allowed.refusals import explain_refusal
 from graphprune.conversion.libraries import Library
 from graphprune.conversion.weights import write_converted
 from graphprune.errors import ArchiveError
+from graphprune.files import temporary_folder
 from graphprune.graph.quantizers import without_quantizers
 from graphprune.graph.read import ModelFile, open_model_file
 
@@ -38,7 +38,7 @@ def opened_plain(model: ModelFile) -> Iterator[Path]:
     if refusal is not None:
         raise ArchiveError(explain_refusal(refusal), place=model.path)
     library = Library(2)
-    with tempfile.TemporaryDirectory(prefix="graphprune-") as folder:
+    with temporary_folder() as folder:
         built, path = Path(folder, "built.keras"), Path(folder, "plain.keras")
         library.save(library.build(config, model.path), built)
         with path.open("wb") as stream:

@@ -211,6 +211,8 @@ class LayerConverter:
     def _setting(self, entry: Mapping[str, Any], key: str, value: Any) -> Any:
         if isinstance(value, list | tuple):
             return [self._setting(entry, key, item) for item in value]
+        if isinstance(value, Mapping) and value.keys() == _BYTECODE:
+            raise self.no_counterpart(entry, f"cannot take a lambda for the setting {key!r}")
         if not isinstance(value, Mapping) or "class_name" not in value or "config" not in value:
             return value
         if key in _PARTS:
@@ -243,6 +245,8 @@ _MODULES = {
     "constraint": "constraints",
 }
 _POLICIES = frozenset({"Policy", "PolicyV1", "DTypePolicy", "FloatDTypePolicy"})
+_BYTECODE = {"value"}
+"""The key of a lambda in a config, beside which Keras writes no class."""
 _VALUES = frozenset({"__tensor__", "__numpy__", "__bytes__", "__slice__", "__ellipsis__"})
 """Classes that stand for plain values, in both Kerases."""
 

@@ -49,6 +49,11 @@ def write_converted(
                 )
 
 
+def _is_weight(name: str) -> bool:
+    """Return whether a tensor is copied: no state of pruning, of randomness or of adapting."""
+    return not is_state(name) and _GENERATOR not in name and name not in _ADAPTING
+
+
 def _names_of(source: ModelFile) -> dict[str, set[str]]:
     """Return the names of the weights of each layer, by address."""
     if isinstance(source.located, ModelWeights):
@@ -67,20 +72,15 @@ def _copy_weights(
     addresses = {renamed.get(address, address): address for address in source.graph.layers}
     names = _names_of(source)
     for address, own in names.items():
-        lost = sorted(own - _ADAPTING)
+        lost = sorted(filter(_is_weight, own))
         if renamed.get(address, address) not in made.weights.tensors and lost:
             raise _other_weights(source.path, address, lost, [])
     for address, named in made.weights.tensors.items():
         own = names.get(addresses.get(address, address), set())
-        theirs = {name: stored for name, stored in named.items() if _GENERATOR not in name}
-        theirs = {name: stored for name, stored in theirs.items() if name not in _ADAPTING}
-        mine = {
-            name
-            for name in own
-            if not is_state(name) and _GENERATOR not in name and name not in _ADAPTING
-        }
-        if mine != set(theirs):
-            raise _other_weights(source.path, address, sorted(mine), sorted(theirs))
+        theirs = {name: stored for name, stored in named.items() if _is_weight(name)}
+        mine = sorted(filter(_is_weight, own))
+        if mine != sorted(theirs):
+            raise _other_weights(source.path, address, mine, sorted(theirs))
         for name, stored in theirs.items():
             values = weights.read(addresses.get(address, address), name)
             if tuple(values.shape) != stored.shape:

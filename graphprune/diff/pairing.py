@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -50,9 +50,10 @@ def pair_layers(
     settings, shapes and weights are equal and no other layer is like it; then where type, settings
     and shapes are equal and the neighbourhood is, in topological order where several are alike.
 
-    Where two models are alike as a whole but for their names, an address pairs only layers that
-    stand in the same position: default names are numbered through a process, so `dense_3` may be
-    the third layer here and the first one there. Swapping the two models gives the same pairs.
+    Where two models are alike as a whole but for their names, a default name pairs only layers that
+    stand in the same position, or have weights that no other layer has: default names are numbered
+    through a process, so `dense_3` may be the third layer here and the first one there. Swapping
+    the two models gives the same pairs.
     """
     if left.sha256 == right.sha256:
         return tuple(Pair(address, address, "address") for address in right.layers)
@@ -62,7 +63,7 @@ def pair_layers(
         return tuple(found[address] for address in right.layers if address in found)
     matching = _Matching(left, right)
     matching.pair_default_names(left_weights, right_weights)
-    matching.pair_addresses()
+    matching.pair_addresses(left_weights, right_weights)
     if left_weights is not None and right_weights is not None:
         matching.pair_weights(left_weights, right_weights)
     matching.pair_structure()
@@ -123,18 +124,49 @@ class _Matching:
         )
         return left != right and bool(left & right)
 
-    def pair_addresses(self) -> None:
+    def pair_addresses(self, left_weights: Weights | None, right_weights: Weights | None) -> None:
         """Pair what has the same address and type on both sides."""
-        for address, layer in self._left.layers.items():
-            other = self._right.layers.get(address)
-            if (
-                address not in self._taken
-                and address not in self._found
-                and other is not None
-                and other.type == layer.type
-                and not (self._alike and self._left_places[address] != self._right_places[address])
-            ):
+        same = [
+            address
+            for address, layer in self._left.layers.items()
+            if address not in self._taken
+            and address not in self._found
+            and address in self._right.layers
+            and self._right.layers[address].type == layer.type
+        ]
+        moved = {address for address in same if self._is_moved_default_name(address)}
+        if moved and left_weights is not None and right_weights is not None:
+            moved -= self._find_own_weights(moved, left_weights, right_weights)
+        for address in same:
+            if address not in moved:
                 self._add(address, address, "address")
+
+    def _is_moved_default_name(self, address: str) -> bool:
+        """Return whether a default name is at other places of two models that are alike."""
+        return (
+            self._alike
+            and self._left_places[address] != self._right_places[address]
+            and is_default_name(self._left.layers[address])
+        )
+
+    def _find_own_weights(
+        self, addresses: Iterable[str], left_weights: Weights, right_weights: Weights
+    ) -> set[str]:
+        """Return the addresses of layers that have weights of their own, equal on both sides."""
+        left, right = (
+            {
+                address: hash_weights(graph.layers[address], weights)
+                for address in addresses
+                if graph.layers[address].tensors
+            }
+            for graph, weights in ((self._left, left_weights), (self._right, right_weights))
+        )
+        counts = Counter(left.values())
+        return {
+            address
+            for address, digest in left.items()
+            if right.get(address) == digest and counts[digest] == 1
+        }
 
     def pair_weights(self, left_weights: Weights, right_weights: Weights) -> None:
         """Pair the rest where exactly one on each side has these settings, shapes and weights."""

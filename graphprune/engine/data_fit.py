@@ -112,7 +112,7 @@ def _check_input(place: str, x: BatchPart, name: str, tensor: BatchPart, called:
             f"{called} is {got}, the model's input {name} takes {takes}; convert the data to fit",
             place=place,
         )
-    fits = _shapes_fit(x.shape, tensor.shape)
+    fits = shapes_fit(x.shape, tensor.shape)
     if x.shape is not None and tensor.shape is not None and not fits:
         if _compatible(x.shape, tensor.shape[1:]):
             raise DataError(
@@ -127,7 +127,7 @@ def _check_input(place: str, x: BatchPart, name: str, tensor: BatchPart, called:
         )
 
 
-def _shapes_fit(given: Shape, wanted: Shape) -> bool:
+def shapes_fit(given: Shape, wanted: Shape) -> bool:
     """Return whether Keras takes `given` for `wanted`.
 
     Keras itself adds or drops a last axis of length 1.

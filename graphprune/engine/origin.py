@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from graphprune.arguments import check_path
 from graphprune.engine.training_seam import Load, Loading, ModelSeam
 from graphprune.errors import GraphpruneError, TrainingError
+from graphprune.files import temporary_folder
 from graphprune.graph.read import ModelFile
 from graphprune.runs.run_options import ORIGINAL
 
@@ -101,7 +101,7 @@ def open_origin(model: Any, loading: Loading, seam: ModelSeam) -> Iterator[Origi
     objects = {**seam.own_objects(model), **(loading.custom_objects or {})}
     load = replace(loading, custom_objects=objects).by(seam)
     seam.check_reads_back(model, Path(ORIGINAL).suffix, "model", load)
-    with TemporaryDirectory(prefix="graphprune-") as folder:
+    with temporary_folder() as folder:
         file = Path(folder) / ORIGINAL
         seam.save_model(model, file)
         yield Origin(str(model.name), file, True, bool(objects), load, objects)

@@ -94,9 +94,10 @@ def _missed_in(address: str, layer: PrunedLayer) -> Iterator[MissedTarget]:
         size = math.prod(tensor.shape)
         wanted = layer.pruning.target_zeros(tensor.name, tensor.shape)
         # counting a mask takes a tenth of the time of counting weights
-        if size - np.count_nonzero(tensor.read_mask()) >= wanted:
+        masked = size - int(np.count_nonzero(tensor.read_mask()))
+        if masked >= wanted:
             continue
         zeros = size - int(np.count_nonzero(tensor.read()))
         if zeros < wanted:
-            was_updated = layer.read_last_update() >= 0
+            was_updated = layer.read_last_update() >= 0 or masked > 0  # tfmot keeps no last step
             yield MissedTarget(address, tensor.name, size, zeros, wanted, was_updated=was_updated)

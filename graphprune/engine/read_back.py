@@ -5,13 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from graphprune.engine.loading import UncompiledWarning
 from graphprune.errors import GraphpruneError, OutputError
+from graphprune.files import temporary_folder
 
 IsCompiled = Callable[[Any], bool]
 
@@ -38,7 +38,7 @@ def check_saved(
     Raises:
         OutputError: the file cannot be written, or loading it does not return the same model.
     """
-    with TemporaryDirectory(prefix="graphprune-") as folder:
+    with temporary_folder() as folder:
         path = Path(folder) / f"model{suffix}"
         save(model, path)
         fault = _find_fault(model, path, load, is_compiled)

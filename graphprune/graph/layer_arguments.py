@@ -64,7 +64,9 @@ def given_name(layer: Layer) -> str:
     if layer.kind == "input":
         return name if name in _INPUTS else ""
     operation = find_operation(layer.entry)
-    names = [to_snake_case(kind) for kind in layer.types] if len(layer.types) > 1 else []
+    # a class of a file's own may have two names too
+    is_known = operation is not None and len(layer.types) > 1
+    names = [to_snake_case(kind) for kind in layer.types] if is_known else []
     if isinstance(operation, Operation):
         names += [f"tf.{prefix}{each}" for each in operation.functions for prefix in _PREFIXES]
     return name if name in names else ""

@@ -71,6 +71,7 @@ def _clone(model: Any, compiled: bool, precision: Precision | None) -> Any:
         clone.built = True  # as Keras does where it loads a file
     variables = _copy_variables(model, clone)
     for old, new in zip(_all_layers(model), _all_layers(clone), strict=True):
+        new.name = old.name  # of a layer inside a class of the user's own, Keras makes a new one
         _copy_rest(old, new)
     if compiled:
         scaling = LIKE_MODEL if precision is None else precision.scaling
@@ -218,7 +219,16 @@ def _copy_variables(model: Any, clone: Any) -> dict[int, Any]:
             if id(one) not in variables:
                 variables[id(one)] = other
                 other.assign(copy_of(one))
+                _copy_path(one, other)
     return variables
+
+
+def _copy_path(old: Any, new: Any) -> None:
+    """Give a variable the path of another: `MultiOptimizer` and layouts choose variables by it.
+
+    Keras makes another one where it builds a layer otherwise than by a call, or under a new name.
+    """
+    setattr(new, "_path" if "_path" in vars(new) else "path", old.path)
 
 
 def _is_incomplete(pair: tuple[Any, Any]) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from graphprune.engine.data_fit import ONE_IN_A_FILE
 from graphprune.engine.faults import explain_fault
 from graphprune.engine.file_accuracy import (
     CALIBRATION,
@@ -18,8 +19,11 @@ from graphprune.engine.file_accuracy import (
 )
 from graphprune.engine.file_data import FileData
 from graphprune.errors import DataError, GraphpruneError
+from graphprune.keras3.input_fit import check_inputs_fit
+from graphprune.keras3.named_outputs import output_names
 from graphprune.keras3.named_weights import arrange, listed_outputs
 from graphprune.runs.samples import is_data_function, read_samples
+from graphprune.serving.outputs import name_outputs
 
 _BATCH = 32
 
@@ -32,7 +36,7 @@ class Evaluation:
         given: The path of an `.npz` file, or other files.
 
     Raises:
-        DataError: the data is missing or damaged.
+        DataError: the data is missing or damaged, or does not fit the model.
     """
 
     def __init__(self, model: Any, given: str | FileData) -> None:
@@ -46,6 +50,8 @@ class Evaluation:
         self._spec = given.spec if isinstance(given, FileData) else given
         self._model, self._training = model, read.train
         self._rows = read.train if read.test is None else read.test
+        for rows in {id(rows): rows for rows in (read.train, self._rows)}.values():
+            check_inputs_fit(model, self._spec, rows.take(slice(0, 1))[0], ONE_IN_A_FILE)
 
     def of_original(self, original: Any) -> float | None:
         """Return the accuracy of another compiled model, by its own metrics.
@@ -72,11 +78,7 @@ class Evaluation:
         """Return the accuracy of a file that computes outputs from inputs, both by name."""
         outputs = getattr(self._model, "_outputs_struct", None)
         flat = keras.tree.flatten(outputs if outputs is not None else [None])
-        names = (
-            sorted(outputs)
-            if isinstance(outputs, dict)
-            else [f"output_{place}" for place in range(len(flat))]
-        )
+        names = list(name_outputs(outputs, flat, output_names(self._model)))
 
         def predict(x: Any) -> Any:
             found = order_outputs(compute(self._name(x)), names)

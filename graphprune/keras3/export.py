@@ -13,7 +13,6 @@ from contextlib import redirect_stdout, suppress
 from functools import partial
 from io import StringIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import keras
@@ -23,10 +22,11 @@ from numpy.typing import NDArray
 from graphprune.archive.files import MODEL_SUFFIXES, check_export_suffix
 from graphprune.archive.small_files import save_small
 from graphprune.errors import GraphError, OutputError
-from graphprune.files import whole_folder, write_whole
+from graphprune.files import temporary_folder, whole_folder, write_whole
 from graphprune.keras3.export_archive import export_with_archive, takes_signature
 from graphprune.keras3.export_process import export_in_process
 from graphprune.keras3.model import held_layers
+from graphprune.keras3.named_outputs import inputs_of, output_names, with_named_outputs
 from graphprune.keras3.saving import has_custom_objects, save_model
 from graphprune.keras3.torch_onnx import torch_to_onnx
 from graphprune.quiet import quiet_output
@@ -51,6 +51,7 @@ from graphprune.serving.outputs import (
 from graphprune.serving.proving import check_onnx_file
 from graphprune.serving.tflite_forms import TfliteRequest
 from graphprune.serving.tflite_writing import MadeTflite, make_tflite
+from graphprune.write_faults import find_reason
 
 PLAIN = TfliteRequest()
 
@@ -141,8 +142,8 @@ def _to_tflite(
 ) -> MadeTflite:
     recurrent = any(isinstance(layer, keras.layers.RNN) for layer in model._flatten_layers())
     request = request.with_batch(1 if recurrent else None)
-    with TemporaryDirectory(prefix="graphprune-") as parent:
-        folder = Path(parent) / "exported"
+    with temporary_folder() as parent:
+        folder = parent / "exported"
         export_folder(model, folder, request.batch, needs_tensorflow=needs_tensorflow)
         return make_tflite(_exported(model, folder), request, place or model.name)
 
@@ -173,8 +174,8 @@ def to_onnx(model: Any, place: str = "") -> bytes:
 
 def _tensorflow_to_onnx(model: Any) -> tuple[bytes, Arrays]:
     """Return `model` as an ONNX file's bytes, and inputs for it."""
-    with TemporaryDirectory(prefix="graphprune-") as parent:
-        folder = Path(parent) / "exported"
+    with temporary_folder() as parent:
+        folder = parent / "exported"
         export_folder(model, folder, needs_tensorflow=True)
         return saved_model_to_onnx(folder, model.name), sample_inputs(folder)
 
@@ -245,10 +246,10 @@ def _export_in_process(model: Any, folder: Path, batch: int | None) -> None:
             f" the backend {keras.config.backend()}; save it as .keras, and export that file with"
             " KERAS_BACKEND=tensorflow"
         )
-    with TemporaryDirectory(prefix="graphprune-") as parent:
-        file = Path(parent) / "model.keras"
+    with temporary_folder() as parent:
+        file = parent / "model.keras"
         save_model(model, file)
-        inputs = [tensor.name for tensor in keras.tree.flatten(_inputs(model))]
+        inputs = [tensor.name for tensor in keras.tree.flatten(inputs_of(model))]
         export_in_process(file, folder, model.name, batch, inputs)
 
 
@@ -258,9 +259,9 @@ def _export_here(model: Any, folder: Path, batch: int | None, names: Sequence[st
         with quiet_output(), redirect_stdout(StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with variables_stored_once():
-                _export_with_keras(model, folder, batch, names)
+                _export_with_keras(with_named_outputs(model), folder, batch, names)
     except Exception as fault:  # Keras, TensorFlow and JAX raise errors of all kinds
-        raise OutputError(
+        raise find_reason(fault) or OutputError(
             f"{model.name}: Keras cannot export it: {first_line(fault)}; save it as .keras"
         ) from fault
 
@@ -287,16 +288,11 @@ def _signature(model: Any, batch: int | None, names: Sequence[str]) -> list[Any]
         shape = (tensor.shape[0] or batch, *tensor.shape[1:])
         return keras.InputSpec(shape=shape, dtype=tensor.dtype, name=name)
 
-    inputs = _inputs(model)
+    inputs = inputs_of(model)
     flat = keras.tree.flatten(inputs)
     called = names or [tensor.name for tensor in flat]
     structure = keras.tree.pack_sequence_as(inputs, list(map(fixed, flat, called)))
     return structure if isinstance(model, keras.Sequential) else [structure]
-
-
-def _inputs(model: Any) -> Any:
-    """Return the symbolic inputs of a model, in the structure in which it is called."""
-    return model._inputs_struct if hasattr(model, "_inputs_struct") else model.inputs
 
 
 def _limit(model: Any) -> Limit:
@@ -310,11 +306,12 @@ def _outputs(model: Any, inputs: Arrays) -> dict[str, NDArray[Any]]:
     """Return what the model itself computes, by the names that its exported form has."""
     if getattr(model, "inputs", None):
         called = keras.tree.map_structure(
-            lambda tensor: find_input(inputs, tensor.name), _inputs(model)
+            lambda tensor: find_input(inputs, tensor.name), inputs_of(model)
         )
         single = isinstance(called, list | tuple) and len(called) == 1
         outputs = model(called[0] if single else called, training=False)
     else:
         outputs = model(*inputs.values(), training=False)
     flat = keras.tree.flatten(outputs)
-    return name_outputs(outputs, [np.array(keras.ops.convert_to_numpy(value)) for value in flat])
+    arrays = [np.array(keras.ops.convert_to_numpy(value)) for value in flat]
+    return name_outputs(outputs, arrays, output_names(model))

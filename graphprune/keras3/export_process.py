@@ -15,6 +15,7 @@ from pathlib import Path
 
 from graphprune.child_process import child_command, child_environment
 from graphprune.errors import GraphpruneError, OutputError
+from graphprune.write_faults import find_reason
 
 
 def export_in_process(
@@ -44,9 +45,10 @@ def export_in_process(
     )
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise OutputError(
+        fault = OutputError(
             f"{name}: cannot be exported with TensorFlow ({lines[-1]}); save it as .keras"
         )
+        raise find_reason(fault) or fault
 
 
 def main(words: list[str]) -> None:

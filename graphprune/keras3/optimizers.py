@@ -233,9 +233,11 @@ def copy_optimizer(model: Any, variables: Mapping[int, Any], scaling: Scaling = 
         with keras.saving.custom_object_scope({type(part).__name__: type(part) for part in parts}):
             copied = type(optimizer).from_config(optimizer.get_config())
     except (NotImplementedError, TypeError, ValueError) as err:
+        reason = (str(err).strip().splitlines() or [type(err).__name__])[0].partition(". ")[0]
         raise TrainingError(
             f"{model.name}: optimizer {type(optimizer).__name__} cannot be made from its get_config"
-            f" ({err})"
+            f" ({reason}); compile the model with another optimizer first, and what is returned"
+            " with this one"
         ) from err
     whole = _scaled(copied) if scaling == "scaled" else copied
     if optimizer.built:

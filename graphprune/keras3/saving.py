@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import keras
@@ -28,6 +27,7 @@ from graphprune.archive.keras3 import without_backend
 from graphprune.arguments import check_path
 from graphprune.engine.read_back import check_saved
 from graphprune.errors import OutputError
+from graphprune.files import temporary_folder
 from graphprune.keras3.backend import read_in_place
 from graphprune.keras3.layers import check_built
 from graphprune.keras3.model import check_masks_fit
@@ -115,7 +115,7 @@ def _copy_keras(model: Any, made: HDF5Bytes) -> FileCopy:
     with serialization_lib.ObjectSharingScope():
         config = serialization_lib.serialize_keras_object(model)
     made.clear(0 if made else _count_bytes(model))
-    with TemporaryDirectory(prefix="graphprune-") as folder:
+    with temporary_folder() as folder:
         weights = _Weights(made, mode="w")
         try:
             with quick_walks():
@@ -159,7 +159,7 @@ def _portable(config: Any) -> Any:
 
 def _copy_hdf5(model: Any) -> FileCopy:
     """Return a file in the old format, whose writer wants a path."""
-    with TemporaryDirectory(prefix="graphprune-") as folder:
+    with temporary_folder() as folder:
         written = Path(folder, "model.h5")
         model.save(written)
         return FileCopy((("", written.read_bytes()),))

@@ -18,6 +18,7 @@ from typing import Any
 import keras
 
 from graphprune.errors import OutputError
+from graphprune.keras3.named_outputs import output_names
 from graphprune.quiet import quiet_output
 from graphprune.serving.convert import first_line
 from graphprune.serving.outputs import OPEN_LENGTH, Arrays, name_outputs, sample_shapes
@@ -47,7 +48,7 @@ def torch_to_onnx(model: Any) -> tuple[bytes, Arrays]:
         return model(*keras.tree.pack_sequence_as(structure, tensors), training=False)
 
     outputs = call(*tensors)
-    names = list(name_outputs(outputs, keras.tree.flatten(outputs)))
+    names = list(name_outputs(outputs, keras.tree.flatten(outputs), output_names(model)))
     exported = _Exported(_module_of(model, call), tuple(tensors), shapes, names)
     try:
         content = exported.trace()

@@ -17,7 +17,7 @@ from graphprune.archive.tflite.file import TfliteFile, TfliteTensor
 from graphprune.plan.changes import Plan, TensorChange
 from graphprune.plan.measured import Measuring, planned_tensors
 from graphprune.plan.tflite_architecture import check_tflite_architecture
-from graphprune.plan.tflite_loops import find_loops, pair_loops
+from graphprune.plan.tflite_loops import CELLS, find_loops, pair_loops
 from graphprune.plan.tflite_names import Path, find_prefixes, is_named, paths_in
 from graphprune.plan.verify import NotFinite, Verification, add_facts, list_checks
 
@@ -57,12 +57,13 @@ def verify_tflite(plan: Plan, file: TfliteFile, *, plan_path: str = "") -> Verif
     Raises:
         ArchiveError: the file is damaged.
     """
-    found = _find_tensors(plan, file)
+    constants = _list_constants(file)
+    found = _find_tensors(plan, file, constants)
     measuring = Measuring(plan)
     for key, constant in found.items():
         if not isinstance(constant, str):
             shape = measuring.planned[key][0].shape
-            whole = _joined([file.read(each) for each in constant.tensors])
+            whole = _joined([_read_weights(file, each) for each in constant.tensors])
             values = _to_keras(whole, constant.kinds, shape)
             assert values is not None
             measuring.add(key, values)
@@ -80,22 +81,42 @@ def verify_tflite(plan: Plan, file: TfliteFile, *, plan_path: str = "") -> Verif
         plan_path,
         tuple(checks),
         check_tflite_architecture(plan, file),
-        tuple(_others(file, used)),
+        tuple(_others(file, constants, used)),
     )
 
 
-def _others(file: TfliteFile, used: set[TfliteTensor]) -> Iterator[NotFinite]:
+def _others(
+    file: TfliteFile, constants: Sequence[_Constant], used: set[TfliteTensor]
+) -> Iterator[NotFinite]:
     """Yield the other constants with weights that are no numbers, by their names in the file."""
-    for tensor in file.constants:
-        if tensor not in used and tensor.dtype.startswith(("float", "bfloat")):
-            wrong = int(np.count_nonzero(~np.isfinite(file.read(tensor))))
-            if wrong:
-                yield NotFinite(tensor.name, "values", wrong)
+    for constant in constants:
+        tensor = constant.tensor
+        if tensor in used or not tensor.dtype.startswith(("float", "bfloat")):
+            continue
+        is_weight = bool(constant.kinds) and constant.kinds <= _TURN.keys()
+        values = _read_weights(file, tensor) if is_weight else file.read(tensor)
+        wrong = int(np.count_nonzero(~np.isfinite(values)))
+        if wrong:
+            yield NotFinite(tensor.name, "values", wrong)
 
 
-def _find_tensors(plan: Plan, file: TfliteFile) -> dict[_Key, _Constant | str]:
+def _read_weights(file: TfliteFile, tensor: TfliteTensor) -> NDArray[np.generic]:
+    """Return the values of a weight, infinite where the model's are.
+
+    The converter writes an infinite weight as the largest number of float32. Other constants may be
+    that number themselves, such as what an attention layer adds where its mask is zero.
+    """
+    values = file.read(tensor)
+    if values.dtype != np.float32:
+        return values
+    is_largest = np.abs(values) == np.finfo(np.float32).max
+    return np.where(is_largest, np.copysign(np.inf, values), values) if is_largest.any() else values
+
+
+def _find_tensors(
+    plan: Plan, file: TfliteFile, constants: Sequence[_Constant]
+) -> dict[_Key, _Constant | str]:
     """Return the constant of each tensor that the plan prunes, or why there is none."""
-    constants = _list_constants(file)
     prefixes = find_prefixes(_addresses(plan), [path for one in constants for path in one.paths])
     found: dict[_Key, _Constant | str] = {}
     for key, (tensor, _) in planned_tensors(plan).items():
@@ -161,7 +182,8 @@ def _find_looped(
     """Return the constants of recurrent layers that the names in the file do not tell."""
     missing: dict[str, dict[str, TensorChange]] = defaultdict(dict)
     for (address, name), (tensor, _) in planned_tensors(plan).items():
-        if isinstance(found[address, name], str) and name in _IN_LOOPS:
+        is_such = name in _IN_LOOPS or name.startswith(CELLS)
+        if isinstance(found[address, name], str) and is_such:
             missing[address][name] = tensor
     if not missing:
         return {}
@@ -182,7 +204,7 @@ def _find_looped(
                 owners.get(one.tensor, (address, name)) == (address, name)
                 for name, one in loop.items()
             )
-            and all(_fits(loop[name], tensor) for name, tensor in tensors.items())
+            and all(name in loop and _fits(loop[name], one) for name, one in tensors.items())
         ]
         for address, tensors in missing.items()
     }

@@ -39,12 +39,12 @@ class BenchLatency:
 
 @dataclass(frozen=True, slots=True)
 class BenchLayer:
-    """A layer with weights, and how it ran; `is_sparse` is None where that is not known."""
+    """A layer with weights, and how it ran."""
 
     name: str
     operator: str
     zeros: float
-    is_sparse: bool | None
+    is_sparse: bool
     reason: str
 
 
@@ -199,7 +199,7 @@ def _details(model: BenchModel) -> Iterator[str]:
     if model.fault is not None:
         yield f"{name}: does not run: {escape_controls(model.fault)}"
         return
-    sparse = sum(layer.is_sparse is True for layer in model.layers)
+    sparse = sum(layer.is_sparse for layer in model.layers)
     counted = (
         f"; {sparse} of {count_of(len(model.layers), 'layer')} with weights ran sparse"
         if model.layers
@@ -207,14 +207,14 @@ def _details(model: BenchModel) -> Iterator[str]:
     )
     yield f"{name}: {escape_controls(model.runtime)}{counted}"
     for reason, layers in _by_reason(model.layers).items():
-        word = {True: "sparse", False: "dense", None: "sparse or dense"}[layers[0].is_sparse]
+        word = "sparse" if layers[0].is_sparse else "dense"
         yield f"  {word}: {reason}: {_listed(layers)}"
     yield from (f"  {escape_controls(note)}" for note in model.notes)
 
 
 def _by_reason(layers: Sequence[BenchLayer]) -> dict[str, list[BenchLayer]]:
     groups: dict[str, list[BenchLayer]] = {}
-    for layer in sorted(layers, key=lambda layer: layer.is_sparse is not True):
+    for layer in sorted(layers, key=lambda layer: not layer.is_sparse):
         groups.setdefault(layer.reason, []).append(layer)
     return groups
 

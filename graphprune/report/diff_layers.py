@@ -265,6 +265,8 @@ def _schedule_text(state: PruningState) -> str:
     schedule = state.pruning.schedule
     if state.step is None:
         return str(schedule)
+    if state.step < 0:  # tfmot counts from -1
+        return f"{schedule.name or schedule.curve}, not begun"
     return (
         f"{schedule.name or schedule.curve} {'finished at' if state.finished else 'at'} step"
         f" {state.step}"

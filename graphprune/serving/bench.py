@@ -272,4 +272,6 @@ def _inputs(each: _Measured, data: BenchData, start: int, batch: int) -> Arrays:
     """Return a batch of samples; the first ones fill up the last batch."""
     assert each.runner is not None
     names = [spec.name for spec in each.runner.inputs] or ["input"]
-    return data.rows(names, start, batch, each.candidate.path)
+    rows = data.rows(names, start, batch, each.candidate.path)
+    data.check_shapes(rows, each.runner.inputs, each.candidate.path)
+    return rows

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from graphprune.engine.data_fit import shapes_fit
 from graphprune.engine.data_function import call_data_function
 from graphprune.engine.data_kinds import arrays_of, one_pass
 from graphprune.engine.file_data import FileData
@@ -17,6 +18,7 @@ from graphprune.errors import DataError
 from graphprune.runs.samples import is_data_function, read_samples
 from graphprune.serving.accuracy import count_right
 from graphprune.serving.outputs import Arrays
+from graphprune.serving.runtimes import InputSpec
 
 ALONE = ""
 """The name of an array that has none: the samples of a model with one input."""
@@ -55,6 +57,22 @@ class BenchData:
         index = np.arange(start, start + batch) % len(self)
         return {name: values[index] for name, values in arrays.items()}
 
+    def check_shapes(self, rows: Arrays, inputs: Sequence[InputSpec], place: str) -> None:
+        """Check that a batch has the shapes that a model's inputs take; open lengths take any.
+
+        Raises:
+            DataError: it has other shapes.
+        """
+        for taken in inputs:
+            given = rows[taken.name].shape
+            if not shapes_fit(given, taken.shape or None):
+                takes = _shape_text(taken.shape)
+                raise DataError(
+                    f"its samples have shape {_shape_text(given)}, the input {taken.name!r} of"
+                    f" {place} takes {takes}; give data of that shape",
+                    place=self.spec,
+                )
+
     def count_right(self, outputs: Arrays, start: int) -> Mapping[str, int]:
         """Return for how many samples of a batch each output that has labels is right.
 
@@ -73,6 +91,16 @@ class BenchData:
             wanted = values[start : start + len(outputs[name])]
             right[name] = count_right(outputs[name][: len(wanted)], wanted)
         return right
+
+
+def _shape_text(shape: Sequence[int | None]) -> str:
+    """Return the shape of one row of an array.
+
+    Example:
+        >>> _shape_text((32, 8, None)), _shape_text((None, 3))
+        ('(8, None)', '(3,)')
+    """
+    return str(tuple(shape[1:]))
 
 
 def _by_name(arrays: Arrays, names: Sequence[str]) -> Arrays | None:

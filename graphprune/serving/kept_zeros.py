@@ -61,13 +61,18 @@ def find_lost_zeros(
 
 
 def _lost_of_weight(zeros: Flags, dense: Constants, written: Constants) -> int:
-    """Return how many zeros of a weight are lost; 0 where the dense file does not hold it whole."""
+    """Return how many zeros of a weight are lost; 0 where the dense file does not hold it whole.
+
+    All are lost where no constant of the written file has its size: the converter leaves the values
+    of some sparse int8 tensors out, and LiteRT computes with an empty buffer.
+    """
     if zeros.ndim < 2 or not zeros.any():
         return 0
     for layout in _layouts(zeros):
         if any(not (layout & ~each).any() for each in dense.get(zeros.size, ())):
             found = written.get(zeros.size, ())
-            return min((int((layout & ~each).sum()) for each in found), default=0)
+            lost = (int((layout & ~each).sum()) for each in found)
+            return min(lost, default=int(layout.sum()))
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -102,23 +103,42 @@ def open_saved_model(folder: Path) -> Callable[[Arrays], dict[str, NDArray[Any]]
     return call
 
 
-def name_outputs(outputs: Any, flat: Sequence[Any]) -> dict[str, Any]:
+def name_outputs(outputs: Any, flat: Sequence[Any], names: Sequence[str] = ()) -> dict[str, Any]:
     """Return a model's outputs by the names that they get when the model is exported.
 
     Args:
         outputs: What the model returned.
         flat: The tensors in it, in the order of Keras.
+        names: Those that `served_names` gives; none for a model whose layers are not known.
 
     Example:
         >>> name_outputs({"a": None}, [np.zeros(1)]), name_outputs([None], [np.ones(1)])
         ({'a': array([0.])}, {'output_0': array([1.])})
+        >>> name_outputs([None], [np.ones(1)], ["digits"])
+        {'digits': array([1.])}
     """
-    names = (
-        sorted(outputs)
-        if isinstance(outputs, Mapping)
-        else [f"output_{place}" for place in range(len(flat))]
-    )
+    if isinstance(outputs, Mapping):
+        names = sorted(outputs)
+    elif not names:
+        names = [f"output_{place}" for place in range(len(flat))]
     return dict(zip(names, flat, strict=True))
+
+
+def served_names(layers: Sequence[str], inputs: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the layers that give a model's outputs, if they can name the outputs.
+
+    Args:
+        layers: The name of the layer of each output.
+        inputs: The names of the inputs; an ONNX file has one tensor of each name.
+
+    Example:
+        >>> served_names(["digit", "size"], ["image"])
+        ('digit', 'size')
+        >>> served_names(["lstm", "lstm"], ["x"]), served_names(["x", "y"], ["x"])
+        ((), ())
+    """
+    is_clear = len(set(layers)) == len(layers) and not set(layers) & set(inputs)
+    return tuple(layers) if is_clear else ()
 
 
 def find_input(inputs: Arrays, name: str) -> NDArray[Any]:
@@ -140,14 +160,19 @@ class Limit:
             the average, of the root mean square of the outputs.
         is_average: Whether the root mean square of the differences counts, for forms that round
             so much that single values differ; whole numbers are not compared then.
+        small: Of outputs that are all smaller than 1, such as the probabilities of many classes,
+            how far they may differ on average too: the same, as a share of the outputs.
     """
 
     share: float
     is_average: bool = False
+    small: float = math.inf
 
 
-EXACT, HALF = Limit(1e-4), Limit(2e-2)
+EXACT, HALF = Limit(1e-4, small=1e-2), Limit(2e-2, small=1e-1)
 """The limits of computing in 32 and in 16 bits."""
+_NOISE = 1e-6
+"""Outputs that are smaller may be rounding alone."""
 
 
 def check_outputs(wanted: Arrays, got: Arrays, form: str, place: str, limit: Limit) -> None:
@@ -180,6 +205,8 @@ def find_deviation(wanted: Arrays, got: Arrays, limit: Limit) -> str | None:
         >>> find_deviation({"y": np.ones(2)}, {"y": np.zeros(2)}, EXACT)
         "the output 'y' differs from the model's"
         >>> find_deviation({"y": np.ones(2)}, {"y": np.full(2, 1.05)}, Limit(0.1, is_average=True))
+        >>> find_deviation({"y": np.full(1000, 1e-3)}, {"y": np.zeros(1000)}, HALF)
+        "the output 'y' differs from the model's"
     """
     for name, values in wanted.items():
         if name not in got or got[name].shape != values.shape:
@@ -195,10 +222,20 @@ def _is_close(wanted: NDArray[Any], got: NDArray[Any], limit: Limit) -> bool:
         return limit.is_average or bool(np.array_equal(wanted, got))
     values, others = wanted.astype("float64"), got.astype("float64")
     if limit.is_average:
-        return bool(_mean_square(others - values) <= limit.share**2 * _mean_square(values))
-    finite = values[np.isfinite(values)]
-    scale = max(1.0, float(np.abs(finite).max(initial=0.0)))
-    return bool(np.allclose(values, others, rtol=0, atol=limit.share * scale, equal_nan=True))
+        return _is_close_on_average(values, others, limit.share)
+    finite = np.isfinite(values)
+    largest = float(np.abs(values[finite]).max(initial=0.0))
+    reach = limit.share * max(1.0, largest)
+    if not np.allclose(values, others, rtol=0, atol=reach, equal_nan=True):
+        return False
+    is_small = _NOISE < largest < 1
+    return not is_small or _is_close_on_average(values[finite], others[finite], limit.small)
+
+
+def _is_close_on_average(
+    values: NDArray[np.float64], others: NDArray[np.float64], share: float
+) -> bool:
+    return bool(_mean_square(others - values) <= share**2 * _mean_square(values))
 
 
 def _mean_square(values: NDArray[np.float64]) -> float:

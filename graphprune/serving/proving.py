@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
+from graphprune.files import temporary_folder
 from graphprune.serving.outputs import Arrays, Limit, find_deviation, not_written
 from graphprune.serving.running import try_run
 from graphprune.serving.runtimes import RunFault, RunnerSpec
@@ -33,8 +33,8 @@ def check_onnx_file(
     Raises:
         OutputError: the file does not run, or computes something else.
     """
-    with TemporaryDirectory(prefix="graphprune-") as folder:
-        file = Path(folder, "model.onnx")
+    with temporary_folder() as folder:
+        file = folder / "model.onnx"
         file.write_bytes(content)
         reason = prove(file, inputs, wanted, limit)
     if reason is not None:

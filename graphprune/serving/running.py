@@ -23,12 +23,12 @@ from dataclasses import asdict
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from numpy.typing import NDArray
 
 from graphprune.child_process import child_command, child_environment
+from graphprune.files import temporary_folder
 from graphprune.serving.messages import Message
 from graphprune.serving.outputs import Arrays, sample_shapes
 from graphprune.serving.runtimes import (
@@ -55,7 +55,7 @@ def open_runner(spec: RunnerSpec) -> Iterator[Runner]:
     Raises:
         RunnerError: the runtime is missing, refuses the file, crashes on it, or takes too long.
     """
-    with TemporaryDirectory(prefix="graphprune-") as folder:
+    with temporary_folder() as folder:
         runner = Runner(spec, Path(folder))
         try:
             runner.wait_until_loaded()

@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from graphprune.child_process import child_command, child_environment
 from graphprune.errors import GraphpruneError
+from graphprune.files import temporary_folder
 from graphprune.serving.outputs import Arrays
 
 _FILE, _SAMPLES = "model.tflite", "samples.npz"
@@ -44,7 +44,7 @@ def convert_in_process(
         CrashError: the converter refuses the model, or crashes; the text is its last line.
     """
     given = json.dumps([str(folder.absolute()), precision, is_sparse, batch])
-    with TemporaryDirectory(prefix="graphprune-") as parent:
+    with temporary_folder() as parent:
         plain: dict[str, Any] = {name: _plain(each) for name, each in samples.items()}
         np.savez(Path(parent, _SAMPLES), **plain)
         done = subprocess.run(

@@ -1,7 +1,8 @@
 """TensorFlow Lite files that are known to work: the best form that loads, runs and keeps its zeros.
 
 Each form is run in a process of its own before it is written, because some crash the runtime. A
-form that does not load, deviates from the Keras model or loses zeros falls back to the next one.
+form that does not load, deviates from the Keras model or loses zeros falls back to the next one,
+and so does one that is known to deviate on other processors.
 """
 
 from __future__ import annotations
@@ -11,17 +12,18 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from graphprune.archive.tflite.file import TfliteFile
 from graphprune.errors import OutputError
+from graphprune.files import temporary_folder
 from graphprune.serving.exported import Exported
 from graphprune.serving.kept_zeros import find_lost_zeros, zeros_of
 from graphprune.serving.outputs import EXACT, HALF, Arrays, Limit, not_written, sample_inputs
+from graphprune.serving.processor import read_processor
 from graphprune.serving.proving import prove
 from graphprune.serving.running import open_runner
 from graphprune.serving.runtimes import RunnerError, RunnerSpec
-from graphprune.serving.sparse_layers import FEWEST_ZEROS, share_of_zeros, weights_of
+from graphprune.serving.sparse_layers import FEWEST_ZEROS, find_misfit, share_of_zeros, weights_of
 from graphprune.serving.tflite_forms import (
     DENSE,
     Precision,
@@ -92,8 +94,8 @@ def make_tflite(exported: Exported, request: TfliteRequest, place: str) -> MadeT
         OutputError: the model cannot be converted, or its dense float32 file does not compute what
             it does.
     """
-    with TemporaryDirectory(prefix="graphprune-") as folder:
-        return _Making(exported, request, Path(folder, "form.tflite")).make(place)
+    with temporary_folder() as folder:
+        return _Making(exported, request, folder / "form.tflite").make(place)
 
 
 @dataclass
@@ -182,6 +184,12 @@ class _Making:
         reason = prove(self.file, self.inputs, self.wanted, limit)
         if reason is not None:
             return reason
+        misfit = find_misfit(self.file, read_processor()) if form.is_sparse else None
+        if misfit is not None:
+            return (
+                "LiteRT may compute something else on processors without AVX, because of"
+                f" {misfit} beside sparse convolutions"
+            )
         dense = zeros_of(TfliteFile(self.converted[DENSE]))
         return find_lost_zeros(self.exported.weights, dense, zeros_of(TfliteFile(content)))
 

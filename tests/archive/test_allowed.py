@@ -11,6 +11,7 @@ from graphprune.archive import read_archive
 from graphprune.archive.allowed import Refusal, find_refused
 from graphprune.archive.allowed.entries import OTHER
 from graphprune.archive.allowed.keras_names import FUNCTION, KERAS, LAYER, LAYERS
+from graphprune.archive.allowed.refusals import explain_refusal
 from graphprune.graph.classes.builtin_layers import BUILTIN_LAYERS
 
 OWN = {
@@ -539,3 +540,11 @@ DATA_THAT_IS_NONE = {
 def test_objects_that_only_look_like_data_are_refused(what):
     assert refused(layer(activation=DATA_THAT_IS_NONE[what])) is not None
     assert refused(layer(anything=DATA_THAT_IS_NONE[what])) is not None
+
+
+def test_a_conversion_asks_for_nothing_that_it_does_not_take():
+    refusal = Refusal("<lambda>", "activation", "fc")
+    assert explain_refusal(refusal, can_give=False) == (
+        "layer 'fc': a function in it is a lambda, so it cannot be converted; replace it before the"
+        " model is converted"
+    )

@@ -6,10 +6,12 @@ import h5py
 import numpy as np
 import pytest
 from builders import build_config
+from h5py import h5d, h5p, h5s, h5t, h5z
 
 from graphprune.archive import read_archive
 from graphprune.archive.hdf5.file import open_hdf5
 from graphprune.archive.hdf5.index import index_keras_groups
+from graphprune.archive.hdf5_datasets import write_bits
 from graphprune.errors import ArchiveError
 
 PLAIN = ["f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"]
@@ -85,3 +87,53 @@ def test_a_file_that_was_cut_since_it_was_indexed_is_named(tmp_path):
         ArchiveError, match=r"a\.h5: damaged HDF5 data \(.*\); save or copy the model again$"
     ):
         archive.read(tensor)
+
+
+def bits_model(tmp_path, mask):
+    path = stored_model(tmp_path, np.ones(3, "f4"))
+    with h5py.File(path, "r+") as file:
+        del file["model_weights/fc/fc/kernel:0"]
+        write_bits(file["model_weights/fc"], "fc/kernel:0", mask)
+    return path
+
+
+def test_bits_are_read_as_bool(tmp_path):
+    mask = np.random.default_rng(0).random((11, 13)) < 0.5
+    archive = read_archive(bits_model(tmp_path, mask))
+    (tensor,) = archive.stored["fc"]
+    assert (tensor.dtype, tensor.shape) == ("bool", (11, 13))
+    np.testing.assert_array_equal(archive.read(tensor), mask, strict=True)
+
+
+def test_another_packing_than_that_of_masks_is_refused(tmp_path):
+    path = stored_model(tmp_path, np.ones(3, "f4"))
+    with h5py.File(path, "r+") as file:
+        group = file["model_weights/fc/fc"]
+        del group["kernel:0"]
+        kind = h5t.STD_U8LE.copy()
+        kind.set_precision(3)
+        settings = h5p.create(h5p.DATASET_CREATE)
+        settings.set_chunk((4,))
+        settings.set_filter(h5z.FILTER_NBIT, 0, ())
+        made = h5d.create(group.id, b"kernel:0", kind, h5s.create_simple((4,)), dcpl=settings)
+        made.write(h5s.ALL, h5s.ALL, np.ones(4, np.uint8))
+    with pytest.raises(ArchiveError) as raised:
+        read_archive(path).read(read_archive(path).stored["fc"][0])
+    assert str(raised.value) == (
+        f"{path}: model_weights/fc/fc/kernel:0: damaged HDF5 data (its n-bit filter is not that of"
+        " a mask); save or copy the model again"
+    )
+
+
+def test_bits_of_a_damaged_file_are_read_or_refused(tmp_path):
+    path = bits_model(tmp_path, np.random.default_rng(0).random((11, 13)) < 0.5)
+    whole = path.read_bytes()
+    refused = 0
+    for place in range(whole.index(b"nbit") - 200, whole.index(b"nbit") + 200):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        try:
+            archive = read_archive(path)
+            assert archive.read(archive.stored["fc"][0]).shape
+        except ArchiveError:
+            refused += 1
+    assert refused > 40

@@ -59,6 +59,16 @@ def test_a_model_that_crashes_is_a_row_with_the_reason_and_the_exit_code_is_1(fo
     assert "1.00x" in row
 
 
+def test_data_of_another_shape_is_one_message(folder):
+    np.savez(folder / "wide.npz", x_train=np.ones((5, 4), np.float32), y_train=np.zeros(5, int))
+    done = run_command("bench", "classes.onnx", "--data", "wide.npz", *QUICK)
+    assert (done.code, done.out) == (1, "")
+    assert done.err == (
+        "graphprune: wide.npz: its samples have shape (4,), the input 'x' of classes.onnx takes"
+        " (3,); give data of that shape\n"
+    )
+
+
 def test_outputs_are_compared_with_those_of_the_first_model(folder):
     _, found = bench("double.onnx", "classes.onnx", "threads.onnx")
     assert [model["difference"] is None for model in found["models"]] == [True, False, True]

@@ -82,6 +82,11 @@ def check_written(model, folder, rules):
     accuracies = {column["accuracy"] for column in columns.values()}
     assert max(accuracies) - min(accuracies) < 0.01
     assert None not in accuracies
+    assert run_command("plan", model, "-r", rules, "-o", folder / "plan.json").code == 0
+    for name in names:
+        done = run_command("verify", folder / name, "--plan", folder / "plan.json")
+        told = "No drift found, but not all was checked" if name == "s" else "As planned"
+        assert (done.code, told in done.out, "not checked  " in done.out) == (0, True, False)
 
 
 @pytest.mark.tf
@@ -147,11 +152,13 @@ def test_masked_weights_that_were_not_zero_and_missed_targets_are_told(wrapped, 
 
 
 @pytest.mark.tf
-@pytest.mark.parametrize("name", ["o.keras", "o.h5", "o.tflite", "o"])
-def test_a_disk_that_is_full_is_one_line_and_leaves_nothing(name, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "keras"), [("o.keras", 2), ("o.h5", 2), ("o.tflite", 2), ("o", 2), ("o", 3)]
+)
+def test_a_disk_that_is_full_is_one_line_and_leaves_nothing(name, keras, tmp_path):
     with small_disk(tmp_path / "disk", "64k") as disk:
         fill(disk, 12_000)
-        done = run_command("strip", shipped_file(MODELS[2]), "-o", disk / name)
+        done = run_command("strip", shipped_file(MODELS[keras]), "-o", disk / name)
         assert done.code == 1
         lines = [line for line in done.err.splitlines() if "no layer is wrapped" not in line]
         assert len(lines) == 1
@@ -184,6 +191,11 @@ def test_options_without_a_use_are_refused(options, text, tmp_path, monkeypatch)
             "s.pb",
             "s.pb: no model format has the suffix .pb; use .keras, .h5, .tflite, .onnx, or no",
         ),
+        (
+            ".keras",
+            ".keras: a model needs a name before its suffix, got '.keras'; give one, such as",
+        ),
+        ("s.h5.", "s.h5.: a model needs a name before its suffix, got 's.h5.'; give one, such as"),
         ("m.keras", "m.keras: is an input of this command, so it is not overwritten; give another"),
     ],
 )

@@ -126,6 +126,7 @@ def test_a_layer_of_an_application_computes_the_same(tmp_path):
     model.save(tmp_path / "two.h5")
     graphs = [graphprune.read_graph(path) for path in (files.two, files.back, tmp_path / "two.h5")]
     assert len({(graph.sha256, hash_architecture(graph)) for graph in graphs}) == 1
+    assert hash_architecture(graphprune.read_graph(files.three)) == hash_architecture(graphs[0])
 
 
 @pytest.mark.slow
@@ -151,6 +152,53 @@ def check_refused(folder: Path, name: str) -> None:
     with pytest.raises(graphprune.GraphpruneError, match=NO_COUNTERPART[name]):
         graphprune.convert(files.two, files.three, keras=3)
     assert not files.three.exists()
+
+
+def squashed(x: Any) -> Any:
+    return tf_keras.activations.tanh(x)
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (
+            squashed,
+            "layer 'd': the activation 'squashed' is not part of Keras, so it cannot be converted;"
+            " replace it before the model is converted",
+        ),
+        (
+            lambda x: x,
+            "layer 'd' (Dense): Keras 3 cannot take a lambda for the setting 'activation'; replace"
+            " the layer before the model is converted",
+        ),
+    ],
+)
+def test_a_function_of_ones_own_is_refused_by_name(tmp_path, function, said):
+    inputs = layers.Input((3,))
+    model = tf_keras.Model(inputs, layers.Dense(2, function, name="d")(inputs))
+    files = both(tmp_path, model, ".h5")
+    with pytest.raises(graphprune.GraphpruneError) as caught:
+        graphprune.convert(files.two, files.three, keras=3)
+    assert str(caught.value) == f"{files.two}: {said}"
+
+
+def test_the_notes_of_tensorflow_stay_off_the_terminal(tmp_path, monkeypatch):
+    """The conversion imports the other Keras by itself, which prints them."""
+    order: list[Any] = []
+    tf_keras.Sequential([layers.Dense(3, input_shape=(4,))]).save(tmp_path / "two.keras")
+    for home in ("graphprune.cli.convert", "graphprune.cli.planning"):
+        monkeypatch.setattr(f"{home}.import_quietly", lambda keras: order.append(keras))
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("version: 1\nrules:\n  - id: d\n    match: {type: Dense}\n    keep: true\n")
+    monkeypatch.setattr(
+        "graphprune.conversion.convert.Library", lambda keras: order.append("import") or 1 / 0
+    )
+    for arguments in (("convert",), ("apply", "-r", rules)):
+        with pytest.raises(ZeroDivisionError):
+            run_command(
+                *arguments, tmp_path / "two.keras", "-o", tmp_path / "three.keras", "--keras", 3
+            )
+    assert order == [3, "import"] * 2
 
 
 def operations() -> tf_keras.Model:

@@ -8,6 +8,7 @@ from both_kerases import CASES, KERASES, Pair, matrix_model
 from commands import run_command
 
 import graphprune
+from graphprune.graph.architecture import hash_architecture
 from graphprune.graph.read import open_model_file
 
 pytestmark = pytest.mark.tf
@@ -114,6 +115,24 @@ class Operations:
             self.greater = ops.greater
 
 
+def activated(version: int) -> Any:
+    """Return a model with an activation of two names, of which each Keras writes another."""
+    library = KERASES[version]
+    layers = library.layers
+    cells = layers.LSTM(2, activation="swish", recurrent_activation="silu", name="cells")
+    return library.Sequential(
+        [
+            layers.Input((4, 3), name="x"),
+            layers.Dense(
+                4, "swish", bias_initializer=library.initializers.Constant(0), name="dense"
+            ),
+            layers.Activation("silu", name="act"),
+            layers.Bidirectional(cells, name="both"),
+        ],
+        name="activated",
+    )
+
+
 def nested(version: int) -> Any:
     library = KERASES[version]
     layers = library.layers
@@ -143,7 +162,7 @@ def masked(version: int) -> Any:
     return library.Model([words, other], outputs, name="masked")
 
 
-WHOLE = [operations, nested, masked]
+WHOLE = [operations, activated, nested, masked]
 
 
 @pytest.mark.parametrize("build", WHOLE, ids=lambda build: build.__name__)
@@ -161,6 +180,64 @@ def test_rules_select_the_same(tmp_path):
     for rule in RULES:
         found = [_claimed(path, rule) for path in (pair.two, pair.three)]
         assert found[0] == found[1] != {}, rule
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("EfficientNetB0", "EfficientNetV2B0", "InceptionResNetV2", "InceptionV3", "MobileNet"),
+        *("MobileNetV2", "ResNet50", "ResNet50V2", "VGG16", "Xception"),
+    ],
+)
+def test_applications_are_the_same(tmp_path, name):
+    """Those that both Kerases build alike, with the same names."""
+    paths = [tmp_path / "2.keras", tmp_path / "3.keras"]
+    for library, path in zip(KERASES.values(), paths, strict=True):
+        library.backend.clear_session()
+        model = getattr(library.applications, name)(
+            weights=None, input_shape=(75, 75, 3), classes=2
+        )
+        graphprune.save_model(model, path)
+    done = run_command("diff", *paths, "--no-values")
+    assert done.out == "No differences in graph and pruning; weights were not compared.\n"
+    assert len({hash_architecture(graphprune.read_graph(path)) for path in paths}) == 1
+
+
+@pytest.mark.parametrize(
+    ("test", "matches"),
+    [
+        ("swish", True),
+        ("silu", True),
+        ("{in: [relu, swish]}", True),
+        ("{regex: swi.*}", True),
+        ("{regex: sil.*}", True),
+        ("{not: silu}", False),
+        ("{not: swish}", False),
+        ("{not: {regex: 'swish|relu'}}", False),
+        ("{not: relu}", True),
+        ("relu", False),
+    ],
+)
+def test_rules_know_an_activation_by_each_name(tmp_path, test, matches):
+    pair = Pair.of(tmp_path, activated)
+    for path in (pair.two, pair.three):
+        rule = f"{{name: dense, config: {{activation: {test}}}}}"
+        if matches:
+            assert _claimed(path, rule) == {"dense": ["kernel"]}
+        else:
+            with pytest.raises(graphprune.RuleError, match="matches no layer"):
+                _claimed(path, rule)
+
+
+def test_renamed_layers_are_found_in_the_other_keras(tmp_path):
+    for version, name in ((2, "conv/1"), (3, "conv_1")):
+        layers = KERASES[version].layers
+        parts = [layers.Input((4, 4, 2), name="x"), layers.Conv2D(2, 2, name=name)]
+        model = KERASES[version].Sequential([*parts, layers.Flatten(name="f")], name="m")
+        model.save(tmp_path / f"{version}.keras")
+    done = run_command("diff", tmp_path / "2.keras", tmp_path / "3.keras", "--no-values")
+    assert "conv_1  Conv2D   renamed from conv/1 (equal structure)" in done.out
 
 
 RULES = (

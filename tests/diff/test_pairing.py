@@ -239,3 +239,31 @@ def test_a_removed_layer_shifts_the_names_behind_it():
     statuses = found.count_statuses()
     assert (statuses["added"], statuses["removed"]) == (0, 1)
     assert ("dense_3", "dense_2") in pairs_of(left, right)
+
+
+SWAPPED = ("in > {0}[4,4] > {1}[4,4] > {2}[4,4] > out", "in > {0}[4,4] > {2}[4,4] > {1}[4,4] > out")
+
+
+def swapped(*names, is_equal=False):
+    """A chain, and the same one with its last two layers swapped, whose weights go with them."""
+    left, right = (build_graph(text.format(*names), name="chain") for text in SWAPPED)
+    weights = make_weights(left)
+    if is_equal:
+        weights = MemoryWeights({key: values * 0 for key, values in weights.tensors.items()})
+    return left, right, weights
+
+
+def test_swapped_layers_of_one_kind_are_rewired_and_not_renamed():
+    left, right, weights = swapped("fc_a", "fc_b", "fc_c")
+    assert set(pairs_of(left, right).values()) == {"address"}
+    found = diff_graphs(left, right, left_weights=weights, right_weights=weights)
+    assert (found.count_statuses()["renamed"], len(found.rewired)) == (0, 3)
+    assert all(tensor.values == "same" for layer in found.layers for tensor in layer.tensors)
+
+
+@pytest.mark.parametrize(("is_equal", "moved"), [(False, "dense_1"), (True, "dense_2")])
+def test_swapped_layers_with_default_names_are_told_by_weights_of_their_own(is_equal, moved):
+    left, right, weights = swapped("dense", "dense_1", "dense_2", is_equal=is_equal)
+    assert ("dense_1", "dense_2") in pairs_of(left, right)
+    pairs = pairs_of(left, right, left_weights=weights, right_weights=weights)
+    assert ("dense_1", moved) in pairs

@@ -139,6 +139,15 @@ def test_training_that_stops_early_names_the_layers_that_miss_their_target():
     assert (missed.zeros, missed.target_zeros, missed.was_updated) == (8, 16, True)
 
 
+def test_masks_of_the_toolkit_were_updated_though_the_last_step_is_unknown():
+    model = NumpyModel(a=layer())
+    assert [missed.was_updated for missed in missed_targets(model.layers)] == [False]
+    (tensor,) = model.layers["a"].tensors
+    tensor.write_mask(np.arange(tensor.mask.size).reshape(tensor.shape) > 0, 0.0)
+    assert model.layers["a"].read_last_update() == -1
+    assert [missed.was_updated for missed in missed_targets(model.layers)] == [True]
+
+
 def test_curves_and_totals_come_from_the_same_figures():
     model = NumpyModel(a=layer())
     pruner = Pruner(model)

@@ -128,6 +128,20 @@ def strip_gives_the_original_config_and_the_same_bytes_again():
 
 
 @CASES
+def data_of_another_shape_is_refused_before_anything_is_written():
+    made()
+    data, out = FOLDER / "wrong.npz", FOLDER / "unwritten.keras"
+    np.savez(data, x_train=np.zeros((4, 9), "f"), y_train=np.zeros((4, 4), "f"))
+    done = command("strip", MODEL, "-o", out, "--data", data, code=1)
+    name = keras.saving.load_model(MODEL).inputs[0].name
+    assert done.err.splitlines()[-1] == (
+        f"graphprune: {data}: x has shape (9,), the model's input {name} takes (8,); reshape the"
+        " data to fit"
+    )
+    assert not out.exists()
+
+
+@CASES
 def models_are_exported_by_the_commands():
     _, x = made()
     names = ("out.tflite", "folder")

@@ -15,7 +15,7 @@ from keras3.models import MODELS, VERSION, Scaled, array, sequential
 
 import graphprune
 from graphprune.errors import GraphError, OutputError
-from graphprune.keras3 import export, torch_onnx
+from graphprune.keras3 import export, named_outputs, torch_onnx
 from graphprune.serving import convert, proving
 from graphprune.serving.outputs import run_saved_model
 from graphprune.serving.running import try_run
@@ -89,6 +89,33 @@ def several_inputs_and_outputs_keep_their_names(form):
     )
 
 
+@CASES.each(FORMS, set(FORMS))
+def outputs_in_a_list_have_the_names_of_their_layers(form):
+    inputs = keras.Input((3,), name="x")
+    kinds = [layers.Dense(2, name="size"), layers.Dense(2, name="digit")]
+    model = keras.Model(inputs, [kind(inputs) for kind in kinds], name="net")
+    path, x = new_folder() / ("net" if form == "folder" else f"net.{form}"), np.ones((1, 3), "f")
+    export.write_model(model, path)
+    found = run(form, path, {"x": x})
+    assert set(found) == {"size", "digit"}
+    for kind in kinds:
+        wanted = keras.ops.convert_to_numpy(kind(x))
+        np.testing.assert_allclose(found[kind.name], wanted, atol=1e-5, rtol=0)
+
+
+@CASES
+def outputs_that_layers_do_not_name_are_numbered():
+    inputs = keras.Input((3, 2), name="x")
+    states = keras.Model(inputs, layers.LSTM(2, return_state=True)(inputs))
+    assert named_outputs.output_names(states) == ()
+    assert named_outputs.with_named_outputs(states) is states
+    assert list(export._outputs(states, {"x": np.ones((1, 3, 2), "f")})) == [
+        "output_0",
+        "output_1",
+        "output_2",
+    ]
+
+
 @CASES.fast_on("tensorflow")
 def keras_without_signatures_writes_the_same():
     there, export.takes_signature = export.takes_signature, lambda model: False
@@ -104,6 +131,7 @@ def keras_without_signatures_writes_the_same():
 def a_form_that_computes_something_else_is_not_written():
     form = FORMS[-1] if BACKEND == "torch" else "folder"
     model, _ = sequential()
+    last = model.layers[-1].name
     place, runner = (proving, "try_run") if BACKEND == "torch" else (export, "run_saved_model")
     right = getattr(place, runner)
     setattr(
@@ -116,8 +144,8 @@ def a_form_that_computes_something_else_is_not_written():
         setattr(place, runner, right)
     name = "SavedModel" if form == "folder" else "ONNX"
     assert text == (
-        f"{path}: not written: in the {name} form, the output 'output_0' differs from the"
-        " model's; save it as .keras"
+        f"{path}: not written: in the {name} form, the output {last!r} differs from the model's;"
+        " save it as .keras"
     )
     assert list(path.parent.iterdir()) == []
 

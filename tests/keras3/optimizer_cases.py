@@ -9,8 +9,8 @@ import keras
 import numpy as np
 from keras import layers
 from keras.src.applications import convnext, nasnet
-from keras3.child import Cases
-from keras3.models import VERSION, array, assert_same, numbers, operations, values
+from keras3.child import Cases, refusal
+from keras3.models import VERSION, array, assert_same, numbers, operations, subclassed, values
 from keras3.training_cases import (
     BATCH,
     SHARE,
@@ -25,6 +25,7 @@ from keras3.training_cases import (
 
 import graphprune
 from graphprune import ConstantSparsity, Run, UpdatePruningStep, prune_scope
+from graphprune.errors import TrainingError
 from graphprune.keras3.training.compiling import EXECUTIONS
 
 CASES = Cases()
@@ -192,12 +193,12 @@ def files_have_the_optimizer_of_a_dense_model(name):
     assert optimizer_groups(FOLDER / "pruned.weights.h5") == expected
 
 
-def several():
+def several(chosen="a/.*"):
     """Return an optimizer of two, or None: Keras has it since 3.15."""
     optimizers = keras.optimizers
     if not hasattr(optimizers, "MultiOptimizer"):
         return None
-    choice = optimizers.OptimizerMap(optimizers.Adam(0.01), {"a/.*": optimizers.SGD(0.1)})
+    choice = optimizers.OptimizerMap(optimizers.Adam(0.01), {chosen: optimizers.SGD(0.1)})
     return optimizers.MultiOptimizer(choice)
 
 
@@ -206,6 +207,39 @@ def several_optimizers():
     optimizer = several()
     if optimizer is not None:
         trained(*pruned_operations(optimizer))
+
+
+@CASES.fast_on("jax")
+def optimizers_chosen_by_a_function_are_refused():
+    if several() is None:
+        return
+    adam = keras.optimizers.Adam(0.01)
+    optimizer = keras.optimizers.MultiOptimizer(lambda variable: adam)
+    text = refusal(lambda: pruned_operations(optimizer), TrainingError)
+    assert text == (
+        "net: optimizer MultiOptimizer cannot be made from its get_config (Requested the"
+        " deserialization of a Python lambda); compile the model with another optimizer first, and"
+        " what is returned with this one"
+    )
+    pruned, x = pruned_operations()
+    pruned.compile(optimizer, "mse")
+    trained(pruned, x)
+
+
+@CASES.fast_on("jax")
+def several_optimizers_of_a_subclassed_model():
+    model, x = subclassed()
+    chosen = several(f"{model.blocks[0].kernel.path.rpartition('/')[0]}/.*")
+    if chosen is None:
+        return
+    model.compile(chosen, "mse")
+    model.fit(x, TARGETS, batch_size=BATCH, verbose=0)
+    pruned = graphprune.prune_low_magnitude(model, schedule())
+    mine, theirs = (
+        [one.path.partition("/")[2] for one in each.optimizer.variables] for each in (model, pruned)
+    )
+    assert [path for path in theirs if "graphprune" not in path] == mine
+    trained(pruned, x)
 
 
 class Swapped(keras.callbacks.Callback):

@@ -66,6 +66,12 @@ def test_an_optimizer_of_the_other_keras_is_refused(models):
     )
 
 
+def test_an_optimizer_of_keras_3_is_refused_for_a_model_of_tf_keras(models):
+    with pytest.raises(TypeError) as err:
+        Pruner(models[1], keras.optimizers.SGD())
+    assert str(err.value) == "optimizer must be an optimizer of tf_keras, got SGD of Keras 3"
+
+
 def test_a_wrapper_of_tf_keras_refuses_a_layer_of_keras_3():
     with pytest.raises(TypeError, match=r"^layer must be a layer of tf_keras, got Dense of Keras"):
         PruneLowMagnitude(keras.layers.Dense(4), SCHEDULE)

@@ -212,6 +212,14 @@ def test_two_checkpoints_show_steps_and_masks():
     ]
 
 
+def test_a_wrapper_of_tfmot_that_was_not_trained_has_not_begun():
+    plain = build_graph("in > fc1[2,5]")
+    weights = make_weights(plain)
+    untrained = MemoryWeights(weights.tensors, {("fc1", "pruning_step"): np.array(-1)})
+    lines = show(plain, wrap_layers(plain, PRUNING, ("fc1",)), weights, untrained).splitlines()
+    assert "  w fc1  Dense   wrapped by dense-90: unstructured, ramp, not begun" in lines
+
+
 def test_a_missed_target_is_said():
     graph = build_graph("in > fc1[2,5]")
     pruning = Pruning(0.9, Schedule(end=Position(100, "step")), ("kernel",))

@@ -235,7 +235,7 @@ AXIS = "axis=[3]"
 
 def padded_with(layer):
     """The padded network with a layer in the middle of the region."""
-    return PADDED.replace("relu_2 >", f"relu_2 > {layer} >")
+    return PADDED.replace("> depthwise_2(", f"> {layer} > depthwise_2(")
 
 
 def test_a_network_that_pads_its_stem_by_itself_is_refused():
@@ -247,7 +247,6 @@ def test_a_network_that_pads_its_stem_by_itself_is_refused():
     [
         *(f"act:Activation(activation='{name}')" for name in ("swish", "silu", "gelu", "tanh")),
         "act:Activation(activation='sigmoid')",
-        "scaled:TFOpLambda(function='math.multiply')",
     ],
 )
 def test_layers_that_xnnpack_runs_sparse_are_accepted(layer):
@@ -257,7 +256,8 @@ def test_layers_that_xnnpack_runs_sparse_are_accepted(layer):
 @pytest.mark.parametrize(
     "layer",
     [
-        f"bn({AXIS})",  # behind a ReLU: XNNPACK computes something else
+        f"bn({AXIS})",  # behind a ReLU
+        "scaled:TFOpLambda(function='math.multiply')",  # not before a convolution that takes it in
         "plus_1:TFOpLambda(function='__operators__.add')",
         "plus_1:Add",  # x + 1 in Keras 3
         "minus:TFOpLambda(function='math.subtract')",
@@ -271,9 +271,19 @@ def test_layers_that_xnnpack_computes_wrong_or_not_sparse_are_refused(layer):
 @pytest.mark.parametrize(("activation", "faults"), [("linear", []), ("relu", ["body-runs-sparse"])])
 def test_batch_normalization_is_accepted_behind_a_linear_convolution(activation, faults):
     drawn = PADDED.replace("conv_b(", f"conv_b(activation='{activation}',").replace(
-        "relu_2 >", f"bn({AXIS}) > relu_2 >"
+        "> relu_2(", f"> bn({AXIS}) > relu_2("
     )
     assert xnnpack_faults(drawn) == faults
+
+
+def test_a_factor_is_accepted_before_a_convolution_that_takes_it_in():
+    drawn = PADDED.replace("> conv_c(", "> scaled:TFOpLambda(function='math.multiply') > conv_c(")
+    assert xnnpack_faults(drawn) == []
+
+
+def test_a_pool_that_keeps_its_axes_is_accepted_before_flatten_alone():
+    for text, faults in (("> ", ["pool-ends-the-region"]), ("> drop:Dropout > flatten > ", [])):
+        assert xnnpack_faults(PADDED.replace("> flatten > ", text)) == faults
 
 
 def test_two_tensors_may_be_added_by_an_operation():

@@ -5,6 +5,7 @@ import pytest
 
 from graphprune.errors import DataError
 from graphprune.serving.bench_data import BenchData, read_bench_data
+from graphprune.serving.runtimes import InputSpec
 
 X, Y = np.arange(10.0).reshape(5, 2), np.array([0, 1, 0, 1, 1])
 
@@ -25,6 +26,19 @@ def test_several_inputs_go_by_name_and_the_first_samples_fill_up_a_batch(tmp_pat
         f"{tmp_path}/data.npz: net.tflite takes 'b', 'c', and the data holds 'my-a', 'b'; name the"
         " arrays x_test.NAME"
     )
+
+
+def test_samples_of_another_shape_are_told_with_the_model_and_its_input():
+    data, rows = BenchData("d.npz", {"": X}, {"": Y}), {"x": X}
+    for shape in ((None, 2), (1, 2), (None, None), (None, 2, 1), ()):  # () is not known
+        data.check_shapes(rows, [InputSpec("x", shape, "float32")], "net.onnx")
+    for shape, text in (((None, 3), "(3,)"), ((None, 2, None), "(2, None)")):
+        with pytest.raises(DataError) as caught:
+            data.check_shapes(rows, [InputSpec("x", shape, "float32")], "net.onnx")
+        assert str(caught.value) == (
+            f"d.npz: its samples have shape (2,), the input 'x' of net.onnx takes {text}; give data"
+            " of that shape"
+        )
 
 
 def test_accuracy_is_counted_for_each_output_with_labels():

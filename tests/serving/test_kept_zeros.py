@@ -50,3 +50,10 @@ def test_weights_that_were_cut_into_pieces_are_compared_by_their_numbers_of_zero
     assert find_lost_zeros([whole], dense, written) == (
         "1 zeros of constants with 24 values are not zero in it"
     )
+
+
+def test_a_weight_that_the_written_file_does_not_hold_has_lost_all_its_zeros():
+    others = constants(np.ones((4, 4)))
+    assert find_lost_zeros([KERNEL], constants(KERNEL.T), others) == (
+        "16 zeros of a weight of shape [4, 6] are not zero in it"
+    )

@@ -65,8 +65,11 @@ def test_a_fully_connected_layer_runs_sparse_in_the_blocks_of_a_kernel(
         assert found[3:] == (is_sparse, reason)
 
 
-def convolutions(zeros, size=(1, 1), dtype="float32"):
-    """A file with two convolutions, of which the second has its weights behind DENSIFY."""
+def convolutions(zeros, size=(1, 1), dtype="float32", is_sparse=True):
+    """A file with two convolutions, of which the second has its weights behind DENSIFY.
+
+    A matrix is stored without its zeros, unless `is_sparse` is false.
+    """
     values = weights(8, 16, zeros, dtype).reshape(8, 1, 1, 16)
     values = np.broadcast_to(values, (8, *size, 16)).copy()
     extra = {"scales": [0.1], "zero_points": [0]} if dtype == "int8" else {}
@@ -76,10 +79,15 @@ def convolutions(zeros, size=(1, 1), dtype="float32"):
         Part("w2", values=values, **extra),
         Part("wide", values.shape),
     ]
+    if is_sparse:
+        matrix = weights(4, 16, 0.5)
+        stored, encoding = sparse_matrix(matrix, 1)
+        parts += [Part("m", matrix.shape, stored, sparsity=encoding), Part("m_wide", matrix.shape)]
     operators = [
         ("CONV_2D", ["x", "w1"], ["y"]),
         ("DENSIFY", ["w2"], ["wide"]),
         ("CONV_2D", ["y", "wide"], ["z"]),
+        *([("DENSIFY", ["m"], ["m_wide"])] if is_sparse else []),
     ]
     return parts, operators
 
@@ -96,8 +104,15 @@ def convolutions(zeros, size=(1, 1), dtype="float32"):
         (
             convolutions(0.75),
             ARM,
-            None,
-            "XNNPACK runs it sparse if the layers around it fit (builtin:xnnpack-latency)",
+            False,
+            "what XNNPACK runs sparse begins at a 3x3 convolution with strides 2, padded by 1, and"
+            " the file has none",
+        ),
+        (
+            convolutions(0.75, is_sparse=False),
+            ARM,
+            False,
+            "XNNPACK has sparse convolutions for files with sparse encoding alone",
         ),
         (
             convolutions(0.5),

@@ -219,27 +219,33 @@ def test_onnx_predicts_what_keras_predicts(tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
     x = sample(5, 4, 4, 1)
     found = run_onnx(tmp_path / "net.onnx", image=x)
-    np.testing.assert_allclose(found["output_0"], model(x), atol=1e-5, rtol=0)
+    assert list(found) == model.output_names
+    np.testing.assert_allclose(found[model.output_names[0]], model(x), atol=1e-5, rtol=0)
 
 
 @pytest.mark.skipif(find_spec("tf2onnx") is None, reason="the extra onnx is not installed")
 def test_onnx_has_the_constants_of_operations(tmp_path):
     x = tf_keras.Input((4,), name="x")
     scaled = tf.concat([x * tf.constant([1.0, 2.0, 3.0, 4.0]) + 0.5, x], -1)
-    model = tf_keras.Model(x, layers.Dense(2)(scaled), name="net")
+    outputs = [layers.Dense(2, name="size")(scaled), layers.Dense(2, name="digit")(scaled)]
+    model = tf_keras.Model(x, outputs, name="net")
     write_model(model, tmp_path / "net.onnx")
     given = sample(3, 4)
     found = run_onnx(tmp_path / "net.onnx", x=given)
-    np.testing.assert_allclose(found["output_0"], model(given), atol=1e-5, rtol=0)
+    assert set(found) == {"size", "digit"}
+    for name, wanted in zip(("size", "digit"), model(given), strict=True):
+        np.testing.assert_allclose(found[name], wanted, atol=1e-5, rtol=0)
 
 
 @pytest.mark.skipif(find_spec("tf2onnx") is None, reason="the extra onnx is not installed")
 def test_onnx_computes_exact_gelu_without_the_operation_that_it_lacks(tmp_path):
-    model = tf_keras.Sequential([layers.Input((6,), name="x"), layers.Dense(8, "gelu")])
+    x = layers.Input((6,), name="x")
+    model = tf_keras.Model(x, [layers.Dense(8, "gelu")(x), x])
     write_model(model, tmp_path / "net.onnx")
     given = sample(4, 6) * 5
-    found = run_onnx(tmp_path / "net.onnx", x=given)
-    np.testing.assert_allclose(found["output_0"], model(given), atol=1e-5, rtol=0)
+    found = run_onnx(tmp_path / "net.onnx", x=given)  # a name of an input cannot be an output's too
+    np.testing.assert_allclose(found["output_0"], model(given)[0], atol=1e-5, rtol=0)
+    np.testing.assert_array_equal(found["output_1"], given)
 
 
 @pytest.mark.skipif(find_spec("tf2onnx") is None, reason="the extra onnx is not installed")
@@ -263,11 +269,12 @@ def test_an_onnx_file_that_computes_something_else_is_not_written(tmp_path, monk
         "try_run",
         lambda *given: {name: values + 1 for name, values in right(*given).items()},
     )
+    model = build_model()
     with pytest.raises(OutputError) as caught:
-        write_model(build_model(), tmp_path / "net.onnx")
+        write_model(model, tmp_path / "net.onnx")
     assert str(caught.value) == (
-        f"{tmp_path}/net.onnx: not written: in the ONNX form, the output 'output_0' differs from"
-        " the model's; save it as .keras"
+        f"{tmp_path}/net.onnx: not written: in the ONNX form, the output {model.output_names[0]!r}"
+        " differs from the model's; save it as .keras"
     )
     assert list(tmp_path.iterdir()) == []
 

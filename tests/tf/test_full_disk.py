@@ -5,6 +5,7 @@ goes on once there is room.
 import errno
 import os
 import re
+import tempfile
 
 import pytest
 import tensorflow as tf
@@ -45,6 +46,21 @@ def test_every_format_of_a_model_is_refused_in_the_same_words(model, tmp_path, n
         assert names(disk) == []
         (disk / "filler").unlink()
         (disk / "old").write_text("mine")
+
+
+def test_temporary_files_without_room_are_told_with_their_place(model, tmp_path, monkeypatch):
+    with small_disk(tmp_path / "disk", "64k") as disk:
+        fill(disk, 16_000)
+        monkeypatch.setattr(tempfile, "tempdir", str(disk))
+        with pytest.raises(WriteError) as caught:
+            write_model(model, tmp_path / "o.tflite")
+        assert re.fullmatch(
+            rf"{disk}: cannot be written: No space left on device {ROOM}; temporary files go"
+            " there, or where TMPDIR says; make room on the disk, or give another place",
+            str(caught.value),
+        )
+        assert names(disk) == []
+    assert not (tmp_path / "o.tflite").exists()
 
 
 def test_a_model_that_is_there_already_stays(model, tmp_path):

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import tf_keras
 
+from graphprune import ConstantSparsity, UpdatePruningStep, prune_low_magnitude, prune_scope
 from graphprune.archive import read_archive
 from graphprune.errors import OutputError
+from graphprune.graph import locate_weights, read_graph
 from graphprune.tf.models.saving import save_model
 
 pytestmark = pytest.mark.tf
@@ -53,6 +55,38 @@ def test_an_h5_file_holds_model_and_optimizer(tmp_path):
         strict=True,
     ):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+def test_masks_are_stored_as_bits_and_keras_reads_them(tmp_path, suffix):
+    model = tf_keras.Sequential(
+        [tf_keras.layers.Dense(90, input_shape=(100,), name="fc"), tf_keras.layers.Dense(2)]
+    )
+    pruned = prune_low_magnitude(model, pruning_schedule=ConstantSparsity(0.7, 0))
+    pruned.compile("sgd", "mse")
+    pruned.fit(np.ones((4, 100)), np.ones((4, 2)), verbose=0, callbacks=[UpdatePruningStep()])
+    path = tmp_path / f"model{suffix}"
+    save_model(pruned, path)
+    sizes = {}
+
+    def note(name, found):
+        if isinstance(found, h5py.Dataset) and found.dtype.kind in "bu":
+            sizes[found.size] = found.id.get_storage_size()
+
+    content = io.BytesIO(
+        path.read_bytes() if suffix == ".h5" else zipfile.ZipFile(path).read("model.weights.h5")
+    )
+    with h5py.File(content) as file:
+        file.visititems(note)
+    assert 9_000 // 8 in sizes.values(), sizes
+    with prune_scope():
+        again = tf_keras.models.load_model(path)
+    for one, other in zip(pruned.weights, again.weights, strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
+    archive = read_archive(path)
+    mask = locate_weights(archive, read_graph(archive)).read_state("fc", "mask_kernel")
+    np.testing.assert_array_equal(mask, pruned.layers[0].layer.kernel.numpy() != 0)
 
 
 class Nest(tf_keras.layers.Layer):

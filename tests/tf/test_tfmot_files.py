@@ -58,6 +58,7 @@ np.save(f"{sys.argv[4]}/normalized.npy", model.predict(x, verbose=0))
 def several():
     x = layers.Input((8, 6))
     h = layers.BatchNormalization(name="bn")(layers.LSTM(8, name="lstm")(x))
+    h = layers.ReLU(name="without_weights")(h)
     inside = [layers.Input((8,)), layers.Dense(4, name="in")]
     return tf_keras.Model(x, tf_keras.Sequential(inside, name="nested")(h))
 
@@ -249,6 +250,12 @@ def test_they_are_converted_and_trained_on_in_keras_3(files, suffix, tmp_path):
     ]
     stripped = graphprune.strip_pruning(other)
     np.testing.assert_allclose(np.asarray(stripped(X)), np.asarray(other(X)), atol=1e-6)
+
+
+def test_a_file_that_is_stripped_before_its_target_was_pruned(files, tmp_path):
+    done = run_command("strip", files / "m.keras", "-o", tmp_path / "sparse.keras")
+    assert done.code == 0
+    assert "stripped, and its schedules have not reached their targets (zeros" in done.err
 
 
 def test_patterns_and_layers_with_nothing_to_prune_are_converted(files, tmp_path):

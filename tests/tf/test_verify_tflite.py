@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 from converted_files import convert, convert_in_batches_of_one, converted_and_same, plan_of
 from shrink.nets import scaled_sum
@@ -69,6 +70,21 @@ def test_the_architecture_of_a_converted_model_is_compared(name, tmp_path):
     other = plan_of(convolution_net(keras, order="ba"), tmp_path / "other.keras")
     differences = verify_tflite(other, file).architecture.differences
     assert {(one.address, one.what) for one in differences} == {("a", "inputs"), ("b", "inputs")}
+
+
+def test_infinite_weights_are_found_where_the_converter_wrote_the_largest_number(tmp_path):
+    x = tf_keras.Input((6,), name="x")
+    y = tf_keras.layers.Dense(4, name="first")(x)
+    model = tf_keras.Model(x, tf_keras.layers.Dense(2, name="out")(tf.maximum(y, tf.float32.min)))
+    plan = plan_of(model, tmp_path / "net.keras")
+    first, out = model.get_layer("first").kernel, model.get_layer("out").bias
+    first.assign(np.where(np.arange(24).reshape(6, 4) < 20, 0, [np.inf, 1, 1, -np.inf]))
+    out.assign([np.inf, 0])
+    file = convert(model, tmp_path / "net")
+    assert not any(np.isinf(file.read(tensor)).any() for tensor in file.constants)
+    found = verify_tflite(plan, file)
+    assert {one.address: one.non_finite for one in found.checks} == {"first": 2, "out": 0}
+    assert [one.non_finite for one in found.not_finite] == [1]
 
 
 def sequence_net(keras, *, heads=2, activation="selu", size=2, **has):
@@ -203,13 +219,15 @@ def test_masks_of_sequences_are_compared(name, tmp_path):
         assert wanted in {one.address for one in differences}, case
 
 
-def test_the_kernels_of_a_gru_are_found_by_what_they_multiply(tmp_path):
+def test_kernels_of_one_shape_are_found_by_what_they_multiply(tmp_path):
     layers = tf_keras.layers
+    cells = [layers.LSTMCell(6), layers.LSTMCell(6)]
     model = tf_keras.Sequential(
         [
             layers.Input((5, 6), batch_size=1, name="x"),
             layers.GRU(6, return_sequences=True, name="one"),
             layers.GRU(6, return_sequences=True, name="two"),
+            layers.RNN(cells, return_sequences=True, name="stack"),
             layers.GRU(6, reset_after=False, name="three"),
             layers.Dense(2, name="out"),
         ],
@@ -217,11 +235,15 @@ def test_the_kernels_of_a_gru_are_found_by_what_they_multiply(tmp_path):
     )
     plan = plan_of(model, tmp_path / "net.keras")
     prune(model, plan)
-    for name in ("two", "three"):
+    for name, place in (("two", 1), ("stack", 3), ("three", 1)):
         weights = model.get_layer(name).get_weights()
-        weights[1] = np.ones_like(weights[1])  # of the same shape as the other kernels
+        weights[place] = np.ones_like(weights[place])  # of the same shape as the other kernels
         model.get_layer(name).set_weights(weights)
     found = verify_tflite(plan, convert(model, tmp_path / "net"))
-    assert [check.unchecked for check in found.checks] == [""] * 7
+    assert [check.unchecked for check in found.checks] == [""] * 11
     drift = [(check.address, check.tensor) for check in found.drift]
-    assert drift == [("two", "recurrent_kernel"), ("three", "recurrent_kernel")]
+    assert drift == [
+        ("two", "recurrent_kernel"),
+        ("stack", "cells.1.kernel"),
+        ("three", "recurrent_kernel"),
+    ]

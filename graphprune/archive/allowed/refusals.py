@@ -65,6 +65,7 @@ _LAMBDA_BY_NAME = (
     " give the function under that name, with --custom-objects '<lambda>=MODULE:FUNCTION'"
     " (custom_objects={'<lambda>': ...} in Python); it then stands for every lambda of the file"
 )
+_UNCONVERTED = ", so it cannot be converted; replace it before the model is converted"
 
 _BY_WORDS = ((LAMBDA, _LAMBDA_BY_NAME), ("{'value': ['", _LAMBDA_AS_CODE))
 """Help by a part of an error text of Keras, which has no codes: the name of a lambda, or its
@@ -80,10 +81,16 @@ def explain_lambda(cause: str) -> str | None:
     return next((text for words, text in _BY_WORDS if words in cause), None)
 
 
-def explain_refusal(refusal: Refusal) -> str:
-    """Return which forbidden name the file uses, and what to do."""
+def explain_refusal(refusal: Refusal, *, can_give: bool = True) -> str:
+    """Return which forbidden name the file uses, and what to do.
+
+    Args:
+        refusal: What the file names.
+        can_give: Whether the user can give what is missing; a conversion takes nothing.
+    """
     if refusal.name == LAMBDA:
-        return f"{refusal.where}{_LAMBDA_BY_NAME}"
+        told = _LAMBDA_BY_NAME if can_give else f"a function in it is a lambda{_UNCONVERTED}"
+        return f"{refusal.where}{told}"
     name = _cut(refusal.name)
     if refusal.kind == PATH:
         return (
@@ -119,6 +126,8 @@ def explain_refusal(refusal: Refusal) -> str:
             f"{refusal.where}{named} is not one that a model file may name; the file is not safe to"
             " load"
         )
+    if not can_give:
+        return f"{refusal.where}{named} is not part of Keras{_UNCONVERTED}"
     return (
         f"{refusal.where}{named} is not part of Keras; give it with --custom-objects"
         f" MODULE:{name.rsplit('>', 1)[-1]} (custom_objects={{{name!r}: ...}} in Python)"

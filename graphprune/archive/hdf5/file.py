@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from graphprune.archive.archive import IN_HDF5, StoredTensor, Stretch, widen_bfloat16
 from graphprune.archive.files import open_file
 from graphprune.archive.hdf5.headers import Blocks, check_root
+from graphprune.archive.hdf5_datasets import holds_bits, read_bits
 from graphprune.errors import ArchiveError
 
 DATASPACE, DATATYPE, EXTERNAL, LAYOUT = 0x01, 0x03, 0x07, 0x08
@@ -266,6 +267,8 @@ def read_dataset(file: h5py.File, tensor: StoredTensor, place: str) -> NDArray[A
     """
     with damage_named(place):
         dataset, shape, dtype = _open_numbers(file, tensor.path, place)
+        if holds_bits(dataset):
+            return read_bits(dataset)
         values = np.empty(shape, dtype)
         if values.size:
             dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
@@ -329,8 +332,10 @@ def _open_numbers(
 ) -> tuple[h5py.h5d.DatasetID, tuple[int, ...], np.dtype[Any]]:
     """Return the open data set of a tensor, its shape and type."""
     dataset = open_dataset(file, path, place)
-    _check_numbers(dataset.dtype, path, place)
-    return dataset, tuple(dataset.shape), dataset.dtype
+    with damage_named(f"{place}: {path}"):
+        dtype = np.dtype(np.bool_) if holds_bits(dataset) else dataset.dtype
+    _check_numbers(dtype, path, place)
+    return dataset, tuple(dataset.shape), dtype
 
 
 def _check_storage(dataset: h5py.h5d.DatasetID, path: str, place: str) -> None:

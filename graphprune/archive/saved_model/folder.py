@@ -165,11 +165,7 @@ def read_metadata(folder: str) -> dict[str, Any]:
 
 def _without_layers(folder: str) -> ArchiveError:
     """Return the error for a SavedModel that says what to compute and not which layers do."""
-    try:
-        names = _root_attributes(f"{folder}/{GRAPH}")
-    except ArchiveError:  # a graph of TensorFlow 1, or a damaged one
-        names = set()
-    if names & _OF_EXPORT:
+    if is_export(folder):
         return ArchiveError(
             "is what model.export() writes to serve a model, and holds no layers; give the .keras"
             " file of the model, prune it, and export it again",
@@ -183,6 +179,14 @@ def _without_layers(folder: str) -> ArchiveError:
         "model/exported",
         place=folder,
     )
+
+
+def is_export(folder: str) -> bool:
+    """Return whether `model.export()` wrote a SavedModel folder."""
+    try:
+        return bool(_root_attributes(f"{folder}/{GRAPH}") & _OF_EXPORT)
+    except ArchiveError:  # a graph of TensorFlow 1, or a damaged one
+        return False
 
 
 def _root_attributes(place: str) -> set[str]:

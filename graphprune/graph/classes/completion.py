@@ -33,6 +33,8 @@ _POLICIES = frozenset({"Policy", "PolicyV1"})
 _STORED_SEQUENCES = frozenset({"__tuple__", "TensorShape"})
 _TAKEN_FROM = {"strides": "pool_size", "value_dim": "key_dim"}
 _ALIASES = {"l1_l2": "L1L2"}
+_ACTIVATIONS = {"swish": "silu", "hard_swish": "hard_silu"}
+"""Names of activations for which Keras 3 writes another; tf_keras knows both of the first pair."""
 
 
 def complete_config(entry: Entry) -> dict[str, Any]:
@@ -74,13 +76,15 @@ def complete_setting(key: str, value: Any) -> Any:
     """
     if isinstance(value, str) and key.endswith(_PARAMETERS):
         return _named_parameter(value)
+    if isinstance(value, str) and is_activation(key):
+        return activation_names(value)[0]
     if isinstance(value, list | tuple):
         return [complete_setting(key, item) for item in value]
     if not isinstance(value, Mapping):
         return canonical(value)
     kind, config = value.get("class_name"), value.get("config")
     if kind == "function" and isinstance(config, str):
-        return config
+        return activation_names(config)[0] if is_activation(key) else config
     if isinstance(kind, str) and kind in _STORED_SEQUENCES and "items" in value:
         return complete_setting(key, value["items"])
     if kind == "__lambda__" and isinstance(config, Mapping):
@@ -90,6 +94,22 @@ def complete_setting(key: str, value: Any) -> Any:
     return {
         str(inner): complete_setting(str(inner), item) for inner, item in canonical(value).items()
     }
+
+
+def is_activation(key: str) -> bool:
+    """Return whether a setting names an activation, such as `recurrent_activation`."""
+    return key.endswith("activation")
+
+
+def activation_names(name: str) -> tuple[str, ...]:
+    """Return all names of an activation, first the one that Keras 3 writes.
+
+    Example:
+        >>> activation_names("silu"), activation_names("relu")
+        (('silu', 'swish'), ('relu',))
+    """
+    written = _ACTIVATIONS.get(name, name)
+    return (written, *(other for other, same in _ACTIVATIONS.items() if same == written))
 
 
 def with_whole_axes(
@@ -204,9 +224,12 @@ def _complete_parameter(key: str, kind: str, config: dict[str, Any]) -> dict[str
         filled.pop("dtype", None)  # of TensorFlow 1; Keras drops it
         if kind == "VarianceScaling" and filled["distribution"] == "normal":
             filled["distribution"] = "truncated_normal"
+        if kind == "Constant" and type(filled["value"]) is int:
+            filled["value"] = float(filled["value"])  # as Keras 3 does
     if key.endswith("regularizer"):
         filled = {name: to_float32(value) for name, value in filled.items()}
-    return filled
+    # newer versions of Keras 3 add settings to initializers, with null as default
+    return {name: value for name, value in filled.items() if value is not None or name in known}
 
 
 def _named_parameter(name: str) -> Any:

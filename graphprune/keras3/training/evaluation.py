@@ -11,12 +11,9 @@ import numpy as np
 from graphprune.engine.data_fit import (
     ONE_EACH,
     ONE_IN_A_FILE,
-    TEXT,
-    BatchPart,
     Output,
     check_array_labels,
     check_batch_labels,
-    check_inputs,
     check_names,
     explain_misfit,
     find_label_rule,
@@ -25,6 +22,7 @@ from graphprune.engine.data_fit import (
 )
 from graphprune.engine.faults import explain_fault
 from graphprune.errors import DataError, GraphpruneError, TrainingError
+from graphprune.keras3.input_fit import check_inputs_fit, parts_of
 from graphprune.keras3.optimizers import copy_of
 from graphprune.keras3.state import seed_generators
 from graphprune.keras3.training.data import ArrayData, Data, arrays_of_tensors, of_model, take_first
@@ -68,7 +66,7 @@ def _check_loss(model: Any, spec: str, batch: Any) -> None:
     except GraphpruneError:
         raise
     except Exception as fault:  # each backend has errors of its own
-        labels, outputs = _parts(batch[1]), _parts(getattr(model, "outputs", None) or ())
+        labels, outputs = parts_of(batch[1]), parts_of(getattr(model, "outputs", None) or ())
         raise DataError(explain_misfit(spec, labels, outputs, explain_fault(fault))) from fault
     finally:
         model.reset_metrics()
@@ -127,34 +125,8 @@ def _check_labels(model: Any, place: str, batch: Any) -> None:
 
 
 def _check_inputs(model: Any, place: str, batch: Any, remedy: str = ONE_EACH) -> None:
-    """Refuse x of other shapes than the inputs; a subclassed model takes what it takes."""
-    inputs = keras.tree.flatten(getattr(model, "inputs", None) or ())
-    if not inputs:
-        return
-    wanted = {str(tensor.name): part for tensor, part in zip(inputs, _parts(inputs), strict=True)}
+    """Refuse x of other shapes than the inputs, and labels by names that no output has."""
     x, y, *_ = batch
-    given: Any = _parts(x, is_data=True)
-    if isinstance(x, Mapping):
-        given = {name: _part(array, is_data=True) for name, array in x.items()}
-    check_inputs(place, given, wanted, remedy=remedy)
-    if isinstance(y, Mapping) and _outputs(model):
+    check_inputs_fit(model, place, x, remedy)
+    if isinstance(y, Mapping) and _outputs(model) and getattr(model, "inputs", None):
         check_names(place, "y", tuple(y), tuple(_outputs(model)))
-
-
-def _parts(tensors: Any, *, is_data: bool = False) -> list[BatchPart]:
-    """Return shape and dtype of each array or tensor of a structure.
-
-    The number of samples is that of one batch, so for data it counts as unknown.
-    """
-    return [_part(one, is_data=is_data) for one in keras.tree.flatten(tensors)]
-
-
-def _part(tensor: Any, *, is_data: bool) -> BatchPart:
-    shape = getattr(tensor, "shape", None)
-    known = None if shape is None or getattr(shape, "rank", 0) is None else tuple(shape)
-    if is_data and known:
-        known = (None, *known[1:])
-    dtype = getattr(tensor, "dtype", None)
-    name = getattr(dtype, "name", str(dtype))
-    is_text = getattr(dtype, "kind", "") in ("S", "U", "O")
-    return BatchPart(known, TEXT if is_text else name)

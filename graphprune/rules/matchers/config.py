@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -13,7 +13,7 @@ from pydantic import Field, Tag
 from graphprune.archive.entries import Entry
 from graphprune.diagnostics.diagnostic import Diagnostic
 from graphprune.graph import Layer
-from graphprune.graph.classes.completion import find_other_setting
+from graphprune.graph.classes.completion import activation_names, find_other_setting, is_activation
 from graphprune.rules.matchers.classes import IsA, TypeIs
 from graphprune.rules.matchers.key import MatcherKey, Place
 from graphprune.rules.matchers.matcher import Context, Matcher, Places
@@ -160,10 +160,6 @@ class Negation:
 
     test: ConfigTest
 
-    def accepts(self, value: Frozen) -> bool:
-        """Return whether a config value passes."""
-        return not accepts_config(self.test, value)
-
     def __str__(self) -> str:
         return f"not {self.test}"
 
@@ -181,16 +177,30 @@ class Every:
 ConfigTest = Equals | OneOf | Fits | Compares | Exists | Negation | Every
 
 
-def accepts_config(test: ConfigTest, value: Frozen | None) -> bool:
+def accepts_config(test: ConfigTest, values: Sequence[Frozen]) -> bool:
     """Return whether a config value passes `test`.
 
-    None means a missing key, which passes only `exists: false`.
+    Args:
+        test: The test.
+        values: The value; several if it is a name and others mean the same (`swish`, `silu`). None
+            means a missing key, which passes only `exists: false`.
     """
     if isinstance(test, Every):
-        return all(accepts_config(part, value) for part in test.tests)
+        return all(accepts_config(part, values) for part in test.tests)
     if isinstance(test, Exists):
-        return test.wanted == (value is not None)
-    return value is not None and test.accepts(value)
+        return test.wanted == bool(values)
+    if isinstance(test, Negation):
+        return bool(values) and not accepts_config(test.test, values)
+    return any(test.accepts(value) for value in values)
+
+
+def _spellings(key: str, value: Frozen | None) -> Sequence[Frozen]:
+    """Return the frozen value under a key as each Keras writes it; none if there is none."""
+    if value is None:
+        return ()
+    if value[0] != "text" or not is_activation(key):
+        return (value,)
+    return [("text", name) for name in activation_names(value[1])]
 
 
 def find_config_value(entry: Entry, key: str) -> Frozen | None:
@@ -283,7 +293,7 @@ class ConfigIs(Matcher):
         return matches.where(
             ("config", self.key),
             lambda layer: find_config_value(layer.entry, self.key),
-            lambda value: accepts_config(self.test, value),
+            lambda value: accepts_config(self.test, _spellings(self.key, value)),
         )
 
     def words(self) -> str:
@@ -359,7 +369,8 @@ def _build(tests: Mapping[str, Any], place: Place) -> tuple[Matcher, ...]:
 CONFIG = MatcherKey(
     "config",
     Annotated[dict[str, ConfigTestValue], Field(min_length=1)],
-    "Values of the layer's config by dotted key; each is a value to equal, or a test.",
+    "Values of the layer's config by dotted key; each is a value to equal, or a test. Each name of"
+    " an activation matches (`swish`, `silu`).",
     "{padding: same, units: {gte: 64}}",
     build=_build,
 )

@@ -13,7 +13,6 @@ from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from io import StringIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import tensorflow as tf
@@ -23,7 +22,7 @@ from numpy.typing import NDArray
 from graphprune.archive.files import check_export_suffix
 from graphprune.archive.small_files import save_small
 from graphprune.errors import OutputError
-from graphprune.files import whole_folder, write_whole
+from graphprune.files import temporary_folder, whole_folder, write_whole
 from graphprune.quiet import quiet_output
 from graphprune.serving.convert import SIGNATURE, first_line, function_to_onnx
 from graphprune.serving.exported import Exported
@@ -38,6 +37,7 @@ from graphprune.serving.outputs import (
     run_saved_model,
     sample_inputs,
     sample_specs,
+    served_names,
 )
 from graphprune.serving.proving import check_onnx_file
 from graphprune.serving.tflite_forms import TfliteRequest
@@ -108,8 +108,8 @@ def to_tflite(model: tf_keras.Model, request: TfliteRequest = PLAIN, place: str 
     """
     is_fixed = any(isinstance(layer, _IN_FIXED_BATCHES) for layer in model._flatten_layers())
     request = request.with_batch(_batch_of(model) or (1 if is_fixed else None))
-    with TemporaryDirectory(prefix="graphprune-") as parent, _lstm_as_loop(model):
-        folder = Path(parent) / "exported"
+    with temporary_folder() as parent, _lstm_as_loop(model):
+        folder = parent / "exported"
         export_folder(model, folder, request.batch, "be written for TensorFlow Lite")
         return make_tflite(_exported(model, folder), request, place or model.name)
 
@@ -127,9 +127,11 @@ def to_onnx(model: tf_keras.Model, place: str = "") -> bytes:
     """
     specs = {spec.name: spec for spec in _specs(model, None)}
 
+    names = served_names(model.output_names, model.input_names)
+
     def call(**inputs: Any) -> Any:
         outputs = _call(model, inputs)
-        return name_outputs(outputs, tf.nest.flatten(outputs))
+        return name_outputs(outputs, tf.nest.flatten(outputs), names)
 
     content = function_to_onnx(call, specs, model.name)
     inputs = sample_specs(specs)
@@ -247,9 +249,12 @@ def _call(model: tf_keras.Model, inputs: Arrays) -> Any:
 
 def _name_served(model: tf_keras.Model, outputs: Any) -> dict[str, Any]:
     """Return a model's outputs by the names that the served forms have for them."""
-    if isinstance(outputs, dict):
-        return dict(outputs)
-    return dict(zip(model.output_names, tf.nest.flatten(outputs), strict=True))
+    return name_outputs(outputs, tf.nest.flatten(outputs), output_names(model))
+
+
+def output_names(model: tf_keras.Model) -> tuple[str, ...]:
+    """Return what the served forms call the outputs of a model that returns no dict."""
+    return tuple(model.output_names or ())
 
 
 def _exported(model: tf_keras.Model, folder: Path) -> Exported:

@@ -11,7 +11,6 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import h5py
@@ -20,7 +19,8 @@ import tf_keras
 from tf_keras.src.saving import saving_lib, serialization_lib
 
 from graphprune.archive.file_copy import DATE_SAVED, FileCopy, HDF5Bytes, read_assets
-from graphprune.archive.hdf5_datasets import ArrayGroup
+from graphprune.archive.hdf5_datasets import ArrayGroup, MaskGroup
+from graphprune.files import temporary_folder
 from graphprune.replaced import replaced
 from graphprune.tf.models.hdf5_dialect import complete_texts
 from graphprune.tf.models.quick_saving import quick_saving
@@ -39,7 +39,7 @@ def copy_keras(model: tf_keras.Model, made: HDF5Bytes) -> FileCopy:
         quick_saving(),
         _numbered_objects(),
         serialization_lib.ObjectSharingScope(),
-        TemporaryDirectory(prefix="graphprune-") as folder,
+        temporary_folder() as folder,
     ):
         config = serialization_lib.serialize_keras_object(model)
         with h5py.File(made, "w") as file:
@@ -68,7 +68,7 @@ def copy_hdf5(model: tf_keras.Model, made: HDF5Bytes) -> FileCopy:
     On a full disk HDF5 would end the process instead of raising an error.
     """
     made.clear(0 if made else estimate_bytes(model))
-    with _numbered_objects(), quick_saving(), h5py.File(made, "w") as file:
+    with _numbered_objects(), quick_saving(), _HDF5(made, "w") as file:
         model.save(file, save_format="h5")
         complete_texts(model, file)
     return FileCopy((("", made),))
@@ -83,6 +83,10 @@ class _Weights(saving_lib.H5IOStore):
     def make(self, path: str) -> ArrayGroup:
         """Return the group for the variables of what is at `path` in the model."""
         return ArrayGroup(super().make(path).id)
+
+
+class _HDF5(MaskGroup, h5py.File):  # type: ignore[misc] # h5py ships no types
+    """The open file that Keras writes a model to, masks as bits."""
 
 
 class _Assets(saving_lib.DiskIOStore):

@@ -12,6 +12,7 @@ import tf_keras
 from numpy.typing import NDArray
 from tf_keras.src.optimizers.legacy.optimizer_v2 import OptimizerV2
 
+from graphprune.arguments import wrong_type
 from graphprune.engine import pruner as engine
 from graphprune.engine.progress import missed_targets
 from graphprune.engine.schedules import PruningSchedule
@@ -127,6 +128,8 @@ class HeldKerasModel:
     """A model with wrapped layers: `graphprune.engine.held.HeldModel`."""
 
     def __init__(self, model: tf_keras.Model, optimizer: Any = None) -> None:
+        if not isinstance(optimizer, (type(None), tf_keras.optimizers.Optimizer, OptimizerV2)):
+            raise wrong_type("optimizer", "an optimizer of tf_keras", optimizer)
         self.model = model
         self.wrappers = find_wrappers(model)
         self._layers = held_layers(self.wrappers)

@@ -1,0 +1,117 @@
+"""An exported SavedModel held against a plan: its weights, found by the names of its variables.
+
+The folder has operations of TensorFlow instead of layers, so the architecture is not compared.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from graphprune.archive.saved_model.exported import ExportedVariables
+from graphprune.graph.layers import SEPARATOR
+from graphprune.graph.weights import TensorKey
+from graphprune.plan.changes import Plan
+from graphprune.plan.measured import Measuring, planned_tensors
+from graphprune.plan.verify import (
+    ArchitectureCheck,
+    NotFinite,
+    Verification,
+    add_facts,
+    list_checks,
+)
+
+_OPERATIONS = "an exported SavedModel has operations instead of layers"
+_NONE = "no variable of the folder has the name of the layer and this shape"
+_SHARED = "a variable of the folder fits it and another tensor"
+
+
+def verify_exported(
+    plan: Plan, exported: ExportedVariables, *, plan_path: str = ""
+) -> Verification:
+    """Return what the weights of an exported SavedModel have of what `plan` says.
+
+    A tensor whose variable cannot be told from others is not checked, and its check says why.
+
+    Raises:
+        ArchiveError: the folder is damaged.
+    """
+    found = _find_variables(plan, exported)
+    measuring = Measuring(plan)
+    for key, (name, why) in found.items():
+        if not why:
+            measuring.add(key, exported.read(exported.keys[name]))
+    facts = measuring.facts()
+    checks = tuple(
+        replace(check, unchecked=found[key][1]) if found[key][1] else add_facts(check, facts[key])
+        for check in list_checks(plan)
+        for key in [(check.address, check.tensor)]
+    )
+    return Verification(
+        exported.path,
+        plan_path,
+        checks,
+        ArchitectureCheck(unchecked=_OPERATIONS),
+        tuple(_others(exported, {name for name, why in found.values() if not why})),
+    )
+
+
+def _others(exported: ExportedVariables, used: set[str]) -> Iterator[NotFinite]:
+    """Yield the other variables with weights that are no numbers."""
+    rest = {name: key for name, key in exported.keys.items() if name not in used}
+    for name, key in [*rest.items(), *((key, key) for key in exported.nameless)]:
+        wrong = int(np.count_nonzero(~np.isfinite(exported.read(key))))
+        if wrong:
+            yield NotFinite(name, "values", wrong)
+
+
+def _find_variables(plan: Plan, exported: ExportedVariables) -> Mapping[TensorKey, tuple[str, str]]:
+    """Return the name of the variable of each tensor that the plan prunes, or why there is none."""
+    found = {
+        key: _choose(key, tensor.shape, exported)
+        for key, (tensor, _) in planned_tensors(plan).items()
+    }
+    taken = Counter(name for name, why in found.values() if not why)
+    return {key: (name, _SHARED if taken[name] > 1 else why) for key, (name, why) in found.items()}
+
+
+def _choose(key: TensorKey, shape: tuple[int, ...], exported: ExportedVariables) -> tuple[str, str]:
+    """Return the one variable that fits a tensor, and an empty text, or else why there is none."""
+    address, tensor = key
+    fitting = [
+        name
+        for name, stored in exported.keys.items()
+        if exported.shape(stored) == tuple(shape) and _is_named(name, address, tensor)
+    ]
+    for parts in (tensor.split(".")[:-1], address.split(SEPARATOR)):
+        if len(fitting) > 1:  # the parts of an attention layer, layers of two nested models
+            fitting = [name for name in fitting if set(parts) <= set(name.split("/"))]
+    if len(fitting) == 1:
+        return fitting[0], ""
+    several = f"{len(fitting)} variables fit, and their names do not tell which it is"
+    return "", several if fitting else _NONE
+
+
+def _is_named(name: str, address: str, tensor: str) -> bool:
+    """Return whether a variable may be a tensor of a layer, by its name.
+
+    Keras 3 names the layers inside a Bidirectional after what they wrap, and leaves its own name
+    out: `forward_layer.kernel` is `forward_lstm/lstm_cell/kernel`.
+
+    Example:
+        >>> _is_named("net/fc/kernel", "fc", "kernel"), _is_named("fc_1/kernel", "fc", "kernel")
+        (True, False)
+        >>> _is_named("forward_lstm/lstm_cell/kernel", "both", "forward_layer.kernel")
+        True
+    """
+    *layers, weight = name.split("/")
+    *parts, last = tensor.split(".")
+    stems = [part.removesuffix("layer") for part in parts if part.endswith("_layer")]
+    if stems:
+        named = all(any(layer.startswith(stem) for layer in layers) for stem in stems)
+    else:
+        named = address.split(SEPARATOR)[-1] in layers
+    return weight == last and named

@@ -1,0 +1,93 @@
+"""Exported SavedModels against plans: variables are told by their names and shapes."""
+
+import numpy as np
+import pytest
+from builders import build_graph
+from lenet import rules
+from saved_model_files import field, write_checkpoint
+
+from graphprune.archive.saved_model.exported import find_exported
+from graphprune.plan import make_plan
+from graphprune.plan.exported import verify_exported
+
+RULES = """
+version: 1
+rules: [{id: all, match: "*", prune: {sparsity: 50%, schedule: {curve: step}}}]
+"""
+GRAPH = build_graph("in > fc1[4,6] > fc2[6,4] > out[4,2]", name="net")
+HALF = {
+    "fc1/kernel": np.repeat(np.float32([0, 1]), 12).reshape(4, 6),
+    "fc2/kernel": np.repeat(np.float32([1, 0]), 12).reshape(6, 4),
+    "out/kernel": np.repeat(np.float32([0, 1]), 4).reshape(4, 2),
+}
+
+
+def exported(folder, variables):
+    """Write the folder of an exported model with these variables."""
+    root = field(1, field(2, b"_endpoint_names"))
+    (folder / "saved_model.pb").write_bytes(field(2, field(7, field(1, root))))
+    names = dict(enumerate(name for name, _ in variables))
+    tree = {"variables": {str(number): array for number, (_, array) in enumerate(variables)}}
+    paths = {f"variables/{number}": name for number, name in names.items()}
+    write_checkpoint(folder, tree, names=paths)
+    return find_exported(folder)
+
+
+def found(folder, variables):
+    return verify_exported(make_plan(GRAPH, rules(RULES)), exported(folder, variables))
+
+
+def test_weights_are_counted_and_the_architecture_is_not_called_as_planned(tmp_path):
+    verified = found(tmp_path, [*HALF.items(), ("steps", np.int64(3))])
+    assert [(one.address, one.measured, one.faults) for one in verified.checks] == [
+        ("fc1", 12, ()),
+        ("fc2", 12, ()),
+        ("out", 4, ()),
+    ]
+    assert verified.is_as_planned is None
+    assert verified.architecture.unchecked == (
+        "an exported SavedModel has operations instead of layers"
+    )
+
+
+def test_missing_zeros_and_weights_that_are_no_numbers_are_drift(tmp_path):
+    changed = HALF | {"fc1/kernel": np.ones((4, 6), "float32"), "fc1/bias": np.float32([np.nan])}
+    verified = found(tmp_path, list(changed.items()))
+    assert [(one.address, one.faults) for one in verified.drift] == [("fc1", ("zeros",))]
+    assert [(one.address, one.non_finite) for one in verified.not_finite] == [("fc1/bias", 1)]
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "why"),
+    [
+        ("fc_1/kernel", [], "no variable of the folder has the name of the layer and this shape"),
+        (
+            "fc1/kernel",
+            [("other/fc1/kernel", HALF["fc1/kernel"])],
+            "2 variables fit, and their names do not tell which it is",
+        ),
+        (
+            "fc1/kernel",
+            [("fc1/kernel", HALF["fc1/kernel"])],
+            "no variable of the folder has the name of the layer and this shape",
+        ),
+    ],
+)
+def test_a_variable_that_names_do_not_tell_is_not_checked(tmp_path, name, more, why):
+    rest = list(HALF.items())[1:]
+    verified = found(tmp_path, [(name, HALF["fc1/kernel"]), *more, *rest])
+    assert [(one.address, one.unchecked) for one in verified.unchecked] == [("fc1", why)]
+    assert verified.drift == ()
+
+
+def test_a_variable_of_another_shape_is_not_the_weight(tmp_path):
+    verified = found(tmp_path, list((HALF | {"fc1/kernel": HALF["fc1/kernel"].T}).items()))
+    assert [one.address for one in verified.unchecked] == ["fc1"]
+
+
+def test_only_folders_that_keras_exported_are_taken(tmp_path):
+    assert find_exported(tmp_path) is None
+    assert find_exported(tmp_path / "missing") is None
+    exported(tmp_path, list(HALF.items()))
+    (tmp_path / "keras_metadata.pb").write_bytes(b"")
+    assert find_exported(tmp_path) is None
