@@ -41,8 +41,15 @@ def find_keras_loader(spec: RunnerSpec, home: str) -> Callable[[], Any]:
     try:
         archive = read_archive(str(spec.path))
     except ArchiveError as fault:
-        if fault.slug != EXPORTED or not spec.unsafe_ops:
+        if fault.slug != EXPORTED:
             raise
+        if not spec.unsafe_ops:
+            raise ArchiveError(
+                "is a graph of operations without layers, as strip and model.export() write it; to"
+                " run one that you trust, give --unsafe-ops",
+                EXPORTED,
+                place=spec.path,
+            ) from fault
         import_tensorflow()
         return lambda: ExportedModel(spec.path)
     keras = keras_of(archive)

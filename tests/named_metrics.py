@@ -12,6 +12,7 @@ from graphprune.errors import TrainingError
 from graphprune.graph import open_model_file
 
 ONE = "sparse_categorical_crossentropy"
+CLASSES = 6  # top 5 accuracy of fewer is an error on JAX in Keras 3.3
 TWO = {"heads": ONE, "size": "mse"}
 CASES: tuple[tuple[bool, Any, Any, bool], ...] = (
     # several outputs?, loss, metrics, known for sure?
@@ -32,9 +33,11 @@ def check_names_of_metrics(keras: Any, version: int, folder: Path) -> None:
     random = np.random.default_rng(0)
     x, y = random.normal(size=(8, 4)).astype("float32"), np.arange(8) % 3
     np.savez(folder / "data.npz", x_train=x, y_train=y, x_val=x, y_val=y)
+    # Keras 3.3 and 3.4 report no loss of each output
+    is_old = keras.__version__.startswith(("3.3.", "3.4."))
     for number, (several, loss, metrics, is_sure) in enumerate(CASES):
         inputs = keras.Input((4,), name="x")
-        outputs = [keras.layers.Dense(3, activation="softmax", name="heads")(inputs)]
+        outputs = [keras.layers.Dense(CLASSES, activation="softmax", name="heads")(inputs)]
         if several:
             outputs.append(keras.layers.Dense(1, name="size")(inputs))
         model = keras.Model(inputs, outputs if several else outputs[0])
@@ -50,7 +53,8 @@ def check_names_of_metrics(keras: Any, version: int, folder: Path) -> None:
         if metrics is not None:
             assert again == found
         assert (found is not None) == is_sure, (number, found)
-        assert found is None or set(found) == set(measured), (number, found, measured)
+        losses = {f"{name}_loss" for name in named} if is_old else set()
+        assert found is None or set(found) - losses == set(measured), (number, found, measured)
         if several:
             continue
         for name in measured:  # a right name is never refused

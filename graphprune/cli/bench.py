@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -23,7 +24,7 @@ from graphprune.cli.outputs import check_report_free, choose_format, print_repor
 from graphprune.cli.planning import import_quietly
 from graphprune.cli.progress import Display, live_display
 from graphprune.documents import to_json
-from graphprune.errors import EXIT_ERROR, OutputError
+from graphprune.errors import EXIT_ERROR, ArchiveError, OutputError
 from graphprune.files import temporary_folder
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.report.bench import bench_to_config, render_bench_text
@@ -85,8 +86,8 @@ def command(
     """Measure latency, size, memory and accuracy of each MODEL, side by side.
 
     MODEL is a .tflite, .onnx, .keras or .h5 file, a SavedModel folder, or a finished training run.
-    Each runs in a process of its own, on one sample. They are warmed up and take turns; ratios
-    compare with the first one that runs.
+    A folder that was exported for serving needs --unsafe-ops. Each runs in a process of its own, on
+    one sample. They are warmed up and take turns; ratios compare with the first one that runs.
 
     \b
         graphprune bench dense.tflite sparse.tflite
@@ -138,9 +139,15 @@ def _choose(model: str, asked: Runtime | None) -> tuple[str, Runtime]:
 
 
 def _find_graph(chosen: Sequence[tuple[str, str, Runtime]]) -> LayerGraph | None:
-    """Return the graph of the first Keras model, whose inputs say how files of data are read."""
-    files = [file for _, file, runtime in chosen if runtime_of(file) is Runtime.KERAS]
-    return open_model(files[0]).graph if files else None
+    """Return the graph of the first Keras model, whose inputs say how files of data are read.
+
+    What cannot be read has a row with the reason, and exported SavedModels have no layers.
+    """
+    for _, file, _runtime in chosen:
+        if runtime_of(file) is Runtime.KERAS:
+            with suppress(ArchiveError):
+                return open_model(file).graph
+    return None
 
 
 def _candidate(

@@ -17,7 +17,7 @@ from graphprune.archive.tflite.file import TfliteFile, TfliteTensor
 from graphprune.plan.changes import Plan, TensorChange
 from graphprune.plan.measured import Measuring, planned_tensors
 from graphprune.plan.tflite_architecture import check_tflite_architecture
-from graphprune.plan.tflite_loops import find_loops, pair_loops
+from graphprune.plan.tflite_loops import CELLS, find_loops, pair_loops
 from graphprune.plan.tflite_names import Path, find_prefixes, is_named, paths_in
 from graphprune.plan.verify import NotFinite, Verification, add_facts, list_checks
 
@@ -182,7 +182,8 @@ def _find_looped(
     """Return the constants of recurrent layers that the names in the file do not tell."""
     missing: dict[str, dict[str, TensorChange]] = defaultdict(dict)
     for (address, name), (tensor, _) in planned_tensors(plan).items():
-        if isinstance(found[address, name], str) and name in _IN_LOOPS:
+        is_such = name in _IN_LOOPS or name.startswith(CELLS)
+        if isinstance(found[address, name], str) and is_such:
             missing[address][name] = tensor
     if not missing:
         return {}
@@ -203,7 +204,7 @@ def _find_looped(
                 owners.get(one.tensor, (address, name)) == (address, name)
                 for name, one in loop.items()
             )
-            and all(_fits(loop[name], tensor) for name, tensor in tensors.items())
+            and all(name in loop and _fits(loop[name], one) for name, one in tensors.items())
         ]
         for address, tensors in missing.items()
     }

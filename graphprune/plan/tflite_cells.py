@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from graphprune.archive.tflite.file import TfliteFile, TfliteOperator, TfliteTensor
@@ -58,6 +59,127 @@ def read_cell(file: TfliteFile, loop: TfliteOperator) -> Cell | None:
     return None
 
 
+def read_stack(file: TfliteFile, loop: TfliteOperator) -> tuple[Cell, ...]:
+    """Return the cells of a loop over stacked cells, each of which reads the result of the last.
+
+    Empty for another loop, and for cells that are not those of Keras.
+
+    Raises:
+        ArchiveError: the file is damaged.
+    """
+    body = int(loop.settings.get("bodySubgraphIndex", 0))
+    inputs, _ = file.ends_of(body)
+    try:
+        return () if _has_mask(file, body) else _Stack(file, body, _outer(file, loop, inputs)).cells
+    except (FormulaError, LookupError, ValueError):
+        return ()
+
+
+class _Stack:
+    """The cells that the body of a loop computes one after the other.
+
+    Args:
+        file, body: The subgraph.
+        given: The constants that the loop gives to it, by their indices in it.
+
+    Attributes:
+        cells: The cells; empty if the states are not all theirs.
+    """
+
+    def __init__(self, file: TfliteFile, body: int, given: Mapping[int, TfliteTensor]) -> None:
+        self._file, self._body, self._outside = file, body, given
+        self._inputs, self._outputs = file.ends_of(body)
+        pairs = zip(self._inputs, self._outputs, strict=True)
+        self._unchanged = frozenset(one for one, made in pairs if one == made)
+        states = _states_of(file, body)
+        self._next = {made for _, made in states}
+        self.cells = self._read(states)
+
+    def _read(self, states: Sequence[tuple[int, int]]) -> tuple[Cell, ...]:
+        cells: list[Cell] = []
+        source = None
+        while states:
+            found = self._next_cell(states, source)
+            if found is None:
+                return ()
+            cell, count, is_result = found
+            cells.append(cell)
+            source, states = states[0][1], states[count:]
+            if is_result == bool(states):
+                return ()
+        return tuple(cells)
+
+    def _next_cell(
+        self, states: Sequence[tuple[int, int]], source: int | None
+    ) -> tuple[Cell, int, bool] | None:
+        """Return the cell of the first states, how many it has, and if its result is the loop's.
+
+        Args:
+            states: Those of this cell and of the following ones.
+            source: The result of the cell before; None of the first one, which reads the sequence.
+        """
+        for count in (2, 1):
+            if len(states) < count:
+                continue
+            named = dict(zip("hc", states[:count], strict=False))
+            formulas = self._formulas(named, source)
+            if any(made not in formulas.known for _, made in named.values()):
+                continue
+            made = {name: formulas.known[index] for name, (_, index) in named.items()}
+            text = render(made)
+            matrices = matrices_in(formulas.matrices, text)
+            places = {name: self._inputs.index(index) for name, index in formulas.reads.items()}
+            cell = cell_of(formulas, matrices, text, places)
+            if cell is not None and is_cell(text):
+                return cell, count, self._is_result(formulas, made["h"].text)
+        return None
+
+    def _is_result(self, formulas: Formulas, text: str) -> bool:
+        """Return whether the loop puts a state of this formula into the sequence of results."""
+        ends = set(self._outputs) - self._next - self._unchanged
+        return any(end in formulas.known and formulas.known[end].text == text for end in ends)
+
+    def _formulas(self, named: Mapping[str, tuple[int, int]], source: int | None) -> Formulas:
+        """Return the formulas of what depends on these states and on what the cell reads."""
+        operators = [
+            one
+            for one in self._file.operators_of(self._body)
+            if source is None or (one.kind not in READS and source not in one.outputs)
+        ]
+        found = Formulas(self._file, self._body, operators, self._outside, self._unchanged)
+        found.known |= {index: symbol(name) for name, (index, _) in named.items()}
+        if source is not None:
+            found.known[source] = symbol("x")
+        for operator in operators:
+            with suppress(FormulaError, LookupError, ValueError):  # it is of another cell
+                found.add(operator)
+        return found
+
+
+def _states_of(file: TfliteFile, body: int) -> list[tuple[int, int]]:
+    """Return the inputs of a body that are states, with the outputs that are the next ones.
+
+    The sequence of results has one axis more than a state.
+    """
+    tensors = {one.index: one for one in file.tensors_of(body)}
+    changed = [
+        pair
+        for pair in zip(*file.ends_of(body), strict=True)
+        if pair[0] != pair[1] and tensors[pair[0]].dtype in ("float32", "int8", "int16")
+    ]
+    rank = min((len(tensors[given].shape) for given, _ in changed), default=0)
+    return [pair for pair in changed if len(tensors[pair[0]].shape) == rank > 1]
+
+
+def matrices_in(matrices: Mapping[TfliteTensor, str], text: str) -> dict[TfliteTensor, str]:
+    """Return the matrices, with what each is multiplied with, that formulas have."""
+    return {
+        matrix: taken
+        for matrix, taken in matrices.items()
+        if f"{taken}[" in text or f"({taken})[" in text
+    }
+
+
 def _has_mask(file: TfliteFile, body: int) -> bool:
     """Return whether a sequence of truths is read beside the sequence itself."""
     kinds = {one.index: one.dtype for one in file.tensors_of(body)}
@@ -93,26 +215,17 @@ class _Body:
         self, file: TfliteFile, body: int, given: Mapping[int, TfliteTensor], names: str
     ) -> None:
         self._inputs, self._outputs = file.ends_of(body)
-        pairs = [*zip(self._inputs, self._outputs, strict=True)]
+        pairs = zip(self._inputs, self._outputs, strict=True)
         self._unchanged = frozenset(given for given, made in pairs if given == made)
         self._operators = file.operators_of(body)
         self._formulas = Formulas(file, body, self._operators, given, self._unchanged)
-        changed = [pair for pair in pairs if pair[0] != pair[1] and self._is_float(pair[0])]
-        rank = min((self._rank(given) for given, _ in changed), default=0)
-        states = [pair for pair in changed if self._rank(pair[0]) == rank > 1]
+        states = _states_of(file, body)
         if len(states) > len(names):
             raise FormulaError("more states than a cell has")
         named = [*zip(names, states, strict=False)]
         self._next = {name: made for name, (_, made) in named}
         self._given = {name: index for name, (index, _) in named}
         self._formulas.known |= {index: symbol(name) for name, index in self._given.items()}
-
-    def _is_float(self, index: int) -> bool:
-        return self._formulas.tensors[index].dtype in ("float32", "int8", "int16")
-
-    def _rank(self, index: int) -> int:
-        """Return how many axes a tensor has; the sequence of results has one more than a state."""
-        return len(self._formulas.tensors[index].shape)
 
     def cell(self, *, is_masked: bool) -> Cell | None:
         """Return the cell; None if its matrices or results are not those of one."""

@@ -53,6 +53,8 @@ class Formulas:
         operators: The operators there that count.
         given: The constants that a loop gives to its body, by their indices in it.
         unchanged: The inputs of a loop's body that it does not change.
+        columns: The first column of a matrix among the parts of its kernel, and how many these have
+            together, by its index; of others, the operators tell.
         known: The formulas, by the indices of tensors.
         constants: The constants that operators only pass on, by the indices of their results.
         matrices: What each matrix or kernel of a convolution is multiplied with.
@@ -66,6 +68,7 @@ class Formulas:
     operators: Sequence[TfliteOperator]
     given: Mapping[int, TfliteTensor] = field(default_factory=dict)
     unchanged: frozenset[int] = frozenset()
+    columns: Mapping[int, tuple[int, int]] = field(default_factory=dict)
     known: dict[int, Formula] = field(default_factory=dict)
     constants: dict[int, int] = field(default_factory=dict)
     matrices: dict[TfliteTensor, str] = field(default_factory=dict)
@@ -111,6 +114,8 @@ class Formulas:
         Returns:
             The column, and how many there are.
         """
+        if operator.inputs[1] in self.columns:
+            return self.columns[operator.inputs[1]]
         alike = [
             each
             for each in self.operators

@@ -11,27 +11,30 @@ from dataclasses import dataclass
 
 from graphprune.archive.tflite.file import TfliteFile, TfliteOperator
 from graphprune.graph.computation import Computation
-from graphprune.plan.tflite_cells import read_cell
+from graphprune.plan.tflite_cells import Cell, read_cell, read_stack
 
 Place = tuple[int, int]
 """Subgraph and index of a tensor."""
+CELLS = "cells."
+"""How the names of weights of stacked cells begin."""
 _PASSED_ON = ("DEQUANTIZE", "DENSIFY")
 
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """The two matrices of a loop, by the name that Keras gives to such a weight.
+    """The matrices of a loop, by the name that Keras gives to such a weight.
 
     Attributes:
         kernels: The constant that multiplies what the loop reads (`kernel`), and that or those
-            that multiply its state (`recurrent_kernel`), in the order of the weight's columns.
+            that multiply its state (`recurrent_kernel`), in the order of the weight's columns; of
+            stacked cells, such of each (`cells.0.kernel`).
     """
 
     kernels: Mapping[str, tuple[Place, ...]]
 
 
 def find_loops(file: TfliteFile) -> tuple[Loop, ...]:
-    """Return the loops with one matrix of each kind, in the order in which they run.
+    """Return the loops whose matrices are told apart, in the order in which they run.
 
     Raises:
         ArchiveError: the file is damaged.
@@ -47,14 +50,25 @@ def find_loops(file: TfliteFile) -> tuple[Loop, ...]:
 
 def _read_loop(file: TfliteFile, body: int, operator: TfliteOperator) -> Loop | None:
     cell = read_cell(file, operator)
-    if cell is None:
+    if cell is not None:
+        return Loop(_places_of(cell))
+    stacked = read_stack(file, operator)
+    if not stacked:
         return _loop_of_two(file, body)
     return Loop(
         {
-            name: tuple((tensor.subgraph, tensor.index) for tensor in tensors)
-            for name, tensors in cell.matrices.items()
+            f"{CELLS}{number}.{name}": places
+            for number, one in enumerate(stacked)
+            for name, places in _places_of(one).items()
         }
     )
+
+
+def _places_of(cell: Cell) -> dict[str, tuple[Place, ...]]:
+    return {
+        name: tuple((tensor.subgraph, tensor.index) for tensor in tensors)
+        for name, tensors in cell.matrices.items()
+    }
 
 
 def _loop_of_two(file: TfliteFile, body: int) -> Loop | None:

@@ -9,7 +9,7 @@ from graphprune.archive.tflite.file import TfliteFile, TfliteOperator, TfliteTen
 from graphprune.graph.classes.cell_formulas import cell_text
 from graphprune.graph.classes.composite_steps import LAST
 from graphprune.graph.classes.recurrent_steps import recurrent, state_of
-from graphprune.plan.tflite_cells import Cell, read_cell
+from graphprune.plan.tflite_cells import Cell, read_cell, read_stack
 from graphprune.plan.tflite_formulas import FUSED
 
 _KERNELS, _STATES = (2, 3, 4), (6, 7, 8)
@@ -37,6 +37,7 @@ class Recurrence:
         names: The names that tell its layer.
         weights: The constants that it takes.
         is_backward: Whether it takes the sequence from its end.
+        then: The steps of further cells, each of which takes the whole sequence of the one before.
     """
 
     computes: str
@@ -45,19 +46,36 @@ class Recurrence:
     names: tuple[str, ...] = ()
     weights: tuple[int, ...] = ()
     is_backward: bool = field(default=False)
+    then: tuple[str, ...] = ()
 
 
 def read_loop(file: TfliteFile, operator: TfliteOperator) -> Recurrence | None:
     """Return the recurrent layer that a loop is; None for one of an unknown cell."""
     cell = read_cell(file, operator)
     if cell is None:
-        return None
-    variables = {each.outputs[0] for each in file.operators_of(0) if each.kind == "READ_VARIABLE"}
-    kept = variables & set(operator.inputs)
+        return _read_stacked(file, operator)
     takes = (operator.inputs[cell.places[name]] for name in _TAKEN if name in cell.places)
-    computes = cell_step(cell, is_stateful=bool(kept))
+    computes = cell_step(cell, is_stateful=bool(_kept_by(file, operator)))
     names = tuple(_names_inside(file, operator))
     return Recurrence(computes, tuple(takes), _ends_of(cell, operator), names)
+
+
+def _read_stacked(file: TfliteFile, operator: TfliteOperator) -> Recurrence | None:
+    """Return the layer of several cells that a loop is; None for one that keeps its states."""
+    cells = read_stack(file, operator)
+    if not cells or _kept_by(file, operator):
+        return None
+    first, *rest = map(cell_step, cells)
+    takes = dict.fromkeys((operator.inputs[cells[0].places["x"]], *operator.inputs))
+    names = tuple(_names_inside(file, operator))
+    ends = dict.fromkeys(operator.outputs, "")
+    return Recurrence(first, tuple(takes), ends, names, then=tuple(rest))
+
+
+def _kept_by(file: TfliteFile, operator: TfliteOperator) -> set[int]:
+    """Return what a loop takes from variables, which a stateful layer has."""
+    variables = {each.outputs[0] for each in file.operators_of(0) if each.kind == "READ_VARIABLE"}
+    return variables & set(operator.inputs)
 
 
 def cell_step(cell: Cell, *, is_stateful: bool = False) -> str:

@@ -188,6 +188,8 @@ class TfliteSteps:
             taken = tuple(self._add(step, names=found.names) for step in reverse)
         step = Step("", found.computes, taken)
         last = self._add(step, *found.weights, *found.ends, names=found.names)
+        for following in found.then:
+            last = self._add(Step("", following, (last,)), names=found.names)
         places = {"": last}
         for end, computes in found.ends.items():
             if computes not in places:

@@ -7,9 +7,11 @@ formulas. All steps must have the same ones, the first with states of zero.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate, permutations
+from itertools import product as combinations
 
-from graphprune.archive.tflite.file import TfliteFile, TfliteOperator, TfliteTensor
+from graphprune.archive.tflite.file import TfliteFile, TfliteOperator
 from graphprune.graph.classes.cell_formulas import (
     Formula,
     FormulaError,
@@ -17,17 +19,21 @@ from graphprune.graph.classes.cell_formulas import (
     constant,
     multiplied,
     render,
+    renumbered,
     replaced,
     symbol,
 )
 from graphprune.graph.classes.composite_steps import LAST
+from graphprune.graph.classes.known_cells import is_cell
 from graphprune.graph.classes.recurrent_steps import state_of
-from graphprune.plan.tflite_cells import cell_of
+from graphprune.plan.tflite_cells import Cell, cell_of, matrices_in
 from graphprune.plan.tflite_formulas import Formulas
 from graphprune.plan.tflite_recurrent import Recurrence, cell_step
 
 _FEWEST = 3
 """Steps: two are needed to tell what a cell carries on, and the first one begins with zero."""
+_MOST_PARTS = 4
+"""Parts of a kernel: an LSTM has four gates."""
 _LONGEST = 2000
 """Steps of a layer that is read."""
 _CARRYING = frozenset({"MUL", "SELECT", "SELECT_V2"})
@@ -127,12 +133,14 @@ class _Unrolled:
     ) -> None:
         self._file = file
         self._items, self._states = items, states
+        self._widths = {one.index: one.shape[-1] for one in file.tensors_of(0) if one.shape}
         self._makers = {made: each for each in operators for made in each.outputs}
         own = self._own_matrices()
         self._operators = [
             each for each in operators if each.kind != "FULLY_CONNECTED" or each.inputs[1] in own
         ]
         self._done: set[int] = set()
+        self._columns = self._find_columns()
         self._masks = self._find_masks()
 
     def _own_matrices(self) -> set[int]:
@@ -148,6 +156,26 @@ class _Unrolled:
             waiting += maker.inputs
             if maker.kind == "FULLY_CONNECTED":
                 found.add(maker.inputs[1])
+        return found
+
+    def _find_columns(self) -> dict[int, tuple[int, int]]:
+        """Return the place of each part of a split kernel among the others, in some order.
+
+        The first step does without some of them, because they multiply a state of zero.
+        """
+        found: dict[int, tuple[int, int]] = {}
+        for sources in (self._items, self._states):
+            parts = {
+                each.inputs[1]: self._widths[each.outputs[0]]
+                for each in self._operators
+                if each.kind == "FULLY_CONNECTED" and each.inputs[0] in sources
+            }
+            starts = accumulate(parts.values(), initial=0)
+            if len(parts) > 1:
+                size = sum(parts.values())
+                found |= {
+                    matrix: (start, size) for matrix, start in zip(parts, starts, strict=False)
+                }
         return found
 
     def _find_masks(self) -> TfliteOperator | None:
@@ -181,7 +209,7 @@ class _Unrolled:
 
         That is a second state, beside the one that the matrix multiplies.
         """
-        found = Formulas(self._file, 0, self._operators)
+        found = Formulas(self._file, 0, self._operators, columns=self._columns)
         found.known[self._items[number]] = symbol("x")
         if self._masks is not None:
             found.known[self._masks.outputs[self._place_of(number)]] = symbol("m")
@@ -263,9 +291,11 @@ class _Unrolled:
         whole = (*self._states, made["h"])
         stacks = (each for each in self._operators if each.kind == "PACK")
         ends |= {each.outputs[0]: "" for each in stacks if each.inputs == whole}
-        whole_cell = cell_of(last, _of_cell(last, cell["h"]), render(states), {})
-        if whole_cell is None or len(whole_cell.matrices["kernel"]) > 1:
-            return None  # the order of the parts of a split kernel is not told
+        whole_cell = cell_of(last, matrices_in(last.matrices, cell["h"].text), render(states), {})
+        if whole_cell is not None and self._columns:
+            whole_cell = _in_order(whole_cell, states)
+        if whole_cell is None:
+            return None
         names = [
             last.tensors[each.outputs[0]].name
             for each in self._operators
@@ -274,18 +304,25 @@ class _Unrolled:
         return _Layer(cell_step(whole_cell), ends, names, masks)
 
 
+def _in_order(cell: Cell, states: Mapping[str, Formula]) -> Cell | None:
+    """Return a cell of split kernels with the parts in the order of Keras; None if there is none.
+
+    A file does not tell the order, and with one alone the formulas are those of a cell.
+    """
+    counts = [len(cell.matrices[name]) for name in ("kernel", "recurrent_kernel")]
+    if max(counts) > _MOST_PARTS:
+        return None
+    for first, second in combinations(*(permutations(range(count)) for count in counts)):
+        orders = {"x": first, "h": second}
+        text = render({name: renumbered(each, orders) for name, each in states.items()})
+        if is_cell(text):
+            return replace(cell, text=text)
+    return None
+
+
 def _find(step: Formulas, wanted: Formula) -> int | None:
     """Return the tensor of a step with a formula."""
     return next((at for at, made in step.known.items() if made.text == wanted.text), None)
-
-
-def _of_cell(step: Formulas, state: Formula) -> Mapping[TfliteTensor, str]:
-    """Return the matrices of a step that the formula of its state has."""
-    return {
-        matrix: taken
-        for matrix, taken in step.matrices.items()
-        if f"{taken}[" in state.text or f"({taken})[" in state.text
-    }
 
 
 def _result(state: Formula) -> Formula:

@@ -88,3 +88,7 @@ def test_one_callback_serves_models_of_both_in_turn(models):
 def test_the_cases_that_versions_run_exist():
     for script, names in CORE.items():
         assert set(names) <= set(import_module(f"keras3.{script}").CASES), script
+
+
+def test_versions_train_before_any_case_imports_tf_keras():
+    assert next(iter(CORE)) == "training_cases"

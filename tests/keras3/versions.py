@@ -26,6 +26,15 @@ VERSIONS = (
 )
 OLD_JAX, NEEDS_OLD_JAX = "0.4.30", VERSIONS[:7]
 CORE = {
+    "training_cases": (
+        "model: operations",
+        "model: nested called twice",
+        "model: GRU",
+        "model: custom layers",
+        "model: subclassed",
+        "compiled again",
+        "layers alone and in lists",
+    ),
     "command_cases": ("a model is planned pruned and checked",),
     "export_cases": ("several_inputs_and_outputs_keep_their_names: folder",),
     "loading_cases": ("names of operations are kept",),
@@ -52,17 +61,9 @@ CORE = {
         "plain keras loads the file",
         "stripped models load in plain keras",
     ),
-    "training_cases": (
-        "model: operations",
-        "model: nested called twice",
-        "model: GRU",
-        "model: custom layers",
-        "model: subclassed",
-        "compiled again",
-        "layers alone and in lists",
-    ),
 }
-"""The scripts and their cases; `--every` runs all cases of them that the suite runs."""
+"""The scripts and their cases; `--every` runs all cases of them that the suite runs. Training comes
+first: it must not import tf_keras, which cases of commands do."""
 OTHERS = (
     *("channel_cases", "data_cases", "layer_cases"),
     *("precision_cases", "refusal_cases", "surgery_cases"),

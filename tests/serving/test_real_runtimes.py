@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from commands import run_command
 
+import graphprune
 from graphprune.serving.running import open_runner, sample_inputs_of, try_run
 from graphprune.serving.runtimes import RunFault, RunnerSpec, Runtime
 from graphprune.shipped import shipped_file
@@ -75,7 +76,24 @@ def test_a_batch_of_another_size_is_computed_where_the_file_leaves_it_open(files
 def test_an_exported_model_does_not_run_unless_its_operations_are_allowed(files):
     folder, _ = files
     fault = try_run(RunnerSpec.of_file(folder / "exported"), given())
-    assert (fault.kind, "model.export() writes" in fault.reason) == ("not-loaded", True)
+    assert fault.kind == "not-loaded"
+    assert fault.reason.endswith(
+        "is a graph of operations without layers, as strip and model.export() write it; to run one"
+        " that you trust, give --unsafe-ops"
+    )
+
+
+@pytest.mark.slow
+def test_bench_measures_the_accuracy_of_an_exported_model_beside_other_forms(tmp_path):
+    digits, data = shipped_file(DIGITS), shipped_file("fixtures/digits.npz")
+    (tmp_path / "damaged.h5").write_bytes(b"nothing")
+    graphprune.load_model(digits).export(str(tmp_path / "exported"))
+    names = [tmp_path / name for name in ("damaged.h5", "exported")]
+    options = ("--data", data, "--turns", "2", "--format", "json", "--unsafe-ops")
+    done = run_command("bench", *names, digits, *options)
+    _, exported, keras = json.loads(done.out)["models"]
+    assert 0.9 < exported["accuracy"] == keras["accuracy"] <= 1
+    assert keras["difference"] < 1e-5
 
 
 @pytest.mark.slow

@@ -219,13 +219,15 @@ def test_masks_of_sequences_are_compared(name, tmp_path):
         assert wanted in {one.address for one in differences}, case
 
 
-def test_the_kernels_of_a_gru_are_found_by_what_they_multiply(tmp_path):
+def test_kernels_of_one_shape_are_found_by_what_they_multiply(tmp_path):
     layers = tf_keras.layers
+    cells = [layers.LSTMCell(6), layers.LSTMCell(6)]
     model = tf_keras.Sequential(
         [
             layers.Input((5, 6), batch_size=1, name="x"),
             layers.GRU(6, return_sequences=True, name="one"),
             layers.GRU(6, return_sequences=True, name="two"),
+            layers.RNN(cells, return_sequences=True, name="stack"),
             layers.GRU(6, reset_after=False, name="three"),
             layers.Dense(2, name="out"),
         ],
@@ -233,11 +235,15 @@ def test_the_kernels_of_a_gru_are_found_by_what_they_multiply(tmp_path):
     )
     plan = plan_of(model, tmp_path / "net.keras")
     prune(model, plan)
-    for name in ("two", "three"):
+    for name, place in (("two", 1), ("stack", 3), ("three", 1)):
         weights = model.get_layer(name).get_weights()
-        weights[1] = np.ones_like(weights[1])  # of the same shape as the other kernels
+        weights[place] = np.ones_like(weights[place])  # of the same shape as the other kernels
         model.get_layer(name).set_weights(weights)
     found = verify_tflite(plan, convert(model, tmp_path / "net"))
-    assert [check.unchecked for check in found.checks] == [""] * 7
+    assert [check.unchecked for check in found.checks] == [""] * 11
     drift = [(check.address, check.tensor) for check in found.drift]
-    assert drift == [("two", "recurrent_kernel"), ("three", "recurrent_kernel")]
+    assert drift == [
+        ("two", "recurrent_kernel"),
+        ("stack", "cells.1.kernel"),
+        ("three", "recurrent_kernel"),
+    ]

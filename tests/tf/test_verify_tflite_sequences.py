@@ -15,7 +15,10 @@ def recurrent_net(keras, *, gate="tanh", back=True, order=(0, 1), **has):
     unrolled = layers.LSTM(5, unroll=True, return_sequences=True, recurrent_activation=gate)
     x = layers.Bidirectional(unrolled, merge_mode=has.get("merge", "sum"), name="both")(given)
     after = has.get("after", False)
-    x = layers.GRU(5, unroll=True, go_backwards=back, reset_after=after, name="gru")(x)
+    parts = {"unroll": True, "implementation": 1}
+    x = layers.GRU(5, go_backwards=back, reset_after=after, name="gru", **parts)(x)
+    x = layers.RepeatVector(3, name="again")(x)
+    x = layers.LSTM(5, recurrent_activation=has.get("own", "sigmoid"), name="lstm", **parts)(x)
     x = layers.RepeatVector(3, name="repeat")(x)
     split = {"return_state": True, "return_sequences": True, "implementation": 1}
     y, *states = layers.LSTM(4, activation=has.get("split", "relu"), **split, name="split")(x)
@@ -60,7 +63,32 @@ def frames_net(keras, *, first="relu", last="tanh", strides=1, back=False):
     return keras.Model(given, layers.Dense(2, name="out")(layers.Flatten()(x)), name="net")
 
 
+def stacked_net(keras, *, first="relu", gate="tanh", after=True, swapped=False, **has):
+    """Stacked cells of three kinds."""
+    layers = keras.layers
+    given = layers.Input((3, 6), batch_size=1, name="x")
+    cells = [
+        layers.LSTMCell(4, activation=first),
+        layers.GRUCell(4, recurrent_activation=gate, reset_after=after),
+        layers.SimpleRNNCell(3),
+    ]
+    cells = [cells[1], cells[0], cells[2]] if swapped else cells[: has.get("count", 3)]
+    x = layers.RNN(cells, go_backwards=has.get("back", True), name="stack")(given)
+    return keras.Model(given, layers.Dense(2, name="out")(x), name="net")
+
+
 NETS = {
+    "stacked": (
+        stacked_net,
+        {
+            "activation of the first cell": ({"first": "tanh"}, "stack"),
+            "gates of the second cell": ({"gate": "sigmoid"}, "stack"),
+            "reset after": ({"after": False}, "stack"),
+            "order of cells": ({"swapped": True}, "stack"),
+            "a cell less": ({"count": 2}, "stack"),
+            "direction": ({"back": False}, "stack"),
+        },
+    ),
     "recurrent": (
         recurrent_net,
         {
@@ -68,6 +96,7 @@ NETS = {
             "how directions are merged": ({"merge": "mul"}, "both"),
             "direction": ({"back": False}, "gru"),
             "reset after": ({"after": True}, "gru"),
+            "gates of parts": ({"own": "tanh"}, "lstm"),
             "activation of a split layer": ({"split": "tanh"}, "split"),
             "order of states": ({"order": (1, 0)}, "next"),
             "activation of a cell": ({"cell": "relu"}, "bare"),
@@ -129,7 +158,8 @@ def test_what_a_file_does_not_tell_is_not_checked(name, tmp_path):
     x = layers.Normalization(name="norm")(layers.Activation("tanh", name="act")(given))
     cells = [layers.LSTMCell(3), layers.LSTMCell(3)]
     x = layers.Activation("relu", name="relu")(x)
-    model = keras.Model(given, layers.RNN(cells, name="stack")(x), name="net")
+    x, *_ = layers.RNN(cells, return_state=True, name="stack")(x)
+    model = keras.Model(given, x, name="net")
     plan = plan_of(model, tmp_path / "net.keras")
     file = convert_in_batches_of_one(keras, model, tmp_path / "net")
     found = check_tflite_architecture(plan, file)

@@ -10,7 +10,7 @@ activation takes are left out, since converters join them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from itertools import accumulate
@@ -226,6 +226,37 @@ def _replaced(one: Symbol, by: Mapping[str, Formula]) -> Formula:
     if one.function:
         return applied(one.function, inner)
     return product(inner, *one.span) if inner.terms else constant(0)
+
+
+def renumbered(of: Formula, by: Mapping[str, Sequence[int]]) -> Formula:
+    """Return a formula with the parts of matrices in another order.
+
+    Args:
+        of: The formula.
+        by: The new number of each part, by what the matrix is multiplied with.
+
+    Example:
+        >>> renumbered(added(product(symbol("x"), 0, 2, 4), symbol("h")), {"x": (1, 0)}).text
+        'h + x[1/2]'
+    """
+    terms = (
+        multiplied(constant(factor), *(_renumbered(each, by) for each in term))
+        for term, factor in of.terms.items()
+    )
+    return added(constant(0), *terms)
+
+
+def _renumbered(one: Symbol, by: Mapping[str, Sequence[int]]) -> Formula:
+    if one.of is None:
+        return symbol(one.text)
+    inner = renumbered(one.of, by)
+    if one.function:
+        return applied(one.function, inner)
+    start, stop, size = one.span
+    width = stop - start
+    if one.of.text in by and start % width == 0:
+        start = by[one.of.text][start // width] * width
+    return product(inner, start, start + width, size)
 
 
 def activated(name: str, of: Formula, keras: int) -> Formula | None:

@@ -63,13 +63,51 @@ def recurrence(kind: str) -> StepsRule:
 
 
 def recurrence_of_cell(call: StepCall) -> Steps | None:
-    """Return the steps of an RNN around one cell, which a recurrent layer of its kind has too."""
+    """Return the steps of an RNN around cells; one has those of a recurrent layer of its kind."""
     cell: Any = call.config.get("cell")
     if not is_entry(cell) or not _is_simple(call):
         return None
-    kind = cell["class_name"].rsplit(">", 1)[-1].removesuffix("Cell")
-    config = {**cell["config"], **call.config}
+    if _kind_of(cell) == "StackedRNNCells":
+        return _stacked_steps(cell["config"].get("cells") or (), call)
+    kind, config = _kind_of(cell), {**cell["config"], **call.config}
     return _recurrent_steps(kind, replace(call, config=config)) if kind in _STATES_OF else None
+
+
+def _kind_of(cell: Any) -> str:
+    """Return the kind of recurrent layer that a cell is of."""
+    name: str = cell["class_name"]
+    return name.rsplit(">", 1)[-1].removesuffix("Cell")
+
+
+def _stacked_steps(cells: Sequence[Any], call: StepCall) -> Steps | None:
+    """Return the steps of stacked cells: those of as many layers, one on the sequence of the other.
+
+    None where they would begin or end with states, or be unrolled.
+    """
+    config = call.config
+    settings = ("return_state", "stateful", "unroll")
+    if call.is_masked or len(call.taken) > 1 or any(config.get(key) for key in settings):
+        return None
+    steps: list[str | Branch] = [Branch(REVERSE, (-1,))] if config.get("go_backwards") else []
+    for number, cell in enumerate(cells):
+        if not is_entry(cell) or _kind_of(cell) not in _STATES_OF:
+            return None
+        weights = _weights_below(call, f"cells.{number}.")
+        step = _cell_step(_kind_of(cell), {**cell["config"], **config}, weights, call.keras)
+        if step is None:
+            return None
+        steps.append(step)
+    last: Steps = () if config.get("return_sequences") else (LAST,)
+    return (*steps, *last)
+
+
+def _weights_below(call: StepCall, before: str) -> dict[str, Sequence[int]]:
+    """Return the shapes of the weights of a layer inside, by the names that it has for them."""
+    return {
+        key.removeprefix(before): shape
+        for key, shape in call.weights.items()
+        if key.startswith(before)
+    }
 
 
 def convolved(rank: int) -> StepsRule:
@@ -225,12 +263,7 @@ def _side(
     The whole sequence is in its own order. Bidirectional lets its layers give zero for masked steps
     where they give the whole sequence.
     """
-    before = f"{name}_layer."
-    weights = {
-        key.removeprefix(before): shape
-        for key, shape in call.weights.items()
-        if key.startswith(before)
-    }
+    weights = _weights_below(call, f"{name}_layer.")
     cell, is_whole = kind.rsplit(">", 1)[-1], bool(config.get("return_sequences"))
     settings = {**config, "zero_output_for_mask": is_whole}
     inner = replace(call, config=settings, weights=weights)
