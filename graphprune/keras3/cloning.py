@@ -225,7 +225,7 @@ def _copy_variables(model: Any, clone: Any) -> dict[int, Any]:
     return variables
 
 
-def _pair(layer: str, some: Sequence[Any], others: Sequence[Any]) -> list[tuple[Any, Any]]:
+def _pair(name: str, some: Sequence[Any], others: Sequence[Any]) -> list[tuple[Any, Any]]:
     """Pair the variables of a layer and of its copy.
 
     `quantize` adds variables behind those that are there; a copy creates them first.
@@ -239,7 +239,7 @@ def _pair(layer: str, some: Sequence[Any], others: Sequence[Any]) -> list[tuple[
     trained = ([one.name for one in each if one.trainable] for each in (some, others))
     if len(set(map(tuple, trained))) > 1:
         raise GraphError(
-            f"{layer}: a layer that was quantized to float8 cannot be copied, because its copy"
+            f"{name}: a layer that was quantized to float8 cannot be copied, because its copy"
             " creates its weights in another order; prune the model before it is quantized"
         )
     return [(one, by_name[one.name]) for one in some]
