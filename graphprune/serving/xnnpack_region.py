@@ -198,8 +198,9 @@ class _Walk:
         return next((tensor.shape for tensor in found if tensor is not None), ())
 
     def _channels(self, operator: TfliteOperator) -> int:
-        """Return the last length of an operator's first input."""
-        return self._tensors[operator.inputs[0]].shape[-1]
+        """Return the last length of an operator's first input; 0 where a damaged file has none."""
+        tensor = self._tensors.get(operator.inputs[0])
+        return tensor.shape[-1] if tensor is not None and tensor.shape else 0
 
 
 def _strides(operator: TfliteOperator) -> tuple[float, float]:

@@ -20,6 +20,7 @@ from graphprune.errors import ArchiveError
 from graphprune.plan import make_plan
 from graphprune.plan.tflite import verify_tflite
 from graphprune.rules import parse_rules
+from graphprune.serving.xnnpack_region import find_region
 
 MAX_MESSAGE = 2_000
 RULES = parse_rules(
@@ -178,6 +179,54 @@ def loop_file() -> bytes:
     return packed(first)
 
 
+@cache
+def mobile_file() -> bytes:
+    """What XNNPACK turns to channels first, from a padded stem to the average."""
+    image = (1, 4, 4, 3)
+    parts = [
+        Part("in", (1, 8, 8, 3)),
+        *(
+            Part(f"pad{n}", values=np.array([[0, 0], [1, 1], [1, 1], [0, 0]], "int32"))
+            for n in "ab"
+        ),
+        Part("net/stem/pad", (1, 10, 10, 3)),
+        Part("net/stem/kernel", values=kernel(3, 3, 3, 3)),
+        Part("net/deep/pad", (1, 6, 6, 3)),
+        Part("net/deep/kernel", values=kernel(1, 3, 3, 3)),
+        Part("net/wide/kernel", values=kernel(3, 1, 1, 3)),
+        *(Part(f"net/{name}", image) for name in ("stem", "deep", "wide", "sum")),
+        Part("axes", values=whole(1, 2)),
+        Part("net/mean", (1, 3)),
+        Part("net/fc/MatMul", values=kernel(8, 3)),
+        Part("out", (1, 8)),
+    ]
+    valid = {"padding": 1, "strideH": 1, "strideW": 1}
+    halved = options("Conv2DOptions", padding=1, strideH=2, strideW=2)
+    return tflite_bytes(
+        parts,
+        [
+            ("PAD", ["in", "pada"], ["net/stem/pad"]),
+            ("CONV_2D", ["net/stem/pad", "net/stem/kernel"], ["net/stem"], halved),
+            ("PAD", ["net/stem", "padb"], ["net/deep/pad"]),
+            (
+                "DEPTHWISE_CONV_2D",
+                ["net/deep/pad", "net/deep/kernel"],
+                ["net/deep"],
+                options("DepthwiseConv2DOptions", **valid),
+            ),
+            (
+                "CONV_2D",
+                ["net/deep", "net/wide/kernel"],
+                ["net/wide"],
+                options("Conv2DOptions", **valid),
+            ),
+            ("ADD", ["net/wide", "net/stem"], ["net/sum"]),
+            ("MEAN", ["net/sum", "axes"], ["net/mean"]),
+            ("FULLY_CONNECTED", ["net/mean", "net/fc/MatMul"], ["out"]),
+        ],
+    )
+
+
 def packed(model: Any) -> bytes:
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), b"TFL3")
@@ -185,7 +234,7 @@ def packed(model: Any) -> bytes:
 
 
 def make(random: Random, _folder: Path) -> bytes:
-    content = random.choice((main_file, loop_file))()
+    content = random.choice((main_file, loop_file, mobile_file))()
     if random.random() < 0.2:
         return mutate_bytes(random, content)
     schema = load_schema()
@@ -228,7 +277,10 @@ def change(random: Random, model: Any) -> None:
 def check(content: bytes) -> None:
     text = ""
     try:
-        found = verify_tflite(PLAN, TfliteFile(content, "net.tflite"))
+        file = TfliteFile(content, "net.tflite")
+        region = find_region(file)
+        assert len(region.operators) <= len(file.operators)
+        found = verify_tflite(PLAN, file)
     except ArchiveError as error:
         text = str(error)
     assert "\n" not in text
@@ -237,6 +289,7 @@ def check(content: bytes) -> None:
 
 
 def test_a_mutated_tflite_file_is_compared_or_refused(fuzz):
-    check(main_file())
-    check(loop_file())
+    for whole_file in (main_file, loop_file, mobile_file):
+        check(whole_file())
+    assert len(find_region(TfliteFile(mobile_file(), "net.tflite")).operators) == 6
     assert fuzz(Target(make, check), count=100) > 0
