@@ -13,6 +13,8 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
 def test_backbones_from_small_configs(backend):
+    if find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
     check_cases("hub_cases.py", backend, slow=True)
