@@ -18,7 +18,7 @@ from graphprune.cli.progress import render_event
 from graphprune.diff.sizes import measure_sizes, side_by_side
 from graphprune.errors import EXIT_MISSED
 from graphprune.graph import ModelFile
-from graphprune.report import SizeColumn, SizeTable, render_sizes_text
+from graphprune.report import RejectedForm, SizeColumn, SizeTable, render_sizes_text
 from graphprune.report.numbers import count_of, format_count, format_share
 from graphprune.report.sizes import find_accuracy, sizes_to_config
 from graphprune.report.tables import align_rows
@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A written model: title, path, zeros, parameters, accuracy and form, None if unknown."""
+    """A written model: title, path, zeros, parameters, accuracy and form, None if unknown.
+
+    `rejected` has the better forms that failed.
+    """
 
     title: str
     path: str
@@ -40,6 +43,7 @@ class Measured:
     parameters: int | None
     accuracy: float | None
     form: str | None = None
+    rejected: tuple[RejectedForm, ...] = ()
 
     @classmethod
     def of_file(cls, title: str, path: str, weights: ModelFile, accuracy: float | None) -> Measured:
@@ -53,7 +57,14 @@ def size_columns(files: Sequence[Measured]) -> tuple[SizeColumn, ...]:
     sizes = side_by_side(measure_sizes, *(file.path for file in files))
     return tuple(
         SizeColumn(
-            file.title, size.raw, size.gzip, file.zeros, file.parameters, file.accuracy, file.form
+            file.title,
+            size.raw,
+            size.gzip,
+            file.zeros,
+            file.parameters,
+            file.accuracy,
+            file.form,
+            file.rejected,
         )
         for size, file in zip(sizes, files, strict=True)
     )

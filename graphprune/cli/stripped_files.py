@@ -23,7 +23,7 @@ from graphprune.engine.file_data import FileData
 from graphprune.files import temporary_folder
 from graphprune.graph.read import open_model_file
 from graphprune.interface import load_model
-from graphprune.report import SizeTable, render_sizes_text, sizes_to_config
+from graphprune.report import RejectedForm, SizeTable, render_sizes_text, sizes_to_config
 from graphprune.report.numbers import format_bytes
 from graphprune.serving.predicting import open_predictor
 from graphprune.serving.tflite_forms import TfliteRequest
@@ -135,6 +135,7 @@ class _Writing:
             None if counted is None else counted.parameters,
             self._measure_accuracy(target),
             None if made is None else str(made.form),
+            () if made is None else rejected_forms(made),
         )
 
     def _write(self, target: Path) -> MadeTflite | None:
@@ -174,9 +175,14 @@ class _Writing:
         return found
 
 
+def rejected_forms(made: MadeTflite) -> tuple[RejectedForm, ...]:
+    """Return the better forms that a `.tflite` file is not stored in."""
+    return tuple(RejectedForm(str(one.form), one.reason) for one in made.rejected)
+
+
 def explain_fallback(target: Path, made: MadeTflite) -> str:
     """Return why a `.tflite` file is not stored in the form that was asked for."""
-    faults = "; ".join(f"{rejected.form}: {rejected.reason}" for rejected in made.rejected)
+    faults = "; ".join(f"{one.form}: {one.reason}" for one in rejected_forms(made))
     return f"{target}: stored as {made.form}, because better forms do not work ({faults})"
 
 

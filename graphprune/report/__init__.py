@@ -22,11 +22,18 @@ if TYPE_CHECKING:
     from graphprune.report.layers_report import render_layers_text
     from graphprune.report.plan_text import render_plan_text
     from graphprune.report.rules_text import cases_to_config, render_cases, render_explanation
-    from graphprune.report.sizes import SizeColumn, SizeTable, render_sizes_text, sizes_to_config
+    from graphprune.report.sizes import (
+        RejectedForm,
+        SizeColumn,
+        SizeTable,
+        render_sizes_text,
+        sizes_to_config,
+    )
     from graphprune.report.verification_junit import render_verification_junit
     from graphprune.report.verification_text import render_verification, render_verification_github
 
 __all__ = [
+    "RejectedForm",
     "SizeColumn",
     "SizeTable",
     "cases_to_config",
@@ -67,7 +74,13 @@ if not TYPE_CHECKING:  # so that type checkers know every name, and no other
             "layers_report": ["render_layers_text"],
             "plan_text": ["render_plan_text"],
             "rules_text": ["cases_to_config", "render_cases", "render_explanation"],
-            "sizes": ["SizeColumn", "SizeTable", "render_sizes_text", "sizes_to_config"],
+            "sizes": [
+                "RejectedForm",
+                "SizeColumn",
+                "SizeTable",
+                "render_sizes_text",
+                "sizes_to_config",
+            ],
             "verification_junit": ["render_verification_junit"],
             "verification_text": ["render_verification", "render_verification_github"],
         },

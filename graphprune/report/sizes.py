@@ -33,6 +33,14 @@ def find_accuracy(metrics: Mapping[str, Any]) -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
+class RejectedForm:
+    """A better form that a model was not stored in, and why."""
+
+    form: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class SizeColumn:
     """One model, or one form of it.
 
@@ -44,6 +52,7 @@ class SizeColumn:
         parameters: All its weights; None where nobody counted.
         accuracy: Share of right answers, 0 to 1; None where it was not measured.
         form: How the weights are stored, such as `int8`; None where the format has one way alone.
+        rejected: Better forms that failed, the best first.
     """
 
     title: str
@@ -53,6 +62,7 @@ class SizeColumn:
     parameters: int | None = None
     accuracy: float | None = None
     form: str | None = None
+    rejected: tuple[RejectedForm, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +78,8 @@ def sizes_to_config(table: SizeTable) -> list[dict[str, Any]]:
     Example:
         >>> (column,) = sizes_to_config(SizeTable((SizeColumn("a", 900, 300),)))
         >>> print(*column), print(*column.values())
-        title raw gzip zeros parameters accuracy form
-        a 900 300 None None None None
+        title raw gzip zeros parameters accuracy form rejected
+        a 900 300 None None None None ()
         (None, None)
     """
     return [asdict(column) for column in table.columns]

@@ -102,6 +102,10 @@ def test_files_are_quantized_with_samples_and_a_fallback_is_told(tmp_path, rules
     done = run_command("strip", sparse, "-o", tmp_path / "q.tflite", *options)
     columns = table(done)
     assert columns["q.tflite"]["form"] == "float16"
+    assert columns["q.tflite"]["rejected"] == [
+        {"form": "float16, sparse", "reason": "it crashes (SIGSEGV)"}
+    ]
+    assert columns["before"]["rejected"] == []
     assert columns["q.tflite"]["zeros"] >= 46_000
     assert 0 < columns["q.tflite"]["accuracy"] <= 1
     assert columns["q.tflite"]["raw"] < columns["before"]["raw"] / 6
