@@ -143,7 +143,7 @@ class MaskGroup(h5py.Group):  # type: ignore[misc] # h5py ships no types
         ...         MaskGroup(file.id).create_group("fc").create_dataset("m", (99, 99), dtype="?")
         ...     )
         ...     made[:] = np.eye(99, dtype=bool)
-        ...     print(file["fc/m"][0, :3], file["fc/m"].id.get_storage_size())
+        ...     print(file["fc"]["m"][0, :3], file["fc"]["m"].id.get_storage_size())
         [1 0 0] 1226
     """
 
@@ -159,7 +159,7 @@ class MaskGroup(h5py.Group):  # type: ignore[misc] # h5py ships no types
         **options: Any,
     ) -> Any:
         """Return a dataset whose values can be set."""
-        is_mask = dtype == np.bool_ and shape is not None and not options
+        is_mask = np.dtype(dtype) == np.bool_ and shape is not None and not options
         if is_mask and _FEWEST_BITS <= math.prod(shape or ()) <= _MOST_BITS:
             return _Bits(self, name)
         return super().create_dataset(name, shape, dtype, **options)
