@@ -182,8 +182,8 @@ def accepts_config(test: ConfigTest, values: Sequence[Frozen]) -> bool:
 
     Args:
         test: The test.
-        values: The value; several if it is a name and others mean the same (`swish`, `silu`). None
-            means a missing key, which passes only `exists: false`.
+        values: The value; several if it is a name and others mean the same (`swish`, `silu`); none
+            for a missing key, which passes only `exists: false`.
     """
     if isinstance(test, Every):
         return all(accepts_config(part, values) for part in test.tests)
