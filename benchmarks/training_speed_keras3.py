@@ -1,19 +1,21 @@
 """What pruning costs while a Keras 3 model trains; `training_speed.py --keras 3` runs it.
 
-Columns, medians over the rounds, each with its ratio to the plain model's in the same round:
+The first training step, tracing or compiling included, is measured in a process of its own for each
+method. For the mean of the later steps one process holds all methods, which take short turns,
+because a step of the same model takes up to 20% longer from one minute to the next. A block is ten
+turns of each method, in which `updated` computes masks once; `pruned` computes masks before the
+first step and never again.
 
-- first step: processor time of the first training step, tracing or compiling included, in a process
-  of its own for each method.
-- processor: mean processor time of a later step. One process holds all methods, which take turns of
-  100 steps, so that a busy moment meets them all. `pruned` computes masks before the first step and
-  never again; `updated` also computes them once in a turn.
-- elapsed: mean time from the end of one of these steps to the end of the next, what a user waits.
-  Its ratio means something on a quiet machine only. The ratio of processor time means less where
-  threads that wait for work keep their cores busy, as those of PyTorch do.
+Each of the two has two columns: the processor time, and the time that a user waits, which means
+something on a quiet machine only. The processor time means less where threads that wait for work
+keep their cores busy, as those of PyTorch do. A column has the median, the median of the ratios to
+the plain model in the same round or block, half the distance of the quartiles of these ratios, and
+the ratio that the project wants to keep.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import statistics
@@ -24,44 +26,64 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 METHODS = ("plain", "pruned", "updated")
-TURN = 100
-"""Steps of a turn, and from one mask update to the next."""
-TURNS, AT_LEAST = 3, 45.0
-"""Turns of each method, and seconds that all of them take together."""
-COLUMNS = {"first step": "s", "processor": "ms", "elapsed": "ms"}
-"""The columns and their units."""
-ALLOWED = {"pruned": (1.15, 1.05, 1.05), "updated": (1.15, 1.15, 1.15)}
-"""The ratios that the project wants to keep, by column."""
+TURN, TURNS = 10, 10
+"""Measured steps of a turn, after one that begins it, and turns of each method in a block."""
+BLOCK = (1 + TURN) * TURNS
+"""Steps from one mask update to the next."""
+AT_LEAST = 60.0
+"""Seconds that the blocks of a process take together; a slow model has one block."""
+FIRST, LATER = ("first: processor", "first: elapsed"), ("later: processor", "later: elapsed")
+"""The columns of the first step, in seconds, and of the later ones, in milliseconds."""
+ALLOWED = {"plain": (0.0, 0.0), "pruned": (1.15, 1.05), "updated": (1.15, 1.15)}
+"""The ratios that the project wants to keep, of the first and of the later steps; 0 for none."""
 
 
 def compare(backend: str, models: list[str], repeats: int) -> None:
     """Print the figures of every model and method on one backend."""
-    titles = " ".join(f"{title:>26}" for title in COLUMNS)
+    titles = " ".join(f"{title:<31}" for title in (*FIRST, *LATER))
     print(f"{backend}\n{'model':<10} {'method':<8} {titles}")
     for model in models:
-        rounds = [measure_round(backend, model, number) for number in range(repeats)]
+        found = measure(backend, model, repeats)
         for method in METHODS:
             columns = (
-                column(rounds, method, index, unit) for index, unit in enumerate(COLUMNS.values())
+                column(found[method][title], found["plain"][title], unit, allowed)
+                for both, unit, allowed in zip(
+                    (FIRST, LATER), ("s", "ms"), ALLOWED[method], strict=True
+                )
+                for title in both
             )
-            print(f"{model:<10} {method:<8}{''.join(columns)}", flush=True)
+            print(f"{model:<10} {method:<8} {' '.join(columns)}", flush=True)
 
 
-def column(rounds: list[dict[str, list[float]]], method: str, index: int, unit: str) -> str:
-    """Return the median, its ratio to the plain model's, and the ratio that is wanted."""
-    value = statistics.median(found[method][index] for found in rounds)
-    ratio = statistics.median(found[method][index] / found["plain"][index] for found in rounds)
-    wanted = f"(≤ {ALLOWED[method][index]:.2f})" if method in ALLOWED else ""
-    return f" {value:10.3f} {unit:<2} {ratio:4.2f} {wanted:<8}"
+def column(times: list[float], plain: list[float], unit: str, allowed: float) -> str:
+    """Return the median, and its ratio to the plain model's, its spread, and the one wanted."""
+    ratios = [time / other for time, other in zip(times, plain, strict=True)]
+    spread = 0.0
+    if len(ratios) > 1:
+        low, _, high = statistics.quantiles(ratios, n=4, method="inclusive")
+        spread = (high - low) / 2
+    ratio = f"{statistics.median(ratios):4.2f} ±{spread:.2f} (≤ {allowed:.2f})"
+    return f"{statistics.median(times):9.3f} {unit:<2} {ratio if allowed else '':<19}"
 
 
-def measure_round(backend: str, model: str, number: int) -> dict[str, list[float]]:
-    """Return the columns of each method; every second round takes them in opposite order."""
-    order = METHODS if number % 2 == 0 else METHODS[::-1]
-    first = {method: run_process(backend, "first", model, method) for method in order}
-    later = run_process(backend, "turns", model, ",".join(order))
-    return {method: [first[method], *later[method]] for method in METHODS}
+def measure(backend: str, model: str, repeats: int) -> dict[str, dict[str, list[float]]]:
+    """Return the times by method and column; every second round has the opposite order."""
+    found: dict[str, dict[str, list[float]]] = {
+        method: {title: [] for title in (*FIRST, *LATER)} for method in METHODS
+    }
+    for number in range(repeats):
+        order = METHODS if number % 2 == 0 else METHODS[::-1]
+        for method in order:
+            for title, seconds in run_process(backend, "first", model, method).items():
+                found[method][title].append(seconds)
+        blocks = run_process(backend, "blocks", model, ",".join(order))
+        for method in METHODS:
+            for title, times in blocks[method].items():
+                found[method][title] += times
+    return found
 
 
 def run_process(backend: str, what: str, model: str, method: str) -> Any:
@@ -91,7 +113,7 @@ class Contestant:
         self.callbacks: list[Any] = []
         if method != "plain":
             end = 0 if method == "pruned" else -1
-            schedule = graphprune.ConstantSparsity(0.9, 0, end, frequency=TURN)
+            schedule = graphprune.ConstantSparsity(0.9, 0, end, frequency=BLOCK)
             self.model = graphprune.prune_low_magnitude(self.model, schedule)
             self.callbacks = [graphprune.UpdatePruningStep(run=graphprune.Run())]
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -128,33 +150,40 @@ def repeated(batch: Any, steps: int) -> Any:
     return Repeated()
 
 
-def measure_first(name: str, method: str) -> float:
-    """Return the seconds of processor time of the first step."""
-    start, first = Contestant(name, method).train(1)
-    return first[0] - start[0]
+def measure_first(name: str, method: str) -> dict[str, float]:
+    """Return the seconds of the first step on both clocks.
 
-
-def measure_turns(name: str, order: str) -> dict[str, list[float]]:
-    """Return the median over turns of the mean milliseconds of a step, of each method and clock.
-
-    A fast model gets more turns than a slow one.
+    Python does not look for garbage in it, which takes 0.2 s for all that is imported, in the step
+    of whichever method happens to allocate the object that starts it.
     """
+    contestant = Contestant(name, method)
+    gc.collect()
+    gc.disable()
+    start, first = contestant.train(1)
+    return dict(zip(FIRST, np.subtract(first, start).tolist(), strict=True))
+
+
+def measure_blocks(name: str, order: str) -> dict[str, dict[str, list[float]]]:
+    """Return the mean milliseconds of a step in each block, by method and clock."""
     contestants = {method: Contestant(name, method) for method in order.split(",")}
-    found: dict[str, list[list[float]]] = {method: [] for method in contestants}
     for contestant in contestants.values():
-        contestant.train(TURN)  # traces; ends where an update is due
-    begun = time.monotonic()
-    while min(map(len, found.values())) < TURNS or time.monotonic() - begun < AT_LEAST:
-        for method, contestant in contestants.items():
-            _, second, *_, last = contestant.train(TURN)
-            steps = [
-                1000 * (end - begin) / (TURN - 1) for begin, end in zip(second, last, strict=True)
-            ]
-            found[method].append(steps)
-    return {
-        method: [statistics.median(times) for times in zip(*turns, strict=True)]
-        for method, turns in found.items()
+        contestant.train(1 + TURN // 2)  # traces; later updates are due amid a turn
+    found: dict[str, dict[str, list[float]]] = {
+        method: {title: [] for title in LATER} for method in contestants
     }
+    begun = time.monotonic()
+    while not found["plain"][LATER[0]] or time.monotonic() - begun < AT_LEAST:
+        block = {method: np.zeros(2) for method in contestants}
+        for _ in range(TURNS):
+            for method, contestant in contestants.items():
+                _, first, *_, last = contestant.train(1 + TURN)
+                block[method] += np.subtract(last, first)
+        for method, seconds in block.items():
+            for times, mean in zip(
+                found[method].values(), 1000 * seconds / (TURN * TURNS), strict=True
+            ):
+                times.append(float(mean))
+    return found
 
 
 def mlp() -> tuple[Any, Any]:
@@ -187,8 +216,6 @@ def lstm() -> tuple[Any, Any]:
 
 def batch(*shape: int) -> Any:
     """Return random inputs of this shape, and labels."""
-    import numpy as np
-
     random = np.random.default_rng(1)
     return random.normal(size=shape).astype("float32"), np.zeros(shape[:1], "int32")
 
@@ -198,7 +225,7 @@ MODELS: dict[str, Callable[[], tuple[Any, Any]]] = {
     "mlp": mlp,
     "lstm": lstm,
 }
-MEASURES: dict[str, Callable[[str, str], Any]] = {"first": measure_first, "turns": measure_turns}
+MEASURES: dict[str, Callable[[str, str], Any]] = {"first": measure_first, "blocks": measure_blocks}
 
 
 if __name__ == "__main__":

@@ -40,13 +40,14 @@ def build_optimizer(model: Any, optimizer: Any) -> None:
 def add_mask(optimizer: Any, weight: Any, mask: NDArray[np.bool_], name: str) -> Any:
     """Return a variable with the value `mask`, which the optimizer that updates `weight` tracks."""
     part = _part_of(optimizer, weight)
+    value = keras.ops.convert_to_tensor(mask, dtype="bool")  # without the dtype JAX compiles
     used = {variable.name for variable in optimizer.variables}
     plain = f"{MASK}_{''.join(c if c.isalnum() else '_' for c in name)}"
     names = (plain if index == 0 else f"{plain}_{index}" for index in range(len(used) + 1))
     return part.add_variable(
         shape=mask.shape,
         dtype="bool",
-        initializer=lambda shape, dtype=None: mask,  # JAX would compile one that makes ones
+        initializer=lambda shape, dtype=None: value,  # JAX would compile one that makes ones
         name=next(name for name in names if name not in used),
         **_layout_of(weight, part),
     )
