@@ -6,7 +6,7 @@ from lenet import rules
 import graphprune
 from graphprune.archive.tflite.file import TfliteFile
 from graphprune.plan import make_plan
-from graphprune.plan.tflite_architecture import check_tflite_architecture
+from graphprune.plan.operator_architecture import check_operator_architecture
 
 RULES = rules(
     "version: 1\nrules: [{id: all, match: '*', prune: {sparsity: 50%, schedule: {curve: step}}}]"
@@ -46,6 +46,6 @@ def converted_and_same(model, keras, folder):
     """Return the file of a model, after a look that it computes what the model does."""
     plan = plan_of(model, folder / "net.keras")
     file = convert_in_batches_of_one(keras, model, folder / "net")
-    found = check_tflite_architecture(plan, file)
+    found = check_operator_architecture(plan, file)
     assert (found.status, found.differences, found.unchecked) == ("same", (), "")
     return file

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from graphprune.archive.tflite.file import TfliteFile, TfliteOperator
+from graphprune.archive.operators import FileOperator
+from graphprune.archive.tflite.file import TfliteFile
 from graphprune.graph.computation import Computation
-from graphprune.plan.tflite_cells import Cell, read_cell, read_stack
+from graphprune.plan.operator_cells import Cell, read_cell, read_stack
 
 Place = tuple[int, int]
 """Subgraph and index of a tensor."""
@@ -48,7 +49,7 @@ def find_loops(file: TfliteFile) -> tuple[Loop, ...]:
     return tuple(loop for loop in loops if loop is not None)
 
 
-def _read_loop(file: TfliteFile, body: int, operator: TfliteOperator) -> Loop | None:
+def _read_loop(file: TfliteFile, body: int, operator: FileOperator) -> Loop | None:
     cell = read_cell(file, operator)
     if cell is not None:
         return Loop(_places_of(cell))
@@ -92,7 +93,7 @@ def _loop_of_two(file: TfliteFile, body: int) -> Loop | None:
     return Loop({name: ((body, weights[0]),) for name, weights in found.items()})
 
 
-def _weight_of(operator: TfliteOperator, sources: Mapping[int, int]) -> int:
+def _weight_of(operator: FileOperator, sources: Mapping[int, int]) -> int:
     """Return the matrix of a product; -1 of another operator."""
     if operator.kind != "FULLY_CONNECTED" or len(operator.inputs) < 2:
         return -1

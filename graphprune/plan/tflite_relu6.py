@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from graphprune.graph.classes.steps import AFFINE
 from graphprune.graph.computation import Computation, Step
 from graphprune.graph.layers import SEPARATOR
-from graphprune.plan.tflite_names import is_named, paths_in
-from graphprune.plan.tflite_steps import FoundStep
+from graphprune.plan.operator_names import is_named, paths_in
+from graphprune.plan.operator_steps import FoundStep
 
 _RELU6 = "relu6"
 

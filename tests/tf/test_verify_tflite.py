@@ -8,8 +8,8 @@ from converted_files import convert, convert_in_batches_of_one, converted_and_sa
 from shrink.nets import scaled_sum
 
 from graphprune.plan.measured import planned_tensors
+from graphprune.plan.operator_architecture import check_operator_architecture
 from graphprune.plan.tflite import verify_tflite
-from graphprune.plan.tflite_architecture import check_tflite_architecture
 
 pytestmark = pytest.mark.tf
 
@@ -121,12 +121,12 @@ def test_layers_of_several_operators_are_compared(name, tmp_path):
     model = sequence_net(keras)
     plan = plan_of(model, tmp_path / "net.keras")
     file = convert(model, tmp_path / "net")
-    found = check_tflite_architecture(plan, file)
+    found = check_operator_architecture(plan, file)
     assert (found.status, found.differences, found.unchecked) == ("same", (), "")
     for case, (changed, wanted) in OTHERS.items():
         if keras is tf_keras or not {"cell", "back"} & set(changed):
             other = plan_of(sequence_net(keras, **changed), tmp_path / "other.keras")
-            differences = check_tflite_architecture(other, file).differences
+            differences = check_operator_architecture(other, file).differences
             # Keras 3 numbers the names of operations
             told = {(one.address.removesuffix("_1"), one.what) for one in differences}
             assert wanted in told, case
@@ -169,7 +169,7 @@ def test_settings_inside_layers_of_many_operators_are_compared(name, tmp_path):
     file = converted_and_same(odd_net(keras), keras, tmp_path)
     for case, (changed, wanted) in CHANGES.items():
         other = plan_of(odd_net(keras, **changed), tmp_path / "other.keras")
-        differences = check_tflite_architecture(other, file).differences
+        differences = check_operator_architecture(other, file).differences
         assert (wanted, "settings") in {(one.address, one.what) for one in differences}, case
 
 
@@ -181,9 +181,9 @@ def test_files_with_fewer_bits_are_compared_too(name, form, tmp_path):
     model = odd_net(keras)
     plan = plan_of(model, tmp_path / "net.keras")
     file = convert_in_batches_of_one(keras, model, tmp_path / "net", form)
-    assert check_tflite_architecture(plan, file).status == "same"
+    assert check_operator_architecture(plan, file).status == "same"
     other = plan_of(odd_net(keras, epsilon=1e-5, gate="sigmoid"), tmp_path / "other.keras")
-    differences = check_tflite_architecture(other, file).differences
+    differences = check_operator_architecture(other, file).differences
     assert {one.address for one in differences} == {"norm", "lstm"}
 
 
@@ -215,7 +215,7 @@ def test_masks_of_sequences_are_compared(name, tmp_path):
     file = converted_and_same(masked_net(keras), keras, tmp_path)
     for case, (changed, wanted) in UNMASKED.items():
         other = plan_of(masked_net(keras, **changed), tmp_path / "other.keras")
-        differences = check_tflite_architecture(other, file).differences
+        differences = check_operator_architecture(other, file).differences
         assert wanted in {one.address for one in differences}, case
 
 

@@ -6,10 +6,10 @@ Plans of earlier versions have no formulas of recurrent layers.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
-from graphprune.graph.classes.steps import AFFINE, LEARNED, RECURRENT
+from graphprune.graph.classes.steps import AFFINE, ANY, LEARNED, PRODUCT, RECURRENT, UNEQUAL
 from graphprune.graph.computation import UNKNOWN, Computation, Step
 
 _FORMULA = " = "
@@ -38,6 +38,22 @@ def list_readings(planned: Computation) -> Iterator[tuple[Computation, str]]:
         layers = ", ".join(dict.fromkeys(learned[place] for place in places))
         why = f"the file has no operator of {layers} (Normalization), as if it was not adapted"
         yield _without(places, steps, planned.outputs), reason or why
+    masked = [place for place, step in enumerate(steps) if _is_masked_result(step, steps)]
+    if masked:
+        layers = ", ".join(dict.fromkeys(steps[place].layer for place in masked))
+        why = f"the file has no mask of the query of {layers}, which Keras 3 may have lost"
+        yield _without(masked, steps, planned.outputs), reason or why
+
+
+def _is_masked_result(step: Step, steps: Sequence[Step]) -> bool:
+    """Return whether a step is that of an Attention, whose result is zero where a query is masked.
+
+    A MultiHeadAttention of Keras 3 takes the mask away from its query, for layers behind it too.
+    """
+    if step.computes != "multiply" or len(step.inputs) != 2:
+        return False
+    result, mask = (steps[place].computes for place in step.inputs)
+    return result.startswith(PRODUCT) and mask.startswith((UNEQUAL, ANY))
 
 
 def _is_old(step: Step) -> bool:
