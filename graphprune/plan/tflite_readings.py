@@ -2,7 +2,8 @@
 
 The statistics of a Normalization change nothing until it is adapted, and then no operator has them.
 A multi-head attention of Keras 3 deletes the masks of what it takes, and older versions do not, so
-that layers behind it have a mask or have none. Plans of earlier versions have no formulas of recurrent layers.
+that layers behind it have a mask or have none. Plans of earlier versions have no formulas of
+recurrent layers.
 """
 
 from __future__ import annotations
