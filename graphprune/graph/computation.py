@@ -198,8 +198,8 @@ class _Walk:
             self._note_masks(layer, taken, shapes[0] if shapes else None, result)
         known = known_class(layer.entry)
         if known is not None and known.deletes_masks and self.graph.keras == 3:
-            for step in taken:
-                self.kept.pop(step, None)
+            for place in taken:
+                self.kept.pop(place, None)
         return results
 
     def _note_masks(
