@@ -17,7 +17,7 @@ from graphprune.archive.tflite.file import TfliteFile, TfliteTensor
 from graphprune.plan.changes import Plan, TensorChange
 from graphprune.plan.measured import Measuring, planned_tensors
 from graphprune.plan.tflite_architecture import check_tflite_architecture
-from graphprune.plan.tflite_loops import CELLS, find_loops, pair_loops
+from graphprune.plan.tflite_loops import CELLS, FUSED_LSTM, find_loops, pair_loops
 from graphprune.plan.tflite_names import Path, find_prefixes, is_named, paths_in
 from graphprune.plan.verify import NotFinite, Verification, add_facts, list_checks
 
@@ -351,6 +351,7 @@ _TURN: Mapping[str, Mapping[int, tuple[int, ...]]] = {
     "FULLY_CONNECTED": {1: (0,), 2: (1, 0)},
     "GATHER": {2: (0, 1)},
     "TRANSPOSE_CONV": {1: (0,), 4: (1, 2, 0, 3)},
+    FUSED_LSTM: {2: (1, 0)},
 }
 """The order of axes of a Keras weight, by the operator and the number of axes."""
 
