@@ -229,7 +229,7 @@ def _with_layers(read: OperatorSteps, planned: Sequence[Step]) -> list[Step]:
     addresses = list(dict.fromkeys(step.layer for step in planned))
     paths = [path for found in read.steps for path in paths_in(found.names)]
     prefixes = find_prefixes(addresses, paths)
-    owners = {prefix: address for address, prefix in prefixes.items()}
+    owners = {start: address for address, told in prefixes.items() for start in told}
     with_kernel = {step.layer for step in planned if has_kernel(step.computes) or step.is_unknown}
     inputs = [step.layer for step in planned if step.computes == INPUT]
     return [

@@ -233,19 +233,21 @@ class _Body:
         states = {name: known[made] for name, made in self._next.items()}
         ends = set(self._outputs) - set(self._next.values()) - self._unchanged
         written = {known[made].text: known[made] for made in ends if made in known}
-        if "h" not in states or (is_masked and not written):
-            return None
-        if is_masked and "o" not in states:
+        if is_masked and "o" not in states and written:
             states = {"o": next(iter(written.values())), **states}
+        if "h" not in states or (is_masked and "o" not in states):
+            return None
         result = next(iter(states.values())).text
         if set(written) - {result}:
             return None
         read = self._given | self._formulas.reads
         places = {name: self._inputs.index(index) for name, index in read.items()}
         cell = cell_of(self._formulas, self._formulas.matrices, render(states), places)
-        # a file does not tell the order of the parts of a kernel, and only one is that of a cell
+        # a file does not tell the order of the parts of a kernel, nor what each state is where it
+        # does not write the sequence of results, and only one choice is that of a cell
         is_split = cell is not None and len(cell.matrices["kernel"]) > 1
-        return None if is_split and not is_cell(render(states)) else cell
+        is_chosen = is_split or (is_masked and not written)
+        return None if is_chosen and not is_cell(render(states)) else cell
 
 
 def cell_of(

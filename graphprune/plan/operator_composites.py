@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from graphprune.archive.operators import FOREIGN
 from graphprune.graph.classes.activation_steps import clipped
-from graphprune.graph.classes.composite_steps import CAUSAL, normalize
-from graphprune.graph.classes.steps import AFFINE, ANY, UNEQUAL
+from graphprune.graph.classes.composite_steps import CAUSAL, additive, normalize
+from graphprune.graph.classes.steps import AFFINE, ANY, UNEQUAL, reduced
 from graphprune.graph.computation import Step
 from graphprune.plan.operator_masks import ScoresMask
 from graphprune.plan.operator_numbers import Number
@@ -260,6 +260,17 @@ def _weighted_mean(facts: Facts, inputs: tuple[int, ...]) -> Whole | None:
     return facts.steps[total].computes.replace("sum", "mean", 1), (facts.behind(x),)
 
 
+def _additive_scores(facts: Facts, inputs: tuple[int, ...]) -> Whole | None:
+    """Return additive scores, for the sum of tanh(query + key); see `additive`."""
+    curve = facts.behind(inputs[0])
+    if facts.steps[curve].computes != "tanh":
+        return None
+    total = facts.steps[facts.behind(facts.steps[curve].inputs[0])]
+    if total.computes != "add" or len(total.inputs) != 2:
+        return None
+    return additive(is_scaled=curve != inputs[0]), total.inputs
+
+
 _FINDERS: Mapping[str, tuple[Callable[[Facts, tuple[int, ...]], Whole | None], ...]] = {
     AFFINE: (_scaled_sum,),
     CAUSAL: (_masked,),
@@ -269,4 +280,5 @@ _FINDERS: Mapping[str, tuple[Callable[[Facts, tuple[int, ...]], Whole | None], .
     "operator SELECT_V2": (_selu, _weighted_mean, _kept),
     "add": (_normalization, _prelu),
     "relu": (_clip,),
+    reduced("sum", (3,), 4): (_additive_scores,),
 }

@@ -26,7 +26,7 @@ def find_same(steps: OperatorSteps, operator: FileOperator) -> int | None:
 
     Layers that add tensors join the masks of these, which may be one mask.
     """
-    if not operator.inputs or not steps.is_truth(operator.outputs[0]):
+    if not (operator.inputs and operator.outputs) or not steps.is_truth(operator.outputs[0]):
         return None
     places = {steps.place_of(index) for index in operator.inputs}
     first = steps.place_of(operator.inputs[0])

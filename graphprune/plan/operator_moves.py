@@ -65,7 +65,7 @@ class _Names:
         self._names = {tensor.index: tensor.name for tensor in tensors}
         paths = list(paths_in(self._names.values()))
         prefixes = find_prefixes(addresses, paths)
-        self._owners = {prefix: address for address, prefix in prefixes.items()}
+        self._owners = {start: address for address, told in prefixes.items() for start in told}
         self._parts = {part for address in addresses for part in address.split(SEPARATOR)}
         self._known = set(addresses)
 

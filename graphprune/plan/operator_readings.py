@@ -1,15 +1,18 @@
 """What a plan's model may compute in a TensorFlow Lite file, where its config does not tell.
 
 The statistics of a Normalization change nothing until it is adapted, and then no operator has them.
-Plans of earlier versions have no formulas of recurrent layers.
+A multi-head attention of Keras 3 deletes the masks of what it takes, and older versions do not, so
+that layers behind it have a mask or have none. Plans of earlier versions have no formulas of
+recurrent layers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
-from graphprune.graph.classes.steps import AFFINE, ANY, LEARNED, PRODUCT, RECURRENT, UNEQUAL
+from graphprune.graph.classes.composite_steps import masked_roles
+from graphprune.graph.classes.steps import AFFINE, IF_KEPT, LEARNED, NOTHING, RECURRENT
 from graphprune.graph.computation import UNKNOWN, Computation, Step
 
 _FORMULA = " = "
@@ -22,6 +25,36 @@ def list_readings(planned: Computation) -> Iterator[tuple[Computation, str]]:
 
     The first one is what the config says.
     """
+    has_masks = any(IF_KEPT in step.computes for step in planned.steps)
+    for is_kept in (False, True) if has_masks else (False,):
+        yield from _list_learned(_with_masks(planned, is_kept=is_kept))
+
+
+def _with_masks(planned: Computation, *, is_kept: bool) -> Computation:
+    """Return what a model computes where the masks that may be deleted are kept, or are not."""
+    places: list[int] = []
+    steps: list[Step] = []
+    for step in planned.steps:
+        wanted, _, other = step.computes.partition(IF_KEPT)
+        inputs = tuple(places[taken] for taken in step.inputs)
+        if other == NOTHING and not is_kept:
+            places.append(inputs[0])
+            continue
+        if other and not is_kept:
+            wanted, inputs = other, _masks_left(wanted, other, inputs)
+        steps.append(Step(step.layer, wanted, inputs))
+        places.append(len(steps) - 1)
+    return Computation(tuple(steps), tuple(places[output] for output in planned.outputs))
+
+
+def _masks_left(wanted: str, other: str, inputs: tuple[int, ...]) -> tuple[int, ...]:
+    """Return what a step of scores takes without the masks that were deleted."""
+    masks = zip(masked_roles(wanted), inputs[1:], strict=True)
+    return (inputs[0], *(place for role, place in masks if role in masked_roles(other)))
+
+
+def _list_learned(planned: Computation) -> Iterator[tuple[Computation, str]]:
+    """Yield the readings with and without each Normalization."""
     old = [step.layer for step in planned.steps if _is_old(step)]
     reason = (
         f"the plan was made by an earlier version, without the formulas of {old[0]}; make it again"
@@ -38,22 +71,6 @@ def list_readings(planned: Computation) -> Iterator[tuple[Computation, str]]:
         layers = ", ".join(dict.fromkeys(learned[place] for place in places))
         why = f"the file has no operator of {layers} (Normalization), as if it was not adapted"
         yield _without(places, steps, planned.outputs), reason or why
-    masked = [place for place, step in enumerate(steps) if _is_masked_result(step, steps)]
-    if masked:
-        layers = ", ".join(dict.fromkeys(steps[place].layer for place in masked))
-        why = f"the file has no mask of the query of {layers}, which Keras 3 may have lost"
-        yield _without(masked, steps, planned.outputs), reason or why
-
-
-def _is_masked_result(step: Step, steps: Sequence[Step]) -> bool:
-    """Return whether a step is that of an Attention, whose result is zero where a query is masked.
-
-    A MultiHeadAttention of Keras 3 takes the mask away from its query, for layers behind it too.
-    """
-    if step.computes != "multiply" or len(step.inputs) != 2:
-        return False
-    result, mask = (steps[place].computes for place in step.inputs)
-    return result.startswith(PRODUCT) and mask.startswith((UNEQUAL, ANY))
 
 
 def _is_old(step: Step) -> bool:

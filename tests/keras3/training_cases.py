@@ -273,6 +273,24 @@ def large_tensors_are_masked_like_small_ones():
 
 
 @CASES
+def a_mask_is_followed_when_it_changes_after_several_uses():
+    numbers = np.array([1.5, -1.5, np.nan, -np.inf, 3.0, -2.0])
+    first, second = (np.array([1, 0, 0, 0, 1, 1], bool), np.array([0, 1, 0, 0, 0, 1], bool))
+    mask = keras.Variable(first, dtype="bool", trainable=False)
+    dtypes = ("float32", "bfloat16", "float16")  # one mask for all: its bits are of two widths
+    for dtype in dtypes * 2:
+        for change in (lambda value: write(mask, value), mask.assign):
+            for kept in (first, second):
+                change(kept)
+                for _ in range(3):
+                    variable = keras.Variable(numbers, dtype=dtype)
+                    variable.assign(masked_in_place(variable, keras.ops.convert_to_tensor(mask)))
+                    found = array(variable).astype("float64")
+                    np.testing.assert_array_equal(found, np.where(kept, numbers, 0), dtype)
+                    assert not np.signbit(found[~kept]).any(), dtype
+
+
+@CASES
 def written_values_are_read_again_in_every_precision():
     numbers = np.array([[1.5, -2.0, -np.inf], [np.inf, -3.0, 0.25]])
     for dtype in ("float32", "float16", "bfloat16", "bool"):
