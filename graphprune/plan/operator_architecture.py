@@ -11,6 +11,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from graphprune.archive.operators import FOREIGN, OperatorFile
+from graphprune.graph.architecture import Architecture
 from graphprune.graph.classes.composite_steps import find_kind
 from graphprune.graph.classes.steps import has_kernel
 from graphprune.graph.computation import INPUT, UNKNOWN, Computation, Step
@@ -18,6 +19,7 @@ from graphprune.graph.layers import SEPARATOR
 from graphprune.plan.changes import Plan
 from graphprune.plan.computation_check import are_same, find_missing, in_order, simplify
 from graphprune.plan.computation_differences import list_differences
+from graphprune.plan.kept_operators import find_exchanged, find_lost
 from graphprune.plan.operator_agreement import settle
 from graphprune.plan.operator_moves import check_moves
 from graphprune.plan.operator_names import Path, find_prefixes, is_named, paths_in
@@ -50,9 +52,19 @@ def check_operator_architecture(plan: Plan, file: OperatorFile) -> ArchitectureC
     addresses = [facts.address for facts in architecture.layers.values()]
     moves = check_moves(architecture.computation.steps, addresses, file)
     found = _compare_readings(architecture.computation, read)
+    if found.status != "differs" and not file.is_converted:
+        certain = _find_certain(architecture, read)
+        found = ArchitectureCheck(certain) if certain else found
     if found.status == "differs" or moves.status == "same":
         return found
     return moves if moves.status == "differs" or found.status == "same" else found
+
+
+def _find_certain(architecture: Architecture, read: OperatorSteps) -> tuple[LayerDifference, ...]:
+    """Return what differs in operators that a converter may take in others."""
+    steps = () if architecture.computation is None else architecture.computation.steps
+    exchanged = find_exchanged(steps, _with_layers(read, steps), read.facts.numbers)
+    return (*find_lost(architecture, read.file), *exchanged)
 
 
 def _compare_readings(planned: Computation, read: OperatorSteps) -> ArchitectureCheck:
@@ -135,11 +147,7 @@ def _find_unread(
     They have operators that no rule reads; if one has no name, it may be of any such layer.
     """
     kinds = {step.layer: kind for step in planned if (kind := find_kind(step.computes))}
-    places, waiting = set(read.outputs), [*read.outputs]
-    while waiting:
-        fresh = set(steps[waiting.pop()].inputs) - places
-        places |= fresh
-        waiting += fresh
+    places = _needed(steps, read.outputs)
     owners = {steps[place].layer for place in places if steps[place].computes.startswith(_OPERATOR)}
     are_all = "" in owners
     unread = _FOREIGN if read.file.is_converted else _OPERATOR
@@ -153,6 +161,16 @@ def _find_unread(
     }
 
 
+def _needed(steps: Sequence[Step], outputs: Sequence[int]) -> set[int]:
+    """Return the places of the steps that outputs need."""
+    places, waiting = set(outputs), [*outputs]
+    while waiting:
+        fresh = set(steps[waiting.pop()].inputs) - places
+        places |= fresh
+        waiting += fresh
+    return places
+
+
 def _find_stray(planned: Sequence[Step], steps: Sequence[Step], read: OperatorSteps) -> str:
     """Return which operators of no planned layer are not read; empty for a converted file.
 
@@ -163,7 +181,7 @@ def _find_stray(planned: Sequence[Step], steps: Sequence[Step], read: OperatorSt
         return ""
     stray = {
         step.computes.removeprefix(_OPERATOR).strip().removeprefix(FOREIGN): step.layer
-        for step in steps
+        for step in (steps[place] for place in sorted(_needed(steps, read.outputs)))
         if step.computes.startswith(_OPERATOR) and step.layer not in layers
     }
     told = [f"{kind} ({layer})" if layer else kind for kind, layer in stray.items()]

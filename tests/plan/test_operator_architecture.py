@@ -249,6 +249,27 @@ def test_other_layers_or_connections_are_drift(name, file):
     assert found(plan_of(chain), file) == ("differs", wanted)
 
 
+def test_a_normalization_that_only_a_converter_takes_in_is_missed(file):
+    chain = CHAIN.replace("{bn}", "lost:BatchNormalization[8] > {bn}")
+    wanted = ("same", []) if file.is_converted else ("differs", [("lost", "missing")])
+    assert found(plan_of(chain), file) == wanted
+
+
+@pytest.mark.parametrize("shift", [0.0, 3.0])
+def test_a_relu6_is_told_from_a_hard_sigmoid_in_an_exported_model(tmp_path, shift):
+    net = Exported()
+    kernel = net.variable("net/fc/MatMul", 3, 4)
+    x = net.add("net/fc/MatMul", "MatMul", "x", kernel, shape=(-1, 4))
+    added = net.constant("net/fc/add/y", np.array(shift, "float32"))
+    x = net.add("net/fc/add", "AddV2", x, added, shape=(-1, 4)).replace("output", "z")
+    x = net.add("net/fc/Relu6", "Relu6", x, shape=(-1, 4))
+    made = ExportedFile(read_operations(net.write(tmp_path, (-1, 3), x)))
+    assert made.operators_of(0)[1].kind == ("ADD" if shift else "CAST")
+    graph = build_graph("in(batch_input_shape=[None, 3]) > fc(activation='relu6')[3, 4]")
+    plan = make_plan(graph, KEEP)
+    assert found(plan, made) == (("differs", [("fc", "settings")]) if shift else ("same", []))
+
+
 def test_a_layer_without_a_rule_is_not_compared_and_the_rest_is(file):
     other = NET["fc_b"].replace("tanh", "tanh_shrink")
     check = check_operator_architecture(plan_of(fc_b=other), file)
