@@ -19,15 +19,19 @@ from graphprune.plan.operator_numbers import Number
 from graphprune.plan.verify import LayerDifference
 
 RELU6 = "relu6"
+_TAKEN_IN = (AFFINE, "permute", "reshape")
 _SHIFT = 3
 """What the hard sigmoid of Keras 3 adds before its ReLU6."""
 
 
 def find_lost(architecture: Architecture, file: OperatorFile) -> Iterator[LayerDifference]:
-    """Yield the layers that only add or multiply constants, and of which no operation is named."""
+    """Yield the layers of which no operation is named, and that others do not tell.
+
+    They only add or multiply constants, or move values.
+    """
     steps = () if architecture.computation is None else architecture.computation.steps
     named = {facts.address for name, facts in architecture.layers.items() if name == facts.address}
-    others = {step.layer for step in steps if step.computes != AFFINE}
+    others = {step.layer for step in steps if not step.computes.startswith(_TAKEN_IN)}
     segments = {
         segment for path in paths_in(one.name for one in file.tensors_of(0)) for segment in path
     }

@@ -255,6 +255,15 @@ def test_a_normalization_that_only_a_converter_takes_in_is_missed(file):
     assert found(plan_of(chain), file) == wanted
 
 
+@pytest.mark.parametrize("move", ["Permute(dims=[1])", "Reshape(target_shape=[16])"])
+def test_a_layer_that_only_moves_values_is_missed_where_no_converter_leaves_it_out(file, move):
+    status, differences = found(plan_of(CHAIN.replace("{drop}", f"{{drop}} > lost:{move}")), file)
+    if file.is_converted:
+        assert status == ("unchecked" if move.startswith("Permute") else "same")
+    else:
+        assert (status, differences) == ("differs", [("lost", "missing")])
+
+
 @pytest.mark.parametrize("shift", [0.0, 3.0])
 def test_a_relu6_is_told_from_a_hard_sigmoid_in_an_exported_model(tmp_path, shift):
     net = Exported()
