@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from graphprune.archive.operators import FOREIGN, FileOperator, FileTensor
 from graphprune.archive.saved_model.folding import Values, fold, fold_uniform
 from graphprune.archive.saved_model.graph_def import Lengths
+from graphprune.archive.saved_model.lowering import Lowered, Lowering, View
 from graphprune.archive.saved_model.operations import Operation, Operations
-from graphprune.archive.saved_model.operator_kinds import LOWERED, Lowered, Lowering, View
+from graphprune.archive.saved_model.operator_kinds import LOWERED
 from graphprune.archive.saved_model.protobuf import WireError
 from graphprune.archive.saved_model.tensor_bundle import DTYPES, message_damage_named
 
