@@ -110,6 +110,7 @@ class _Walk:
     calls: int = 0
     padded: dict[int, Shape] = field(default_factory=dict)
     masks: dict[int, _Mask | None] = field(default_factory=dict)
+    kept: dict[int, _Mask | None] = field(default_factory=dict)
 
     def model(self, frame: Frame, given: Sequence[int] | None) -> list[int | None] | None:
         """Return the steps of a model's outputs, given those of the tensors that it takes.
@@ -194,9 +195,28 @@ class _Walk:
         results = results or (made or taken)[-1:]
         result = results[0]
         if result not in taken:
-            for mask in self._masks_of(layer, taken, shapes[0] if shapes else None):
-                self.masks[result] = mask
+            self._note_masks(layer, taken, shapes[0] if shapes else None, result)
+        known = known_class(layer.entry)
+        if known is not None and known.deletes_masks and self.graph.keras == 3:
+            for place in taken:
+                self.kept.pop(place, None)
         return results
+
+    def _note_masks(
+        self, layer: Layer, taken: Sequence[int], shape: Shape | None, result: int
+    ) -> None:
+        """Keep the mask of a result: that of the model, and that which is left when it runs.
+
+        A multi-head attention of Keras 3 deletes the masks of what it takes (`call`,
+        keras/src/layers/attention/multi_head_attention.py). Layers that take one tensor do not
+        miss them: the model has their masks as arguments.
+        """
+        known = known_class(layer.entry)
+        is_argument = known is not None and known.takes_mask and len(taken) == 1
+        for mask in self._masks_of(layer, taken, shape, self.masks):
+            self.masks[result] = mask
+        for mask in self._masks_of(layer, taken, shape, self.masks if is_argument else self.kept):
+            self.kept[result] = mask
 
     def _place(self, place: int, taken: Sequence[int], made: Sequence[int]) -> int:
         """Return the step that a branch takes."""
@@ -213,7 +233,11 @@ class _Walk:
         return last
 
     def _masks_of(
-        self, layer: Layer, taken: Sequence[int], shape: Shape | None
+        self,
+        layer: Layer,
+        taken: Sequence[int],
+        shape: Shape | None,
+        of: Mapping[int, _Mask | None],
     ) -> Sequence[_Mask | None]:
         """Return the mask of a layer's result: nothing without one, None for one not known."""
         known = known_class(layer.entry)
@@ -223,8 +247,9 @@ class _Walk:
                 if steps is None or len(taken) != 1:
                     return [None]
                 return [_Mask(layer.address, steps, taken[0])] if steps else []
-            masks = {step: self.masks[step] for step in taken if step in self.masks}
-            if not masks:
+            masks = {step: of[step] for step in taken if step in of}
+            is_operation = find_operation(layer.entry) is not None
+            if not masks or (is_operation and self.graph.keras == 3):
                 return []
             if known is None or known.keeps_mask is None:
                 return [None]
@@ -264,6 +289,7 @@ class _Walk:
             arguments if is_operation else named_arguments(layer, arguments),
             {} if settings is None else settings.settings,
             masks=[None if mask is None else held.index(mask) for mask in held],
+            kept=[len(taken) == 1 or step in self.kept for step in taken],
             is_masked=bool(masks),
             is_mask_known=None not in masks,
             keras=self.graph.keras,

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from graphprune.graph.classes.composite_steps import is_spread
 from graphprune.graph.classes.steps import (
+    ADDITIVE,
     AFFINE,
     ANY,
     MOVES,
@@ -94,7 +95,7 @@ def _behind_spread(place: int, steps: Sequence[Step]) -> int:
 
 def _takes_in(step: Step) -> bool:
     """Return whether a step and an affine one behind it are one, or cannot be told apart."""
-    is_whole = step.computes.startswith((PRODUCT, NORMALIZE))
+    is_whole = step.computes.startswith((PRODUCT, ADDITIVE, NORMALIZE))
     return step.computes == AFFINE or is_whole or is_linear(step.computes) or step.is_unknown
 
 

@@ -9,15 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from graphprune.archive.tflite.file import TfliteFile, TfliteOperator
+from graphprune.archive.operators import FileOperator
+from graphprune.archive.tflite.file import TfliteFile
 from graphprune.graph.computation import Computation
-from graphprune.plan.tflite_cells import Cell, read_cell, read_stack
+from graphprune.plan.operator_cells import Cell, read_cell, read_stack
 
 Place = tuple[int, int]
 """Subgraph and index of a tensor."""
 CELLS = "cells."
 """How the names of weights of stacked cells begin."""
 _PASSED_ON = ("DEQUANTIZE", "DENSIFY")
+FUSED_LSTM = "UNIDIRECTIONAL_SEQUENCE_LSTM"
+_FUSED = {"kernel": 1, "recurrent_kernel": 5}
+"""The first of its inputs that are the parts of a kernel, in the order of the gates of Keras."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +43,33 @@ def find_loops(file: TfliteFile) -> tuple[Loop, ...]:
     Raises:
         ArchiveError: the file is damaged.
     """
-    bodies = {
-        int(operator.settings.get("bodySubgraphIndex", 0)): operator
-        for operator in file.operators_of(0)
-        if operator.kind == "WHILE"
-    }
-    loops = (_read_loop(file, body, operator) for body, operator in bodies.items() if body)
-    return tuple(loop for loop in loops if loop is not None)
+    loops = (_read_loop(file, operator) for operator in file.operators_of(0))
+    return _without_copies(file, [loop for loop in loops if loop is not None])
 
 
-def _read_loop(file: TfliteFile, body: int, operator: TfliteOperator) -> Loop | None:
+def _without_copies(file: TfliteFile, loops: Sequence[Loop]) -> tuple[Loop, ...]:
+    """Return the loops without those of a layer that is called again, which have its values."""
+    tensors = {(one.subgraph, one.index): one for one in file.tensors}
+    found: dict[object, Loop] = {}
+    for loop in loops:
+        values = tuple(
+            (name, tensors[place].shape, file.read(tensors[place]).tobytes())
+            for name, places in loop.kernels.items()
+            for place in places
+        )
+        found.setdefault(values, loop)
+    return tuple(found.values())
+
+
+def _read_loop(file: TfliteFile, operator: FileOperator) -> Loop | None:
+    if operator.kind == FUSED_LSTM:
+        parts = {name: operator.inputs[begin : begin + 4] for name, begin in _FUSED.items()}
+        is_whole = all(-1 not in part and len(part) == 4 for part in parts.values())
+        places = {name: tuple((0, index) for index in part) for name, part in parts.items()}
+        return Loop(places) if is_whole else None
+    body = int(operator.settings.get("bodySubgraphIndex", 0))
+    if operator.kind != "WHILE" or not body:
+        return None
     cell = read_cell(file, operator)
     if cell is not None:
         return Loop(_places_of(cell))
@@ -92,7 +113,7 @@ def _loop_of_two(file: TfliteFile, body: int) -> Loop | None:
     return Loop({name: ((body, weights[0]),) for name, weights in found.items()})
 
 
-def _weight_of(operator: TfliteOperator, sources: Mapping[int, int]) -> int:
+def _weight_of(operator: FileOperator, sources: Mapping[int, int]) -> int:
     """Return the matrix of a product; -1 of another operator."""
     if operator.kind != "FULLY_CONNECTED" or len(operator.inputs) < 2:
         return -1
@@ -134,7 +155,7 @@ def _chain(layers: Sequence[str], computation: Computation | None) -> list[str]:
     before: list[frozenset[str]] = []
     for step in computation.steps:
         needed = frozenset[str]().union(*(before[taken] for taken in step.inputs))
-        if step.layer in wanted and step.layer not in needed:
+        if step.layer in wanted and step.layer not in {*needed, *order}:
             if needed & wanted != set(order):
                 return []
             order.append(step.layer)

@@ -30,19 +30,33 @@ def sample_inputs(folder: Path, batch: int = 2) -> dict[str, NDArray[Any]]:
         folder: The exported SavedModel.
         batch: The batch size, where the model leaves it open.
     """
+    return sample_specs(_specs_of(folder), batch)
+
+
+def sample_batches(folder: Path, batch: int, count: int) -> list[dict[str, NDArray[Any]]]:
+    """Return `count` batches as `sample_inputs` does, all different."""
+    specs = _specs_of(folder)
+    return [sample_specs(specs, batch, seed) for seed in range(count)]
+
+
+def _specs_of(folder: Path) -> Mapping[str, Any]:
+    """Return the `tf.TensorSpec` of each input of an exported SavedModel."""
     import tensorflow as tf
 
     with quiet_output():
-        specs = tf.saved_model.load(str(folder)).signatures[SIGNATURE].structured_input_signature[1]
-    return sample_specs(specs, batch)
+        signature = tf.saved_model.load(str(folder)).signatures[SIGNATURE]
+    specs: Mapping[str, Any] = signature.structured_input_signature[1]
+    return specs
 
 
-def sample_specs(specs: Mapping[str, Any], batch: int = 2) -> dict[str, NDArray[Any]]:
+def sample_specs(
+    specs: Mapping[str, Any], batch: int = 2, seed: int = 0
+) -> dict[str, NDArray[Any]]:
     """Return random inputs as `sample_inputs` does, for the `tf.TensorSpec` of each."""
     shapes = {
         name: (spec.shape.as_list(), spec.dtype.as_numpy_dtype) for name, spec in specs.items()
     }
-    return sample_shapes(shapes, batch)
+    return sample_shapes(shapes, batch, seed=seed)
 
 
 def sample_shapes(
@@ -151,6 +165,19 @@ def find_input(inputs: Arrays, name: str) -> NDArray[Any]:
     return inputs[name] if name in inputs else inputs[re.sub(r"\W", "_", name)]
 
 
+def join_batches(batches: Sequence[Arrays]) -> dict[str, NDArray[Any]]:
+    """Return the arrays of all batches, one after another.
+
+    Example:
+        >>> join_batches([{"y": np.zeros(1)}, {"y": np.ones(1)}])
+        {'y': array([0., 1.])}
+    """
+    if len(batches) == 1:
+        return dict(batches[0])
+    rows = [{name: np.atleast_1d(values) for name, values in one.items()} for one in batches]
+    return {name: np.concatenate([one[name] for one in rows]) for name in rows[0]}
+
+
 @dataclass(frozen=True, slots=True)
 class Limit:
     """How far the outputs of a file may differ from the model's.
@@ -162,17 +189,24 @@ class Limit:
             so much that single values differ; whole numbers are not compared then.
         small: Of outputs that are all smaller than 1, such as the probabilities of many classes,
             how far they may differ on average too: the same, as a share of the outputs.
+        is_rounded: Whether the form rounds so much that a large value which all samples have in
+            common may hide what they differ in. The outputs must then differ by less than they do
+            from one sample to another, in root mean squares; shares and probabilities, which are
+            0 to 1, by less than that or 1%.
     """
 
     share: float
     is_average: bool = False
     small: float = math.inf
+    is_rounded: bool = False
 
 
 EXACT, HALF = Limit(1e-4, small=1e-2), Limit(2e-2, small=1e-1)
 """The limits of computing in 32 and in 16 bits."""
 _NOISE = 1e-6
 """Outputs that are smaller may be rounding alone."""
+_SHARE = 1e-2
+"""How far shares and probabilities may differ, if they vary less from one sample to another."""
 
 
 def check_outputs(wanted: Arrays, got: Arrays, form: str, place: str, limit: Limit) -> None:
@@ -207,6 +241,9 @@ def find_deviation(wanted: Arrays, got: Arrays, limit: Limit) -> str | None:
         >>> find_deviation({"y": np.ones(2)}, {"y": np.full(2, 1.05)}, Limit(0.1, is_average=True))
         >>> find_deviation({"y": np.full(1000, 1e-3)}, {"y": np.zeros(1000)}, HALF)
         "the output 'y' differs from the model's"
+        >>> given, mean = np.array([[999.0], [1001.0]]), np.full((2, 1), 1000.0)
+        >>> find_deviation({"y": given}, {"y": mean}, Limit(0.1, True, is_rounded=True))
+        "the output 'y' differs from the model's by as much as it does from one sample to another"
     """
     for name, values in wanted.items():
         if name not in got or got[name].shape != values.shape:
@@ -214,11 +251,20 @@ def find_deviation(wanted: Arrays, got: Arrays, limit: Limit) -> str | None:
             return f"the output {name!r} is {shape}, the model's has shape {list(values.shape)}"
         if not _is_close(values, got[name], limit):
             return f"the output {name!r} differs from the model's"
+        if limit.is_rounded and not _follows(values, got[name]):
+            return (
+                f"the output {name!r} differs from the model's by as much as it does from one"
+                " sample to another"
+            )
     return None
 
 
+def _is_real(values: NDArray[Any]) -> bool:
+    return values.dtype.kind == "f" or values.dtype.name == "bfloat16"
+
+
 def _is_close(wanted: NDArray[Any], got: NDArray[Any], limit: Limit) -> bool:
-    if wanted.dtype.kind != "f" and wanted.dtype.name != "bfloat16":
+    if not _is_real(wanted):
         return limit.is_average or bool(np.array_equal(wanted, got))
     values, others = wanted.astype("float64"), got.astype("float64")
     if limit.is_average:
@@ -230,6 +276,27 @@ def _is_close(wanted: NDArray[Any], got: NDArray[Any], limit: Limit) -> bool:
         return False
     is_small = _NOISE < largest < 1
     return not is_small or _is_close_on_average(values[finite], others[finite], limit.small)
+
+
+def _follows(wanted: NDArray[Any], got: NDArray[Any]) -> bool:
+    """Return whether outputs differ from the model's by less than from one sample to another.
+
+    True also where that cannot be told: of one sample, or of values that are the same for all.
+
+    Example:
+        >>> length = np.array([[1000.0], [1001.0], [1003.0]])
+        >>> _follows(length, length + 0.5), _follows(length, np.full((3, 1), 1001.3))
+        (True, False)
+    """
+    is_one = not wanted.ndim or len(wanted) < 2
+    if is_one or not _is_real(wanted) or not np.isfinite(wanted).all():
+        return True
+    values, others = wanted.astype("float64"), got.astype("float64")
+    varies = _mean_square(values - values.mean(axis=0))
+    if varies <= _NOISE**2 * _mean_square(values):
+        return True
+    is_share = bool(((values >= 0) & (values <= 1)).all())
+    return _mean_square(others - values) < max(varies, _SHARE**2 if is_share else 0)
 
 
 def _is_close_on_average(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from graphprune.files import temporary_folder
@@ -10,16 +11,16 @@ from graphprune.serving.running import try_run
 from graphprune.serving.runtimes import RunFault, RunnerSpec
 
 
-def prove(path: Path, inputs: Arrays, wanted: Arrays, limit: Limit) -> str | None:
+def prove(path: Path, batches: Sequence[Arrays], wanted: Arrays, limit: Limit) -> str | None:
     """Return why a file is not to be served, in words; None if it computes what the model does.
 
     Args:
         path: The file.
-        inputs: Inputs by name.
-        wanted: What the model computes from them, by the names of the outputs.
+        batches: Inputs by name, one batch after another.
+        wanted: What the model computes from all of them, by the names of the outputs.
         limit: How far the file's outputs may differ.
     """
-    found = try_run(RunnerSpec.of_file(path), inputs)
+    found = try_run(RunnerSpec.of_file(path), *batches)
     if isinstance(found, RunFault):
         return found.reason
     return find_deviation(wanted, found, limit)
@@ -36,6 +37,6 @@ def check_onnx_file(
     with temporary_folder() as folder:
         file = folder / "model.onnx"
         file.write_bytes(content)
-        reason = prove(file, inputs, wanted, limit)
+        reason = prove(file, [inputs], wanted, limit)
     if reason is not None:
         raise not_written("ONNX", reason, place)

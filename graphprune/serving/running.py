@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from graphprune.child_process import child_command, child_environment
 from graphprune.files import temporary_folder
 from graphprune.serving.messages import Message
-from graphprune.serving.outputs import Arrays, sample_shapes
+from graphprune.serving.outputs import Arrays, join_batches, sample_shapes
 from graphprune.serving.runtimes import (
     FaultKind,
     InputSpec,
@@ -64,16 +64,18 @@ def open_runner(spec: RunnerSpec) -> Iterator[Runner]:
             runner.close()
 
 
-def try_run(spec: RunnerSpec, inputs: Arrays | None = None) -> dict[str, NDArray[Any]] | RunFault:
+def try_run(spec: RunnerSpec, *batches: Arrays) -> dict[str, NDArray[Any]] | RunFault:
     """Return what a file computes, by the names of its outputs, or why it computes nothing.
 
     Args:
         spec: The file, and what runs it.
-        inputs: Arrays by the names of the inputs; None for random ones.
+        batches: Arrays by the names of the inputs, run one after another, which may keep a state;
+            random ones if there are none.
     """
     try:
         with open_runner(spec) as runner:
-            return runner.outputs(sample_inputs_of(runner.inputs) if inputs is None else inputs)
+            given = batches or [sample_inputs_of(runner.inputs)]
+            return join_batches([runner.outputs(batch) for batch in given])
     except RunnerError as error:
         return error.fault
 

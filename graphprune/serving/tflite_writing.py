@@ -7,10 +7,11 @@ and so does one that is known to deviate on other processors.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 from graphprune.archive.tflite.file import TfliteFile
@@ -18,7 +19,15 @@ from graphprune.errors import OutputError
 from graphprune.files import temporary_folder
 from graphprune.serving.exported import Exported
 from graphprune.serving.kept_zeros import find_lost_zeros, zeros_of
-from graphprune.serving.outputs import EXACT, HALF, Arrays, Limit, not_written, sample_inputs
+from graphprune.serving.outputs import (
+    EXACT,
+    HALF,
+    Arrays,
+    Limit,
+    join_batches,
+    not_written,
+    sample_batches,
+)
 from graphprune.serving.processor import read_processor
 from graphprune.serving.proving import prove
 from graphprune.serving.running import open_runner
@@ -35,16 +44,16 @@ from graphprune.serving.tflite_forms import (
 )
 from graphprune.serving.timing import time_in_turns
 
-_CHECKED = 4
-"""Samples that a file is checked with, where it leaves the batch open."""
+_CHECKED, _BATCH = 16, 4
+"""Samples that a file is checked with, and those of a batch, where the model leaves it open."""
 _TURNS = 8
 """Of both files, when the latency of a sparse form is compared."""
 _SLOWER = 1.1
 _LIMITS = {
     Precision.FLOAT32: EXACT,
-    Precision.FLOAT16: HALF,
-    Precision.DYNAMIC: Limit(0.1, is_average=True),
-    Precision.INT8: Limit(0.2, is_average=True),
+    Precision.FLOAT16: replace(HALF, is_rounded=True),
+    Precision.DYNAMIC: Limit(0.1, is_average=True, is_rounded=True),
+    Precision.INT8: Limit(0.2, is_average=True, is_rounded=True),
 }
 """How far outputs may differ from those of the Keras model."""
 
@@ -141,7 +150,7 @@ class _Making:
                     stack.enter_context(open_runner(RunnerSpec.of_file(file))) for file in files
                 ]
                 for runner in runners:
-                    runner.prepare(self.inputs)
+                    runner.prepare(self.batches[0])
                 ratio = time_in_turns(runners, _TURNS)[1].ratio
         except RunnerError:  # the dense file need not run
             return None
@@ -181,7 +190,7 @@ class _Making:
         limit = _LIMITS[form.precision]
         if self.exported.is_half and limit is EXACT:
             limit = HALF
-        reason = prove(self.file, self.inputs, self.wanted, limit)
+        reason = prove(self.file, self.batches, self.wanted, limit)
         if reason is not None:
             return reason
         misfit = find_misfit(self.file, read_processor()) if form.is_sparse else None
@@ -194,14 +203,16 @@ class _Making:
         return find_lost_zeros(self.exported.weights, dense, zeros_of(TfliteFile(content)))
 
     @cached_property
-    def inputs(self) -> Arrays:
-        """Samples of one batch; random numbers where there are none."""
+    def batches(self) -> Sequence[Arrays]:
+        """Samples in batches; random numbers where there are none."""
         request = self.request
+        batch = request.batch or _BATCH
+        count = max(1, _CHECKED // batch)
         if request.samples is None:
-            return sample_inputs(self.exported.folder, request.batch or _CHECKED)
-        return next(split_samples(request.samples, request.batch or _CHECKED))
+            return sample_batches(self.exported.folder, batch, count)
+        return [*islice(split_samples(request.samples, batch), count)]
 
     @cached_property
     def wanted(self) -> Arrays:
         """What the model computes; computed once, because it may keep a state."""
-        return self.exported.compute(self.inputs)
+        return join_batches([self.exported.compute(batch) for batch in self.batches])

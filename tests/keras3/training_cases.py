@@ -1,8 +1,10 @@
 """Training with masks on one backend of Keras 3: exact counts, zeros after every update."""
 
+import pickle
 import sys
 import tempfile
 import warnings
+from copy import deepcopy as copied
 from pathlib import Path
 
 import keras
@@ -273,6 +275,43 @@ def large_tensors_are_masked_like_small_ones():
         before, mask = array(variable), random.random(shape) > 0.9
         variable.assign(masked_in_place(variable, keras.ops.convert_to_tensor(mask)))
         np.testing.assert_array_equal(array(variable), np.where(mask, before, 0), dtype)
+
+
+@CASES
+def a_mask_is_followed_when_it_changes_after_several_uses():
+    numbers = np.array([1.5, -1.5, np.nan, -np.inf, 3.0, -2.0])
+    first, second = (np.array([1, 0, 0, 0, 1, 1], bool), np.array([0, 1, 0, 0, 0, 1], bool))
+    mask = keras.Variable(first, dtype="bool", trainable=False)
+    dtypes = ("float32", "bfloat16", "float16")  # one mask for all: its bits are of two widths
+    for dtype in dtypes * 2:
+        for change in (lambda value: write(mask, value), mask.assign):
+            for kept in (first, second):
+                change(kept)
+                for _ in range(3):
+                    variable = keras.Variable(numbers, dtype=dtype)
+                    variable.assign(masked_in_place(variable, keras.ops.convert_to_tensor(mask)))
+                    found = array(variable).astype("float64")
+                    np.testing.assert_array_equal(found, np.where(kept, numbers, 0), dtype)
+                    assert not np.signbit(found[~kept]).any(), dtype
+
+
+@CASES
+def the_copy_of_a_mask_is_followed_when_it_changes():
+    kept = np.array([True, False, True])
+    for copy in (copied, lambda mask: pickle.loads(pickle.dumps(mask))):
+        mask = keras.Variable(kept, dtype="bool", trainable=False)
+        for changes in range(4):
+            write(mask, kept)
+            for _ in range(2):
+                weight = keras.Variable(np.ones(3), dtype="float32")
+                weight.assign(masked_in_place(weight, keras.ops.convert_to_tensor(mask)))
+            for more in range(1, 6):
+                other = copy(mask)
+                for _ in range(more):
+                    write(other, ~kept)
+                weight = keras.Variable(np.ones(3), dtype="float32")
+                weight.assign(masked_in_place(weight, keras.ops.convert_to_tensor(other)))
+                np.testing.assert_array_equal(array(weight), ~kept, f"{changes} {more}")
 
 
 @CASES

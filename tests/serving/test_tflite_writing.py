@@ -98,6 +98,35 @@ def test_what_does_not_work_falls_back_to_the_next_best_form(model, monkeypatch,
     assert {rejected.reason for rejected in made.rejected} == {"it crashes"}
 
 
+def test_a_form_that_gives_the_mean_of_a_large_output_alone_is_not_served():
+    x = RANDOM.normal(size=(60, 16)).astype("float32")
+    year = layers.Dense(1, bias_initializer=tf_keras.initializers.Constant(2000), name="year")
+    model = tf_keras.Sequential([layers.Input((16,), name="x"), year])
+    made = to_tflite(model, TfliteRequest(Precision.INT8, samples={"x": x}))
+    assert forms(made) == ("dynamic", ["int8"])
+    assert made.rejected[0].reason == (
+        "the output 'year' differs from the model's by as much as it does from one sample to"
+        " another"
+    )
+    year.bias.assign([2])
+    assert forms(to_tflite(model, TfliteRequest(Precision.INT8, samples={"x": x}))) == ("int8", [])
+
+
+@pytest.mark.parametrize("batch", [None, 3, 1, 20])
+def test_a_file_is_checked_with_several_samples_of_any_batch_size(model, monkeypatch, batch):
+    seen = []
+    right = tflite_writing.prove
+    monkeypatch.setattr(
+        tflite_writing, "prove", lambda *given: seen.append(given[1:3]) or right(*given)
+    )
+    for samples in (None, SAMPLES):
+        to_tflite(model, TfliteRequest(batch=batch, samples=samples))
+        batches, wanted = seen[-1]
+        rows = {None: (4, 4), 3: (5, 3), 1: (16, 1), 20: (1, 20)}[batch]
+        assert (len(batches), len(batches[0]["x"])) == rows
+        assert len(np.unique(wanted[model.output_names[0]], axis=0)) == rows[0] * rows[1]
+
+
 def test_a_model_of_which_no_form_works_is_not_written(model, monkeypatch, tmp_path):
     monkeypatch.setattr(tflite_writing, "prove", lambda *given: "the output 'y' differs")
     with pytest.raises(OutputError) as caught:

@@ -3,7 +3,7 @@
 import pytest
 from converted_files import convert_in_batches_of_one, converted_and_same, plan_of
 
-from graphprune.plan.tflite_architecture import check_tflite_architecture
+from graphprune.plan.operator_architecture import check_operator_architecture
 
 pytestmark = pytest.mark.tf
 
@@ -29,7 +29,7 @@ def recurrent_net(keras, *, gate="tanh", back=True, order=(0, 1), **has):
     return keras.Model(given, layers.Dense(2, name="out")(y), name="net")
 
 
-def masked_net(keras, *, causal=True, masks=True, heads=2, kind="Average"):
+def masked_net(keras, *, causal=True, masks=True, heads=2, kind="Average", **has):
     """Attention and an average behind the masks of two sequences."""
     layers = keras.layers
     words, others = (layers.Input((n,), batch_size=1, name=f"x{n}") for n in (5, 4))
@@ -38,8 +38,29 @@ def masked_net(keras, *, causal=True, masks=True, heads=2, kind="Average"):
     z = layers.MultiHeadAttention(heads, 6 // heads, name="heads")(x, x, use_causal_mask=causal)
     x = layers.LayerNormalization(name="norm")(layers.Add(name="add")([x, z]))
     x = layers.Attention(name="dot")([layers.Dense(6, name="query")(x), y])
+    added = layers.AdditiveAttention(use_scale=has.get("scale", True), name="added")
+    x = added([x, layers.Dense(6, name="value")(y)][:: has.get("order", 1)])
     x = getattr(layers, f"Global{kind}Pooling1D")(name="gap")(x)
     return keras.Model([words, others], layers.Dense(2, name="out")(x), name="net")
+
+
+def translation_net(keras, *, masked=True, back=False, states=True, **has):
+    """An encoder whose states a decoder begins with, and a model that is called twice."""
+    layers = keras.layers
+    words, others = (layers.Input((n,), batch_size=1, name=f"x{n}") for n in (5, 4))
+    x = layers.Embedding(9, 6, mask_zero=masked, name="embed")(words)
+    y = layers.Embedding(7, 6, mask_zero=True, name="other")(others)
+    own = {"activation": has.get("encoder", "tanh"), "go_backwards": back, "name": "encoder"}
+    _, h, c = layers.LSTM(4, return_state=True, **own)(x)
+    decoder = layers.LSTM(5, return_sequences=True, name="decoder")
+    h, c = (layers.Dense(5, name=name)(state) for name, state in (("h", h), ("c", c)))
+    y = decoder(y, **({"initial_state": [h, c]} if states else {}))
+    given = layers.Input((5,), name="given")
+    z = layers.Dense(5, has.get("inner", "relu"), name="first")(given)
+    inner = keras.Model(given, layers.Dense(5, name="second")(z), name="inner")
+    parts = [inner(layers.GlobalMaxPooling1D(name="gap")(y)), inner(h)]
+    y = layers.Subtract(name="less")(parts[:: has.get("order", 1)])
+    return keras.Model([words, others], layers.Dense(2, name="out")(y), name="net")
 
 
 def frames_net(keras, *, first="relu", last="tanh", strides=1, back=False):
@@ -109,6 +130,19 @@ NETS = {
             "no mask of keys": ({"masks": False}, "dot"),
             "heads": ({"heads": 3}, "heads"),
             "maximum": ({"kind": "Max"}, "gap"),
+            "scale of sums": ({"scale": False}, "added"),
+            "order of query and value": ({"order": -1}, "added"),
+        },
+    ),
+    "translation": (
+        translation_net,
+        {
+            "no mask": ({"masked": False}, "encoder"),
+            "activation of the encoder": ({"encoder": "relu"}, "encoder"),
+            "direction": ({"back": True}, "encoder"),
+            "no states": ({"states": False}, "decoder"),
+            "activation inside": ({"inner": "tanh"}, "inner::first"),
+            "order": ({"order": -1}, "less"),
         },
     ),
     "frames": (
@@ -131,7 +165,7 @@ def test_what_is_changed_in_layers_over_sequences_is_seen(net, name, tmp_path):
     file = converted_and_same(build(keras), keras, tmp_path)
     for case, (changed, wanted) in changes.items():
         other = plan_of(build(keras, **changed), tmp_path / "other.keras")
-        differences = check_tflite_architecture(other, file).differences
+        differences = check_operator_architecture(other, file).differences
         # Keras 3 numbers the names of operations
         assert wanted in {one.address.removesuffix("_1") for one in differences}, case
 
@@ -146,7 +180,7 @@ def test_sequences_in_files_with_fewer_bits_are_compared_too(net, name, form, tm
     model = build(keras)
     plan = plan_of(model, tmp_path / "net.keras")
     file = convert_in_batches_of_one(keras, model, tmp_path / "net", form)
-    found = check_tflite_architecture(plan, file)
+    found = check_operator_architecture(plan, file)
     assert (found.status, found.differences, found.unchecked) == ("same", (), "")
 
 
@@ -162,7 +196,7 @@ def test_what_a_file_does_not_tell_is_not_checked(name, tmp_path):
     model = keras.Model(given, x, name="net")
     plan = plan_of(model, tmp_path / "net.keras")
     file = convert_in_batches_of_one(keras, model, tmp_path / "net")
-    found = check_tflite_architecture(plan, file)
+    found = check_operator_architecture(plan, file)
     assert found.differences == ()
     assert found.unchecked == (
         "the file has no operator of norm (Normalization), as if it was not adapted; operators of"

@@ -146,6 +146,7 @@ CLASSES: Mapping[str, LayerClass] = {
         arguments=("query", "value", "key"),
         channels=multi_head,
         keeps_mask=always,
+        deletes_masks=True,
         steps=composite_steps.multi_head,
         resized=_multi_head_resized,
         multiply_adds=attention,
@@ -187,5 +188,7 @@ CLASSES: Mapping[str, LayerClass] = {
         lambda _config: {"scale": (Open("in"),)},
         merged(_attention_output),
         arguments=("query", "value", "key"),
+        keeps_mask=always,
+        steps=composite_steps.additive_attention,
     ),
 }

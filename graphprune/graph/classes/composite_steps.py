@@ -15,13 +15,16 @@ from graphprune.archive.entries import is_entry
 from graphprune.graph.classes.activation_steps import CLIP
 from graphprune.graph.classes.spatial import per_axis
 from graphprune.graph.classes.steps import (
+    ADDITIVE,
     AFFINE,
     ANY,
     CROP,
     EACH,
+    IF_KEPT,
     MASK,
     MOVES,
     NORMALIZE,
+    NOTHING,
     PRODUCT,
     RECURRENT,
     UNEQUAL,
@@ -39,6 +42,7 @@ _RESIZE = "resize"
 KINDS = {
     NORMALIZE: "normalization",
     PRODUCT: "attention",
+    ADDITIVE: "attention",
     CAUSAL: "attention",
     PADDING: "attention",
     RECURRENT: "recurrent",
@@ -88,6 +92,11 @@ def normalize(count: int, epsilon: float | None) -> str:
 def product(heads: int) -> str:
     """Return the step of the products of two tensors' matrices, one for each head."""
     return f"{PRODUCT} of {heads}"
+
+
+def additive(*, is_scaled: bool) -> str:
+    """Return the step of additive scores, perhaps with a factor for each value that is summed."""
+    return ADDITIVE + (", scaled" if is_scaled else "")
 
 
 def repeat(times: int, axis: int) -> str:
@@ -200,6 +209,16 @@ def padding_mask(roles: Sequence[str], *, is_causal: bool) -> str:
     return f"{PADDING} of {' and '.join(sorted(roles))}" + (", causal" if is_causal else "")
 
 
+def masked_roles(step: str) -> list[str]:
+    """Return the roles in the step of a padding mask.
+
+    Example:
+        >>> masked_roles("padding mask of key and query, causal")
+        ['key', 'query']
+    """
+    return step.removeprefix(f"{PADDING} of ").split(",")[0].split(" and ")
+
+
 def multi_head(call: StepCall) -> Steps | None:
     """Return the steps of a MultiHeadAttention over one axis, whose mask is causal or none."""
     places = {name: -1 - index for index, name in enumerate(call.arguments)}
@@ -239,13 +258,15 @@ def _masks(
         scores: The step of the scores.
     """
     masked: dict[str, int] = {}
+    kept: list[str] = []
     for role, names in roles.items():
-        told = {call.masks[-1 - places[name]] for name in names if name in places}
-        held = [place for place in told if place is not None]
+        taken = [-1 - places[name] for name in names if name in places]
+        held = {place for each in taken if (place := call.masks[each]) is not None}
         if len(held) > 1:
             return None
         if held:
-            masked[role] = MASK - held[0]
+            masked[role] = MASK - held.pop()
+            kept += [role] if any(call.kept[each] for each in taken) else []
     is_causal = bool(call.settings.get("use_causal_mask"))
     lengths = [(call.taken[-1 - places[name]] or ())[1] for name in ("query", "value")]
     if (is_causal or masked) and (None in lengths or 1 in lengths):
@@ -254,6 +275,9 @@ def _masks(
         return (CAUSAL,) if is_causal else ()
     names = sorted(masked)
     text = padding_mask(names, is_causal=is_causal)
+    if len(kept) < len(names):
+        rest = padding_mask(kept, is_causal=is_causal) if kept else ""
+        text += IF_KEPT + (rest or (CAUSAL if is_causal else NOTHING))
     return (Branch(text, (scores, *(masked[name] for name in names))),)
 
 
@@ -263,9 +287,29 @@ def _as_matrix(kernel: Sequence[int], inputs: int) -> str:
 
 
 def dot_product(call: StepCall) -> Steps | None:
-    """Return the steps of an Attention; its result is zero where a place that asks is masked."""
-    ranks = {0 if shape is None else len(shape) for shape in call.taken}
-    if is_told(call) or call.config.get("score_mode", "dot") != "dot" or ranks != {3}:
+    """Return the steps of an Attention.
+
+    A factor of all scores is one of the constants that do not count.
+    """
+    mode = call.config.get("score_mode", "dot")
+    if mode == "concat":
+        return _attended(call, additive(is_scaled=False))
+    return _attended(call, product(1)) if mode == "dot" else None
+
+
+def additive_attention(call: StepCall) -> Steps | None:
+    """Return the steps of an AdditiveAttention."""
+    return _attended(call, additive(is_scaled=bool(call.config.get("use_scale", True))))
+
+
+def _attended(call: StepCall, computes: str) -> Steps | None:
+    """Return the steps of attention with one head, given that of its scores.
+
+    Its result is zero where a place that asks is masked. A sum of one value leaves no operator.
+    """
+    shapes = [shape or () for shape in call.taken]
+    is_sum_of_one = computes.startswith(ADDITIVE) and any(shape[-1:] == (1,) for shape in shapes)
+    if is_told(call) or {*map(len, shapes)} != {3} or is_sum_of_one:
         return None
     if len(call.taken) not in (2, 3):
         return None
@@ -273,9 +317,12 @@ def dot_product(call: StepCall) -> Steps | None:
     masks = _masks(call, {"query": -1, "value": -2}, {"key": ("value",)}, 0)
     if masks is None:
         return None
-    scores: Steps = (Branch(product(1), (-1, key)), *masks, "softmax")
+    scores: Steps = (Branch(computes, (-1, key)), *masks, "softmax")
     steps = (*scores, Branch(product(1), (len(scores) - 1, -2)))
-    return steps if call.masks[0] is None else (*steps, Branch("multiply", (len(scores), MASK)))
+    if call.masks[0] is None:
+        return steps
+    text = "multiply" if call.kept[0] else f"multiply{IF_KEPT}{NOTHING}"
+    return (*steps, Branch(text, (len(scores), MASK)))
 
 
 _COMPARED = ("training", "use_causal_mask")

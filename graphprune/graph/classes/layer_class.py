@@ -192,6 +192,9 @@ class LayerClass:
         keeps_mask: Whether the mask of the first tensor that it takes is that of its result too,
             which has none otherwise; None for a class of which that is not known.
         joins_masks: Whether its result has the mask that all tensors have that it takes.
+        takes_mask: Whether a call has the argument `mask`, which Keras 3 writes into the model for
+            a call with one tensor; the others find the masks of tensors when the model runs.
+        deletes_masks: Whether Keras 3 deletes the masks of the tensors that it takes.
     """
 
     category: str = "operation"
@@ -231,6 +234,8 @@ class LayerClass:
     mask: Callable[[Config, Shape | None], tuple[str, ...] | None] | None = None
     keeps_mask: Callable[[Config], bool] | None = None
     joins_masks: bool = False
+    takes_mask: bool = False
+    deletes_masks: bool = False
 
     @property
     def has_no_weights(self) -> bool:

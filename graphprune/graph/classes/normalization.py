@@ -107,6 +107,7 @@ BATCH_NORMALIZATION = LayerClass(
     normalize=_with_listed_axes,
     channels=_batch_channels,
     keeps_mask=always,
+    takes_mask=True,
     steps=only_last_axis(AFFINE),
 )
 

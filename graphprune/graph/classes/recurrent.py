@@ -91,6 +91,7 @@ def _layer(
         resized=from_axis("units", "recurrent_kernel", 0),
         multiply_adds=for_each_step,
         keeps_mask=lambda config: bool(config.get("return_sequences")),
+        takes_mask=True,
     )
 
 
@@ -212,6 +213,7 @@ CLASSES: Mapping[str, LayerClass] = {
         channels=cell_inside,
         steps=recurrence_of_cell,
         keeps_mask=lambda config: bool(config.get("return_sequences")),
+        takes_mask=True,
     ),
     "StackedRNNCells": LayerClass("sequence", parts=_stacked, calls=("cells",)),
     "AbstractRNNCell": LayerClass("sequence", versions=(2,)),

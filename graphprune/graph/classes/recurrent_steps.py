@@ -59,12 +59,28 @@ def state_of(name: str) -> str:
 
 def recurrence(kind: str) -> StepsRule:
     """Return the rule of one of the recurrent layers."""
-    return lambda call: _recurrent_steps(kind, call) if _is_simple(call) else None
+
+    def rule(call: StepCall) -> Steps | None:
+        given = _as_given(call)
+        return _recurrent_steps(kind, given) if _is_simple(given) else None
+
+    return rule
+
+
+def _as_given(call: StepCall) -> StepCall:
+    """Return a call with the mask that the layer is given.
+
+    Keras 3 gives none to a layer that it calls with several tensors, as with states to begin with:
+    the argument is not named after the sequence (`Layer.__call__`, keras/src/layers/layer.py).
+    """
+    is_given = call.keras == 2 or len(call.taken) == 1
+    return call if is_given else replace(call, masks=(), is_masked=False)
 
 
 def recurrence_of_cell(call: StepCall) -> Steps | None:
     """Return the steps of an RNN around cells; one has those of a recurrent layer of its kind."""
     cell: Any = call.config.get("cell")
+    call = _as_given(call)
     if not is_entry(cell) or not _is_simple(call):
         return None
     if _kind_of(cell) == "StackedRNNCells":
@@ -114,6 +130,7 @@ def convolved(rank: int) -> StepsRule:
     """Return the rule of a ConvLSTM; dilated ones, and those behind a mask, are not compared."""
 
     def rule(call: StepCall) -> Steps | None:
+        call = _as_given(call)
         config = call.config
         dilation, strides = (
             per_axis(config.get(key, 1), rank) for key in ("dilation_rate", "strides")

@@ -21,6 +21,8 @@ from graphprune.graph.shapes.axis_lengths import Shape
 AFFINE, LEARNED = "affine", "affine, learned from data"
 """The second is that of a Normalization, whose statistics change nothing until it is adapted."""
 NORMALIZE, PRODUCT, RECURRENT = "normalize", "product", "recurrent"
+ADDITIVE = "additive scores"
+"""The scores of attention that are sums of tanh(query + key) along the last axis."""
 CROP = "crop"
 SYMMETRIC = frozenset({"add", "multiply", "maximum", "minimum"})
 """Steps whose result does not depend on the order of the tensors that they take."""
@@ -58,6 +60,8 @@ class Results:
 
 MASK = -1000
 """The place of the mask of the first tensor that a call takes; that of the second is one less."""
+IF_KEPT, NOTHING = " if kept, else ", "nothing"
+"""Between what a step is where masks are kept, and what it is where Keras 3 deleted them."""
 UNEQUAL, ANY = "not equal", "any"
 """The step that makes a mask of numbers: those that are not a certain one count."""
 Steps = tuple[str | Branch | Results, ...]
@@ -88,6 +92,7 @@ class StepCall:
         settings: The other arguments that it is given by keyword.
         masks: Of each tensor that it takes, the place of the first one that has the same mask; None
             without one that is known.
+        kept: Of each of those, whether it still has the mask when the model runs.
         is_masked: Whether a tensor that it takes has a mask, which the converter computes with.
         is_mask_known: Whether all such masks are known.
         keras: The major version of the Keras that wrote the config.
@@ -102,6 +107,7 @@ class StepCall:
     arguments: Sequence[str] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     masks: Sequence[int | None] = ()
+    kept: Sequence[bool] = ()
     is_masked: bool = False
     is_mask_known: bool = False
     keras: int = 2
@@ -126,9 +132,9 @@ def is_linear(step: str) -> bool:
 def is_unordered(step: str) -> bool:
     """Return whether a converter may exchange the tensors of a step.
 
-    It transposes those of a product of matrices.
+    It transposes those of a product of matrices, and adds in either order.
     """
-    return step in SYMMETRIC or step.startswith(PRODUCT)
+    return step in SYMMETRIC or step.startswith((PRODUCT, ADDITIVE))
 
 
 def has_kernel(step: str) -> bool:

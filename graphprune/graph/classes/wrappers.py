@@ -140,6 +140,7 @@ CLASSES: Mapping[str, LayerClass] = {
         channels=both_ways,
         steps=recurrent_steps.both_ways,
         keeps_mask=_gives_sequence,
+        takes_mask=True,
         parts=_both_ways,
         rest="initial_state",
         calls=("forward_layer", "backward_layer"),

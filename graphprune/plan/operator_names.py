@@ -6,6 +6,7 @@ The converter names tensors after operations of TensorFlow, whose names have tho
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from graphprune.graph.layers import SEPARATOR
@@ -28,32 +29,38 @@ def paths_in(names: Iterable[str]) -> Iterator[Path]:
                 yield tuple(segments)
 
 
-def find_prefixes(addresses: Sequence[str], paths: Iterable[Path]) -> dict[str, Path]:
-    """Return the beginning of the paths of each layer, where one is left.
+def find_prefixes(addresses: Sequence[str], paths: Iterable[Path]) -> dict[str, tuple[Path, ...]]:
+    """Return the beginnings of the paths of each layer, where they are told.
 
     TensorFlow numbers names, so `fc_1` may be the layer `fc` or `fc_1`. A layer that has one
-    beginning left takes it from the others.
+    beginning left takes it from the others. One that has several, as Keras 3 numbers the calls of a
+    layer or of the model that it is in, keeps those that no other layer may have.
 
     Example:
         >>> paths = [("net", "fc_1", "MatMul"), ("net", "fc_1_2", "MatMul")]
         >>> find_prefixes(["fc", "fc_1"], paths)
-        {'fc': ('net', 'fc_1'), 'fc_1': ('net', 'fc_1_2')}
+        {'fc': (('net', 'fc_1'),), 'fc_1': (('net', 'fc_1_2'),)}
     """
     starts = {path[:end] for path in paths for end in range(1, len(path))}
     open_ = {address: {start for start in starts if _fits(address, start)} for address in addresses}
-    found: dict[str, Path] = {}
+    found: dict[str, tuple[Path, ...]] = {}
     waiting = [address for address, left in open_.items() if len(left) == 1]
     while waiting:
         address = waiting.pop()
         if len(open_[address]) != 1:
             continue
         (start,) = open_[address]
-        found[address] = start
+        found[address] = (start,)
         for other, left in open_.items():
             if other != address and start in left:
                 left.discard(start)
                 if len(left) == 1 and other not in found:
                     waiting.append(other)
+    counts = Counter(start for left in open_.values() for start in left)
+    for address, left in open_.items():
+        own = tuple(sorted(start for start in left if counts[start] == 1))
+        if address not in found and own and len({*map(len, own)}) == 1:
+            found[address] = own
     return dict(sorted(found.items()))
 
 

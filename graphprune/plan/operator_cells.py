@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from graphprune.archive.tflite.file import TfliteFile, TfliteOperator, TfliteTensor
+from graphprune.archive.operators import FileOperator, FileTensor, OperatorFile
 from graphprune.graph.classes.cell_formulas import FormulaError, render, symbol
 from graphprune.graph.classes.known_cells import is_cell
-from graphprune.plan.tflite_formulas import PASSED_ON, READS, Formulas
+from graphprune.plan.operator_formulas import PASSED_ON, READS, Formulas
 
 _STATES, _MASKED_STATES = ("hc",), ("ohc", "hc")
 """The names of the states of a loop. Beside a mask, the result before is one (`o`), or what is not
@@ -32,14 +32,14 @@ class Cell:
     """
 
     text: str
-    matrices: Mapping[str, tuple[TfliteTensor, ...]]
+    matrices: Mapping[str, tuple[FileTensor, ...]]
     kernel: tuple[int, ...]
     state: tuple[int, ...]
     convolution: str
     places: Mapping[str, int]
 
 
-def read_cell(file: TfliteFile, loop: TfliteOperator) -> Cell | None:
+def read_cell(file: OperatorFile, loop: FileOperator) -> Cell | None:
     """Return the cell that a loop computes; None for operators of another kind.
 
     Raises:
@@ -59,7 +59,7 @@ def read_cell(file: TfliteFile, loop: TfliteOperator) -> Cell | None:
     return None
 
 
-def read_stack(file: TfliteFile, loop: TfliteOperator) -> tuple[Cell, ...]:
+def read_stack(file: OperatorFile, loop: FileOperator) -> tuple[Cell, ...]:
     """Return the cells of a loop over stacked cells, each of which reads the result of the last.
 
     Empty for another loop, and for cells that are not those of Keras.
@@ -86,7 +86,7 @@ class _Stack:
         cells: The cells; empty if the states are not all theirs.
     """
 
-    def __init__(self, file: TfliteFile, body: int, given: Mapping[int, TfliteTensor]) -> None:
+    def __init__(self, file: OperatorFile, body: int, given: Mapping[int, FileTensor]) -> None:
         self._file, self._body, self._outside = file, body, given
         self._inputs, self._outputs = file.ends_of(body)
         pairs = zip(self._inputs, self._outputs, strict=True)
@@ -156,7 +156,7 @@ class _Stack:
         return found
 
 
-def _states_of(file: TfliteFile, body: int) -> list[tuple[int, int]]:
+def _states_of(file: OperatorFile, body: int) -> list[tuple[int, int]]:
     """Return the inputs of a body that are states, with the outputs that are the next ones.
 
     The sequence of results has one axis more than a state.
@@ -171,7 +171,7 @@ def _states_of(file: TfliteFile, body: int) -> list[tuple[int, int]]:
     return [pair for pair in changed if len(tensors[pair[0]].shape) == rank > 1]
 
 
-def matrices_in(matrices: Mapping[TfliteTensor, str], text: str) -> dict[TfliteTensor, str]:
+def matrices_in(matrices: Mapping[FileTensor, str], text: str) -> dict[FileTensor, str]:
     """Return the matrices, with what each is multiplied with, that formulas have."""
     return {
         matrix: taken
@@ -180,16 +180,14 @@ def matrices_in(matrices: Mapping[TfliteTensor, str], text: str) -> dict[TfliteT
     }
 
 
-def _has_mask(file: TfliteFile, body: int) -> bool:
+def _has_mask(file: OperatorFile, body: int) -> bool:
     """Return whether a sequence of truths is read beside the sequence itself."""
     kinds = {one.index: one.dtype for one in file.tensors_of(body)}
     reads = (one for one in file.operators_of(body) if one.kind in READS)
     return any(kinds.get(output) == "bool" for one in reads for output in one.outputs)
 
 
-def _outer(
-    file: TfliteFile, loop: TfliteOperator, inputs: Sequence[int]
-) -> dict[int, TfliteTensor]:
+def _outer(file: OperatorFile, loop: FileOperator, inputs: Sequence[int]) -> dict[int, FileTensor]:
     """Return the constants that a loop gives to its body, by the body's inputs."""
     tensors = {one.index: one for one in file.tensors_of(loop.subgraph)}
     sources = {
@@ -212,7 +210,7 @@ class _Body:
     """
 
     def __init__(
-        self, file: TfliteFile, body: int, given: Mapping[int, TfliteTensor], names: str
+        self, file: OperatorFile, body: int, given: Mapping[int, FileTensor], names: str
     ) -> None:
         self._inputs, self._outputs = file.ends_of(body)
         pairs = zip(self._inputs, self._outputs, strict=True)
@@ -235,23 +233,25 @@ class _Body:
         states = {name: known[made] for name, made in self._next.items()}
         ends = set(self._outputs) - set(self._next.values()) - self._unchanged
         written = {known[made].text: known[made] for made in ends if made in known}
-        if "h" not in states or (is_masked and not written):
-            return None
-        if is_masked and "o" not in states:
+        if is_masked and "o" not in states and written:
             states = {"o": next(iter(written.values())), **states}
+        if "h" not in states or (is_masked and "o" not in states):
+            return None
         result = next(iter(states.values())).text
         if set(written) - {result}:
             return None
         read = self._given | self._formulas.reads
         places = {name: self._inputs.index(index) for name, index in read.items()}
         cell = cell_of(self._formulas, self._formulas.matrices, render(states), places)
-        # a file does not tell the order of the parts of a kernel, and only one is that of a cell
+        # a file does not tell the order of the parts of a kernel, nor what each state is where it
+        # does not write the sequence of results, and only one choice is that of a cell
         is_split = cell is not None and len(cell.matrices["kernel"]) > 1
-        return None if is_split and not is_cell(render(states)) else cell
+        is_chosen = is_split or (is_masked and not written)
+        return None if is_chosen and not is_cell(render(states)) else cell
 
 
 def cell_of(
-    formulas: Formulas, matrices: Mapping[TfliteTensor, str], text: str, places: Mapping[str, int]
+    formulas: Formulas, matrices: Mapping[FileTensor, str], text: str, places: Mapping[str, int]
 ) -> Cell | None:
     """Return a cell; None where its matrices are not the parts of two kernels.
 

@@ -1,7 +1,9 @@
 """What a plan's model may compute in a TensorFlow Lite file, where its config does not tell.
 
 The statistics of a Normalization change nothing until it is adapted, and then no operator has them.
-Plans of earlier versions have no formulas of recurrent layers.
+A multi-head attention of Keras 3 deletes the masks of what it takes, and older versions do not, so
+that layers behind it have a mask or have none. Plans of earlier versions have no formulas of
+recurrent layers.
 """
 
 from __future__ import annotations
@@ -9,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 
-from graphprune.graph.classes.steps import AFFINE, LEARNED, RECURRENT
+from graphprune.graph.classes.composite_steps import masked_roles
+from graphprune.graph.classes.steps import AFFINE, IF_KEPT, LEARNED, NOTHING, RECURRENT
 from graphprune.graph.computation import UNKNOWN, Computation, Step
 
 _FORMULA = " = "
@@ -22,6 +25,36 @@ def list_readings(planned: Computation) -> Iterator[tuple[Computation, str]]:
 
     The first one is what the config says.
     """
+    has_masks = any(IF_KEPT in step.computes for step in planned.steps)
+    for is_kept in (False, True) if has_masks else (False,):
+        yield from _list_learned(_with_masks(planned, is_kept=is_kept))
+
+
+def _with_masks(planned: Computation, *, is_kept: bool) -> Computation:
+    """Return what a model computes where the masks that may be deleted are kept, or are not."""
+    places: list[int] = []
+    steps: list[Step] = []
+    for step in planned.steps:
+        wanted, _, other = step.computes.partition(IF_KEPT)
+        inputs = tuple(places[taken] for taken in step.inputs)
+        if other == NOTHING and not is_kept:
+            places.append(inputs[0])
+            continue
+        if other and not is_kept:
+            wanted, inputs = other, _masks_left(wanted, other, inputs)
+        steps.append(Step(step.layer, wanted, inputs))
+        places.append(len(steps) - 1)
+    return Computation(tuple(steps), tuple(places[output] for output in planned.outputs))
+
+
+def _masks_left(wanted: str, other: str, inputs: tuple[int, ...]) -> tuple[int, ...]:
+    """Return what a step of scores takes without the masks that were deleted."""
+    masks = zip(masked_roles(wanted), inputs[1:], strict=True)
+    return (inputs[0], *(place for role, place in masks if role in masked_roles(other)))
+
+
+def _list_learned(planned: Computation) -> Iterator[tuple[Computation, str]]:
+    """Yield the readings with and without each Normalization."""
     old = [step.layer for step in planned.steps if _is_old(step)]
     reason = (
         f"the plan was made by an earlier version, without the formulas of {old[0]}; make it again"

@@ -1,8 +1,10 @@
 """What a plan's model may compute where its config does not tell."""
 
+from dataclasses import replace
+
 from graphprune.graph.classes.steps import LEARNED
 from graphprune.graph.computation import Computation, Step
-from graphprune.plan.tflite_readings import list_readings
+from graphprune.plan.operator_readings import list_readings
 
 GIVEN = Step("x", "input")
 
@@ -44,3 +46,21 @@ def test_a_plan_without_formulas_says_that_it_is_old():
     ]
     new = Step("loop", "recurrent 6x4 4x4, h = tanh(h[0/1] + x[0/1])", (0,))
     assert readings(new) == [([new.computes], "")]
+
+
+def test_masks_that_keras_3_may_have_deleted_are_there_or_not():
+    mask, scores = Step("e", "not equal 0", (0,)), Step("heads", "product of 2", (0, 0))
+    text = "padding mask of key and query, causal if kept, else padding mask of key, causal"
+    masked = Step("heads", text, (2, 1, 1))
+    last = Step("dot", "multiply if kept, else nothing", (3, 1))
+    found = [each.steps[1:] for each, _ in list_readings(_of(mask, scores, masked, last))]
+    fewer = replace(masked, computes="padding mask of key, causal", inputs=(2, 1))
+    all_of_them = replace(masked, computes="padding mask of key and query, causal")
+    assert found == [
+        (mask, scores, fewer),
+        (mask, scores, all_of_them, replace(last, computes="multiply")),
+    ]
+
+
+def _of(*steps):
+    return Computation((GIVEN, *steps), (len(steps),))

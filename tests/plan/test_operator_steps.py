@@ -5,12 +5,12 @@ import pytest
 from tflite_files import Part, options, tflite_bytes
 
 from graphprune.archive.tflite.file import TfliteFile
-from graphprune.plan.tflite_steps import TfliteSteps
+from graphprune.plan.operator_steps import OperatorSteps
 
 
 def needed(parts, operators):
     """The texts of the steps that the last output comes from, first ones first."""
-    read = TfliteSteps(TfliteFile(tflite_bytes(parts, operators)))
+    read = OperatorSteps(TfliteFile(tflite_bytes(parts, operators)))
     places, waiting = set(read.outputs[-1:]), [*read.outputs[-1:]]
     while waiting:
         fresh = set(read.steps[waiting.pop()].step.inputs) - places
@@ -137,6 +137,29 @@ def test_constants_that_mask_what_follows_are_causal_masks():
     assert scores("ADD", (behind * -2).astype("float32")) == "affine"
     assert scores("ADD", ((behind - 1) * 1e9).astype("float32")) == "affine"
     assert scores("SELECT_V2", behind, number(-1e30)) == "operator SELECT_V2"
+
+
+def test_a_sum_of_tanh_of_a_sum_is_the_scores_of_additive_attention():
+    axes = Part("axes", values=np.array([3], "int32"))
+    names = ("q", "v", "sum", "curve", "scaled", "scores")
+    parts = [axes, number(2.0), *(Part(name, (1, 5, 4, 6)) for name in names)]
+    operators = [
+        ("ADD", ["q", "v"], ["sum"]),
+        ("TANH", ["sum"], ["curve"]),
+        ("MUL", ["curve", "n"], ["scaled"]),
+        ("SUM", ["scaled", "axes"], ["scores"]),
+    ]
+    assert needed(parts, operators)[-1] == "additive scores, scaled"
+    plain = [*operators[:2], ("SUM", ["curve", "axes"], ["scores"])]
+    assert needed(parts, plain)[-1] == "additive scores"
+    other = [("SUB", ["q", "v"], ["sum"]), *plain[1:]]
+    assert needed(parts, other)[-1] == "sum over 3"
+
+
+def test_an_operator_without_results_is_no_mask():
+    parts = [Part("x", (1, 3)), Part("y", (1, 3)), Part("r", values=np.zeros(1, "int32"))]
+    operators = [("ASSIGN_VARIABLE", ["r", "x"], []), ("TANH", ["x"], ["y"])]
+    assert needed(parts, operators) == ["input", "tanh"]
 
 
 def test_a_loop_without_a_state_is_no_recurrent_layer():
