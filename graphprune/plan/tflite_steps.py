@@ -188,13 +188,19 @@ class TfliteSteps:
             taken = tuple(self._add(step, names=found.names) for step in reverse)
         step = Step("", found.computes, taken)
         last = self._add(step, *found.weights, *found.ends, names=found.names)
+        cells, beside = [last], tuple(self._made[index] for index in found.beside)
         for following in found.then:
-            last = self._add(Step("", following, (last,)), names=found.names)
+            last = self._add(Step("", following, (last, *beside)), names=found.names)
+            cells.append(last)
+        inner = {
+            end: self._add(Step("", computes, (cells[number],)), end)
+            for end, (number, computes) in found.inner.items()
+        }
         places = {"": last}
         for end, computes in found.ends.items():
             if computes not in places:
                 places[computes] = self._add(Step("", computes, (last,)), end)
-        return {end: places[computes] for end, computes in found.ends.items()}
+        return {end: places[computes] for end, computes in found.ends.items()} | inner
 
     def _for_each(self, operator: TfliteOperator) -> int | None:
         """Return the last step of what is computed for each part of a sequence, added once.
