@@ -7,7 +7,9 @@ so nothing is imported that Keras has not imported.
 
 from __future__ import annotations
 
+import functools
 import sys
+from collections.abc import MutableMapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -20,9 +22,6 @@ from keras.src.utils.module_utils import tensorflow
 from numpy.typing import NDArray
 
 from graphprune.sparsity.mask_kernels import apply_mask
-
-_BITS = "_graphprune_bits"
-"""The attribute of a mask of PyTorch: its version when it was used last, and the bits to keep."""
 
 
 def start_backend() -> None:
@@ -129,19 +128,32 @@ def masked_in_place(variable: Any, mask: Any) -> Any:
 def _keep_on_processor(bits: Any, mask: Any) -> None:
     """Zero the whole numbers where a mask of PyTorch is False.
 
-    From its second use on, the tensor of the mask holds all bits to keep, 4 bytes for a weight of
-    4 bytes, until it changes: they take half of NumPy's time, and PyTorch's threads find the
-    weights in their caches, where they have just updated them.
+    From the second use of a mask on, all bits to keep are held, 4 bytes for a weight of 4 bytes,
+    until it changes: they take half of NumPy's time, and PyTorch's threads find the weights in
+    their caches, where they have just updated them.
     """
-    version, kept = getattr(mask, _BITS, (None, None))
+    held = _kept_bits()
+    version, kept = held.get(mask, (None, None))
     if version != mask._version:
         apply_mask(bits.numpy(), mask.numpy(), in_place=True)
-        setattr(mask, _BITS, (mask._version, None))
+        held[mask] = (mask._version, None)
         return
     if kept is None or kept.dtype != bits.dtype:
         kept = mask.view(sys.modules["torch"].int8).neg().to(bits.dtype)
-        setattr(mask, _BITS, (version, kept))
+        held[mask] = (mask._version, kept)
     bits.bitwise_and_(kept)
+
+
+@functools.cache
+def _kept_bits() -> MutableMapping[Any, tuple[int, Any]]:
+    """Return the version at which each mask of PyTorch was last used, and the bits that it keeps.
+
+    They are not attributes of the mask, which would be pickled with it and outlive its version.
+    """
+    from torch.utils.weak import WeakTensorKeyDictionary
+
+    bits: MutableMapping[Any, tuple[int, Any]] = WeakTensorKeyDictionary()
+    return bits
 
 
 def _is_storage(value: Any, variable: Any) -> bool:

@@ -1,8 +1,10 @@
 """Training with masks on one backend of Keras 3: exact counts, zeros after every update."""
 
+import pickle
 import sys
 import tempfile
 import warnings
+from copy import deepcopy as copied
 from pathlib import Path
 
 import keras
@@ -288,6 +290,25 @@ def a_mask_is_followed_when_it_changes_after_several_uses():
                     found = array(variable).astype("float64")
                     np.testing.assert_array_equal(found, np.where(kept, numbers, 0), dtype)
                     assert not np.signbit(found[~kept]).any(), dtype
+
+
+@CASES
+def the_copy_of_a_mask_is_followed_when_it_changes():
+    kept = np.array([True, False, True])
+    for copy in (copied, lambda mask: pickle.loads(pickle.dumps(mask))):
+        mask = keras.Variable(kept, dtype="bool", trainable=False)
+        for changes in range(4):
+            write(mask, kept)
+            for _ in range(2):
+                weight = keras.Variable(np.ones(3), dtype="float32")
+                weight.assign(masked_in_place(weight, keras.ops.convert_to_tensor(mask)))
+            for more in range(1, 6):
+                other = copy(mask)
+                for _ in range(more):
+                    write(other, ~kept)
+                weight = keras.Variable(np.ones(3), dtype="float32")
+                weight.assign(masked_in_place(weight, keras.ops.convert_to_tensor(other)))
+                np.testing.assert_array_equal(array(weight), ~kept, f"{changes} {more}")
 
 
 @CASES
