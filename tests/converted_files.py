@@ -6,7 +6,8 @@ from lenet import rules
 import graphprune
 from graphprune.archive.tflite.file import TfliteFile
 from graphprune.plan import make_plan
-from graphprune.plan.tflite_architecture import check_tflite_architecture
+from graphprune.plan.exported import check_exported_architecture
+from graphprune.plan.operator_architecture import check_operator_architecture
 
 RULES = rules(
     "version: 1\nrules: [{id: all, match: '*', prune: {sparsity: 50%, schedule: {curve: step}}}]"
@@ -14,6 +15,7 @@ RULES = rules(
 
 
 def convert(model, folder):
+    """Return the file of a model, which is exported to a folder first."""
     model.export(str(folder))
     return TfliteFile(tf.lite.TFLiteConverter.from_saved_model(str(folder)).convert())
 
@@ -43,9 +45,13 @@ def plan_of(model, path):
 
 
 def converted_and_same(model, keras, folder):
-    """Return the file of a model, after a look that it computes what the model does."""
+    """Return the file of a model, after a look that it computes what the model does.
+
+    The folder that it was converted from, `net`, is not called different either.
+    """
     plan = plan_of(model, folder / "net.keras")
     file = convert_in_batches_of_one(keras, model, folder / "net")
-    found = check_tflite_architecture(plan, file)
+    assert check_exported_architecture(plan, str(folder / "net")).differences == ()
+    found = check_operator_architecture(plan, file)
     assert (found.status, found.differences, found.unchecked) == ("same", (), "")
     return file

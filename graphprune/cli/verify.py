@@ -76,10 +76,10 @@ def command(
         ...
         graphprune verify sparse.keras --plan plan.json
 
-    The exit code is 2 if something is not as planned, or a kernel cannot be checked. Of a .tflite
-    file, the operators are compared with what the layers compute; of an exported SavedModel, the
-    weights alone are checked. A file whose checksums do not match is refused, and so is a training
-    run whose model was replaced.
+    The exit code is 2 if something is not as planned, or a kernel cannot be checked. The
+    operators of a .tflite file or an exported SavedModel are compared with what the layers compute.
+    A file whose checksums do not match is refused, and so is a training run whose model was
+    replaced.
     """  # noqa: D301 - click wants the real character
     inputs = [model, plan_file]
     check_report_free(output, force=force, inputs=inputs, format_=format_, known=tuple(_SUFFIXES))

@@ -11,6 +11,7 @@ import functools
 import sys
 from collections.abc import MutableMapping
 from contextlib import AbstractContextManager, nullcontext
+from importlib import import_module
 from typing import Any
 
 import keras
@@ -150,9 +151,8 @@ def _kept_bits() -> MutableMapping[Any, tuple[int, Any]]:
 
     They are not attributes of the mask, which would be pickled with it and outlive its version.
     """
-    from torch.utils.weak import WeakTensorKeyDictionary
-
-    bits: MutableMapping[Any, tuple[int, Any]] = WeakTensorKeyDictionary()
+    weak = import_module("torch.utils.weak")  # torch need not be installed
+    bits: MutableMapping[Any, tuple[int, Any]] = weak.WeakTensorKeyDictionary()
     return bits
 
 

@@ -1,6 +1,7 @@
 """An exported SavedModel held against a plan: its weights, found by the names of its variables.
 
-The folder has operations of TensorFlow instead of layers, so the architecture is not compared.
+The folder has operations of TensorFlow instead of layers; they are compared with what the layers of
+the plan's model compute.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from dataclasses import replace
 import numpy as np
 
 from graphprune.archive.saved_model.exported import ExportedVariables
+from graphprune.archive.saved_model.operations import read_operations
+from graphprune.archive.saved_model.operator_file import STABLE_HLO, ExportedFile
 from graphprune.graph.layers import SEPARATOR
 from graphprune.graph.weights import TensorKey
 from graphprune.plan.changes import Plan
 from graphprune.plan.measured import Measuring, planned_tensors
+from graphprune.plan.operator_architecture import check_operator_architecture
 from graphprune.plan.verify import (
     ArchitectureCheck,
     NotFinite,
@@ -24,7 +28,11 @@ from graphprune.plan.verify import (
     list_checks,
 )
 
-_OPERATIONS = "an exported SavedModel has operations instead of layers"
+_NO_SIGNATURE = "the folder has no signature that says what it computes"
+_STABLE_HLO = (
+    f"the folder has StableHLO ({STABLE_HLO}), which Keras 3 exports on JAX and PyTorch, instead of"
+    " operations of TensorFlow"
+)
 _NONE = "no variable of the folder has the name of the layer and this shape"
 _SHARED = "a variable of the folder fits it and another tensor"
 
@@ -54,9 +62,24 @@ def verify_exported(
         exported.path,
         plan_path,
         checks,
-        ArchitectureCheck(unchecked=_OPERATIONS),
+        check_exported_architecture(plan, exported.path),
         tuple(_others(exported, {name for name, why in found.values() if not why})),
     )
+
+
+def check_exported_architecture(plan: Plan, folder: str) -> ArchitectureCheck:
+    """Return the layers that differ between an exported SavedModel and the plan's original model.
+
+    Raises:
+        ArchiveError: the folder is damaged.
+    """
+    operations = read_operations(folder)
+    if operations is None:
+        return ArchitectureCheck(unchecked=_NO_SIGNATURE)
+    file = ExportedFile(operations)
+    if STABLE_HLO in file.kinds:
+        return ArchitectureCheck(unchecked=_STABLE_HLO)
+    return check_operator_architecture(plan, file)
 
 
 def _others(exported: ExportedVariables, used: set[str]) -> Iterator[NotFinite]:

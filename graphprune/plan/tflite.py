@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from graphprune.archive.tflite.file import TfliteFile, TfliteTensor
+from graphprune.archive.operators import FileTensor
+from graphprune.archive.tflite.file import TfliteFile
 from graphprune.plan.changes import Plan, TensorChange
 from graphprune.plan.measured import Measuring, planned_tensors
-from graphprune.plan.tflite_architecture import check_tflite_architecture
+from graphprune.plan.operator_architecture import check_operator_architecture
+from graphprune.plan.operator_names import Path, find_prefixes, is_named, paths_in
 from graphprune.plan.tflite_loops import CELLS, FUSED_LSTM, find_loops, pair_loops
-from graphprune.plan.tflite_names import Path, find_prefixes, is_named, paths_in
 from graphprune.plan.verify import NotFinite, Verification, add_facts, list_checks
 
 _PASSED_ON = frozenset({"DEQUANTIZE", "DENSIFY", "TRANSPOSE", "RESHAPE", "CAST"})
@@ -37,14 +38,14 @@ class _Constant:
     `rest` are further constants, which are one weight together with it, along their first axis.
     """
 
-    tensor: TfliteTensor
+    tensor: FileTensor
     kinds: frozenset[str]
     paths: frozenset[Path]
     own: frozenset[Path]
-    rest: tuple[TfliteTensor, ...] = ()
+    rest: tuple[FileTensor, ...] = ()
 
     @property
-    def tensors(self) -> tuple[TfliteTensor, ...]:
+    def tensors(self) -> tuple[FileTensor, ...]:
         """Its parts."""
         return self.tensor, *self.rest
 
@@ -80,13 +81,13 @@ def verify_tflite(plan: Plan, file: TfliteFile, *, plan_path: str = "") -> Verif
         file.path,
         plan_path,
         tuple(checks),
-        check_tflite_architecture(plan, file),
+        check_operator_architecture(plan, file),
         tuple(_others(file, constants, used)),
     )
 
 
 def _others(
-    file: TfliteFile, constants: Sequence[_Constant], used: set[TfliteTensor]
+    file: TfliteFile, constants: Sequence[_Constant], used: set[FileTensor]
 ) -> Iterator[NotFinite]:
     """Yield the other constants with weights that are no numbers, by their names in the file."""
     for constant in constants:
@@ -100,7 +101,7 @@ def _others(
             yield NotFinite(tensor.name, "values", wrong)
 
 
-def _read_weights(file: TfliteFile, tensor: TfliteTensor) -> NDArray[np.generic]:
+def _read_weights(file: TfliteFile, tensor: FileTensor) -> NDArray[np.generic]:
     """Return the values of a weight, infinite where the model's are.
 
     The converter writes an infinite weight as the largest number of float32. Other constants may be
@@ -316,7 +317,7 @@ def _list_constants(file: TfliteFile) -> list[_Constant]:
     return found
 
 
-def _blank(tensor: TfliteTensor) -> NDArray[np.bool_]:
+def _blank(tensor: FileTensor) -> NDArray[np.bool_]:
     """Return an array of a tensor's shape that takes no memory."""
     return np.broadcast_to(np.False_, tensor.shape)
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from graphprune.archive.tflite.file import TfliteFile, TfliteOperator
+from graphprune.archive.operators import FileOperator
+from graphprune.archive.tflite.file import TfliteFile
 from graphprune.graph.computation import Computation
-from graphprune.plan.tflite_cells import Cell, read_cell, read_stack
+from graphprune.plan.operator_cells import Cell, read_cell, read_stack
 
 Place = tuple[int, int]
 """Subgraph and index of a tensor."""
@@ -60,7 +61,7 @@ def _without_copies(file: TfliteFile, loops: Sequence[Loop]) -> tuple[Loop, ...]
     return tuple(found.values())
 
 
-def _read_loop(file: TfliteFile, operator: TfliteOperator) -> Loop | None:
+def _read_loop(file: TfliteFile, operator: FileOperator) -> Loop | None:
     if operator.kind == FUSED_LSTM:
         parts = {name: operator.inputs[begin : begin + 4] for name, begin in _FUSED.items()}
         is_whole = all(-1 not in part and len(part) == 4 for part in parts.values())
@@ -112,7 +113,7 @@ def _loop_of_two(file: TfliteFile, body: int) -> Loop | None:
     return Loop({name: ((body, weights[0]),) for name, weights in found.items()})
 
 
-def _weight_of(operator: TfliteOperator, sources: Mapping[int, int]) -> int:
+def _weight_of(operator: FileOperator, sources: Mapping[int, int]) -> int:
     """Return the matrix of a product; -1 of another operator."""
     if operator.kind != "FULLY_CONNECTED" or len(operator.inputs) < 2:
         return -1

@@ -7,10 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from graphprune.graph.classes.steps import AFFINE
 from graphprune.graph.computation import Computation, Step
 from graphprune.graph.layers import SEPARATOR
-from graphprune.plan.tflite_names import is_named, paths_in
-from graphprune.plan.tflite_steps import FoundStep
-
-_RELU6 = "relu6"
+from graphprune.plan.kept_operators import RELU6, shifted
+from graphprune.plan.operator_names import is_named, paths_in
+from graphprune.plan.operator_steps import FoundStep
 
 
 def explain_relu6(every: Sequence[Step], planned: Computation, found: Iterable[FoundStep]) -> str:
@@ -24,29 +23,21 @@ def explain_relu6(every: Sequence[Step], planned: Computation, found: Iterable[F
         planned: The same without those that converters may take in.
         found: The steps of the file, which are as planned.
     """
-    shifted = set(_shifted(every))
+    gates = set(shifted(every))
     places = [step.inputs[0] for step in planned.steps if step.computes == AFFINE]
     kept = {planned.steps[place].layer for place in places}
     named = {path[-2] for path in _paths(found) if path[-1] == "add"}
     for step in planned.steps:
         part = step.layer.rpartition(SEPARATOR)[2]
-        if step.computes != _RELU6 or step.layer in kept:
+        if step.computes != RELU6 or step.layer in kept:
             continue
-        if any(is_named(segment, part) for segment in named) != (step.layer in shifted):
-            names = ("hard_sigmoid", _RELU6) if step.layer in shifted else (_RELU6, "hard_sigmoid")
+        if any(is_named(segment, part) for segment in named) != (step.layer in gates):
+            names = ("hard_sigmoid", RELU6) if step.layer in gates else (RELU6, "hard_sigmoid")
             return f"names in the file do not tell the {names[0]} of {step.layer} from {names[1]}"
     return ""
 
 
-def _shifted(steps: Sequence[Step]) -> Iterator[str]:
-    """Yield the layers that have a hard_sigmoid of Keras 3."""
-    for first, middle, last in zip(steps, steps[1:], steps[2:], strict=False):
-        texts = (first.computes, middle.computes, last.computes)
-        if texts == (AFFINE, _RELU6, AFFINE) and first.layer == middle.layer == last.layer:
-            yield middle.layer
-
-
 def _paths(found: Iterable[FoundStep]) -> Iterator[tuple[str, ...]]:
     for each in found:
-        if each.step.computes == _RELU6:
+        if each.step.computes == RELU6:
             yield from paths_in(each.names)

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from graphprune.archive.tflite.file import TfliteFile, TfliteOperator, TfliteTensor, read_tflite
+from graphprune.archive.operators import FileOperator, FileTensor
+from graphprune.archive.tflite.file import TfliteFile, read_tflite
 from graphprune.serving.processor import Processor
 from graphprune.serving.xnnpack_region import CARRIED, Region, find_region
 
@@ -105,7 +106,7 @@ def find_misfit(path: str | Path, processor: Processor) -> str | None:
     return find_region(file).misfit if has_zeros and _hints_at_zeros(file) else None
 
 
-Use = tuple[TfliteOperator, TfliteTensor]
+Use = tuple[FileOperator, FileTensor]
 
 
 def weights_of(file: TfliteFile) -> Iterator[Use]:
@@ -128,12 +129,12 @@ def weights_of(file: TfliteFile) -> Iterator[Use]:
             yield operator, tensor
 
 
-def share_of_zeros(file: TfliteFile, tensor: TfliteTensor) -> float:
+def share_of_zeros(file: TfliteFile, tensor: FileTensor) -> float:
     """Return the share of zeros among the values of a constant."""
     return float(np.mean(file.read(tensor) == 0)) if tensor.size else 0.0
 
 
-def _is_pointwise(operator: TfliteOperator, tensor: TfliteTensor) -> bool:
+def _is_pointwise(operator: FileOperator, tensor: FileTensor) -> bool:
     return operator.kind == "CONV_2D" and tensor.shape[1:3] == (1, 1)
 
 
@@ -163,7 +164,7 @@ class _Convolutions:
     region: Region
     processor: Processor
 
-    def explain(self, operator: TfliteOperator) -> tuple[bool, str]:
+    def explain(self, operator: FileOperator) -> tuple[bool, str]:
         """Return whether one of them runs sparse, and why."""
         if self.processor.is_x86 and self.processor.has_avx is not False:
             return False, "XNNPACK has no sparse convolutions in use on x86 with AVX"

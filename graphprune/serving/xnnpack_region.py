@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 
-from graphprune.archive.tflite.file import TfliteFile, TfliteOperator
+from graphprune.archive.operators import FileOperator
+from graphprune.archive.tflite.file import TfliteFile
 
 CARRIED = ("DENSIFY", "DEQUANTIZE")
 """Operators between a constant and the one that computes with it."""
@@ -40,10 +41,10 @@ class Region:
         misfit: The operator that takes a tensor of the region and does not fit, None without one.
     """
 
-    operators: tuple[TfliteOperator, ...]
+    operators: tuple[FileOperator, ...]
     misfit: str | None = None
 
-    def has(self, operator: TfliteOperator) -> bool:
+    def has(self, operator: FileOperator) -> bool:
         """Return whether an operator is in the region."""
         return any(operator is one for one in self.operators)
 
@@ -59,8 +60,8 @@ class _Walk:
     def __init__(self, file: TfliteFile) -> None:
         self._file = file
         self._tensors = {each.index: each for each in file.tensors if each.subgraph == 0}
-        self._takers: dict[int, list[TfliteOperator]] = defaultdict(list)
-        self._maker: dict[int, TfliteOperator] = {}
+        self._takers: dict[int, list[FileOperator]] = defaultdict(list)
+        self._maker: dict[int, FileOperator] = {}
         carried = [each for each in file.operators if each.kind in CARRIED]
         self._constants = {index for each in carried for index in each.outputs}
         self._operators = [
@@ -94,14 +95,14 @@ class _Walk:
         foreign = (each.kind for each in inner if not reached.issuperset(self._given(each)))
         return Region(tuple(found), next(foreign, None))
 
-    def _given(self, operator: TfliteOperator) -> Iterator[int]:
+    def _given(self, operator: FileOperator) -> Iterator[int]:
         """Yield the inputs of an operator that are computed."""
         for index in operator.inputs:
             tensor = self._tensors.get(index)
             if tensor is not None and not tensor.stored and index not in self._constants:
                 yield index
 
-    def _fits(self, operator: TfliteOperator) -> bool:
+    def _fits(self, operator: FileOperator) -> bool:
         given = [self._tensors[index] for index in self._given(operator)]
         if any(len(tensor.shape) != _IMAGE for tensor in given):
             return False
@@ -119,7 +120,7 @@ class _Walk:
             case kind:
                 return kind in _ANYWHERE or (kind in _JOINING and len(given) == 2)
 
-    def _is_stem(self, operator: TfliteOperator) -> bool:
+    def _is_stem(self, operator: FileOperator) -> bool:
         if operator.kind != "CONV_2D":
             return False
         return (
@@ -129,14 +130,14 @@ class _Walk:
             and self._is_padded_by(operator, 1)
         )
 
-    def _is_pointwise(self, operator: TfliteOperator) -> bool:
+    def _is_pointwise(self, operator: FileOperator) -> bool:
         return (
             self._kernel(operator)[1:] == (1, 1, self._channels(operator))
             and _strides(operator) == (1, 1)
             and _is_not_dilated(operator)
         )
 
-    def _is_known_depthwise(self, operator: TfliteOperator) -> bool:
+    def _is_known_depthwise(self, operator: FileOperator) -> bool:
         if operator.kind != "DEPTHWISE_CONV_2D" or not _is_not_dilated(operator):
             return False
         kernel, strides = self._kernel(operator), _strides(operator)
@@ -149,7 +150,7 @@ class _Walk:
             )
         )
 
-    def _is_known_mean(self, operator: TfliteOperator) -> bool:
+    def _is_known_mean(self, operator: FileOperator) -> bool:
         if self._values(operator) not in ([1, 2], [2, 1]):
             return False
         takers = self._takers_of(operator)
@@ -163,50 +164,50 @@ class _Walk:
             )
         )
 
-    def _ends(self, operator: TfliteOperator) -> bool:
+    def _ends(self, operator: FileOperator) -> bool:
         """Return whether nothing behind an operator is of the region."""
         return operator.kind == "MEAN" and (
             not operator.settings.get("keepDims")
             or all(map(self._reshapes, self._takers_of(operator)))
         )
 
-    def _reshapes(self, operator: TfliteOperator) -> bool:
+    def _reshapes(self, operator: FileOperator) -> bool:
         """Return whether an operator reshapes, or reads a part of the shape, such as the batch."""
         if operator.kind == "SHAPE":
             return all(taker.kind == "STRIDED_SLICE" for taker in self._takers_of(operator))
         return operator.kind == "RESHAPE"
 
-    def _is_padded_by(self, operator: TfliteOperator, count: int) -> bool:
+    def _is_padded_by(self, operator: FileOperator, count: int) -> bool:
         """Return whether a PAD before an operator adds as many zeros at each side."""
         before = self._maker.get(operator.inputs[0])
         if before is None or before.kind != "PAD" or operator.settings.get("padding") == _SAME:
             return False
         return self._values(before) == [0, 0, count, count, count, count, 0, 0]
 
-    def _values(self, operator: TfliteOperator) -> list[float]:
+    def _values(self, operator: FileOperator) -> list[float]:
         """Return the constant that an operator takes beside its first input; empty without one."""
         found = [self._tensors.get(index) for index in operator.inputs[1:2]]
         constants = [tensor for tensor in found if tensor is not None and tensor.stored]
         return [one for each in constants for one in self._file.read(each).ravel().tolist()]
 
-    def _takers_of(self, operator: TfliteOperator) -> list[TfliteOperator]:
+    def _takers_of(self, operator: FileOperator) -> list[FileOperator]:
         return list(chain.from_iterable(self._takers[index] for index in operator.outputs))
 
-    def _kernel(self, operator: TfliteOperator) -> tuple[int, ...]:
+    def _kernel(self, operator: FileOperator) -> tuple[int, ...]:
         """Return the shape of the weights of an operator; empty without any."""
         found = [self._tensors.get(index) for index in operator.inputs[1:2]]
         return next((tensor.shape for tensor in found if tensor is not None), ())
 
-    def _channels(self, operator: TfliteOperator) -> int:
+    def _channels(self, operator: FileOperator) -> int:
         """Return the last length of an operator's first input; 0 where a damaged file has none."""
         tensor = self._tensors.get(operator.inputs[0])
         return tensor.shape[-1] if tensor is not None and tensor.shape else 0
 
 
-def _strides(operator: TfliteOperator) -> tuple[float, float]:
+def _strides(operator: FileOperator) -> tuple[float, float]:
     return operator.settings.get("strideH", 1), operator.settings.get("strideW", 1)
 
 
-def _is_not_dilated(operator: TfliteOperator) -> bool:
+def _is_not_dilated(operator: FileOperator) -> bool:
     factors = (operator.settings.get(f"dilation{axis}Factor", 1) for axis in "HW")
     return all(factor == 1 for factor in factors)

@@ -5,10 +5,11 @@ import pytest
 from builders import build_graph
 from lenet import rules
 from saved_model_files import field, write_checkpoint
+from saved_model_graphs import Exported
 
 from graphprune.archive.saved_model.exported import find_exported
 from graphprune.plan import make_plan
-from graphprune.plan.exported import verify_exported
+from graphprune.plan.exported import check_exported_architecture, verify_exported
 
 RULES = """
 version: 1
@@ -46,15 +47,37 @@ def test_weights_are_counted_and_the_architecture_is_not_called_as_planned(tmp_p
     ]
     assert verified.is_as_planned is None
     assert verified.architecture.unchecked == (
-        "an exported SavedModel has operations instead of layers"
+        "the folder has no signature that says what it computes"
     )
 
 
-def test_missing_zeros_and_weights_that_are_no_numbers_are_drift(tmp_path):
-    changed = HALF | {"fc1/kernel": np.ones((4, 6), "float32"), "fc1/bias": np.float32([np.nan])}
-    verified = found(tmp_path, list(changed.items()))
-    assert [(one.address, one.faults) for one in verified.drift] == [("fc1", ("zeros",))]
-    assert [(one.address, one.non_finite) for one in verified.not_finite] == [("fc1/bias", 1)]
+def test_a_model_exported_as_stable_hlo_is_not_compared(tmp_path):
+    net = Exported()
+    net.write(tmp_path, (-1, 4), net.add("call", "XlaCallModule", "x", shape=(-1, 2)))
+    found = check_exported_architecture(make_plan(GRAPH, rules(RULES)), str(tmp_path))
+    assert (found.status, found.unchecked) == (
+        "unchecked",
+        "the folder has StableHLO (XlaCallModule), which Keras 3 exports on JAX and PyTorch,"
+        " instead of operations of TensorFlow",
+    )
+
+
+def test_operations_of_no_layer_that_are_not_read_are_not_called_drift(tmp_path):
+    same, net = Exported(), Exported()
+    plan = make_plan(GRAPH, rules(RULES))
+    folder = same.write(tmp_path / "same", (-1, 4), chain(same, "x"))
+    assert check_exported_architecture(plan, folder).status == "same"
+    cosine = net.add("net/a/Cos", "Cos", "x", shape=(-1, 4))
+    found = check_exported_architecture(plan, net.write(tmp_path, (-1, 4), chain(net, cosine)))
+    assert (found.status, found.unchecked) == ("unchecked", "the operations Cos (a) are not read")
+
+
+def chain(net, x):
+    """Add the operations of the graph to an exported model, and return its output."""
+    for name, *shape in (("fc1", 4, 6), ("fc2", 6, 4), ("out", 4, 2)):
+        kernel = net.variable(f"net/{name}/MatMul", *shape)
+        x = net.add(f"net/{name}/MatMul", "MatMul", x, kernel, shape=(-1, shape[1]))
+    return x
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,11 @@ import tf_keras
 from converted_files import convert, convert_in_batches_of_one, converted_and_same, plan_of
 from shrink.nets import scaled_sum
 
+from graphprune.plan.exported import check_exported_architecture
 from graphprune.plan.measured import planned_tensors
+from graphprune.plan.operator_architecture import check_operator_architecture
 from graphprune.plan.tflite import verify_tflite
-from graphprune.plan.tflite_architecture import check_tflite_architecture
+from graphprune.plan.verify import LayerDifference
 
 pytestmark = pytest.mark.tf
 
@@ -34,7 +36,9 @@ def convolution_net(keras, **changed):
     x = image = layers.Input((12, 12, 3), name="image")
     x = layers.ZeroPadding2D(((0, 1), (0, 1)), name="pad")(x)
     x = layers.Conv2D(8, 3, name="first", **first)(x)
-    x = layers.ReLU(6.0, name="first_relu")(layers.BatchNormalization(name="bn")(x))
+    x = layers.ReLU(6.0, name="first_relu")(
+        layers.BatchNormalization(name=changed.get("bn", "bn"))(x)
+    )
     y = layers.DepthwiseConv2D(3, padding="same", name="deep", activation="relu")(x)
     y = layers.Conv2D(8, 3, padding="same", name="wide", dilation_rate=changed.get("rate", 2))(y)
     x = layers.Activation(changed.get("activation", "swish"), name="act")(layers.Add()([x, y]))
@@ -63,13 +67,26 @@ def test_the_architecture_of_a_converted_model_is_compared(name, tmp_path):
     file = convert(model, tmp_path / "net")
     found = verify_tflite(plan, file)
     assert (found.architecture.status, found.drift, found.unchecked) == ("same", (), ())
+    exported = str(tmp_path / "net")
+    assert check_exported_architecture(plan, exported).status == "same"
     for changed, layer in CHANGED.values():
         other = plan_of(convolution_net(keras, **changed), tmp_path / "other.keras")
-        differences = verify_tflite(other, file).architecture.differences
-        assert layer in {one.address for one in differences}
+        for found in _checks(other, file, exported):
+            assert layer in {one.address for one in found.differences}
     other = plan_of(convolution_net(keras, order="ba"), tmp_path / "other.keras")
-    differences = verify_tflite(other, file).architecture.differences
-    assert {(one.address, one.what) for one in differences} == {("a", "inputs"), ("b", "inputs")}
+    for found in _checks(other, file, exported):
+        differences = {(one.address, one.what) for one in found.differences}
+        assert differences == {("a", "inputs"), ("b", "inputs")}
+    other = plan_of(convolution_net(keras, bn="lost"), tmp_path / "other.keras")
+    assert [found.differences for found in _checks(other, file, exported)] == [
+        (),
+        (LayerDifference("lost", "missing"),),
+    ]
+
+
+def _checks(plan, file, folder):
+    """Return what a plan says of a file, and of the SavedModel that it was converted from."""
+    return check_operator_architecture(plan, file), check_exported_architecture(plan, folder)
 
 
 def test_infinite_weights_are_found_where_the_converter_wrote_the_largest_number(tmp_path):
@@ -115,21 +132,27 @@ OTHERS = {
 }
 
 
+LOOPS = ("cell", "direction")
+"""Changes of layers whose loops are not read in SavedModels."""
+
+
 @pytest.mark.parametrize("name", ["tf_keras", "keras"])
 def test_layers_of_several_operators_are_compared(name, tmp_path):
     keras = pytest.importorskip(name)
     model = sequence_net(keras)
     plan = plan_of(model, tmp_path / "net.keras")
     file = convert(model, tmp_path / "net")
-    found = check_tflite_architecture(plan, file)
+    found = check_operator_architecture(plan, file)
     assert (found.status, found.differences, found.unchecked) == ("same", (), "")
     for case, (changed, wanted) in OTHERS.items():
         if keras is tf_keras or not {"cell", "back"} & set(changed):
             other = plan_of(sequence_net(keras, **changed), tmp_path / "other.keras")
-            differences = check_tflite_architecture(other, file).differences
+            differences = check_operator_architecture(other, file).differences
             # Keras 3 numbers the names of operations
             told = {(one.address.removesuffix("_1"), one.what) for one in differences}
             assert wanted in told, case
+            seen = check_exported_architecture(other, str(tmp_path / "net"))
+            assert seen.status == ("unchecked" if case in LOOPS else "differs"), case
 
 
 def odd_net(keras, **has):
@@ -169,7 +192,7 @@ def test_settings_inside_layers_of_many_operators_are_compared(name, tmp_path):
     file = converted_and_same(odd_net(keras), keras, tmp_path)
     for case, (changed, wanted) in CHANGES.items():
         other = plan_of(odd_net(keras, **changed), tmp_path / "other.keras")
-        differences = check_tflite_architecture(other, file).differences
+        differences = check_operator_architecture(other, file).differences
         assert (wanted, "settings") in {(one.address, one.what) for one in differences}, case
 
 
@@ -181,9 +204,9 @@ def test_files_with_fewer_bits_are_compared_too(name, form, tmp_path):
     model = odd_net(keras)
     plan = plan_of(model, tmp_path / "net.keras")
     file = convert_in_batches_of_one(keras, model, tmp_path / "net", form)
-    assert check_tflite_architecture(plan, file).status == "same"
+    assert check_operator_architecture(plan, file).status == "same"
     other = plan_of(odd_net(keras, epsilon=1e-5, gate="sigmoid"), tmp_path / "other.keras")
-    differences = check_tflite_architecture(other, file).differences
+    differences = check_operator_architecture(other, file).differences
     assert {one.address for one in differences} == {"norm", "lstm"}
 
 
@@ -215,7 +238,7 @@ def test_masks_of_sequences_are_compared(name, tmp_path):
     file = converted_and_same(masked_net(keras), keras, tmp_path)
     for case, (changed, wanted) in UNMASKED.items():
         other = plan_of(masked_net(keras, **changed), tmp_path / "other.keras")
-        differences = check_tflite_architecture(other, file).differences
+        differences = check_operator_architecture(other, file).differences
         assert wanted in {one.address for one in differences}, case
 
 

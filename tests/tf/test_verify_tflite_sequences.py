@@ -3,7 +3,7 @@
 import pytest
 from converted_files import convert_in_batches_of_one, converted_and_same, plan_of
 
-from graphprune.plan.tflite_architecture import check_tflite_architecture
+from graphprune.plan.operator_architecture import check_operator_architecture
 
 pytestmark = pytest.mark.tf
 
@@ -174,7 +174,7 @@ def test_what_is_changed_in_layers_over_sequences_is_seen(net, name, tmp_path):
     file = converted_and_same(build(keras), keras, tmp_path)
     for case, (changed, wanted) in changes.items():
         other = plan_of(build(keras, **changed), tmp_path / "other.keras")
-        differences = check_tflite_architecture(other, file).differences
+        differences = check_operator_architecture(other, file).differences
         # Keras 3 numbers the names of operations
         assert wanted in {one.address.removesuffix("_1") for one in differences}, case
 
@@ -189,7 +189,7 @@ def test_sequences_in_files_with_fewer_bits_are_compared_too(net, name, form, tm
     model = build(keras)
     plan = plan_of(model, tmp_path / "net.keras")
     file = convert_in_batches_of_one(keras, model, tmp_path / "net", form)
-    found = check_tflite_architecture(plan, file)
+    found = check_operator_architecture(plan, file)
     assert (found.status, found.differences, found.unchecked) == ("same", (), "")
 
 
@@ -205,7 +205,7 @@ def test_what_a_file_does_not_tell_is_not_checked(name, tmp_path):
     model = keras.Model(given, x, name="net")
     plan = plan_of(model, tmp_path / "net.keras")
     file = convert_in_batches_of_one(keras, model, tmp_path / "net")
-    found = check_tflite_architecture(plan, file)
+    found = check_operator_architecture(plan, file)
     assert found.differences == ()
     assert found.unchecked == (
         "the file has no operator of norm (Normalization), as if it was not adapted; operators of"

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
 from os import PathLike, fspath
@@ -17,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphprune.archive.files import open_file, read_whole
+from graphprune.archive.operators import FileOperator, FileTensor, Quantization
 from graphprune.archive.tflite.numbers import to_numbers
 from graphprune.archive.tflite.schema import load_schema, names_of
 from graphprune.archive.tflite.sparse import Encoding, Level, to_dense
@@ -32,77 +31,15 @@ _NUMBERS = (bool, int, float)
 _NOT_NUMBERS = frozenset({"STRING", "RESOURCE", "VARIANT"})
 
 
-@dataclass(frozen=True, slots=True)
-class Quantization:
-    """How stored integers stand for real numbers: (stored - zero point) * scale.
-
-    Attributes:
-        scales, zero_points: One of each, or one for each place of `axis`.
-        axis: The axis that has its own scales.
-    """
-
-    scales: NDArray[np.float32]
-    zero_points: NDArray[np.int64]
-    axis: int
-
-
-@dataclass(frozen=True, slots=True)
-class TfliteTensor:
-    """One tensor; `TfliteFile.read` gives its values if they are in the file.
-
-    Attributes:
-        subgraph, index: Which tensor it is: operators name it so.
-        name: Its name, often that of an operation of TensorFlow; it need not be unique.
-        shape: Axis lengths, in the layout of TensorFlow Lite.
-        dtype: The type of its stored values as NumPy names it; `int4` and `int2` have no NumPy
-            type and are read as `int8`. Empty for texts and other values that are not numbers.
-        stored: Bytes of its values in the file; 0 if it is computed or an input.
-        is_sparse: Whether its zeros are not stored.
-        quantization: Of a quantized tensor.
-        open_axes: The axes whose length is known when the file is run; `shape` has 1 for them.
-    """
-
-    subgraph: int
-    index: int
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    stored: int
-    is_sparse: bool = False
-    quantization: Quantization | None = field(default=None, compare=False)
-    open_axes: frozenset[int] = field(default=frozenset(), compare=False)
-
-    @property
-    def size(self) -> int:
-        """The number of its values."""
-        return math.prod(self.shape)
-
-
-@dataclass(frozen=True, slots=True)
-class TfliteOperator:
-    """One operation.
-
-    Attributes:
-        subgraph: The subgraph that it is in.
-        kind: Its name in the schema (`FULLY_CONNECTED`); that of a custom operation.
-        inputs, outputs: Indices of tensors in the subgraph; -1 is an input that is left out.
-        settings: Its settings that are numbers, by their names in the schema's object API
-            (`strideW`); those that are 0 are left out.
-    """
-
-    subgraph: int
-    kind: str
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-    settings: Mapping[str, int | float] = field(default_factory=dict, compare=False)
-
-
 class TfliteFile:
     """A TensorFlow Lite file; nothing in it is run.
 
     Attributes:
         path: What to call it in errors.
+        is_converted: That a converter wrote its operators.
     """
+
+    is_converted = True
 
     def __init__(self, content: bytes, path: str = "") -> None:
         self.path = path
@@ -113,7 +50,7 @@ class TfliteFile:
             self._model: Any = load_schema().Model.GetRootAs(content, 0)
 
     @cached_property
-    def tensors(self) -> tuple[TfliteTensor, ...]:
+    def tensors(self) -> tuple[FileTensor, ...]:
         """All tensors, by subgraph and index.
 
         Raises:
@@ -127,7 +64,7 @@ class TfliteFile:
             )
 
     @cached_property
-    def operators(self) -> tuple[TfliteOperator, ...]:
+    def operators(self) -> tuple[FileOperator, ...]:
         """All operators, in the order in which each subgraph runs them.
 
         Raises:
@@ -165,28 +102,28 @@ class TfliteFile:
             main = self._model.Subgraphs(subgraph)
             return _ints(main, "Inputs"), _ints(main, "Outputs")
 
-    def tensors_of(self, subgraph: int) -> tuple[TfliteTensor, ...]:
+    def tensors_of(self, subgraph: int) -> tuple[FileTensor, ...]:
         """Return the tensors of one subgraph."""
         return self._tensors_by_graph.get(subgraph, ())
 
-    def operators_of(self, subgraph: int) -> tuple[TfliteOperator, ...]:
+    def operators_of(self, subgraph: int) -> tuple[FileOperator, ...]:
         """Return the operators of one subgraph, in the order in which it runs them."""
         return self._operators_by_graph.get(subgraph, ())
 
     @cached_property
-    def _tensors_by_graph(self) -> dict[int, tuple[TfliteTensor, ...]]:
+    def _tensors_by_graph(self) -> dict[int, tuple[FileTensor, ...]]:
         return {key: tuple(own) for key, own in groupby(self.tensors, lambda one: one.subgraph)}
 
     @cached_property
-    def _operators_by_graph(self) -> dict[int, tuple[TfliteOperator, ...]]:
+    def _operators_by_graph(self) -> dict[int, tuple[FileOperator, ...]]:
         return {key: tuple(own) for key, own in groupby(self.operators, lambda one: one.subgraph)}
 
     @property
-    def constants(self) -> tuple[TfliteTensor, ...]:
+    def constants(self) -> tuple[FileTensor, ...]:
         """The tensors whose values are in the file, and are numbers."""
         return tuple(tensor for tensor in self.tensors if tensor.stored and tensor.dtype)
 
-    def read(self, tensor: TfliteTensor) -> NDArray[Any]:
+    def read(self, tensor: FileTensor) -> NDArray[Any]:
         """Return the values of a constant tensor, dense and as real numbers.
 
         A quantized value that stands for zero is exactly zero.
@@ -208,7 +145,7 @@ class TfliteFile:
             real: NDArray[Any] = (values.astype(np.float32) - points) * given.scales.reshape(shape)
             return real.reshape(tensor.shape)
 
-    def read_stored(self, tensor: TfliteTensor) -> NDArray[Any]:
+    def read_stored(self, tensor: FileTensor) -> NDArray[Any]:
         """Return the values of a constant tensor, dense, as integers where it is quantized.
 
         Zeros that are not stored are those of its quantization.
@@ -230,7 +167,7 @@ class TfliteFile:
                 return values.reshape(tensor.shape)
             return to_dense(values, encoding, tensor.shape)
 
-    def find_sparsity(self, tensor: TfliteTensor) -> Encoding | None:
+    def find_sparsity(self, tensor: FileTensor) -> Encoding | None:
         """Return how the values of a sparse tensor are stored; None for a dense one.
 
         Raises:
@@ -269,11 +206,11 @@ class TfliteFile:
         self._within(sum(graph.TensorsLength() + graph.OperatorsLength() for graph in graphs))
         return graphs
 
-    def _tensor(self, subgraph: int, index: int, raw: Any) -> TfliteTensor:
+    def _tensor(self, subgraph: int, index: int, raw: Any) -> FileTensor:
         shape = _ints(raw, "Shape")
         if any(length < 0 for length in shape):
             raise ValueError(f"a tensor has an axis of length {min(shape)}")
-        return TfliteTensor(
+        return FileTensor(
             subgraph,
             index,
             (raw.Name() or b"").decode("utf-8", "replace"),
@@ -302,8 +239,8 @@ class TfliteFile:
         name = names_of("BuiltinOperator").get(code, f"operator {code}")
         return (raw.CustomCode() or b"").decode("utf-8", "replace") if name == "CUSTOM" else name
 
-    def _operator(self, subgraph: int, raw: Any, kinds: list[str]) -> TfliteOperator:
-        return TfliteOperator(
+    def _operator(self, subgraph: int, raw: Any, kinds: list[str]) -> FileOperator:
+        return FileOperator(
             subgraph,
             kinds[raw.OpcodeIndex()],
             _ints(raw, "Inputs"),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, permutations
 from itertools import product as combinations
 
-from graphprune.archive.tflite.file import TfliteFile, TfliteOperator
+from graphprune.archive.operators import FileOperator, OperatorFile
 from graphprune.graph.classes.cell_formulas import (
     Formula,
     FormulaError,
@@ -26,9 +26,9 @@ from graphprune.graph.classes.cell_formulas import (
 from graphprune.graph.classes.composite_steps import LAST
 from graphprune.graph.classes.known_cells import is_cell
 from graphprune.graph.classes.recurrent_steps import state_of
-from graphprune.plan.tflite_cells import Cell, cell_of, matrices_in
-from graphprune.plan.tflite_formulas import Formulas
-from graphprune.plan.tflite_recurrent import Recurrence, cell_step
+from graphprune.plan.operator_cells import Cell, cell_of, matrices_in
+from graphprune.plan.operator_formulas import Formulas
+from graphprune.plan.operator_recurrent import Recurrence, cell_step
 
 _FEWEST = 3
 """Steps: two are needed to tell what a cell carries on, and the first one begins with zero."""
@@ -41,7 +41,7 @@ _CARRYING = frozenset({"MUL", "SELECT", "SELECT_V2"})
 _Span = tuple[int, int]
 
 
-def find_unrolled(file: TfliteFile) -> dict[int, Recurrence]:
+def find_unrolled(file: OperatorFile) -> dict[int, Recurrence]:
     """Return the unrolled layers, by the tensors that are their results.
 
     Raises:
@@ -57,7 +57,7 @@ def find_unrolled(file: TfliteFile) -> dict[int, Recurrence]:
 
 
 def _layers_of(
-    file: TfliteFile, operators: Sequence[TfliteOperator], unpacked: TfliteOperator
+    file: OperatorFile, operators: Sequence[FileOperator], unpacked: FileOperator
 ) -> Iterator[Recurrence]:
     """Yield the layers that take the parts of one sequence."""
     spans = _spans(operators, unpacked.outputs)
@@ -75,7 +75,7 @@ def _layers_of(
             yield Recurrence(layer.computes, takes, layer.ends, names, is_backward=is_backward)
 
 
-def _spans(operators: Sequence[TfliteOperator], items: Sequence[int]) -> dict[int, _Span]:
+def _spans(operators: Sequence[FileOperator], items: Sequence[int]) -> dict[int, _Span]:
     """Return the first and the last part of a sequence that each tensor depends on."""
     spans = {item: (number, number) for number, item in enumerate(items)}
     for operator in operators:
@@ -87,7 +87,7 @@ def _spans(operators: Sequence[TfliteOperator], items: Sequence[int]) -> dict[in
 
 
 def _find_states(
-    operators: Sequence[TfliteOperator], spans: Mapping[int, _Span], count: int
+    operators: Sequence[FileOperator], spans: Mapping[int, _Span], count: int
 ) -> list[tuple[int, ...]]:
     """Return the states behind all steps but the last one, for each layer.
 
@@ -126,8 +126,8 @@ class _Unrolled:
 
     def __init__(
         self,
-        file: TfliteFile,
-        operators: Sequence[TfliteOperator],
+        file: OperatorFile,
+        operators: Sequence[FileOperator],
         items: Sequence[int],
         states: Sequence[int],
     ) -> None:
@@ -178,7 +178,7 @@ class _Unrolled:
                 }
         return found
 
-    def _find_masks(self) -> TfliteOperator | None:
+    def _find_masks(self) -> FileOperator | None:
         """Return what gives the mask of each step; None where there is none."""
         for operator in self._operators:
             if operator.outputs[:1] and operator.kind in ("SELECT", "SELECT_V2"):
@@ -235,7 +235,7 @@ class _Unrolled:
         return unpacked.outputs.index(self._items[number])
 
     def _carried_by(
-        self, operator: TfliteOperator, found: Formulas, before: Formulas | None
+        self, operator: FileOperator, found: Formulas, before: Formulas | None
     ) -> int | None:
         """Return what an operator takes from the step before, beside something of this step."""
         is_such = before is not None and operator.kind in _CARRYING
@@ -255,7 +255,7 @@ class _Unrolled:
         return is_constant or index in found.known
 
     @staticmethod
-    def _add(operator: TfliteOperator, found: Formulas) -> None:
+    def _add(operator: FileOperator, found: Formulas) -> None:
         try:
             found.add(operator)
         except (FormulaError, LookupError, ValueError):  # it is behind the layer

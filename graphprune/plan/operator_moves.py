@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from graphprune.archive.tflite.file import TfliteFile, TfliteOperator, TfliteTensor
+from graphprune.archive.operators import FileOperator, FileTensor, OperatorFile
 from graphprune.graph.computation import Step
 from graphprune.graph.layers import SEPARATOR
-from graphprune.plan.tflite_names import Path, find_prefixes, is_named, paths_in
+from graphprune.plan.operator_names import Path, find_prefixes, is_named, paths_in
 from graphprune.plan.verify import ArchitectureCheck, LayerDifference
 
 _KINDS = {"TRANSPOSE": "permute", "RESHAPE": "reshape"}
 
 
 def check_moves(
-    steps: Sequence[Step], addresses: Sequence[str], file: TfliteFile
+    steps: Sequence[Step], addresses: Sequence[str], file: OperatorFile
 ) -> ArchitectureCheck:
     """Return which layers that move values differ from the planned ones.
 
@@ -61,7 +61,7 @@ _Found = Iterable[tuple[str, list[int], tuple[int, ...]]]
 class _Names:
     """The layers that names of tensors tell."""
 
-    def __init__(self, addresses: Sequence[str], tensors: Iterable[TfliteTensor]) -> None:
+    def __init__(self, addresses: Sequence[str], tensors: Iterable[FileTensor]) -> None:
         self._names = {tensor.index: tensor.name for tensor in tensors}
         paths = list(paths_in(self._names.values()))
         prefixes = find_prefixes(addresses, paths)
@@ -93,7 +93,7 @@ class _Names:
 
 
 def _read_moves(
-    file: TfliteFile, named: _Names
+    file: OperatorFile, named: _Names
 ) -> Iterator[tuple[str, str, list[int], tuple[int, ...]]]:
     """Yield the operators that move values: kind, layer, order of axes and shape of the result."""
     tensors = {tensor.index: tensor for tensor in file.tensors_of(0)}
@@ -106,7 +106,7 @@ def _read_moves(
 
 
 def _order(
-    file: TfliteFile, operator: TfliteOperator, tensors: Mapping[int, TfliteTensor]
+    file: OperatorFile, operator: FileOperator, tensors: Mapping[int, FileTensor]
 ) -> list[int]:
     """Return the order of axes of a TRANSPOSE; empty where it is not known."""
     order = tensors.get(operator.inputs[1]) if len(operator.inputs) > 1 else None

@@ -6,9 +6,17 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from graphprune.archive.tflite.file import TfliteOperator
+from graphprune.archive.operators import FileOperator
 from graphprune.graph.classes.activation_steps import leaky
-from graphprune.graph.classes.composite_steps import CAUSAL, LAST, REVERSE, product, repeat, resize
+from graphprune.graph.classes.composite_steps import (
+    CAUSAL,
+    LAST,
+    REVERSE,
+    normalize,
+    product,
+    repeat,
+    resize,
+)
 from graphprune.graph.classes.steps import (
     AFFINE,
     ANY,
@@ -24,12 +32,12 @@ from graphprune.graph.classes.steps import (
     pooling,
     reduced,
 )
-from graphprune.plan.tflite_masks import is_causal
-from graphprune.plan.tflite_recurrent import describe_fused
-from graphprune.plan.tflite_sequences import item
+from graphprune.plan.operator_masks import is_causal
+from graphprune.plan.operator_recurrent import describe_fused
+from graphprune.plan.operator_sequences import item
 
 if TYPE_CHECKING:
-    from graphprune.plan.tflite_steps import TfliteSteps
+    from graphprune.plan.operator_steps import OperatorSteps
 
 THEN = " then "
 """Between the steps of one operator."""
@@ -37,12 +45,12 @@ _REDUCED = {"MEAN": "mean", "REDUCE_ANY": ANY, "REDUCE_MAX": "maximum", "SUM": "
 _POOLED = {"AVERAGE_POOL_2D": "average pooling", "MAX_POOL_2D": "max pooling"}
 
 
-def _matrix(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
+def _matrix(steps: OperatorSteps, operator: FileOperator) -> str | None:
     shape = steps.shape(operator, 1)
     return matrix(shape[::-1]) if steps.is_constant(operator, 1) and len(shape) == 2 else None
 
 
-def _convolution(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
+def _convolution(steps: OperatorSteps, operator: FileOperator) -> str | None:
     """Return the step of a convolution; kernels have the output's channels first, or last."""
     shape = steps.shape(operator, 1)
     if not steps.is_constant(operator, 1) or len(shape) != 4:
@@ -65,7 +73,7 @@ def _convolution(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
     return convolution(kind, kernel, strides, dilation, padding)
 
 
-def _pooling(_steps: TfliteSteps, operator: TfliteOperator) -> str | None:
+def _pooling(_steps: OperatorSteps, operator: FileOperator) -> str | None:
     window, strides = (
         tuple(int(operator.settings.get(f"{name}{axis}", 1)) for axis in axes)
         for name, axes in (("filter", ("Height", "Width")), ("stride", ("H", "W")))
@@ -73,22 +81,22 @@ def _pooling(_steps: TfliteSteps, operator: TfliteOperator) -> str | None:
     return pooling(_POOLED[operator.kind], window, strides, _padding(operator))
 
 
-def _padding(operator: TfliteOperator) -> str:
+def _padding(operator: FileOperator) -> str:
     return "valid" if operator.settings.get("padding", 0) else "same"
 
 
-def _pad(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
+def _pad(steps: OperatorSteps, operator: FileOperator) -> str | None:
     widths = steps.values(operator, 1)
     pairs = list(zip(widths[::2], widths[1::2], strict=False))
     return padded(pairs[1:]) if pairs and pairs[0] == (0, 0) else None
 
 
-def _reduced(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
+def _reduced(steps: OperatorSteps, operator: FileOperator) -> str | None:
     axes, rank = steps.values(operator, 1), len(steps.shape(operator, 0))
     return reduced(_REDUCED[operator.kind], axes, rank) if axes and rank else None
 
 
-def _product(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
+def _product(steps: OperatorSteps, operator: FileOperator) -> str | None:
     """Return the step of a product of two tensors, or of one with a matrix."""
     if not steps.is_constant(operator, 1):
         lengths = steps.lengths(operator, 0)
@@ -102,7 +110,7 @@ def _product(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
     return matrix((columns, rows) if operator.settings.get("adjY") else (rows, columns))
 
 
-def _resized(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
+def _resized(steps: OperatorSteps, operator: FileOperator) -> str | None:
     """Return the step of a resizing by whole factors, as Keras up-samples.
 
     Lengths of 1 in a file may be open ones.
@@ -118,7 +126,7 @@ def _resized(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
     return THEN.join(repeat(n, axis) for axis, n in enumerate(factors, 1) if n != 1) or None
 
 
-def _tiled(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
+def _tiled(steps: OperatorSteps, operator: FileOperator) -> str | None:
     """Return the step of a repetition, which is along an axis that was put in for it."""
     shape, times = steps.shape(operator, 0), steps.values(operator, 1)
     told = [(axis, n) for axis, n in enumerate(times) if n != 1]
@@ -128,7 +136,7 @@ def _tiled(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
     return repeat(n, axis - 1) if axis and shape[axis] == 1 else None
 
 
-def _sliced(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
+def _sliced(steps: OperatorSteps, operator: FileOperator) -> str | None:
     """Return the last of a sequence, as recurrent layers give it, or another part of one."""
     begin, mask = steps.values(operator, 1), int(operator.settings.get("shrinkAxisMask", 0))
     if begin and mask in (1, 2) and begin[mask - 1] >= 0:
@@ -143,7 +151,7 @@ def _sliced(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
     return LAST if len(begin) > 2 and begin[mask - 1] == -1 else None
 
 
-def _cropped(steps: TfliteSteps, operator: TfliteOperator, begin: Sequence[int]) -> str | None:
+def _cropped(steps: OperatorSteps, operator: FileOperator, begin: Sequence[int]) -> str | None:
     """Return the step of a slice that cuts off ends of axes; None for one with a stride."""
     end, lengths = steps.values(operator, 2), steps.lengths(operator, 0)
     is_plain = not {"newAxisMask", "ellipsisMask"} & set(operator.settings)
@@ -161,12 +169,12 @@ def _cropped(steps: TfliteSteps, operator: TfliteOperator, begin: Sequence[int])
     return cropped(pairs[1:]) if pairs[0] == (0, 0) else None
 
 
-def _reversed(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
+def _reversed(steps: OperatorSteps, operator: FileOperator) -> str | None:
     """Return the step that reverses a sequence, whose axis is the first or the second."""
     return REVERSE if steps.values(operator, 1) in ([0], [1]) else None
 
 
-def _repeats(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
+def _repeats(steps: OperatorSteps, operator: FileOperator) -> str | None:
     """Return the step of a concatenation of the parts of one tensor, each several times."""
     maker = steps.maker_of(operator.inputs[0])
     if maker is None or maker.kind != "SPLIT":
@@ -178,7 +186,7 @@ def _repeats(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
     return repeat(times, axis) if is_such and times > 1 else None
 
 
-def _joined(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
+def _joined(steps: OperatorSteps, operator: FileOperator) -> str | None:
     if (times := _repeats(steps, operator)) is not None:
         return times
     if any(steps.is_constant(operator, place) for place in range(len(operator.inputs))):
@@ -186,13 +194,13 @@ def _joined(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
     return joined(int(operator.settings.get("axis", 0)), len(steps.shape(operator, 0)))
 
 
-def _unequal(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
+def _unequal(steps: OperatorSteps, operator: FileOperator) -> str | None:
     """Return the step of a mask of numbers that are not a certain one, or are it."""
     number = steps.number(operator)
     return None if number is None else f"{UNEQUAL} {number.value:g}"
 
 
-def _masked(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
+def _masked(steps: OperatorSteps, operator: FileOperator) -> str | None:
     """Return the step of a causal mask that selects scores, or what they do not reach.
 
     Keras 3 joins it with a mask of ones, and selects a constant or scores without a large one.
@@ -210,15 +218,22 @@ def _masked(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
     return CAUSAL if is_lowered and any(is_causal(steps.table(at)) for at in tables) else None
 
 
-def _leaky(_steps: TfliteSteps, operator: TfliteOperator) -> str | None:
+def _normalized(steps: OperatorSteps, operator: FileOperator) -> str | None:
+    """Return the step of a normalization, whose second input has the shape of what counts."""
+    lengths = steps.lengths(operator, 1)
+    count = math.prod(length or 0 for length in lengths)
+    return normalize(count, float(operator.settings["epsilon"])) if count else None
+
+
+def _leaky(_steps: OperatorSteps, operator: FileOperator) -> str | None:
     return leaky(float(operator.settings.get("alpha", 0.0)))
 
 
-def _lookup(steps: TfliteSteps, operator: TfliteOperator) -> str | None:
+def _lookup(steps: OperatorSteps, operator: FileOperator) -> str | None:
     return lookup(steps.shape(operator, 0)) if steps.is_constant(operator, 0) else None
 
 
-def find_looked_up(steps: TfliteSteps, operator: TfliteOperator) -> int | None:
+def find_looked_up(steps: OperatorSteps, operator: FileOperator) -> int | None:
     """Return the indices that a lookup takes, where negative ones are made positive first.
 
     Keras 3 looks up `where(i < 0, i + rows, i)`.
@@ -232,7 +247,7 @@ def find_looked_up(steps: TfliteSteps, operator: TfliteOperator) -> int | None:
     return indices if is_such and steps.facts.is_of(moved, AFFINE, indices) else None
 
 
-READERS: dict[str, Callable[[TfliteSteps, TfliteOperator], str | None]] = {
+READERS: dict[str, Callable[[OperatorSteps, FileOperator], str | None]] = {
     "AVERAGE_POOL_2D": _pooling,
     "BATCH_MATMUL": _product,
     "CONCATENATION": _joined,
@@ -244,6 +259,7 @@ READERS: dict[str, Callable[[TfliteSteps, TfliteOperator], str | None]] = {
     "LEAKY_RELU": _leaky,
     "MAX_POOL_2D": _pooling,
     "MEAN": _reduced,
+    "NORMALIZE": _normalized,
     "NOT_EQUAL": _unequal,
     "PAD": _pad,
     "REDUCE_ANY": _reduced,
@@ -253,6 +269,7 @@ READERS: dict[str, Callable[[TfliteSteps, TfliteOperator], str | None]] = {
     "REVERSE_V2": _reversed,
     "SELECT": _masked,
     "SELECT_V2": _masked,
+    "SOFTPLUS": lambda _steps, _operator: THEN.join(("exp", AFFINE, "log")),
     "STRIDED_SLICE": _sliced,
     "SUM": _reduced,
     "TILE": _tiled,

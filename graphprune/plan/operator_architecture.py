@@ -1,4 +1,7 @@
-"""The operators of a TensorFlow Lite file held against the layers of a plan's original model."""
+"""The operators of a file held against the layers of a plan's original model.
+
+A TensorFlow Lite file has operators, and an exported SavedModel has operations like them.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from graphprune.archive.tflite.file import TfliteFile
+from graphprune.archive.operators import FOREIGN, OperatorFile
+from graphprune.graph.architecture import Architecture
 from graphprune.graph.classes.composite_steps import find_kind
 from graphprune.graph.classes.steps import has_kernel
 from graphprune.graph.computation import INPUT, UNKNOWN, Computation, Step
@@ -15,23 +19,24 @@ from graphprune.graph.layers import SEPARATOR
 from graphprune.plan.changes import Plan
 from graphprune.plan.computation_check import are_same, find_missing, in_order, simplify
 from graphprune.plan.computation_differences import list_differences
-from graphprune.plan.tflite_agreement import settle
-from graphprune.plan.tflite_moves import check_moves
-from graphprune.plan.tflite_names import Path, find_prefixes, is_named, paths_in
-from graphprune.plan.tflite_readings import list_readings
+from graphprune.plan.kept_operators import find_exchanged, find_lost
+from graphprune.plan.operator_agreement import settle
+from graphprune.plan.operator_moves import check_moves
+from graphprune.plan.operator_names import Path, find_prefixes, is_named, paths_in
+from graphprune.plan.operator_readings import list_readings
+from graphprune.plan.operator_steps import FoundStep, OperatorSteps
 from graphprune.plan.tflite_relu6 import explain_relu6
-from graphprune.plan.tflite_steps import FoundStep, TfliteSteps
 from graphprune.plan.verify import ArchitectureCheck, LayerDifference
 
 _OLD = "the plan does not have the steps of the model; make it again to compare the architecture"
 _OPERATOR = "operator"
-_FOREIGN = f"{_OPERATOR} Flex"
+_FOREIGN = f"{_OPERATOR} {FOREIGN}"
 """Operators of TensorFlow, which TensorFlow Lite calls where it has none of its own."""
 _SHOWN = 3
 """Layers that a reason names."""
 
 
-def check_tflite_architecture(plan: Plan, file: TfliteFile) -> ArchitectureCheck:
+def check_operator_architecture(plan: Plan, file: OperatorFile) -> ArchitectureCheck:
     """Return the layers that differ between a file and the plan's original model.
 
     Steps that leave no operator of their own do not count: dropout, reshaping, and additions and
@@ -43,16 +48,26 @@ def check_tflite_architecture(plan: Plan, file: TfliteFile) -> ArchitectureCheck
     architecture = plan.architecture
     if architecture is None or architecture.computation is None:
         return ArchitectureCheck(unchecked=_OLD)
-    read = TfliteSteps(file)
+    read = OperatorSteps(file)
     addresses = [facts.address for facts in architecture.layers.values()]
     moves = check_moves(architecture.computation.steps, addresses, file)
     found = _compare_readings(architecture.computation, read)
+    if found.status != "differs" and not file.is_converted:
+        certain = _find_certain(architecture, read)
+        found = ArchitectureCheck(certain) if certain else found
     if found.status == "differs" or moves.status == "same":
         return found
     return moves if moves.status == "differs" or found.status == "same" else found
 
 
-def _compare_readings(planned: Computation, read: TfliteSteps) -> ArchitectureCheck:
+def _find_certain(architecture: Architecture, read: OperatorSteps) -> tuple[LayerDifference, ...]:
+    """Return what differs in operators that a converter may take in others."""
+    steps = () if architecture.computation is None else architecture.computation.steps
+    exchanged = find_exchanged(steps, _with_layers(read, steps), read.facts.numbers)
+    return (*find_lost(architecture, read.file), *exchanged)
+
+
+def _compare_readings(planned: Computation, read: OperatorSteps) -> ArchitectureCheck:
     """Return the first reading of a plan that a file does not contradict; else the first of all."""
     first: ArchitectureCheck | None = None
     for computation, reason in list_readings(planned):
@@ -64,7 +79,7 @@ def _compare_readings(planned: Computation, read: TfliteSteps) -> ArchitectureCh
     return first
 
 
-def _compare(computation: Computation, read: TfliteSteps) -> ArchitectureCheck:
+def _compare(computation: Computation, read: OperatorSteps) -> ArchitectureCheck:
     """Return the layers that differ between a file and one reading of a plan."""
     every = computation.steps
     planned, steps = settle(simplify(computation), _with_layers(read, every))
@@ -74,7 +89,9 @@ def _compare(computation: Computation, read: TfliteSteps) -> ArchitectureCheck:
         unknown |= unread
         seen = _join_unknown(planned.steps, planned.outputs, unknown, planned)
         found = _check(simplify(seen), steps, read.outputs, unknown)
-    if found.status == "same":
+    if found.status == "differs" and (stray := _find_stray(every, steps, read)):
+        return ArchitectureCheck(unchecked=stray)
+    if found.status == "same" and read.file.is_converted:
         return ArchitectureCheck(unchecked=explain_relu6(every, planned, read.steps))
     return found
 
@@ -123,28 +140,52 @@ def _without_untold(planned: Computation, told: Container[str]) -> Computation:
 
 
 def _find_unread(
-    planned: Sequence[Step], steps: Sequence[Step], read: TfliteSteps
+    planned: Sequence[Step], steps: Sequence[Step], read: OperatorSteps
 ) -> dict[str, str]:
     """Return the layers of several operators that the file writes in a form that is not known.
 
     They have operators that no rule reads; if one has no name, it may be of any such layer.
     """
     kinds = {step.layer: kind for step in planned if (kind := find_kind(step.computes))}
-    places, waiting = set(read.outputs), [*read.outputs]
-    while waiting:
-        fresh = set(steps[waiting.pop()].inputs) - places
-        places |= fresh
-        waiting += fresh
+    places = _needed(steps, read.outputs)
     owners = {steps[place].layer for place in places if steps[place].computes.startswith(_OPERATOR)}
     are_all = "" in owners
+    unread = _FOREIGN if read.file.is_converted else _OPERATOR
     foreign = {
         step.layer: f"{UNKNOWN} an operator of TensorFlow"
         for step in (steps[place] for place in places)
-        if step.computes.startswith(_FOREIGN) and step.layer
+        if step.computes.startswith(unread) and step.layer
     }
     return foreign | {
         layer: f"{UNKNOWN} {kind}" for layer, kind in kinds.items() if are_all or layer in owners
     }
+
+
+def _needed(steps: Sequence[Step], outputs: Sequence[int]) -> set[int]:
+    """Return the places of the steps that outputs need."""
+    places, waiting = set(outputs), [*outputs]
+    while waiting:
+        fresh = set(steps[waiting.pop()].inputs) - places
+        places |= fresh
+        waiting += fresh
+    return places
+
+
+def _find_stray(planned: Sequence[Step], steps: Sequence[Step], read: OperatorSteps) -> str:
+    """Return which operators of no planned layer are not read; empty for a converted file.
+
+    They may be of layers that compute nothing but in training, and of a Lambda's functions.
+    """
+    layers = {step.layer for step in planned}
+    if read.file.is_converted:
+        return ""
+    stray = {
+        step.computes.removeprefix(_OPERATOR).strip().removeprefix(FOREIGN): step.layer
+        for step in (steps[place] for place in sorted(_needed(steps, read.outputs)))
+        if step.computes.startswith(_OPERATOR) and step.layer not in layers
+    }
+    told = [f"{kind} ({layer})" if layer else kind for kind, layer in stray.items()]
+    return f"the operations {', '.join(told[:_SHOWN])} are not read" if told else ""
 
 
 def _check_around_unknown(
@@ -201,7 +242,7 @@ def _count_named(found: Computation) -> tuple[set[str], Counter[tuple[str, str]]
     return {step.layer for step in (*kernels, *others)}, counts
 
 
-def _with_layers(read: TfliteSteps, planned: Sequence[Step]) -> list[Step]:
+def _with_layers(read: OperatorSteps, planned: Sequence[Step]) -> list[Step]:
     """Return the steps of a file with the layers that the names in the file tell."""
     addresses = list(dict.fromkeys(step.layer for step in planned))
     paths = [path for found in read.steps for path in paths_in(found.names)]

@@ -11,21 +11,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphprune.archive.tflite.file import TfliteFile, TfliteOperator, TfliteTensor
+from graphprune.archive.operators import FileOperator, FileTensor, OperatorFile
 from graphprune.errors import ArchiveError
 from graphprune.graph.classes.activation_steps import clipped
 from graphprune.graph.classes.composite_steps import CAUSAL, REPEAT, REVERSE
 from graphprune.graph.classes.steps import AFFINE, RECURRENT, with_padding
 from graphprune.graph.computation import INPUT, Step
-from graphprune.plan.tflite_composites import Facts, find_whole
-from graphprune.plan.tflite_formulas import FUSED
-from graphprune.plan.tflite_masked_scores import find_masked, find_same, join
-from graphprune.plan.tflite_masks import is_added
-from graphprune.plan.tflite_numbers import Number, read_number
-from graphprune.plan.tflite_readers import READERS, THEN, find_looked_up
-from graphprune.plan.tflite_recurrent import Recurrence, read_loop
-from graphprune.plan.tflite_sequences import find_each
-from graphprune.plan.tflite_unrolled import find_unrolled
+from graphprune.plan.operator_composites import Facts, find_whole
+from graphprune.plan.operator_formulas import FUSED
+from graphprune.plan.operator_masked_scores import find_masked, find_same, join
+from graphprune.plan.operator_masks import is_added
+from graphprune.plan.operator_numbers import Number, read_number
+from graphprune.plan.operator_readers import READERS, THEN, find_looked_up
+from graphprune.plan.operator_recurrent import Recurrence, read_loop
+from graphprune.plan.operator_sequences import find_each
+from graphprune.plan.operator_unrolled import find_unrolled
 
 _PASSED_ON = frozenset(
     {
@@ -61,7 +61,9 @@ _ALIKE = {
     "RELU": "relu",
     "RELU6": "relu6",
     "RELU_0_TO_1": clipped(0, 1),
+    "SELU": "selu",
     "SOFTMAX": "softmax",
+    "SOFTSIGN": "softsign",
     "SQUARE": "square",
     "TANH": "tanh",
 }
@@ -93,7 +95,7 @@ class FoundStep:
 
 
 @dataclass
-class TfliteSteps:
+class OperatorSteps:
     """The steps of the main subgraph of a file, each after those that it takes the results of.
 
     Attributes:
@@ -101,7 +103,7 @@ class TfliteSteps:
         steps: The steps.
     """
 
-    file: TfliteFile
+    file: OperatorFile
     steps: list[FoundStep] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -121,9 +123,13 @@ class TfliteSteps:
             for operator in self._operators:
                 self._read(operator)
         except (ArithmeticError, LookupError, ValueError) as fault:
+            what, remedy = (
+                ("TensorFlow Lite file", "convert the model again")
+                if self.file.is_converted
+                else ("SavedModel", "save or copy the model again")
+            )
             raise ArchiveError(
-                f"damaged TensorFlow Lite file ({operator.kind} has wrong tensors); convert the"
-                " model again",
+                f"damaged {what} ({operator.kind} has wrong tensors); {remedy}",
                 place=self.file.path,
             ) from fault
 
@@ -134,15 +140,15 @@ class TfliteSteps:
         return tuple(self._made[index] for index in outputs if index in self._made)
 
     @cached_property
-    def _operators(self) -> Sequence[TfliteOperator]:
+    def _operators(self) -> Sequence[FileOperator]:
         return self.file.operators_of(0)
 
     @cached_property
-    def _tensors(self) -> dict[int, TfliteTensor]:
+    def _tensors(self) -> dict[int, FileTensor]:
         return {tensor.index: tensor for tensor in self.file.tensors_of(0)}
 
     @cached_property
-    def _makers(self) -> dict[int, TfliteOperator]:
+    def _makers(self) -> dict[int, FileOperator]:
         return {output: operator for operator in self._operators for output in operator.outputs}
 
     def _add(
@@ -154,7 +160,7 @@ class TfliteSteps:
         self.facts.constants.append(constants)
         return len(self.steps) - 1
 
-    def _read(self, operator: TfliteOperator) -> None:
+    def _read(self, operator: FileOperator) -> None:
         """Add the steps of an operator; one that depends on constants and shapes alone has none."""
         taken = [index for index in operator.inputs if index in self._made]
         if operator.kind == "SHAPE" or not taken:
@@ -171,7 +177,7 @@ class TfliteSteps:
                 self._results |= self._add_recurrence(self._unrolled[output])
             self._made[output] = self._results.get(output, last)
 
-    def _passed_on(self, operator: TfliteOperator, source: int) -> int | None:
+    def _passed_on(self, operator: FileOperator, source: int) -> int | None:
         """Return the step whose result an operator gives unchanged; None if it has its own."""
         if operator.kind in _PASSED_ON:
             return source
@@ -184,25 +190,20 @@ class TfliteSteps:
         """Add the steps of a recurrent layer, and return those of its results."""
         taken = tuple(self._made[index] for index in found.takes if index in self._made)
         if found.is_backward:
-            reverse = [Step("", REVERSE, (place,)) for place in taken]
-            taken = tuple(self._add(step, names=found.names) for step in reverse)
-        step = Step("", found.computes, taken)
-        last = self._add(step, *found.weights, *found.ends, names=found.names)
-        cells, beside = [last], tuple(self._made[index] for index in found.beside)
-        for following in found.then:
-            last = self._add(Step("", following, (last, *beside)), names=found.names)
-            cells.append(last)
-        inner = {
-            end: self._add(Step("", computes, (cells[number],)), end)
-            for end, (number, computes) in found.inner.items()
-        }
-        places = {"": last}
-        for end, computes in found.ends.items():
-            if computes not in places:
-                places[computes] = self._add(Step("", computes, (last,)), end)
-        return {end: places[computes] for end, computes in found.ends.items()} | inner
+            steps = [Step("", REVERSE, (place,)) for place in taken]
+            taken = tuple(self._add(step, names=found.names) for step in steps)
+        whole = Step("", found.computes, taken)
+        cells = [self._add(whole, *found.weights, *found.ends, names=found.names)]
+        beside = tuple(self._made[index] for index in found.beside)
+        for computes in found.then:
+            cells.append(self._add(Step("", computes, (cells[-1], *beside)), names=found.names))
+        places = {(-1, ""): cells[-1]}
+        for end, (cell, text) in found.results.items():
+            if (cell, text) not in places:
+                places[cell, text] = self._add(Step("", text, (cells[cell],)), end)
+        return {end: places[key] for end, key in found.results.items()}
 
-    def _for_each(self, operator: TfliteOperator) -> int | None:
+    def _for_each(self, operator: FileOperator) -> int | None:
         """Return the last step of what is computed for each part of a sequence, added once.
 
         None where the parts that an operator stacks are not computed alike.
@@ -234,7 +235,7 @@ class TfliteSteps:
         loss = 0.02 if tensors[0].quantization else 0.0
         return bool(np.allclose(one, two, rtol=0, atol=loss * float(np.abs(one).max(initial=0))))
 
-    def _add_steps(self, operator: TfliteOperator, taken: Sequence[int]) -> int:
+    def _add_steps(self, operator: FileOperator, taken: Sequence[int]) -> int:
         computes = self._describe(operator, taken) or f"operator {operator.kind}"
         steps = tuple(self._made[index] for index in taken)
         if computes.startswith("operator"):
@@ -245,6 +246,7 @@ class TfliteSteps:
             source = self.steps[steps[0]].step
             steps = source.inputs if source.computes == "operator SPLIT" else steps[:1]
         number = self.number(operator) if operator.kind in _WITH_NUMBER else None
+        number = Number(-1.0) if operator.kind == "NEG" else number
         if number is not None:
             self.facts.numbers[len(self.steps)] = number
         masked = find_masked(self, operator, first, steps)
@@ -266,7 +268,7 @@ class TfliteSteps:
             last = self._add(Step("", each, (last,)), *operator.outputs)
         return last
 
-    def _note_count(self, operator: TfliteOperator, place: int) -> None:
+    def _note_count(self, operator: FileOperator, place: int) -> None:
         """Keep over how many values a mean or sum is."""
         if operator.kind in ("MEAN", "SUM"):
             lengths = self.lengths(operator, 0)
@@ -274,7 +276,7 @@ class TfliteSteps:
             if None not in reduced:
                 self.facts.counts[place] = math.prod(length or 1 for length in reduced)
 
-    def number(self, operator: TfliteOperator) -> Number | None:
+    def number(self, operator: FileOperator) -> Number | None:
         """Return the number that an operator takes as a constant; None where it takes none."""
         for index in operator.inputs:
             tensor = self._tensors.get(self._source(index))
@@ -283,7 +285,7 @@ class TfliteSteps:
         return None
 
     def _with_padding(
-        self, operator: TfliteOperator, steps: tuple[int, ...], computes: str
+        self, operator: FileOperator, steps: tuple[int, ...], computes: str
     ) -> tuple[tuple[int, ...], str]:
         """Take in the padding before a convolution where that is its own kind."""
         maker = self._makers.get(operator.inputs[0]) if operator.inputs else None
@@ -297,7 +299,7 @@ class TfliteSteps:
         tensor = self._tensors.get(index)
         return tensor is not None and index not in self._made and len(tensor.shape) > 1
 
-    def _describe(self, operator: TfliteOperator, taken: Sequence[int]) -> str | None:
+    def _describe(self, operator: FileOperator, taken: Sequence[int]) -> str | None:
         """Return the step that an operator is; None for one that no layer class describes."""
         kind = operator.kind
         if kind in _BINARY:
@@ -305,7 +307,7 @@ class TfliteSteps:
         reader = READERS.get(kind)
         return _ALIKE.get(kind) if reader is None else reader(self, operator)
 
-    def _describe_binary(self, operator: TfliteOperator, taken: Sequence[int]) -> str | None:
+    def _describe_binary(self, operator: FileOperator, taken: Sequence[int]) -> str | None:
         if len(taken) == 2:
             return _BINARY[operator.kind]
         if operator.kind in ("ADD", "SUB") and any(map(self._is_mask, operator.inputs)):
@@ -313,11 +315,11 @@ class TfliteSteps:
         is_divisor = operator.kind == "DIV" and operator.inputs[0] not in self._made
         return AFFINE if operator.kind in _AFFINE and not is_divisor else None
 
-    def shape(self, operator: TfliteOperator, place: int) -> tuple[int, ...]:
+    def shape(self, operator: FileOperator, place: int) -> tuple[int, ...]:
         """Return the shape of an input of an operator."""
         return self._tensors[operator.inputs[place]].shape
 
-    def lengths(self, operator: TfliteOperator, place: int) -> list[int | None]:
+    def lengths(self, operator: FileOperator, place: int) -> list[int | None]:
         """Return the shape of an input of an operator, with None for open lengths."""
         tensor = self._tensors[operator.inputs[place]]
         return [
@@ -336,7 +338,7 @@ class TfliteSteps:
         """Return whether a tensor has truths."""
         return self._tensors[index].dtype == "bool"
 
-    def is_constant(self, operator: TfliteOperator, place: int) -> bool:
+    def is_constant(self, operator: FileOperator, place: int) -> bool:
         """Return whether an input of an operator does not depend on the file's inputs."""
         return place < len(operator.inputs) and operator.inputs[place] not in self._made
 
@@ -363,26 +365,26 @@ class TfliteSteps:
         maker = self._makers.get(index)
         return maker.inputs[0] if maker is not None and maker.kind in _PASSED_ON else index
 
-    def step_before(self, operator: TfliteOperator) -> str:
+    def step_before(self, operator: FileOperator) -> str:
         """Return what the step computes that an operator takes first."""
         return self.steps[self._made[operator.inputs[0]]].step.computes
 
-    def tensors_of(self, operator: TfliteOperator) -> list[TfliteTensor | None]:
+    def tensors_of(self, operator: FileOperator) -> list[FileTensor | None]:
         """Return the inputs of an operator; None for one that is left out."""
         return [None if index < 0 else self._tensors[index] for index in operator.inputs]
 
-    def maker_of(self, index: int) -> TfliteOperator | None:
+    def maker_of(self, index: int) -> FileOperator | None:
         """Return the operator that makes a tensor; None for a constant or an input."""
         return self._makers.get(index)
 
-    def values(self, operator: TfliteOperator, place: int) -> list[int]:
+    def values(self, operator: FileOperator, place: int) -> list[int]:
         """Return the whole numbers in a constant input of an operator; empty where it has none."""
         tensor = self._tensors.get(operator.inputs[place])
         if tensor is None or not tensor.stored or not tensor.dtype.startswith("int"):
             return []
         return [int(value) for value in np.ravel(self.file.read_stored(tensor))]
 
-    def dilated(self, operator: TfliteOperator) -> tuple[tuple[int, int], str] | None:
+    def dilated(self, operator: FileOperator) -> tuple[tuple[int, int], str] | None:
         """Return dilation and padding of a convolution between operators of space and batch."""
         maker = self._makers.get(operator.inputs[0])
         for _ in range(_MOST_PASSED_ON):

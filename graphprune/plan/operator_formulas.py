@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from graphprune.archive.tflite.file import TfliteFile, TfliteOperator, TfliteTensor
+from graphprune.archive.operators import FileOperator, FileTensor, OperatorFile
 from graphprune.graph.classes.cell_formulas import (
     Formula,
     FormulaError,
@@ -22,7 +22,7 @@ from graphprune.graph.classes.cell_formulas import (
     symbol,
 )
 from graphprune.graph.classes.recurrent_steps import convolution
-from graphprune.plan.tflite_numbers import read_number
+from graphprune.plan.operator_numbers import read_number
 
 FUSED = {1: "relu", 2: "clip -1 1", 3: "relu6", 4: "tanh"}
 """Activations inside another operator (`ActivationFunctionType`)."""
@@ -63,23 +63,23 @@ class Formulas:
         reads: The inputs that parts are read of, by what these are called.
     """
 
-    file: TfliteFile
+    file: OperatorFile
     subgraph: int
-    operators: Sequence[TfliteOperator]
-    given: Mapping[int, TfliteTensor] = field(default_factory=dict)
+    operators: Sequence[FileOperator]
+    given: Mapping[int, FileTensor] = field(default_factory=dict)
     unchanged: frozenset[int] = frozenset()
     columns: Mapping[int, tuple[int, int]] = field(default_factory=dict)
     known: dict[int, Formula] = field(default_factory=dict)
     constants: dict[int, int] = field(default_factory=dict)
-    matrices: dict[TfliteTensor, str] = field(default_factory=dict)
-    kernels: dict[TfliteTensor, tuple[int, ...]] = field(default_factory=dict)
+    matrices: dict[FileTensor, str] = field(default_factory=dict)
+    kernels: dict[FileTensor, tuple[int, ...]] = field(default_factory=dict)
     convolution: str = ""
     reads: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.tensors = {one.index: one for one in self.file.tensors_of(self.subgraph)}
 
-    def add(self, operator: TfliteOperator) -> None:
+    def add(self, operator: FileOperator) -> None:
         """Add the formulas of an operator's outputs, if it has some.
 
         Raises:
@@ -91,7 +91,7 @@ class Formulas:
         results = made if fused is None else [applied(fused, each) for each in made]
         self.known |= dict(zip(operator.outputs, results, strict=False))
 
-    def _read(self, operator: TfliteOperator) -> _Made:
+    def _read(self, operator: FileOperator) -> _Made:
         kind = operator.kind
         if kind in PASSED_ON:
             return self._passed_on(operator)
@@ -100,13 +100,13 @@ class Formulas:
         reader = _READERS.get(kind)
         return None if reader is None else reader(self, operator)
 
-    def _passed_on(self, operator: TfliteOperator) -> _Made:
+    def _passed_on(self, operator: FileOperator) -> _Made:
         source = operator.inputs[0]
         if self.tensors[source].stored or source in self.given:
             self.constants[operator.outputs[0]] = source
         return [self.known[source]] if source in self.known else None
 
-    def columns_of(self, operator: TfliteOperator) -> tuple[int, int]:
+    def columns_of(self, operator: FileOperator) -> tuple[int, int]:
         """Return the first column of a matrix among those that the same tensor is multiplied with.
 
         `implementation=1` of Keras splits a kernel into a matrix for each gate.
@@ -124,7 +124,7 @@ class Formulas:
         widths = [self.tensors[each.outputs[0]].shape[-1] for each in alike]
         return sum(widths[: alike.index(operator)]), sum(widths)
 
-    def constant(self, index: int) -> TfliteTensor:
+    def constant(self, index: int) -> FileTensor:
         """Return the constant that an operator takes.
 
         Raises:
@@ -154,14 +154,14 @@ class Formulas:
         number = read_number(self.file, tensor) if not tensor.shape else None
         return constant(0.0 if number is None else number.value)
 
-    def terms(self, operator: TfliteOperator) -> list[Formula]:
+    def terms(self, operator: FileOperator) -> list[Formula]:
         """Return what a sum, difference or product takes; nothing where it has no formula."""
         if not any(index in self.known for index in operator.inputs):
             return []
         return [self.known.get(index) or self.number(index) for index in operator.inputs]
 
 
-def _item(body: Formulas, operator: TfliteOperator) -> _Made:
+def _item(body: Formulas, operator: FileOperator) -> _Made:
     """Return what is read: one part of a sequence or mask that the loop does not change."""
     if operator.inputs[0] not in body.unchanged:
         return None
@@ -170,7 +170,7 @@ def _item(body: Formulas, operator: TfliteOperator) -> _Made:
     return [symbol(name)]
 
 
-def _chosen(body: Formulas, operator: TfliteOperator) -> _Made:
+def _chosen(body: Formulas, operator: FileOperator) -> _Made:
     """Return what a mask chooses: the new one, or the one before, which may be zero."""
     mask, *others = operator.inputs
     if body.known[mask].text != "m":
@@ -179,13 +179,13 @@ def _chosen(body: Formulas, operator: TfliteOperator) -> _Made:
     return [chosen(body.known[mask], made, before)]
 
 
-def _written(body: Formulas, operator: TfliteOperator) -> _Made:
+def _written(body: Formulas, operator: FileOperator) -> _Made:
     """Return what is put into the sequence of results."""
     made = [body.known[index] for index in operator.inputs if index in body.known]
     return made if len(made) == 1 else None
 
 
-def _matrix(body: Formulas, operator: TfliteOperator) -> _Made:
+def _matrix(body: Formulas, operator: FileOperator) -> _Made:
     """Return a product with a matrix, or with one of several parts of a kernel."""
     matrix = body.constant(operator.inputs[1])
     if len(matrix.shape) != 2:
@@ -193,7 +193,7 @@ def _matrix(body: Formulas, operator: TfliteOperator) -> _Made:
     return _multiplied(body, operator, matrix, matrix.shape[::-1])
 
 
-def _convolved(body: Formulas, operator: TfliteOperator) -> _Made:
+def _convolved(body: Formulas, operator: FileOperator) -> _Made:
     """Return a product with a part of the kernel of a convolution; dilated ones are not known."""
     matrix, settings = body.constant(operator.inputs[1]), operator.settings
     axes = "DHW" if operator.kind == "CONV_3D" else "HW"
@@ -208,7 +208,7 @@ def _convolved(body: Formulas, operator: TfliteOperator) -> _Made:
 
 
 def _multiplied(
-    body: Formulas, operator: TfliteOperator, matrix: TfliteTensor, shape: tuple[int, ...]
+    body: Formulas, operator: FileOperator, matrix: FileTensor, shape: tuple[int, ...]
 ) -> _Made:
     of = body.known[operator.inputs[0]]
     if matrix in body.matrices:
@@ -218,17 +218,17 @@ def _multiplied(
     return [product(of, start, start + shape[-1], size)]
 
 
-def _sum(body: Formulas, operator: TfliteOperator) -> _Made:
+def _sum(body: Formulas, operator: FileOperator) -> _Made:
     taken = body.terms(operator)
     return [added(*taken)] if taken else None
 
 
-def _difference(body: Formulas, operator: TfliteOperator) -> _Made:
+def _difference(body: Formulas, operator: FileOperator) -> _Made:
     taken = body.terms(operator)
     return [added(taken[0], multiplied(constant(-1), taken[1]))] if taken else None
 
 
-def _product(body: Formulas, operator: TfliteOperator) -> _Made:
+def _product(body: Formulas, operator: FileOperator) -> _Made:
     taken = body.terms(operator)
     numbers = [index for index in operator.inputs if index not in body.known] if taken else []
     if any(body.constant(index).shape for index in numbers):
@@ -236,16 +236,16 @@ def _product(body: Formulas, operator: TfliteOperator) -> _Made:
     return [multiplied(*taken)] if taken else None
 
 
-def _quotient(body: Formulas, operator: TfliteOperator) -> _Made:
+def _quotient(body: Formulas, operator: FileOperator) -> _Made:
     of, by = body.known[operator.inputs[0]], body.number(operator.inputs[1])
     return [multiplied(constant(1 / by.terms[()]), of)]
 
 
-def _negative(body: Formulas, operator: TfliteOperator) -> _Made:
+def _negative(body: Formulas, operator: FileOperator) -> _Made:
     return [multiplied(constant(-1), body.known[operator.inputs[0]])]
 
 
-def _minimum(body: Formulas, operator: TfliteOperator) -> _Made:
+def _minimum(body: Formulas, operator: FileOperator) -> _Made:
     of, limit = body.known[operator.inputs[0]], body.constant(operator.inputs[1])
     number = read_number(body.file, limit)
     if number is None:
@@ -253,7 +253,7 @@ def _minimum(body: Formulas, operator: TfliteOperator) -> _Made:
     return [applied(f"minimum {number.at_most_one():g}", of)]
 
 
-def _split(body: Formulas, operator: TfliteOperator) -> _Made:
+def _split(body: Formulas, operator: FileOperator) -> _Made:
     """Return the parts of a tensor along its last axis."""
     places = (1, 0) if operator.kind == "SPLIT" else (0, 2)
     index, axis = (operator.inputs[place] for place in places)
@@ -267,7 +267,7 @@ def _split(body: Formulas, operator: TfliteOperator) -> _Made:
     return [part(of, start, stop) for start, stop in pairwise(starts) if stop > start]
 
 
-def _sliced(body: Formulas, operator: TfliteOperator) -> _Made:
+def _sliced(body: Formulas, operator: FileOperator) -> _Made:
     """Return a part of a tensor along its last axis; the other axes are whole."""
     if operator.inputs[0] not in body.known:
         return None
@@ -285,7 +285,7 @@ def _sliced(body: Formulas, operator: TfliteOperator) -> _Made:
     return [part(of, 0 if begins & last else start, length if ends & last else stop)]
 
 
-_READERS: Mapping[str, Callable[[Formulas, TfliteOperator], _Made]] = {
+_READERS: Mapping[str, Callable[[Formulas, FileOperator], _Made]] = {
     "ADD": _sum,
     "CONCATENATION": _written,
     "CONV_2D": _convolved,

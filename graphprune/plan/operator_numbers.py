@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from graphprune.archive.tflite.file import TfliteFile, TfliteTensor
+from graphprune.archive.operators import FileTensor, OperatorFile
 
 _MOST_INEXACT = 0.03
 """The relative error up to which a number is compared; that of 1e-6 in 16 bits is 0.03."""
@@ -45,7 +45,7 @@ class Number:
         return 1.0 if is_one or (self.is_limit and self.value < 1) else self.value
 
 
-def read_number(file: TfliteFile, tensor: TfliteTensor) -> Number | None:
+def read_number(file: OperatorFile, tensor: FileTensor) -> Number | None:
     """Return the value of a constant that is the same everywhere; None for other tensors.
 
     Raises:

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from graphprune.archive.tflite.file import TfliteFile, TfliteOperator, TfliteTensor
+from graphprune.archive.operators import FileOperator, FileTensor, OperatorFile
 from graphprune.graph.classes.cell_formulas import Formula, FormulaError, chosen, render, symbol
 from graphprune.graph.classes.known_cells import is_cell
-from graphprune.plan.tflite_formulas import PASSED_ON, READS, Formulas
+from graphprune.plan.operator_formulas import PASSED_ON, READS, Formulas
 
 _STATES, _MASKED_STATES = ("hc",), ("ohc", "hc")
 """The names of the states of a loop. Beside a mask, the result before is one (`o`), or what is not
@@ -32,14 +32,14 @@ class Cell:
     """
 
     text: str
-    matrices: Mapping[str, tuple[TfliteTensor, ...]]
+    matrices: Mapping[str, tuple[FileTensor, ...]]
     kernel: tuple[int, ...]
     state: tuple[int, ...]
     convolution: str
     places: Mapping[str, int]
 
 
-def read_cell(file: TfliteFile, loop: TfliteOperator) -> Cell | None:
+def read_cell(file: OperatorFile, loop: FileOperator) -> Cell | None:
     """Return the cell that a loop computes; None for operators of another kind.
 
     Raises:
@@ -59,7 +59,7 @@ def read_cell(file: TfliteFile, loop: TfliteOperator) -> Cell | None:
     return None
 
 
-def read_stack(file: TfliteFile, loop: TfliteOperator) -> tuple[Cell, ...]:
+def read_stack(file: OperatorFile, loop: FileOperator) -> tuple[Cell, ...]:
     """Return the cells of a loop over stacked cells, each of which reads the result of the last.
 
     Empty for another loop, and for cells that are not those of Keras.
@@ -104,7 +104,7 @@ class _Stack:
         cells: The cells; empty if the states are not all theirs.
     """
 
-    def __init__(self, file: TfliteFile, body: int, given: Mapping[int, TfliteTensor]) -> None:
+    def __init__(self, file: OperatorFile, body: int, given: Mapping[int, FileTensor]) -> None:
         self._file, self._body, self._outside = file, body, given
         self._inputs, self._outputs = file.ends_of(body)
         pairs = zip(self._inputs, self._outputs, strict=True)
@@ -206,7 +206,7 @@ class _Stack:
         return found
 
 
-def _states_of(file: TfliteFile, body: int) -> list[tuple[int, int]]:
+def _states_of(file: OperatorFile, body: int) -> list[tuple[int, int]]:
     """Return the inputs of a body that are states, with the outputs that are the next ones.
 
     The sequence of results has one axis more than a state.
@@ -221,7 +221,7 @@ def _states_of(file: TfliteFile, body: int) -> list[tuple[int, int]]:
     return [pair for pair in changed if len(tensors[pair[0]].shape) == rank > 1]
 
 
-def matrices_in(matrices: Mapping[TfliteTensor, str], text: str) -> dict[TfliteTensor, str]:
+def matrices_in(matrices: Mapping[FileTensor, str], text: str) -> dict[FileTensor, str]:
     """Return the matrices, with what each is multiplied with, that formulas have."""
     return {
         matrix: taken
@@ -230,16 +230,14 @@ def matrices_in(matrices: Mapping[TfliteTensor, str], text: str) -> dict[TfliteT
     }
 
 
-def _has_mask(file: TfliteFile, body: int) -> bool:
+def _has_mask(file: OperatorFile, body: int) -> bool:
     """Return whether a sequence of truths is read beside the sequence itself."""
     kinds = {one.index: one.dtype for one in file.tensors_of(body)}
     reads = (one for one in file.operators_of(body) if one.kind in READS)
     return any(kinds.get(output) == "bool" for one in reads for output in one.outputs)
 
 
-def _outer(
-    file: TfliteFile, loop: TfliteOperator, inputs: Sequence[int]
-) -> dict[int, TfliteTensor]:
+def _outer(file: OperatorFile, loop: FileOperator, inputs: Sequence[int]) -> dict[int, FileTensor]:
     """Return the constants that a loop gives to its body, by the body's inputs."""
     tensors = {one.index: one for one in file.tensors_of(loop.subgraph)}
     sources = {
@@ -262,7 +260,7 @@ class _Body:
     """
 
     def __init__(
-        self, file: TfliteFile, body: int, given: Mapping[int, TfliteTensor], names: str
+        self, file: OperatorFile, body: int, given: Mapping[int, FileTensor], names: str
     ) -> None:
         self._inputs, self._outputs = file.ends_of(body)
         pairs = zip(self._inputs, self._outputs, strict=True)
@@ -303,7 +301,7 @@ class _Body:
 
 
 def cell_of(
-    formulas: Formulas, matrices: Mapping[TfliteTensor, str], text: str, places: Mapping[str, int]
+    formulas: Formulas, matrices: Mapping[FileTensor, str], text: str, places: Mapping[str, int]
 ) -> Cell | None:
     """Return a cell; None where its matrices are not the parts of two kernels.
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from graphprune.archive.tflite.file import TfliteFile, TfliteOperator, TfliteTensor
+from graphprune.archive.operators import FileOperator, FileTensor, OperatorFile
 from graphprune.graph.classes.cell_formulas import cell_text
 from graphprune.graph.classes.composite_steps import LAST
 from graphprune.graph.classes.recurrent_steps import recurrent, state_of
-from graphprune.plan.tflite_cells import Cell, read_cell, read_stack
-from graphprune.plan.tflite_formulas import FUSED
+from graphprune.plan.operator_cells import Cell, read_cell, read_stack
+from graphprune.plan.operator_formulas import FUSED
 
 _KERNELS, _STATES = (2, 3, 4), (6, 7, 8)
 """The inputs of the fused operator that are matrices, without those of the input gate, which may
@@ -22,7 +22,7 @@ _EXTRA = (9, 10, 11, 16, 17, *range(20, 24))
 _PRODUCTS = ("CONV_2D", "CONV_3D", "FULLY_CONNECTED")
 _TAKEN = "xmohc"
 """What a recurrent layer takes, in this order: the sequence, its mask, and the states to begin with
-(`tflite_cells`).
+(`operator_cells`).
 """
 
 
@@ -53,8 +53,13 @@ class Recurrence:
     beside: tuple[int, ...] = ()
     inner: Mapping[int, tuple[int, str]] = field(default_factory=dict)
 
+    @property
+    def results(self) -> dict[int, tuple[int, str]]:
+        """The cell that each result is of, -1 for the last one, and the step behind it."""
+        return {**{end: (-1, text) for end, text in self.ends.items()}, **self.inner}
 
-def read_loop(file: TfliteFile, operator: TfliteOperator) -> Recurrence | None:
+
+def read_loop(file: OperatorFile, operator: FileOperator) -> Recurrence | None:
     """Return the recurrent layer that a loop is; None for one of an unknown cell."""
     cell = read_cell(file, operator)
     if cell is None:
@@ -65,7 +70,7 @@ def read_loop(file: TfliteFile, operator: TfliteOperator) -> Recurrence | None:
     return Recurrence(computes, tuple(takes), _ends_of(cell, operator), names)
 
 
-def _read_stacked(file: TfliteFile, operator: TfliteOperator) -> Recurrence | None:
+def _read_stacked(file: OperatorFile, operator: FileOperator) -> Recurrence | None:
     """Return the layer of several cells that a loop is; None for another loop."""
     cells = read_stack(file, operator)
     if not cells:
@@ -86,7 +91,7 @@ def _read_stacked(file: TfliteFile, operator: TfliteOperator) -> Recurrence | No
     )
 
 
-def _kept_by(file: TfliteFile, operator: TfliteOperator) -> set[int]:
+def _kept_by(file: OperatorFile, operator: FileOperator) -> set[int]:
     """Return what a loop takes from variables, which a stateful layer has."""
     variables = {each.outputs[0] for each in file.operators_of(0) if each.kind == "READ_VARIABLE"}
     return variables & set(operator.inputs)
@@ -98,7 +103,7 @@ def cell_step(cell: Cell, *, is_stateful: bool = False) -> str:
     return recurrent(cell.kernel, cell.state, text, is_stateful=is_stateful)
 
 
-def _ends_of(cell: Cell, operator: TfliteOperator) -> dict[int, str]:
+def _ends_of(cell: Cell, operator: FileOperator) -> dict[int, str]:
     """Return the step of each result of a loop.
 
     Where all steps count, the state that is the result of the last one is the last of the sequence.
@@ -107,7 +112,7 @@ def _ends_of(cell: Cell, operator: TfliteOperator) -> dict[int, str]:
     return dict.fromkeys(operator.outputs, "") | states
 
 
-def _states_of(cell: Cell, operator: TfliteOperator, *, is_masked: bool) -> dict[int, str]:
+def _states_of(cell: Cell, operator: FileOperator, *, is_masked: bool) -> dict[int, str]:
     """Return the step of each last state of a cell."""
     return {
         operator.outputs[cell.places[name]]: (
@@ -118,7 +123,7 @@ def _states_of(cell: Cell, operator: TfliteOperator, *, is_masked: bool) -> dict
     }
 
 
-def describe_fused(tensors: Sequence[TfliteTensor | None], operator: TfliteOperator) -> str | None:
+def describe_fused(tensors: Sequence[FileTensor | None], operator: FileOperator) -> str | None:
     """Return the step of the operator that is an LSTM; None for a kind that Keras does not have.
 
     Args:
@@ -139,7 +144,7 @@ def describe_fused(tensors: Sequence[TfliteTensor | None], operator: TfliteOpera
     return None if text is None else recurrent(*kernels, text)
 
 
-def _names_inside(file: TfliteFile, operator: TfliteOperator) -> list[str]:
+def _names_inside(file: OperatorFile, operator: FileOperator) -> list[str]:
     """Return the names of the matrices in a loop, and of what they make."""
     body = int(operator.settings.get("bodySubgraphIndex", 0))
     names = {one.index: one.name for one in file.tensors_of(body)}

@@ -1,15 +1,18 @@
-"""The operators of a `.tflite` file against what the layers of a plan's model compute."""
+"""The operators of a file against what the layers of a plan's model compute."""
 
 import numpy as np
 import pytest
 from builders import build_graph
 from lenet import rules
+from saved_model_graphs import Exported
 from tflite_files import RELU, Part, options, tflite_bytes
 
+from graphprune.archive.saved_model.operations import read_operations
+from graphprune.archive.saved_model.operator_file import ExportedFile
 from graphprune.archive.tflite.file import TfliteFile
 from graphprune.errors import ArchiveError
 from graphprune.plan import make_plan
-from graphprune.plan.tflite_architecture import check_tflite_architecture
+from graphprune.plan.operator_architecture import check_operator_architecture
 
 KEEP = rules("version: 1\nrules: [{id: all, match: '*', keep: true, expect: {gte: 0}}]")
 NET = {
@@ -42,8 +45,7 @@ def kernel(*shape):
     return np.ones(shape, "float32")
 
 
-@pytest.fixture(scope="module")
-def file():
+def converted():
     """The net as the converter writes it: batch normalization inside `stem`, a dilated convolution
     between operators of space and batch, activations inside operators, no dropout.
     """
@@ -114,8 +116,90 @@ def file():
     return TfliteFile(tflite_bytes(parts, operators))
 
 
+def exported(folder):
+    """The net as Keras exports it: each operation of the layers, in a function of a function."""
+    net = Exported()
+
+    def convolve(name, x, shape, padding, stride=1):
+        kernel, bias = (
+            net.variable(f"net/{name}/Conv2D", *shape),
+            net.variable(f"net/{name}/BiasAdd", shape[-1]),
+        )
+        made = net.add(
+            f"net/{name}/Conv2D",
+            "Conv2D",
+            x,
+            kernel,
+            shape=(-1, 4, 4, shape[-1]),
+            padding=padding,
+            strides=[1, stride, stride, 1],
+        )
+        return made, bias
+
+    def biased(name, made, shape=(-1, 4, 4, 8)):
+        return net.add(f"net/{name}/BiasAdd", "BiasAdd", *made, shape=shape)
+
+    def activated(name, kind, x, shape=(-1, 4, 4, 8)):
+        return net.add(f"net/{name}/{kind}", kind, x, shape=shape)
+
+    stem = biased("stem", convolve("stem", "x", (3, 3, 4, 8), "SAME", 2))
+    statistics = [net.variable(f"net/bn/FusedBatchNormV3/{number}", 8) for number in range(4)]
+    bn = net.add(
+        "net/bn/FusedBatchNormV3",
+        "FusedBatchNormV3",
+        stem,
+        *statistics,
+        shape=(-1, 4, 4, 8),
+        is_training=False,
+    ).replace("output", "y")
+    relu = activated("relu", "Relu", bn)
+    blocks = net.constant("net/wide/Conv2D/block_shape", [2, 2])
+    pads = net.constant("net/wide/Conv2D/paddings", [[2, 2], [2, 2]])
+    crops = net.constant("net/wide/Conv2D/crops", [[0, 0], [0, 0]])
+    batch = net.add(
+        "net/wide/Conv2D/SpaceToBatchND", "SpaceToBatchND", relu, blocks, pads, shape=(-1, 4, 4, 8)
+    )
+    inner, bias = convolve("wide", batch, (3, 3, 8, 8), "VALID")
+    space = net.add(
+        "net/wide/Conv2D/BatchToSpaceND",
+        "BatchToSpaceND",
+        inner,
+        blocks,
+        crops,
+        shape=(-1, 4, 4, 8),
+    )
+    wide = activated("wide", "Relu", biased("wide", (space, bias)))
+    narrow = biased("narrow", convolve("narrow", relu, (3, 3, 8, 8), "SAME"))
+    narrow = activated("narrow", "Relu", narrow)
+    x = net.add("net/add/add", "AddV2", wide, narrow, shape=(-1, 4, 4, 8))
+    window = {"ksize": [1, 2, 2, 1], "strides": [1, 2, 2, 1], "padding": "VALID"}
+    x = net.add("net/pool/MaxPool", "MaxPool", x, shape=(-1, 2, 2, 8), **window)
+    lengths = net.constant("net/flatten/Const", [-1, 32])
+    x = net.add("net/flatten/Reshape", "Reshape", x, lengths, shape=(-1, 32))
+    for name, inputs, units, kind in (
+        ("fc_a", 32, 16, "Tanh"),
+        ("fc_b", 16, 16, "Tanh"),
+        ("fc_c", 16, 16, "Tanh"),
+        ("out", 16, 3, "Softmax"),
+    ):
+        kernel = net.variable(f"net/{name}/MatMul", inputs, units)
+        made = net.add(f"net/{name}/MatMul", "MatMul", x, kernel, shape=(-1, units))
+        made = biased(name, (made, net.variable(f"net/{name}/BiasAdd", units)), (-1, units))
+        x = activated(name, kind, made, (-1, units))
+        if name == "fc_a":
+            x = net.add("net/drop/Identity", "Identity", x, shape=(-1, units))
+    return ExportedFile(read_operations(net.write(folder, (-1, 8, 8, 4), x)))
+
+
+@pytest.fixture(scope="module", params=["converted", "exported"])
+def file(request, tmp_path_factory):
+    if request.param == "converted":
+        return converted()
+    return exported(tmp_path_factory.mktemp("exported"))
+
+
 def found(plan, file):
-    check = check_tflite_architecture(plan, file)
+    check = check_operator_architecture(plan, file)
     return check.status, [(one.address, one.what) for one in check.differences]
 
 
@@ -161,12 +245,43 @@ def test_other_layers_or_connections_are_drift(name, file):
     chain = CHAIN.replace(before, after)
     if name == "added activation":
         chain = chain.replace("relu > {narrow}", "bn > {narrow}")
+        wanted = wanted if file.is_converted else [("relu", "added")]
     assert found(plan_of(chain), file) == ("differs", wanted)
+
+
+def test_a_normalization_that_only_a_converter_takes_in_is_missed(file):
+    chain = CHAIN.replace("{bn}", "lost:BatchNormalization[8] > {bn}")
+    wanted = ("same", []) if file.is_converted else ("differs", [("lost", "missing")])
+    assert found(plan_of(chain), file) == wanted
+
+
+@pytest.mark.parametrize("move", ["Permute(dims=[1])", "Reshape(target_shape=[16])"])
+def test_a_layer_that_only_moves_values_is_missed_where_no_converter_leaves_it_out(file, move):
+    status, differences = found(plan_of(CHAIN.replace("{drop}", f"{{drop}} > lost:{move}")), file)
+    if file.is_converted:
+        assert status == ("unchecked" if move.startswith("Permute") else "same")
+    else:
+        assert (status, differences) == ("differs", [("lost", "missing")])
+
+
+@pytest.mark.parametrize("shift", [0.0, 3.0])
+def test_a_relu6_is_told_from_a_hard_sigmoid_in_an_exported_model(tmp_path, shift):
+    net = Exported()
+    kernel = net.variable("net/fc/MatMul", 3, 4)
+    x = net.add("net/fc/MatMul", "MatMul", "x", kernel, shape=(-1, 4))
+    added = net.constant("net/fc/add/y", np.array(shift, "float32"))
+    x = net.add("net/fc/add", "AddV2", x, added, shape=(-1, 4)).replace("output", "z")
+    x = net.add("net/fc/Relu6", "Relu6", x, shape=(-1, 4))
+    made = ExportedFile(read_operations(net.write(tmp_path, (-1, 3), x)))
+    assert made.operators_of(0)[1].kind == ("ADD" if shift else "CAST")
+    graph = build_graph("in(batch_input_shape=[None, 3]) > fc(activation='relu6')[3, 4]")
+    plan = make_plan(graph, KEEP)
+    assert found(plan, made) == (("differs", [("fc", "settings")]) if shift else ("same", []))
 
 
 def test_a_layer_without_a_rule_is_not_compared_and_the_rest_is(file):
     other = NET["fc_b"].replace("tanh", "tanh_shrink")
-    check = check_tflite_architecture(plan_of(fc_b=other), file)
+    check = check_operator_architecture(plan_of(fc_b=other), file)
     assert (check.status, check.unchecked) == (
         "unchecked",
         "operators of fc_b (Dense) are not compared",
@@ -215,18 +330,18 @@ def test_an_operator_without_its_tensors_is_a_damaged_file(kind):
         assert found(plan_of(), broken)[0] == "differs"
         return
     with pytest.raises(ArchiveError) as caught:
-        check_tflite_architecture(plan_of(), broken)
+        check_operator_architecture(plan_of(), broken)
     assert str(caught.value) == (
         f"net.tflite: damaged TensorFlow Lite file ({kind} has wrong tensors); convert the model"
         " again"
     )
 
 
-def test_kernels_of_one_shape_without_names_are_not_told_apart(file):
-    content = file._content
+def test_kernels_of_one_shape_without_names_are_not_told_apart():
+    content = converted()._content
     for name in (b"fc_b", b"fc_c"):
         content = content.replace(b"net/" + name, b"xxx_yyyy")
-    check = check_tflite_architecture(plan_of(), TfliteFile(content))
+    check = check_operator_architecture(plan_of(), TfliteFile(content))
     assert (check.status, check.unchecked) == (
         "unchecked",
         "names in the file do not tell fc_b, fc_c apart",

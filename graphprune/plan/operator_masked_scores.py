@@ -10,18 +10,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from graphprune.archive.tflite.file import TfliteOperator
+from graphprune.archive.operators import FileOperator
 from graphprune.graph.classes.steps import ANY, UNEQUAL
-from graphprune.plan.tflite_composites import Whole
-from graphprune.plan.tflite_masks import LARGE, ScoresMask, of_sequence, of_table
+from graphprune.plan.operator_composites import Whole
+from graphprune.plan.operator_masks import LARGE, ScoresMask, of_sequence, of_table
 
 if TYPE_CHECKING:
-    from graphprune.plan.tflite_steps import TfliteSteps
+    from graphprune.plan.operator_steps import OperatorSteps
 
 _WHOLE = ("beginMask", "endMask")
 
 
-def find_same(steps: TfliteSteps, operator: TfliteOperator) -> int | None:
+def find_same(steps: OperatorSteps, operator: FileOperator) -> int | None:
     """Return the mask that an operator gives unchanged: all of it, or joined with itself.
 
     Layers that add tensors join the masks of these, which may be one mask, along an axis for that.
@@ -42,7 +42,7 @@ def find_same(steps: TfliteSteps, operator: TfliteOperator) -> int | None:
     return None
 
 
-def _is_all(steps: TfliteSteps, operator: TfliteOperator) -> bool:
+def _is_all(steps: OperatorSteps, operator: FileOperator) -> bool:
     """Return whether a slice has all that it is of."""
     whole = (1 << len(steps.shape(operator, 0))) - 1
     is_open = all(operator.settings.get(name) == whole for name in _WHOLE)
@@ -50,7 +50,7 @@ def _is_all(steps: TfliteSteps, operator: TfliteOperator) -> bool:
     return is_open and is_plain and set(steps.values(operator, 3)) == {1}
 
 
-def join(steps: TfliteSteps, operator: TfliteOperator) -> ScoresMask | None:
+def join(steps: OperatorSteps, operator: FileOperator) -> ScoresMask | None:
     """Return what the result of an operator masks; None where it is no mask of scores."""
     if operator.kind == "LOGICAL_NOT":
         return _mask_of(steps, operator.inputs[0])
@@ -60,7 +60,7 @@ def join(steps: TfliteSteps, operator: TfliteOperator) -> ScoresMask | None:
     return None if one is None or two is None else one | two
 
 
-def _mask_of(steps: TfliteSteps, index: int) -> ScoresMask | None:
+def _mask_of(steps: OperatorSteps, index: int) -> ScoresMask | None:
     """Return what a tensor of truths, or of numbers made of one, masks."""
     place = steps.place_of(index)
     if place is None:
@@ -69,12 +69,14 @@ def _mask_of(steps: TfliteSteps, index: int) -> ScoresMask | None:
     known = steps.facts.masks.get(behind)
     if known is not None:
         return known
+    if steps.facts.steps[behind].computes == "operator LOGICAL_NOT":
+        behind = steps.facts.behind(steps.facts.steps[behind].inputs[0])
     is_mask = steps.facts.steps[behind].computes.startswith((UNEQUAL, ANY))
     return of_sequence(behind, steps.shape_of(index)) if is_mask else None
 
 
 def find_masked(
-    steps: TfliteSteps, operator: TfliteOperator, computes: str, taken: Sequence[int]
+    steps: OperatorSteps, operator: FileOperator, computes: str, taken: Sequence[int]
 ) -> Whole | None:
     """Return the step of scores that an operator masks; None for another operator.
 
@@ -97,7 +99,7 @@ def find_masked(
     return None
 
 
-def _scores_chosen(steps: TfliteSteps, operator: TfliteOperator) -> int | None:
+def _scores_chosen(steps: OperatorSteps, operator: FileOperator) -> int | None:
     """Return the scores that an operator gives where they count; None for another choice."""
     if len(operator.inputs) != 3 or steps.place_of(operator.inputs[0]) is None:
         return None

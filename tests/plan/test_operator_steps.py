@@ -5,12 +5,12 @@ import pytest
 from tflite_files import Part, options, tflite_bytes
 
 from graphprune.archive.tflite.file import TfliteFile
-from graphprune.plan.tflite_steps import TfliteSteps
+from graphprune.plan.operator_steps import OperatorSteps
 
 
 def needed(parts, operators):
     """The texts of the steps that the last output comes from, first ones first."""
-    read = TfliteSteps(TfliteFile(tflite_bytes(parts, operators)))
+    read = OperatorSteps(TfliteFile(tflite_bytes(parts, operators)))
     places, waiting = set(read.outputs[-1:]), [*read.outputs[-1:]]
     while waiting:
         fresh = set(read.steps[waiting.pop()].step.inputs) - places

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from graphprune.graph.classes.steps import LEARNED
 from graphprune.graph.computation import Computation, Step
-from graphprune.plan.tflite_readings import list_readings
+from graphprune.plan.operator_readings import list_readings
 
 GIVEN = Step("x", "input")
 

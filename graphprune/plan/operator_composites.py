@@ -10,14 +10,16 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from graphprune.archive.operators import FOREIGN
 from graphprune.graph.classes.activation_steps import clipped
 from graphprune.graph.classes.composite_steps import CAUSAL, additive, normalize
 from graphprune.graph.classes.steps import AFFINE, ANY, UNEQUAL, reduced
 from graphprune.graph.computation import Step
-from graphprune.plan.tflite_masks import ScoresMask
-from graphprune.plan.tflite_numbers import Number
+from graphprune.plan.operator_masks import ScoresMask
+from graphprune.plan.operator_numbers import Number
 
 _MOST_AFFINE = 8
+_ERFC = f"operator {FOREIGN}Erfc"
 Whole = tuple[str, tuple[int, ...]]
 """A step and those that it takes."""
 
@@ -93,6 +95,50 @@ def _mish(facts: Facts, inputs: tuple[int, ...]) -> Whole | None:
         else:
             if place == x:
                 return "mish", (x,)
+    return None
+
+
+def _gelu(facts: Facts, inputs: tuple[int, ...]) -> Whole | None:
+    """Return GELU: x / 2 * erfc(-x / root(2)); a converter has one operator of it."""
+    for half, curve in (inputs, inputs[::-1]):
+        if facts.steps[curve].computes != _ERFC or facts.steps[half].computes != AFFINE:
+            continue
+        (x,) = facts.steps[half].inputs
+        (scaled,) = facts.steps[curve].inputs
+        factors = _factor(facts, half, x), _factor(facts, scaled, x)
+        if all(map(_is_near, factors, (0.5, -math.sqrt(0.5)))):
+            return "gelu", (x,)
+    return None
+
+
+def _factor(facts: Facts, place: int, x: int) -> float:
+    """Return what x is multiplied with; NaN where that is not known."""
+    factor = 1.0
+    for _ in range(_MOST_AFFINE):
+        if place == x:
+            return factor
+        number = facts.numbers.get(place)
+        if facts.steps[place].computes != AFFINE or number is None:
+            break
+        factor *= number.value
+        (place,) = facts.steps[place].inputs
+    return math.nan
+
+
+def _is_near(value: float, wanted: float) -> bool:
+    return math.isclose(value, wanted, rel_tol=1e-3)
+
+
+def _prelu(facts: Facts, inputs: tuple[int, ...]) -> Whole | None:
+    """Return PReLU: relu(x) - slope * relu(-x); a converter has one operator of it."""
+    for above, below in (inputs, inputs[::-1]):
+        negative = facts.behind(below)
+        kinds = [facts.steps[place].computes for place in (above, negative)]
+        if kinds != ["relu", "relu"] or negative == below:
+            continue
+        (x,), (turned,) = (facts.steps[place].inputs for place in (above, negative))
+        if turned != x and _is_near(_factor(facts, turned, x), -1):
+            return "prelu", (x,)
     return None
 
 
@@ -229,10 +275,10 @@ _FINDERS: Mapping[str, tuple[Callable[[Facts, tuple[int, ...]], Whole | None], .
     AFFINE: (_scaled_sum,),
     CAUSAL: (_masked,),
     "divide": (_softsign,),
-    "multiply": (_mish,),
+    "multiply": (_mish, _gelu),
     "operator SELECT": (_selu, _kept),
     "operator SELECT_V2": (_selu, _weighted_mean, _kept),
-    "add": (_normalization,),
+    "add": (_normalization, _prelu),
     "relu": (_clip,),
     reduced("sum", (3,), 4): (_additive_scores,),
 }

@@ -3,7 +3,7 @@
 import pytest
 
 from graphprune.graph.computation import Computation, Step
-from graphprune.plan.tflite_agreement import settle
+from graphprune.plan.operator_agreement import settle
 
 EPSILON = "normalize over 8, epsilon {}"
 

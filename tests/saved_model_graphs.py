@@ -1,0 +1,143 @@
+"""Graphs of exported SavedModels, written without TensorFlow: operations, functions, signatures."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from saved_model_files import field as wire
+from saved_model_files import varint
+
+TYPES = {"float32": 1, "int32": 3, "int64": 9, "bool": 10}
+Shape = Sequence[int]
+"""A shape, with -1 for open lengths."""
+
+
+def _entry(key: str, value: bytes) -> bytes:
+    return wire(1, key) + wire(2, value)
+
+
+def _signed(value: int) -> bytes:
+    return varint(value % 2**64)
+
+
+def _shape(lengths: Shape) -> bytes:
+    return b"".join(wire(2, varint(1 << 3) + _signed(length)) for length in lengths)
+
+
+def _attribute(value: Any) -> bytes:
+    if isinstance(value, bool):
+        return wire(5, int(value))
+    if isinstance(value, int):
+        return varint(3 << 3) + _signed(value)
+    if isinstance(value, float):
+        return varint(4 << 3 | 5) + struct.pack("<f", value)
+    if isinstance(value, str):
+        return wire(10, wire(1, value[1:])) if value.startswith("@") else wire(2, value)
+    if isinstance(value, np.ndarray):
+        content = wire(1, TYPES[value.dtype.name]) + wire(2, _shape(value.shape))
+        return wire(8, content + wire(4, value.tobytes()))
+    return wire(1, wire(3, b"".join(map(_signed, value))))
+
+
+def node(
+    name: str, kind: str, inputs: Sequence[str] = (), shape: Shape | None = None, **settings: Any
+) -> bytes:
+    """Return an operation; a text that begins with @ is the name of a function."""
+    message = wire(1, name) + wire(2, kind) + b"".join(wire(3, each) for each in inputs)
+    attributes = {key: _attribute(value) for key, value in settings.items()}
+    if shape is not None:
+        attributes["_output_shapes"] = wire(1, wire(7, _shape(shape)))
+        if kind == "VarHandleOp":
+            attributes["shape"] = wire(7, _shape(shape))
+    return message + b"".join(wire(5, _entry(*pair)) for pair in attributes.items())
+
+
+def function(
+    name: str, inputs: Sequence[str], outputs: Mapping[str, str], nodes: Sequence[bytes]
+) -> bytes:
+    """Return a function: what it calls the tensors that it takes, and what it returns by name."""
+    signature = wire(1, name) + b"".join(wire(2, wire(1, each)) for each in inputs)
+    signature += b"".join(wire(3, wire(1, each)) for each in outputs)
+    returned = b"".join(wire(4, _entry(*pair)) for pair in _bytes_of(outputs).items())
+    return wire(1, signature) + b"".join(wire(3, each) for each in nodes) + returned
+
+
+def _bytes_of(texts: Mapping[str, str]) -> dict[str, bytes]:
+    return {key: text.encode() for key, text in texts.items()}
+
+
+def write_graph(
+    folder: Path,
+    nodes: Sequence[bytes],
+    functions: Sequence[bytes] = (),
+    *,
+    inputs: Mapping[str, str],
+    outputs: Mapping[str, str],
+) -> str:
+    """Write `saved_model.pb` with one signature, whose tensors have these names, in a folder."""
+    library = b"".join(wire(1, each) for each in functions)
+    graph = b"".join(wire(1, each) for each in nodes) + wire(2, library)
+    ends = (
+        b"".join(wire(number, _entry(key, wire(1, tensor))) for key, tensor in each.items())
+        for number, each in ((1, inputs), (2, outputs))
+    )
+    signature = _entry("serving_default", b"".join(ends))
+    root = wire(1, wire(2, "_endpoint_names"))
+    meta = wire(2, graph) + wire(5, signature) + wire(7, wire(1, root))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "saved_model.pb").write_bytes(wire(2, meta))
+    return str(folder)
+
+
+@dataclass
+class Exported:
+    """An exported model in the making: a function that the function of the signature calls.
+
+    Attributes:
+        nodes: The operations of the inner function.
+        variables: The shapes of the variables, by the names that the function has for them.
+    """
+
+    nodes: list[bytes] = field(default_factory=list)
+    variables: dict[str, Shape] = field(default_factory=dict)
+
+    def add(self, name: str, kind: str, *inputs: str, shape: Shape = (), **settings: Any) -> str:
+        """Add an operation, and return its result."""
+        self.nodes.append(node(name, kind, inputs, shape, **settings))
+        return f"{name}:output:0"
+
+    def constant(self, name: str, values: Any) -> str:
+        """Add a constant, whole numbers of 32 bits unless it is an array, and return it."""
+        array = values if isinstance(values, np.ndarray) else np.array(values, "int32")
+        return self.add(name, "Const", shape=array.shape, value=array)
+
+    def variable(self, name: str, *shape: int) -> str:
+        """Read a variable, and return its value."""
+        given = name.replace("/", "_").lower() + "_resource"
+        self.variables[given] = shape
+        return self.add(f"{name}/ReadVariableOp", "ReadVariableOp", given, shape=shape)
+
+    def write(self, folder: Path, shape: Shape, output: str) -> str:
+        """Write the folder of a model that takes one tensor, `x`, and return its path."""
+        names = ["x", *self.variables]
+        outer = node("StatefulPartitionedCall", "StatefulPartitionedCall", names, f="@inner")
+        functions = [
+            function("inner", names, {"identity": output}, self.nodes),
+            function("outer", names, {"out": "StatefulPartitionedCall:output:0"}, [outer]),
+        ]
+        nodes = [node("serving_default_x", "Placeholder", shape=shape)]
+        nodes += [node(key, "VarHandleOp", shape=each) for key, each in self.variables.items()]
+        taken = ["serving_default_x", *self.variables]
+        nodes.append(node("StatefulPartitionedCall", "StatefulPartitionedCall", taken, f="@outer"))
+        return write_graph(
+            folder,
+            nodes,
+            functions,
+            inputs={"x": "serving_default_x:0"},
+            outputs={"out": "StatefulPartitionedCall:0"},
+        )
