@@ -82,14 +82,24 @@ def write_stripped(
     writing = _Writing(stripped, files, loading, display)
     accuracy = None if data is None else writing.measure_original(path, data.of_model(before.graph))
     columns = [Measured.of_file("before", path, before, accuracy)]
-    columns += [writing.write(output) for output in files.outputs]
+    try:
+        columns += [writing.write(output) for output in files.outputs]
+    except BaseException:
+        display.close()
+        for output in writing.written:
+            click.echo(f"wrote {output}", err=True)
+        raise
     table = SizeTable(size_columns(columns))
     display.close()
     _print_table(table, files.outputs, missed, as_json=format_ == "json")
 
 
 class _Writing:
-    """The writing of one model to several files, and what is measured on each."""
+    """The writing of one model to several files, and what is measured on each.
+
+    Attributes:
+        written: The files that are there, whole, also where a later one fails.
+    """
 
     def __init__(
         self, stripped: Any, files: StrippedFiles, loading: LoadingOptions, display: Display
@@ -97,6 +107,7 @@ class _Writing:
         self._stripped, self._files = stripped, files
         self._loading, self._display = loading, display
         self._served = stripped
+        self.written: list[str] = []
         if getattr(stripped, "optimizer", None) is not None and not files.keep_optimizer:
             self._served = seam(stripped, "surgery").strip_model(stripped, compiled=False)
         self._evaluation: Any = None
@@ -127,6 +138,7 @@ class _Writing:
         self._display.say(f"writing {output}")
         target = Path(output)
         made = self._write(target)
+        self.written.append(output)
         counted = count_written(target)
         return Measured(
             target.name,
