@@ -8,6 +8,7 @@ that pass masks on (`Layer.__call__`, keras/src/layers/layer.py). The program ca
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from graphprune.archive.calls import read_call, references
@@ -88,17 +89,18 @@ def _arguments(entry: Any) -> Iterator[tuple[str, str]]:
 def _beginnings(layers: Sequence[Any]) -> set[str]:
     """Return the comparisons of what a masking layer takes with the value that it masks."""
     masked = {
-        (*_first(entry), value)
+        (*first, value)
         for entry in layers
         for value in _masked_value(entry)
         if isinstance(value, int | float)
+        for first in _firsts(entry)
     }
     return {
         name_of(entry)
         for entry in layers
         if _is_operation(entry)
         and entry.get("class_name") == "NotEqual"
-        and (*_first(entry), _constant(entry)) in masked
+        and any((*first, _constant(entry)) in masked for first in _firsts(entry))
     }
 
 
@@ -113,13 +115,12 @@ def _masked_value(entry: Any) -> Iterator[Any]:
         yield config.get("mask_value")
 
 
-def _first(entry: Any) -> tuple[str, int, int] | tuple[()]:
-    """Return the first tensor that a layer takes: layer, call and tensor."""
+def _firsts(entry: Any) -> Iterator[tuple[str, int, int]]:
+    """Yield the first tensor that each call of a layer takes: layer, call and tensor."""
     for node in entry.get("inbound_nodes") or ():
-        for reference in references(read_call(node)[0]):
-            if type(reference[2]) is int:
-                return reference[0], reference[1], reference[2]
-    return ()
+        taken = (one for one in references(read_call(node)[0]) if type(one[2]) is int)
+        for reference in islice(taken, 1):
+            yield reference[0], reference[1], reference[2]
 
 
 def _constant(entry: Any) -> Any:

@@ -132,6 +132,8 @@ class _Walk:
                 if inner is None:
                     return None
                 made = inner
+                if self.graph.keras == 3:
+                    self._forget_masks(taken, made)
             else:
                 made = self._layer(frame, member, call, given, found)
             for index, step in enumerate(made):
@@ -140,6 +142,17 @@ class _Walk:
         return [
             _step_of(found, use.source, use.source_call, use.source_tensor) for use in frame.outputs
         ]
+
+    def _forget_masks(self, taken: Sequence[int], made: Sequence[int | None]) -> None:
+        """Keep that nothing is known of masks around a call of a model.
+
+        Keras 3 gives its results none where it builds the model around it, and its layers do when
+        it runs; the mask that the call is given is put on the tensor that it takes.
+        """
+        if any(step in self.masks or step in self.kept for step in taken):
+            results = [step for step in made if step is not None and step not in taken]
+            self.masks |= dict.fromkeys(results)
+            self.kept |= dict.fromkeys([*results, *taken])
 
     def _taken(
         self,
@@ -266,6 +279,14 @@ class _Walk:
             return []
         return [masks[0] if all(mask == masks[0] for mask in masks) else None]
 
+    def _masks_seen(self, taken: Sequence[int]) -> dict[int, _Mask | None]:
+        """Return the masks of what a call takes; None for one that is not known."""
+        seen = {step: self.masks[step] for step in taken if step in self.masks}
+        if self.graph.keras == 3 and len(taken) > 1:
+            lost = (step for step in taken if self.kept.get(step, seen) is None)
+            seen |= dict.fromkeys(lost)
+        return seen
+
     def _steps_of(
         self,
         layer: Layer,
@@ -276,8 +297,9 @@ class _Walk:
     ) -> Steps | None:
         """Return the steps of one call of a layer; None for a layer of which nothing is known."""
         uses, operation = member.calls[call], find_operation(layer.entry)
-        masks = [self.masks[step] for step in taken if step in self.masks]
-        held = [self.masks.get(step) for step in taken]
+        seen = self._masks_seen(taken)
+        masks = [seen[step] for step in taken if step in seen]
+        held = [seen.get(step) for step in taken]
         known = known_class(layer.entry)
         is_operation = isinstance(operation, Operation)
         arguments = [use.argument if is_operation else name_argument(layer, use) for use in uses]

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from graphprune.archive.operators import FileOperator, FileTensor, OperatorFile
-from graphprune.graph.classes.cell_formulas import FormulaError, render, symbol
+from graphprune.graph.classes.cell_formulas import Formula, FormulaError, chosen, render, symbol
 from graphprune.graph.classes.known_cells import is_cell
 from graphprune.plan.operator_formulas import PASSED_ON, READS, Formulas
 
@@ -70,13 +70,31 @@ def read_stack(file: OperatorFile, loop: FileOperator) -> tuple[Cell, ...]:
     body = int(loop.settings.get("bodySubgraphIndex", 0))
     inputs, _ = file.ends_of(body)
     try:
-        return () if _has_mask(file, body) else _Stack(file, body, _outer(file, loop, inputs)).cells
+        return _Stack(file, body, _outer(file, loop, inputs)).cells
     except (FormulaError, LookupError, ValueError):
         return ()
 
 
+@dataclass(frozen=True, slots=True)
+class _State:
+    """A state of a loop.
+
+    Attributes:
+        given: The input of its body that it is.
+        made: The next one.
+        fresh: The next one of a step that counts; the same where there is no mask.
+    """
+
+    given: int
+    made: int
+    fresh: int
+
+
 class _Stack:
     """The cells that the body of a loop computes one after the other.
+
+    Behind a mask, each cell reads what the one before makes, whether the step counts or not, and
+    keeps its states where it does not count.
 
     Args:
         file, body: The subgraph.
@@ -91,11 +109,30 @@ class _Stack:
         self._inputs, self._outputs = file.ends_of(body)
         pairs = zip(self._inputs, self._outputs, strict=True)
         self._unchanged = frozenset(one for one, made in pairs if one == made)
-        states = _states_of(file, body)
-        self._next = {made for _, made in states}
+        self._is_masked = _has_mask(file, body)
+        states = [self._state(*pair) for pair in _states_of(file, body)]
+        self._next = {each.made for each in states}
+        self._result: int | None = None
+        if self._is_masked:
+            self._result, states = states[0].fresh, states[1:]
         self.cells = self._read(states)
 
-    def _read(self, states: Sequence[tuple[int, int]]) -> tuple[Cell, ...]:
+    def _state(self, given: int, made: int) -> _State:
+        """Return a state; behind a mask it is chosen, and else the one before stays.
+
+        Raises:
+            FormulaError: it is made otherwise.
+        """
+        if not self._is_masked:
+            return _State(given, made, made)
+        for operator in self._file.operators_of(self._body):
+            if made in operator.outputs and operator.kind in ("SELECT", "SELECT_V2"):
+                _, fresh, before = operator.inputs
+                if before == given:
+                    return _State(given, made, fresh)
+        raise FormulaError("a state that is not chosen by the mask")
+
+    def _read(self, states: Sequence[_State]) -> tuple[Cell, ...]:
         cells: list[Cell] = []
         source = None
         while states:
@@ -104,13 +141,13 @@ class _Stack:
                 return ()
             cell, count, is_result = found
             cells.append(cell)
-            source, states = states[0][1], states[count:]
+            source, states = states[0].fresh, states[count:]
             if is_result == bool(states):
                 return ()
         return tuple(cells)
 
     def _next_cell(
-        self, states: Sequence[tuple[int, int]], source: int | None
+        self, states: Sequence[_State], source: int | None
     ) -> tuple[Cell, int, bool] | None:
         """Return the cell of the first states, how many it has, and if its result is the loop's.
 
@@ -123,23 +160,36 @@ class _Stack:
                 continue
             named = dict(zip("hc", states[:count], strict=False))
             formulas = self._formulas(named, source)
-            if any(made not in formulas.known for _, made in named.values()):
+            if any(each.fresh not in formulas.known for each in named.values()):
                 continue
-            made = {name: formulas.known[index] for name, (_, index) in named.items()}
+            made = {name: formulas.known[each.fresh] for name, each in named.items()}
             text = render(made)
             matrices = matrices_in(formulas.matrices, text)
-            places = {name: self._inputs.index(index) for name, index in formulas.reads.items()}
-            cell = cell_of(formulas, matrices, text, places)
+            read = formulas.reads | {name: each.given for name, each in named.items()}
+            places = {name: self._inputs.index(index) for name, index in read.items()}
+            is_result = self._is_result(formulas, named["h"])
+            whole = self._chosen(made, is_result=is_result) if self._is_masked else text
+            cell = cell_of(formulas, matrices, whole, places)
             if cell is not None and is_cell(text):
-                return cell, count, self._is_result(formulas, made["h"].text)
+                return cell, count, is_result
         return None
 
-    def _is_result(self, formulas: Formulas, text: str) -> bool:
-        """Return whether the loop puts a state of this formula into the sequence of results."""
+    def _is_result(self, formulas: Formulas, state: _State) -> bool:
+        """Return whether the loop puts a state into the sequence of results."""
+        if self._is_masked:
+            return state.fresh == self._result
+        text = formulas.known[state.fresh].text
         ends = set(self._outputs) - self._next - self._unchanged
         return any(end in formulas.known and formulas.known[end].text == text for end in ends)
 
-    def _formulas(self, named: Mapping[str, tuple[int, int]], source: int | None) -> Formulas:
+    @staticmethod
+    def _chosen(made: Mapping[str, Formula], *, is_result: bool) -> str:
+        """Return the formulas of a cell behind a mask, and of the result of the last one."""
+        states = {name: chosen(symbol("m"), each, symbol(name)) for name, each in made.items()}
+        results = {"o": chosen(symbol("m"), made["h"], symbol("o"))} if is_result else {}
+        return render(results | states)
+
+    def _formulas(self, named: Mapping[str, _State], source: int | None) -> Formulas:
         """Return the formulas of what depends on these states and on what the cell reads."""
         operators = [
             one
@@ -147,7 +197,7 @@ class _Stack:
             if source is None or (one.kind not in READS and source not in one.outputs)
         ]
         found = Formulas(self._file, self._body, operators, self._outside, self._unchanged)
-        found.known |= {index: symbol(name) for name, (index, _) in named.items()}
+        found.known |= {each.given: symbol(name) for name, each in named.items()}
         if source is not None:
             found.known[source] = symbol("x")
         for operator in operators:

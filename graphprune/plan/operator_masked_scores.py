@@ -24,7 +24,7 @@ _WHOLE = ("beginMask", "endMask")
 def find_same(steps: OperatorSteps, operator: FileOperator) -> int | None:
     """Return the mask that an operator gives unchanged: all of it, or joined with itself.
 
-    Layers that add tensors join the masks of these, which may be one mask.
+    Layers that add tensors join the masks of these, which may be one mask, along an axis for that.
     """
     if not (operator.inputs and operator.outputs) or not steps.is_truth(operator.outputs[0]):
         return None
@@ -37,7 +37,8 @@ def find_same(steps: OperatorSteps, operator: FileOperator) -> int | None:
     if operator.kind == "REDUCE_ALL":
         maker = steps.maker_of(operator.inputs[0])
         is_joined = maker is not None and maker.kind in ("CONCATENATION", "PACK")
-        return first if is_joined and steps.values(operator, 1) == [0] else None
+        is_same = is_joined or steps.lengths(operator, 0)[:1] == [1]
+        return first if is_same and steps.values(operator, 1) == [0] else None
     return None
 
 

@@ -38,6 +38,9 @@ class Recurrence:
         weights: The constants that it takes.
         is_backward: Whether it takes the sequence from its end.
         then: The steps of further cells, each of which takes the whole sequence of the one before.
+        beside: What those take beside it, which is the mask.
+        inner: Of results that are states of a cell but the last one, its number and the step behind
+            it.
     """
 
     computes: str
@@ -47,6 +50,13 @@ class Recurrence:
     weights: tuple[int, ...] = ()
     is_backward: bool = field(default=False)
     then: tuple[str, ...] = ()
+    beside: tuple[int, ...] = ()
+    inner: Mapping[int, tuple[int, str]] = field(default_factory=dict)
+
+    @property
+    def results(self) -> dict[int, tuple[int, str]]:
+        """The cell that each result is of, -1 for the last one, and the step behind it."""
+        return {**{end: (-1, text) for end, text in self.ends.items()}, **self.inner}
 
 
 def read_loop(file: OperatorFile, operator: FileOperator) -> Recurrence | None:
@@ -61,15 +71,24 @@ def read_loop(file: OperatorFile, operator: FileOperator) -> Recurrence | None:
 
 
 def _read_stacked(file: OperatorFile, operator: FileOperator) -> Recurrence | None:
-    """Return the layer of several cells that a loop is; None for one that keeps its states."""
+    """Return the layer of several cells that a loop is; None for another loop."""
     cells = read_stack(file, operator)
-    if not cells or _kept_by(file, operator):
+    if not cells:
         return None
-    first, *rest = map(cell_step, cells)
-    takes = dict.fromkeys((operator.inputs[cells[0].places["x"]], *operator.inputs))
+    is_stateful = bool(_kept_by(file, operator))
+    first, *rest = (cell_step(each, is_stateful=is_stateful) for each in cells)
+    places = cells[0].places
+    beside = tuple(operator.inputs[places[name]] for name in "m" if name in places)
+    takes = dict.fromkeys((operator.inputs[places["x"]], *beside, *operator.inputs))
+    states = [_states_of(cell, operator, is_masked=bool(beside)) for cell in cells]
+    ends = dict.fromkeys(operator.outputs, "") | states[-1]
+    inner = {
+        end: (number, text) for number, one in enumerate(states[:-1]) for end, text in one.items()
+    }
     names = tuple(_names_inside(file, operator))
-    ends = dict.fromkeys(operator.outputs, "")
-    return Recurrence(first, tuple(takes), ends, names, then=tuple(rest))
+    return Recurrence(
+        first, tuple(takes), ends, names, then=tuple(rest), beside=beside, inner=inner
+    )
 
 
 def _kept_by(file: OperatorFile, operator: FileOperator) -> set[int]:
@@ -89,13 +108,19 @@ def _ends_of(cell: Cell, operator: FileOperator) -> dict[int, str]:
 
     Where all steps count, the state that is the result of the last one is the last of the sequence.
     """
-    is_masked = "m" in cell.places
-    ends = dict.fromkeys(operator.outputs, "")
-    for name in "hc":
-        if name in cell.places:
-            is_last = name == "h" and not is_masked
-            ends[operator.outputs[cell.places[name]]] = LAST if is_last else state_of(name)
-    return ends
+    states = _states_of(cell, operator, is_masked="m" in cell.places)
+    return dict.fromkeys(operator.outputs, "") | states
+
+
+def _states_of(cell: Cell, operator: FileOperator, *, is_masked: bool) -> dict[int, str]:
+    """Return the step of each last state of a cell."""
+    return {
+        operator.outputs[cell.places[name]]: (
+            LAST if name == "h" and not is_masked else state_of(name)
+        )
+        for name in "hc"
+        if name in cell.places
+    }
 
 
 def describe_fused(tensors: Sequence[FileTensor | None], operator: FileOperator) -> str | None:

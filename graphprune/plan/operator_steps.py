@@ -190,17 +190,18 @@ class OperatorSteps:
         """Add the steps of a recurrent layer, and return those of its results."""
         taken = tuple(self._made[index] for index in found.takes if index in self._made)
         if found.is_backward:
-            reverse = [Step("", REVERSE, (place,)) for place in taken]
-            taken = tuple(self._add(step, names=found.names) for step in reverse)
-        step = Step("", found.computes, taken)
-        last = self._add(step, *found.weights, *found.ends, names=found.names)
-        for following in found.then:
-            last = self._add(Step("", following, (last,)), names=found.names)
-        places = {"": last}
-        for end, computes in found.ends.items():
-            if computes not in places:
-                places[computes] = self._add(Step("", computes, (last,)), end)
-        return {end: places[computes] for end, computes in found.ends.items()}
+            steps = [Step("", REVERSE, (place,)) for place in taken]
+            taken = tuple(self._add(step, names=found.names) for step in steps)
+        whole = Step("", found.computes, taken)
+        cells = [self._add(whole, *found.weights, *found.ends, names=found.names)]
+        beside = tuple(self._made[index] for index in found.beside)
+        for computes in found.then:
+            cells.append(self._add(Step("", computes, (cells[-1], *beside)), names=found.names))
+        places = {(-1, ""): cells[-1]}
+        for end, (cell, text) in found.results.items():
+            if (cell, text) not in places:
+                places[cell, text] = self._add(Step("", text, (cells[cell],)), end)
+        return {end: places[key] for end, key in found.results.items()}
 
     def _for_each(self, operator: FileOperator) -> int | None:
         """Return the last step of what is computed for each part of a sequence, added once.

@@ -156,6 +156,15 @@ def test_a_sum_of_tanh_of_a_sum_is_the_scores_of_additive_attention():
     assert needed(parts, other)[-1] == "sum over 3"
 
 
+@pytest.mark.parametrize(("count", "wanted"), [(1, "not equal 0"), (2, "operator REDUCE_ALL")])
+def test_one_mask_that_is_joined_with_none_is_that_mask(count, wanted):
+    axis = Part("axis", values=np.array([0], "int32"))
+    parts = [Part("x", (count, 1, 3)), Part("n", (), np.array(0, "float32")), axis]
+    parts += [Part("mask", (count, 1, 3), type="BOOL"), Part("all", (1, 3), type="BOOL")]
+    operators = [("NOT_EQUAL", ["x", "n"], ["mask"]), ("REDUCE_ALL", ["mask", "axis"], ["all"])]
+    assert needed(parts, operators)[-1] == wanted
+
+
 def test_an_operator_without_results_is_no_mask():
     parts = [Part("x", (1, 3)), Part("y", (1, 3)), Part("r", values=np.zeros(1, "int32"))]
     operators = [("ASSIGN_VARIABLE", ["r", "x"], []), ("TANH", ["x"], ["y"])]

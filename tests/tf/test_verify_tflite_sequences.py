@@ -85,16 +85,22 @@ def frames_net(keras, *, first="relu", last="tanh", strides=1, back=False):
 
 
 def stacked_net(keras, *, first="relu", gate="tanh", after=True, swapped=False, **has):
-    """Stacked cells of three kinds."""
+    """Stacked cells of two kinds behind a mask, whose states go on, and of three kinds."""
     layers = keras.layers
-    given = layers.Input((3, 6), batch_size=1, name="x")
+    given = layers.Input((3,), batch_size=1, name="x")
+    x = layers.Embedding(9, 6, mask_zero=has.get("mask", True), name="embed")(given)
+    pair = [layers.GRUCell(4, activation=has.get("inner", "tanh")), layers.LSTMCell(4)]
+    found = layers.RNN(pair, return_state=True, name="pair")(x)
+    found = [part for each in found for part in (each if isinstance(each, list) else [each])]
+    x = layers.Concatenate(name="states")([found[place] for place in has.get("order", (0, 1, 3))])
+    x = layers.RepeatVector(3, name="repeat")(x)
     cells = [
         layers.LSTMCell(4, activation=first),
         layers.GRUCell(4, recurrent_activation=gate, reset_after=after),
         layers.SimpleRNNCell(3),
     ]
     cells = [cells[1], cells[0], cells[2]] if swapped else cells[: has.get("count", 3)]
-    x = layers.RNN(cells, go_backwards=has.get("back", True), name="stack")(given)
+    x = layers.RNN(cells, go_backwards=has.get("back", True), name="stack")(x)
     return keras.Model(given, layers.Dense(2, name="out")(x), name="net")
 
 
@@ -107,6 +113,9 @@ NETS = {
             "reset after": ({"after": False}, "stack"),
             "order of cells": ({"swapped": True}, "stack"),
             "a cell less": ({"count": 2}, "stack"),
+            "no mask": ({"mask": False}, "pair"),
+            "activation of a cell behind a mask": ({"inner": "relu"}, "pair"),
+            "order of states": ({"order": (0, 3, 1)}, "states"),
             "direction": ({"back": False}, "stack"),
         },
     ),
@@ -192,7 +201,7 @@ def test_what_a_file_does_not_tell_is_not_checked(name, tmp_path):
     x = layers.Normalization(name="norm")(layers.Activation("tanh", name="act")(given))
     cells = [layers.LSTMCell(3), layers.LSTMCell(3)]
     x = layers.Activation("relu", name="relu")(x)
-    x, *_ = layers.RNN(cells, return_state=True, name="stack")(x)
+    x = layers.RNN(cells, unroll=True, name="stack")(x)
     model = keras.Model(given, x, name="net")
     plan = plan_of(model, tmp_path / "net.keras")
     file = convert_in_batches_of_one(keras, model, tmp_path / "net")

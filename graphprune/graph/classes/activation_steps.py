@@ -73,7 +73,14 @@ def activated(rule: Callable[[StepCall], Steps | None]) -> StepsRule:
     return whole
 
 
-MATRIX = activated(lambda call: (matrix(call.weights["kernel"]),))
+def _multiplied(call: StepCall) -> Steps | None:
+    """Return the step of a Dense; of one feature behind further axes, it is a factor in a file."""
+    kernel = call.weights["kernel"]
+    is_factor = kernel[0] == 1 and len(call.taken[0] or ()) > 2
+    return None if is_factor else (matrix(kernel),)
+
+
+MATRIX = activated(_multiplied)
 
 
 def rectified(call: StepCall) -> Steps | None:

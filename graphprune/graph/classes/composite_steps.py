@@ -156,7 +156,8 @@ def for_each_step(call: StepCall) -> Steps | None:
     if shape is None or call.is_masked or not is_entry(inner):
         return None
     weights = {key.removeprefix("layer."): shape for key, shape in call.weights.items()}
-    steps = call.inside(inner, weights, [(shape[0], *shape[2:])]) or call.held()
+    steps = call.inside(inner, weights, [(shape[0], *shape[2:])])
+    steps = call.held() if steps is None else steps
     if steps is None or any(_is_move(step) for step in steps):
         return None
     return (EACH, *_behind_first(steps))

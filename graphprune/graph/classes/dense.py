@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from graphprune.graph.classes.activation_steps import MATRIX
+from graphprune.graph.classes.activation_steps import MATRIX, activated
 from graphprune.graph.classes.channels import (
     ChannelCall,
     Channels,
@@ -32,7 +33,7 @@ from graphprune.graph.classes.layer_class import (
 )
 from graphprune.graph.classes.lengths import Config, Open, SettingError, parse_lengths, read_setting
 from graphprune.graph.classes.multiply_adds import at_each_place, einsum
-from graphprune.graph.classes.steps import looked_up, mask_of_indices
+from graphprune.graph.classes.steps import StepCall, Steps, looked_up, mask_of_indices, matrix
 from graphprune.graph.shapes.axis_lengths import Shape
 
 IN = Open("in")
@@ -272,6 +273,24 @@ def _einsum_sums(
     return sums if bias is None else sums + bias
 
 
+def _einsum_product(call: StepCall) -> Steps | None:
+    """Return the step of an EinsumDense that is a product with a matrix.
+
+    Its kernel has first the last axes of what it takes, and then those that it makes of them.
+    """
+    equation = str(call.config["equation"]).replace(" ", "")
+    parts = re.fullmatch(r"(?:\.{3})?([A-Za-z]+),([A-Za-z]+)->(?:\.{3})?([A-Za-z]+)", equation)
+    if len(equation) > MAX_EQUATION or parts is None:
+        return None
+    taken, kernel, result = parts.groups()
+    count = sum(letter not in result for letter in kernel)
+    read, made = kernel[:count], kernel[count:]
+    is_product = taken.endswith(read) and result == taken.removesuffix(read) + made
+    shape = call.weights["kernel"]
+    inputs, outputs = math.prod(shape[:count]), math.prod(shape[count:])
+    return (matrix((inputs, outputs)),) if is_product and made and inputs > 1 else None
+
+
 def _einsum_resized(config: Config, _weights: Weights, made: Shape | None) -> Mapping[str, Any]:
     told = config["output_shape"]
     lengths = list(told) if isinstance(told, list | tuple) else [told]
@@ -318,6 +337,8 @@ CLASSES: Mapping[str, LayerClass] = {
         channels=_einsum_channels,
         resized=_einsum_resized,
         multiply_adds=einsum,
+        keeps_mask=lambda _config: False,
+        steps=activated(_einsum_product),
     ),
     "Embedding": LayerClass(
         "embedding",

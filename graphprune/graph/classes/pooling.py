@@ -94,11 +94,10 @@ def _pooling_steps(rank: int, kind: str) -> StepsRule:
 def _global_steps(rank: int, kind: str) -> StepsRule:
     def rule(call: StepCall) -> Steps | None:
         is_masked = call.is_masked and rank == 1 and kind == "mean"
-        if call.config.get("data_format") == "channels_first":
-            return None
+        first = 2 if call.config.get("data_format") == "channels_first" else 1
         if is_masked:
-            return _masked_mean() if call.is_mask_known else None
-        return (reduced(kind, range(1, rank + 1), rank + 2),)
+            return _masked_mean() if call.is_mask_known and first == 1 else None
+        return (reduced(kind, range(first, first + rank), rank + 2),)
 
     return rule
 

@@ -98,23 +98,37 @@ def _kind_of(cell: Any) -> str:
 def _stacked_steps(cells: Sequence[Any], call: StepCall) -> Steps | None:
     """Return the steps of stacked cells: those of as many layers, one on the sequence of the other.
 
-    None where they would begin or end with states, or be unrolled.
+    None where they would begin with states, or be unrolled. Each cell keeps its states where the
+    mask does not count a step, and the result before stays.
     """
-    config = call.config
-    settings = ("return_state", "stateful", "unroll")
-    if call.is_masked or len(call.taken) > 1 or any(config.get(key) for key in settings):
+    config, is_masked = call.config, call.is_masked
+    settings = ("unroll", "zero_output_for_mask")
+    if len(call.taken) > 1 or any(config.get(key) for key in settings):
         return None
-    steps: list[str | Branch] = [Branch(REVERSE, (-1,))] if config.get("go_backwards") else []
+    steps, (source, *masks) = _reversed(call)
+    wholes: list[tuple[str, int]] = []
     for number, cell in enumerate(cells):
         if not is_entry(cell) or _kind_of(cell) not in _STATES_OF:
             return None
-        weights = _weights_below(call, f"cells.{number}.")
-        step = _cell_step(_kind_of(cell), {**cell["config"], **config}, weights, call.keras)
+        kind, weights = _kind_of(cell), _weights_below(call, f"cells.{number}.")
+        inner = {**cell["config"], **config}
+        step = _cell_step(kind, inner, weights, call.keras, is_masked=is_masked)
         if step is None:
             return None
-        steps.append(step)
+        if is_masked and number < len(cells) - 1:
+            step = step.replace(step[step.index("o = ") : step.index("h = ")], "")
+        steps.append(Branch(step, (source, *masks)))
+        source = len(steps) - 1
+        wholes.append((kind, source))
+    if not wholes:
+        return None
     last: Steps = () if config.get("return_sequences") else (LAST,)
-    return (*steps, *last)
+    if not config.get("return_state"):
+        return (*steps, *last)
+    states = [each for kind, whole in wholes for each in _last_states(kind, call, whole)]
+    first = source + len(last) + 1
+    ends = (source + len(last), *range(first, first + len(states)))
+    return (*steps, *last, *states, Results(ends))
 
 
 def _weights_below(call: StepCall, before: str) -> dict[str, Sequence[int]]:
@@ -163,14 +177,17 @@ def _recurrent_steps(kind: str, call: StepCall) -> Steps | None:
 
 def _whole_steps(kind: str, call: StepCall, step: str) -> Steps:
     """Return the steps of a recurrent layer around that of its cell."""
-    config, is_masked = call.config, call.is_masked
-    taken: tuple[int, ...] = (-1, MASK) if is_masked else (-1,)
-    steps: list[str | Branch] = []
-    if config.get("go_backwards"):
-        steps += [Branch(REVERSE, (place,)) for place in taken]
-        taken = tuple(range(len(taken)))
+    steps, taken = _reversed(call)
     steps.append(Branch(step, (*taken, *(-1 - place for place in range(1, len(call.taken))))))
     return (*steps, *_results(kind, call, len(steps) - 1))
+
+
+def _reversed(call: StepCall) -> tuple[list[str | Branch], tuple[int, ...]]:
+    """Return the steps before a cell, and the places of the sequence and its mask behind them."""
+    taken: tuple[int, ...] = (-1, MASK) if call.is_masked else (-1,)
+    if not call.config.get("go_backwards"):
+        return [], taken
+    return [Branch(REVERSE, (place,)) for place in taken], tuple(range(len(taken)))
 
 
 def _is_unrolled_alike(call: StepCall) -> bool:
@@ -184,19 +201,24 @@ def _is_unrolled_alike(call: StepCall) -> bool:
 
 
 def _results(kind: str, call: StepCall, whole: int) -> Steps:
-    """Return the steps of what a recurrent layer gives: the sequence or its last, and its states.
-
-    Where all steps count, the state that is the result of the last one is the last of the sequence.
-    """
+    """Return the steps of what a recurrent layer gives: the sequence or its end, and its states."""
     config = call.config
     last: Steps = () if config.get("return_sequences") else (LAST,)
     if not config.get("return_state"):
         return last
+    states = _last_states(kind, call, whole)
+    result, first = whole + len(last), whole + len(last) + 1
+    return (*last, *states, Results((result, *range(first, first + len(states)))))
+
+
+def _last_states(kind: str, call: StepCall, whole: int) -> list[Branch]:
+    """Return the steps of the last states of a cell.
+
+    Where all steps count, the state that is the result of the last one is the last of the sequence.
+    """
     names = _STATES_OF[kind]
     texts = [LAST if name == "h" and not call.is_masked else state_of(name) for name in names]
-    result, first = whole + len(last), whole + len(last) + 1
-    ends = (result, *range(first, first + len(names)))
-    return (*last, *(Branch(text, (whole,)) for text in texts), Results(ends))
+    return [Branch(text, (whole,)) for text in texts]
 
 
 _STATES_OF = {"SimpleRNN": "h", "LSTM": "hc", "GRU": "h"}

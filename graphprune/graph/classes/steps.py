@@ -343,8 +343,17 @@ def looked_up(call: StepCall) -> Steps:
 
 
 def combined(*steps: str) -> StepsRule:
-    """Return the rule of a class that computes one tensor of several, with these steps."""
-    return lambda call: steps if len(call.taken) > 1 else None
+    """Return the rule of a class that computes one tensor of several, with these steps.
+
+    Keras 3 computes products and extremes with masks in a way that is not known.
+    """
+    has_masks = not {*steps}.isdisjoint(("maximum", "minimum", "multiply"))
+
+    def rule(call: StepCall) -> Steps | None:
+        is_chosen = has_masks and call.is_masked and call.keras == 3
+        return steps if len(call.taken) > 1 and not is_chosen else None
+
+    return rule
 
 
 def concatenation(call: StepCall) -> Steps | None:
