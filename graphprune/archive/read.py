@@ -14,6 +14,7 @@ from graphprune.archive.entries import is_model, is_own_model, type_of
 from graphprune.archive.files import MAX_JSON, collector_paused, open_file, parse_object, read_whole
 from graphprune.archive.formats import READABLE, SIGNATURE_BYTES, format_of, format_of_folder
 from graphprune.archive.keras3 import is_keras_3, model_from_keras_3
+from graphprune.archive.tflite.file import is_tflite
 from graphprune.archive.tfmot import rename_toolkit_wrappers
 from graphprune.errors import ArchiveError
 
@@ -82,8 +83,21 @@ def find_source(path: str | PathLike[str]) -> Source | None:
     if not signature:
         raise ArchiveError("is empty (0 bytes); save or copy the model again", place=place)
     raise ArchiveError(
-        f"is not a saved model, whatever its name; graphprune reads {READABLE}", place=place
+        _served(place) or f"is not a saved model, whatever its name; graphprune reads {READABLE}",
+        place=place,
     )
+
+
+def _served(place: str) -> str:
+    """Return what to do with a file for serving; empty for other files."""
+    kind, takes = "", ""
+    if is_tflite(place):
+        kind, takes = "a TensorFlow Lite file", "verify and bench take .tflite"
+    elif Path(place).suffix == ".onnx":
+        kind, takes = "an ONNX file", "bench takes .onnx"
+    if not kind:
+        return ""
+    return f"is {kind}, which has no layers; give the .keras or .h5 file of the model ({takes})"
 
 
 def read_document(path: str | PathLike[str]) -> dict[str, Any]:

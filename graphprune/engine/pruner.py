@@ -237,23 +237,28 @@ class Pruner:
     def warn_missed(self, *, was_stopped: bool) -> None:
         """Warn of layers that miss the target that the planned run should have reached.
 
-        It happens when training is stopped (`was_stopped`) or when weights of an earlier step are
-        restored, as EarlyStopping does.
+        It happens when training is stopped (`was_stopped`), when weights of an earlier step are
+        restored, as EarlyStopping does, or when the data end before the schedule, in a run whose
+        length was not known when it began.
         """
+        data_ended = self._planned is None and not was_stopped
+        remedy = "let EarlyStopping begin later (start_from_epoch)"
+        if data_ended:
+            remedy = "train for longer"
         missed: dict[tuple[str, int, int], list[str]] = {}
         still = self.standing_still()
         for address, layer in self.layers.items():
             if address in still:
                 continue  # warned of at the first step; longer training would not help
             end = target_step(self._started(address))
-            is_planned = was_stopped if self._planned is None else end <= self._planned
+            is_planned = self._planned is None or end <= self._planned
             if is_planned and layer.read_last_update() < end:
                 missed.setdefault((target_text(layer), end, layer.read_step()), []).append(address)
         for (target, end, step), addresses in missed.items():
             warnings.warn(
                 f"schedule/never-reached: {', '.join(addresses)}: training ends with the weights of"
-                f" step {step}, and the schedule reaches {target} at step {end}; let EarlyStopping"
-                " begin later (start_from_epoch), or end the schedule earlier",
+                f" step {step}, and the schedule reaches {target} at step {end}; {remedy}, or end"
+                " the schedule earlier",
                 stacklevel=2,
             )
 

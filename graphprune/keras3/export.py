@@ -291,8 +291,7 @@ def _signature(model: Any, batch: int | None, names: Sequence[str]) -> list[Any]
     inputs = inputs_of(model)
     flat = keras.tree.flatten(inputs)
     called = names or [tensor.name for tensor in flat]
-    structure = keras.tree.pack_sequence_as(inputs, list(map(fixed, flat, called)))
-    return structure if isinstance(model, keras.Sequential) else [structure]
+    return [keras.tree.pack_sequence_as(inputs, list(map(fixed, flat, called)))]
 
 
 def _limit(model: Any) -> Limit:

@@ -140,7 +140,8 @@ class KerasModel:
         for address, held in self.layers.items():
             if not held.layer.built:
                 raise TrainingError(
-                    f"{address}: the pruned layer is not built; call model.build(input_shape) first"
+                    f"{address}: the pruned layer is not built; call the model on a batch of data,"
+                    " or call model.build(input_shape), first"
                 )
         if self.optimizer is None:
             raise TrainingError(

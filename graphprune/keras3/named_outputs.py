@@ -44,5 +44,10 @@ def with_named_outputs(model: Any) -> Any:
 
 
 def inputs_of(model: Any) -> Any:
-    """Return the symbolic inputs of a model, in the structure in which it is called."""
+    """Return the symbolic inputs of a model, in the structure in which it is called.
+
+    A Sequential model is called with its one input, not with a list of it.
+    """
+    if isinstance(model, keras.Sequential):
+        return model.inputs[0]
     return model._inputs_struct if hasattr(model, "_inputs_struct") else model.inputs

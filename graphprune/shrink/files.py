@@ -18,6 +18,7 @@ from graphprune.archive.hdf5.file import damage_named
 from graphprune.archive.keras_zip import WEIGHTS
 from graphprune.errors import GraphError
 from graphprune.graph.layer_graph import LayerGraph
+from graphprune.graph.out_of_reach import NEVER_BUILT, is_never_built
 from graphprune.graph.read import ModelFile
 from graphprune.graph.tensor_shapes import find_tensor_shapes
 from graphprune.shrink.config import shrunk_config
@@ -92,7 +93,7 @@ def find_dead_in(source: ModelFile) -> Removal:
 
     Raises:
         ArchiveError: the file is damaged, or holds no weights.
-        GraphError: nested models are called too often.
+        GraphError: nested models are called too often, or weights of dead channels are not finite.
     """
     weights = source.weights
     places = {
@@ -100,7 +101,22 @@ def find_dead_in(source: ModelFile) -> Removal:
         for address, named in weights.tensors.items()
         for name, stored in named.items()
     }
-    return find_dead(weights, places)
+    removal = find_dead(weights, places)
+    _check_finite(source, removal)
+    return removal
+
+
+def _check_finite(source: ModelFile, removal: Removal) -> None:
+    """Refuse to remove weights that are NaN or infinite: zero times one of them is NaN."""
+    with source.weights.opened():
+        for (address, tensor, axis), stays in removal.kept.items():
+            values = np.compress(~stays, source.weights.read(address, tensor), axis)
+            if not np.isfinite(values).all():
+                raise GraphError(
+                    f"NaN or infinity in {address}/{tensor}, in a channel that is dead otherwise:"
+                    " without it, the outputs would change; train the model again",
+                    place=source.need_archive().path,
+                )
 
 
 def _changes_by_path(source: ModelFile, removal: Removal) -> Changes:
@@ -171,7 +187,8 @@ def check_shrinkable(source: ModelFile) -> None:
 
     Raises:
         ArchiveError: the file holds no weights.
-        GraphError: the model is pruned, or its config does not hold its connections.
+        GraphError: the model is pruned or was never built, or its config does not hold its
+            connections.
     """
     graph: LayerGraph = source.graph
     place = source.need_archive().path
@@ -179,6 +196,8 @@ def check_shrinkable(source: ModelFile) -> None:
         raise GraphError(
             "is pruned and still has its masks; strip it first, with graphprune strip", place=place
         )
+    if is_never_built(graph):
+        raise GraphError(NEVER_BUILT, place=place)
     if not graph.is_connected:
         raise GraphError(
             f"the model's class is {graph.type!r}, whose config does not say how its layers are"

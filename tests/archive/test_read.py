@@ -181,6 +181,29 @@ def test_neither_zip_nor_hdf5(tmp_path: Path, content: bytes) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "text"),
+    [
+        (
+            "a.bin",
+            b"\x1c\0\0\0TFL3" + bytes(24),
+            "is a TensorFlow Lite file, which has no layers; give the .keras or .h5 file of the"
+            " model (verify and bench take .tflite)",
+        ),
+        (
+            "a.onnx",
+            b"\x08\x0a\x12\x08tf2onnx",
+            "is an ONNX file, which has no layers; give the .keras or .h5 file of the model"
+            " (bench takes .onnx)",
+        ),
+    ],
+    ids=["tflite", "onnx"],
+)
+def test_files_for_serving_are_named(tmp_path: Path, name: str, content: bytes, text: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert refusal(tmp_path / name) == text
+
+
 def test_an_empty_file(tmp_path: Path) -> None:
     (tmp_path / "a.keras").touch()
     assert refusal(tmp_path / "a.keras") == "is empty (0 bytes); save or copy the model again"

@@ -42,6 +42,25 @@ multiply-adds  1,231,488  1,218,960  99.0%
 """
 
 
+@pytest.mark.parametrize(("address", "place"), [("digits", (50, 3)), ("hidden", (7, 50))])
+def test_a_dead_channel_with_a_weight_that_is_not_finite_is_refused(dead, tmp_path, address, place):
+    weights = open_model_file(dead).weights
+    with weights_file(dead) as file:
+        for other in ("hidden", "digits"):
+            data = file[weights.find(other, "kernel").path]
+            values = data[...]
+            values[40:, :] = 0 if other == "digits" else values[40:, :]
+            if other == address:
+                values[place] = np.nan
+            data[...] = values
+    done = run_command("shrink", dead, "-o", tmp_path / "s.keras")
+    assert (done.code, done.out, (tmp_path / "s.keras").exists()) == (1, "", False)
+    assert done.err == (
+        f"graphprune: {dead}: NaN or infinity in {address}/kernel, in a channel that is dead"
+        " otherwise: without it, the outputs would change; train the model again\n"
+    )
+
+
 @pytest.mark.parametrize("name", KERASES)
 def test_the_report_says_what_was_removed_and_what_stays(name, tmp_path):
     model = with_dead_units(tmp_path / "m.keras", KERASES[name])

@@ -139,6 +139,21 @@ def test_training_that_stops_early_names_the_layers_that_miss_their_target():
     assert (missed.zeros, missed.target_zeros, missed.was_updated) == (8, 16, True)
 
 
+def test_data_that_end_before_the_schedule_name_the_layers_that_miss_their_target(recwarn):
+    model = NumpyModel(a=layer())
+    pruner = Pruner(model)
+    pruner.start(Run())
+    for _ in range(8):
+        model.train("a")
+        pruner.on_step()
+        if model.layers["a"].read_step() in (4, 8):
+            pruner.warn_missed(was_stopped=False)
+    assert [str(warning.message) for warning in recwarn] == [
+        "schedule/never-reached: a: training ends with the weights of step 4, and the schedule"
+        " reaches 80.0% at step 6; train for longer, or end the schedule earlier"
+    ]
+
+
 def test_masks_of_the_toolkit_were_updated_though_the_last_step_is_unknown():
     model = NumpyModel(a=layer())
     assert [missed.was_updated for missed in missed_targets(model.layers)] == [False]

@@ -103,6 +103,19 @@ def outputs_in_a_list_have_the_names_of_their_layers(form):
         np.testing.assert_allclose(found[kind.name], wanted, atol=1e-5, rtol=0)
 
 
+@CASES.fast_on("tensorflow")
+def an_exported_sequential_model_is_called_with_its_input():
+    model = keras.Sequential([keras.Input((3,), name="x"), layers.Dense(2, name="d")], name="net")
+    path, x = new_folder() / "net", np.ones((1, 3), "f")
+    export.write_model(model, path)
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(path))
+    found = loaded.serve(x)
+    wanted = keras.ops.convert_to_numpy(model(x))
+    np.testing.assert_allclose(found["d"].numpy(), wanted, atol=1e-5, rtol=0)
+
+
 @CASES
 def outputs_that_layers_do_not_name_are_numbered():
     inputs = keras.Input((3, 2), name="x")

@@ -1,6 +1,7 @@
 """The settings of runs of Keras 3 models: each survives an interruption, bit for bit."""
 
 import sys
+import warnings
 from functools import partial
 
 import keras
@@ -28,6 +29,7 @@ from graphprune.keras3.training.compiling import check_executions, compile_model
 from graphprune.keras3.training.fitting import Hooks
 from graphprune.runs.run_file import read_run_file
 from graphprune.runs.run_options import Compiling
+from graphprune.sparsity.positions import Run
 from graphprune.training import resume
 
 CASES = Cases()
@@ -275,6 +277,19 @@ def failures_of_own_code_are_named():
         text = refusal(lambda: run("never", compiled(), rules=RULES, **options), TrainingError)  # noqa: B023
         assert text.startswith(message), text
     assert not (FOLDER / "never").exists()
+
+
+@CASES.fast_on("jax")
+def steps_that_are_not_compiled_warn_on_jax():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    for eager, asked, told in [(False, None, True), (True, None, False), (False, True, False)]:
+        model.compile("sgd", "mse", jit_compile=False, run_eagerly=eager)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            compile_model(model, Compiling(jit_compile=asked), "m.keras", Run(2, 1))
+        texts = [str(warning.message) for warning in caught]
+        is_told = any(text.startswith("m.keras: the model's compile settings") for text in texts)
+        assert is_told == (told and keras.config.backend() == "jax"), texts
 
 
 @CASES.fast_on("jax")

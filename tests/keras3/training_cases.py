@@ -134,7 +134,10 @@ def refused_until_built(model, x):
     callbacks = [UpdatePruningStep()]
     assert refusal(
         lambda: model.fit(x, TARGETS, verbose=0, callbacks=callbacks), TrainingError
-    ) == ("a: the pruned layer is not built; call model.build(input_shape) first")
+    ) == (
+        "a: the pruned layer is not built; call the model on a batch of data, or call"
+        " model.build(input_shape), first"
+    )
     model.build((None, 8))
 
 
@@ -404,6 +407,21 @@ def a_run_that_is_too_short_warns():
         pruned.fit(x, TARGETS, batch_size=BATCH, verbose=0, callbacks=[UpdatePruningStep()])
     texts = [str(warning.message) for warning in caught]
     assert any(text.startswith("schedule/never-reached: a, b, c:") for text in texts), texts
+
+
+@CASES.fast_on("tensorflow")
+def data_of_unknown_length_that_end_too_early_warn():
+    pruned, x = pruned_operations()
+    batches = ((x[:BATCH], TARGETS[:BATCH]) for _ in range(3))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        pruned.fit(batches, verbose=0, callbacks=[UpdatePruningStep()])
+    texts = [str(warning.message) for warning in caught]
+    assert any(
+        text.startswith("schedule/never-reached: a, b, c: training ends with the weights of step")
+        and text.endswith("train for longer, or end the schedule earlier")
+        for text in texts
+    ), texts
 
 
 @CASES.fast_on("jax")

@@ -129,12 +129,12 @@ class Own(layers.Layer):
         (
             (3,),
             GraphError,
-            "builtins.int is not a tf_keras model; give a Sequential or Functional model",
+            "builtins.int is not a Keras model; give a Sequential or Functional model",
         ),
         (
             ([3],),
             GraphError,
-            "builtins.int is not a tf_keras layer; give a layer, a list of layers or a model",
+            "builtins.int is not a Keras layer; give a layer, a list of layers or a model",
         ),
     ],
 )

@@ -355,7 +355,7 @@ def test_a_layer_without_get_config_is_named():
                 " first"
             ),
         ),
-        (lambda: 3, "builtins.int is not a tf_keras model; give a Sequential or Functional model"),
+        (lambda: 3, "builtins.int is not a Keras model; give a Sequential or Functional model"),
     ],
 )
 def test_what_cannot_be_pruned_is_refused(make, text):

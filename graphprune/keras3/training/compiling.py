@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -98,10 +99,26 @@ def compile_model(model: Any, asked: Compiling, place: str, run: Run = NO_RUN) -
     apply_rate(model.optimizer, asked, place)
     if asked.jit_compile is not None:
         model.jit_compile = asked.keras_jit
+    elif run is not NO_RUN:
+        _warn_of_uncompiled_steps(model, place)
     # masks change, checkpoints are written and progress is told between executions
     model.steps_per_execution = asked.steps_per_execution
     # a run has the same variables from its first step on
     build_optimizer(model, model.optimizer)
+
+
+def _warn_of_uncompiled_steps(model: Any, place: str) -> None:
+    """Warn where JAX runs each operation of a step alone, since the file says `jit_compile: false`.
+
+    Keras saves what `jit_compile="auto"` has become, which is False on TensorFlow without a GPU.
+    """
+    if keras.config.backend() == "jax" and not model.jit_compile and not model.run_eagerly:
+        warnings.warn(
+            f"{place}: the model's compile settings have jit_compile=False, which Keras saves on"
+            " TensorFlow without a GPU, so JAX does not compile the steps, and training is many"
+            " times slower; add --jit-compile (jit_compile=True in Python)",
+            stacklevel=2,
+        )
 
 
 def compile_live(model: Any, live: LiveCompiling, asked: Compiling, place: str) -> None:

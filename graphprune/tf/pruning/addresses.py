@@ -102,7 +102,7 @@ def refuse_other_kind(value: Any, kind: str, wanted: str) -> NoReturn:
             " function of graphprune.tf takes those of tf_keras; call the one of the same name that"
             " graphprune itself has, which takes both"
         )
-    raise GraphError(f"{named} is not a tf_keras {kind}; give {wanted}")
+    raise GraphError(f"{named} is not a Keras {kind}; give {wanted}")
 
 
 def inner_layer(layer: Layer) -> Layer:

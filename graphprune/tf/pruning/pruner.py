@@ -169,7 +169,8 @@ class HeldKerasModel:
         for address, wrapper in self.wrappers.items():
             if not wrapper.pruning_state:
                 raise TrainingError(
-                    f"{address}: the pruned layer is not built; call model.build(input_shape) first"
+                    f"{address}: the pruned layer is not built; call the model on a batch of data,"
+                    " or call model.build(input_shape), first"
                 )
         for address, wrapper in self.wrappers.items():
             if (
