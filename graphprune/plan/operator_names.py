@@ -15,6 +15,7 @@ Path = tuple[str, ...]
 """The parts of the name of an operation."""
 _CALLED = re.compile(r"(Stateful)?PartitionedCall(_\d+)?(:\d+)?")
 """A name that the converter gives to the outputs of a function."""
+_QUANTIZED = "quant_"
 _NUMBER = re.compile(r"_\d+")
 
 
@@ -41,8 +42,16 @@ def find_prefixes(addresses: Sequence[str], paths: Iterable[Path]) -> dict[str, 
         >>> find_prefixes(["fc", "fc_1"], paths)
         {'fc': (('net', 'fc_1'),), 'fc_1': (('net', 'fc_1_2'),)}
     """
-    starts = {path[:end] for path in paths for end in range(1, len(path))}
-    open_ = {address: {start for start in starts if _fits(address, start)} for address in addresses}
+    named: dict[str, set[Path]] = {}
+    for start in {path[:end] for path in paths for end in range(1, len(path))}:
+        for name in _names_of(start[-1]):
+            named.setdefault(name, set()).add(start)
+    open_ = {
+        address: {
+            start for start in named.get(_written(_parts(address)[-1]), ()) if _fits(address, start)
+        }
+        for address in addresses
+    }
     found: dict[str, tuple[Path, ...]] = {}
     waiting = [address for address, left in open_.items() if len(left) == 1]
     while waiting:
@@ -66,10 +75,25 @@ def find_prefixes(addresses: Sequence[str], paths: Iterable[Path]) -> dict[str, 
 
 def _fits(address: str, start: Path) -> bool:
     """Return whether a path that begins so may be that of a layer; the model's name is first."""
-    parts = re.split(f"{re.escape(SEPARATOR)}|/", address)
+    parts = _parts(address)
     return len(start) - len(parts) in (0, 1) and all(
         is_named(segment, part) for segment, part in zip(start[-len(parts) :], parts, strict=True)
     )
+
+
+def _parts(address: str) -> list[str]:
+    return re.split(f"{re.escape(SEPARATOR)}|/", address)
+
+
+def _names_of(segment: str) -> set[str]:
+    """Return the names of layers that TensorFlow may write as a segment."""
+    whole = {segment, segment.removeprefix(_QUANTIZED)}
+    return whole | {re.sub(r"_\d+$", "", name) for name in whole}
+
+
+def _written(name: str) -> str:
+    """Return a layer's name as TensorFlow writes it."""
+    return re.sub(r"[^\w.-]", "_", name)
 
 
 def is_named(segment: str, name: str) -> bool:
@@ -77,9 +101,9 @@ def is_named(segment: str, name: str) -> bool:
 
     tfmot's quantization wrappers put `quant_` before it.
     """
-    written = re.sub(r"[^\w.-]", "_", name)
+    written = _written(name)
     if not segment.startswith(written):
-        segment = segment.removeprefix("quant_")
+        segment = segment.removeprefix(_QUANTIZED)
     if not segment.startswith(written):
         return False
     rest = segment[len(written) :]

@@ -8,7 +8,7 @@ recurrent layers.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from graphprune.graph.classes.composite_steps import masked_roles
@@ -61,7 +61,7 @@ def _list_learned(planned: Computation) -> Iterator[tuple[Computation, str]]:
         if old
         else ""
     )
-    steps = tuple(_readable(step) for step in planned.steps)
+    steps = tuple(_readable(step, planned.steps) for step in planned.steps)
     learned = {
         place: step.layer for place, step in enumerate(planned.steps) if step.computes == LEARNED
     }
@@ -77,10 +77,15 @@ def _is_old(step: Step) -> bool:
     return step.computes.startswith(RECURRENT) and _FORMULA not in step.computes
 
 
-def _readable(step: Step) -> Step:
-    """Return a step as files have it; an old one of a recurrent layer is not known."""
+def _readable(step: Step, steps: Sequence[Step]) -> Step:
+    """Return a step as files have it; an old one of a recurrent layer is not known.
+
+    A PReLU behind a ReLU loses one of its operators, and has no form that is known.
+    """
     if step.computes == LEARNED:
         return replace(step, computes=AFFINE)
+    if step.computes == "prelu" and steps[step.inputs[0]].computes in ("relu", "relu6"):
+        return replace(step, computes=f"{UNKNOWN} PReLU")
     return replace(step, computes=f"{UNKNOWN} {RECURRENT}") if _is_old(step) else step
 
 

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 from builders import build_graph
+from commands import run_command
 from lenet import rules
 from saved_model_files import field, write_checkpoint
 from saved_model_graphs import Exported
 
 from graphprune.archive.saved_model.exported import find_exported
+from graphprune.interface import write_plan
 from graphprune.plan import make_plan
 from graphprune.plan.exported import check_exported_architecture, verify_exported
 
@@ -31,6 +33,14 @@ def exported(folder, variables):
     tree = {"variables": {str(number): array for number, (_, array) in enumerate(variables)}}
     paths = {f"variables/{number}": name for number, name in names.items()}
     write_checkpoint(folder, tree, names=paths)
+    return find_exported(folder)
+
+
+def with_weights(folder):
+    """Write the weights of the graph beside its operations."""
+    names = dict(enumerate(HALF))
+    tree = {"variables": {str(number): HALF[name] for number, name in names.items()}}
+    write_checkpoint(folder, tree, names={f"variables/{at}": name for at, name in names.items()})
     return find_exported(folder)
 
 
@@ -60,6 +70,25 @@ def test_a_model_exported_as_stable_hlo_is_not_compared(tmp_path):
         "the folder has StableHLO (XlaCallModule), which Keras 3 exports on JAX and PyTorch,"
         " instead of operations of TensorFlow",
     )
+
+
+def test_weights_and_operations_as_planned_are_as_planned(tmp_path):
+    net = Exported()
+    net.write(tmp_path, (-1, 4), chain(net, "x"))
+    plan = make_plan(GRAPH, rules(RULES))
+    verified = verify_exported(plan, with_weights(tmp_path))
+    assert (verified.is_as_planned, verified.drift, verified.unchecked) == (True, (), ())
+
+
+def test_an_activation_that_the_plan_does_not_have_is_drift_with_exit_code_2(tmp_path):
+    net = Exported()
+    relu = net.add("net/fc1/Relu", "Relu", chain(net, "x"), shape=(-1, 2))
+    net.write(tmp_path / "net", (-1, 4), relu)
+    with_weights(tmp_path / "net")
+    write_plan(make_plan(GRAPH, rules(RULES)), tmp_path / "plan.json")
+    ran = run_command("verify", str(tmp_path / "net"), "--plan", str(tmp_path / "plan.json"))
+    assert ran.code == 2
+    assert "fc1" in ran.out
 
 
 def test_operations_of_no_layer_that_are_not_read_are_not_called_drift(tmp_path):

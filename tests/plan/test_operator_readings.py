@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from graphprune.graph.classes.steps import LEARNED
 from graphprune.graph.computation import Computation, Step
 from graphprune.plan.operator_readings import list_readings
@@ -64,3 +66,9 @@ def test_masks_that_keras_3_may_have_deleted_are_there_or_not():
 
 def _of(*steps):
     return Computation((GIVEN, *steps), (len(steps),))
+
+
+@pytest.mark.parametrize(("before", "wanted"), [("relu", "unknown PReLU"), ("tanh", "prelu")])
+def test_a_prelu_behind_a_relu_is_not_known(before, wanted):
+    ((found, reason),) = readings(Step("a", before, (0,)), Step("b", "prelu", (1,)))
+    assert (found, reason) == ([before, wanted], "")

@@ -25,6 +25,8 @@ _TRUTHS = frozenset(
     )
 )  # fmt: skip
 """Operations that give truths."""
+_SPREADING = frozenset(("Add", "AddV2", "LogicalAnd", "LogicalOr", "Mul", "Sub"))
+"""Operations on each value, which take one value alone for a tensor of it."""
 _RANDOM = "Random"
 """A part of the kinds of operations that give other values at each call."""
 STABLE_HLO = "XlaCallModule"
@@ -115,7 +117,8 @@ class ExportedFile:
 
     def _fold(self, operation: Operation) -> None:
         """Keep the values of an operation that depends on no input, where they are known."""
-        taken = [self._values.get(index) for index in operation.inputs]
+        value_of = self._value_of if operation.node.kind in _SPREADING else self._values.get
+        taken = [value_of(index) for index in operation.inputs]
         shapes = [self._shapes[index] for index in operation.inputs]
         found = fold(operation.node, taken, shapes)
         if found is not None and operation.outputs:
