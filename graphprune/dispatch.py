@@ -99,7 +99,7 @@ def prune_low_magnitude(
     Args:
         to_prune: A layer, a list of layers, or a model: Sequential or Functional, in Keras 3 also a
             subclassed one. A Sequential model not built yet gets its masks when it is built; with
-            Keras 3 on TensorFlow, build it before `fit`, which would build it too late.
+            Keras 3 on TensorFlow, call it on a batch before `fit`, which would build it too late.
         pruning_schedule: When and how much; by default, half of the weights from step 0 on.
         block_size: (rows, columns) of blocks that are zeroed whole, on kernels of rank 2 and on
             those of 1x1 convolutions. Other convolutions are pruned by single weights.
