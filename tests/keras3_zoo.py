@@ -143,6 +143,9 @@ WITH_WEIGHTS: Mapping[str, Sample] = {
     "AdditiveAttention": Sample(lambda: layers.AdditiveAttention(), ((4, 5), (6, 5))),
     "BatchNormalization": Sample(lambda: layers.BatchNormalization()),
     "LayerNormalization": Sample(lambda: layers.LayerNormalization()),
+    "LayerNormalization_rms": Sample(
+        lambda: layers.LayerNormalization(rms_scaling=True, scale=False)
+    ),
     "RMSNormalization": Sample(lambda: layers.RMSNormalization()),
     "GroupNormalization": Sample(lambda: layers.GroupNormalization(1)),
     "PReLU": Sample(lambda: layers.PReLU()),

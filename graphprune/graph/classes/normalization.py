@@ -27,6 +27,14 @@ def _batch_weights(config: Mapping[str, Any]) -> tuple[Weight, ...]:
     return *SCALE_AND_CENTER, *(Weight(name, trainable=False) for name in moving)
 
 
+def _layer_weights(config: Mapping[str, Any]) -> tuple[Weight, ...]:
+    """Return the weights of a LayerNormalization.
+
+    With `rms_scaling`, a setting of Keras 3, it only scales, whatever `scale` and `center` say.
+    """
+    return (Weight("gamma"),) if config.get("rms_scaling") else SCALE_AND_CENTER
+
+
 def _batch_shapes(config: Config) -> Expected:
     axis = config.get("axis", -1)
     if isinstance(axis, list | tuple) and len(axis) != 1:
@@ -123,7 +131,7 @@ CLASSES: Mapping[str, LayerClass] = {
     "LayerNormalization": LayerClass(
         "normalization",
         (),
-        SCALE_AND_CENTER,
+        _layer_weights,
         along_axes("gamma", "beta"),
         SAME,
         is_pure=True,
