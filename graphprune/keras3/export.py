@@ -44,6 +44,7 @@ from graphprune.serving.outputs import (
     Limit,
     check_outputs,
     find_input,
+    join_batches,
     name_outputs,
     run_saved_model,
     sample_inputs,
@@ -113,7 +114,7 @@ def write_saved_model(model: Any, target: Path) -> None:
     with whole_folder(target) as folder:
         export_folder(model, folder)
         inputs = sample_inputs(folder)
-        wanted, found = _outputs(model, inputs), run_saved_model(folder, inputs)
+        wanted, found = _compute(model, [inputs]), run_saved_model(folder, inputs)
         check_outputs(wanted, found, "SavedModel", str(target), _limit(model))
 
 
@@ -151,7 +152,7 @@ def _to_tflite(
 def _exported(model: Any, folder: Path) -> Exported:
     weights = (keras.ops.convert_to_numpy(weight) for weight in model.weights)
     floats = tuple(values for values in weights if values.dtype.kind == "f")
-    return Exported(folder, model.name, partial(_outputs, model), floats, _limit(model) is HALF)
+    return Exported(folder, model.name, partial(_compute, model), floats, _limit(model) is HALF)
 
 
 def to_onnx(model: Any, place: str = "") -> bytes:
@@ -167,7 +168,7 @@ def to_onnx(model: Any, place: str = "") -> bytes:
     else:
         check_onnx()
         content, inputs = _tensorflow_to_onnx(model)
-    wanted = _outputs(model, inputs)
+    wanted = _compute(model, [inputs])
     check_onnx_file(content, inputs, wanted, _limit(model), place or model.name)
     return content
 
@@ -301,8 +302,24 @@ def _limit(model: Any) -> Limit:
     return HALF if is_half else EXACT
 
 
+def _compute(model: Any, batches: Sequence[Arrays]) -> dict[str, NDArray[Any]]:
+    """Return what the model computes from batches, by the names that its exported form has.
+
+    Stateful layers keep their state from one batch to the next, and have it back at the end.
+    """
+    layers = (layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.RNN))
+    states = [
+        state for layer in layers if layer.stateful for state in keras.tree.flatten(layer.states)
+    ]
+    values = [np.array(keras.ops.convert_to_numpy(state)) for state in states]
+    outputs = [_outputs(model, inputs) for inputs in batches]
+    for state, value in zip(states, values, strict=True):
+        state.assign(value)
+    return join_batches(outputs)
+
+
 def _outputs(model: Any, inputs: Arrays) -> dict[str, NDArray[Any]]:
-    """Return what the model itself computes, by the names that its exported form has."""
+    """Return what the model computes from one batch."""
     if getattr(model, "inputs", None):
         called = keras.tree.map_structure(
             lambda tensor: find_input(inputs, tensor.name), inputs_of(model)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,14 @@ class Exported:
     Attributes:
         folder: The SavedModel.
         name: The model's name, for errors.
-        compute: What the Keras model computes: outputs by name, from inputs by name, both as the
-            signature names them.
+        compute: What the Keras model computes from batches, one after another, in which it may
+            keep a state: outputs by name, from inputs by name, both as the signature names them.
         weights: The values of the model's weights.
         is_half: Whether the model computes in 16 bits, which rounds more.
     """
 
     folder: Path
     name: str
-    compute: Callable[[Arrays], dict[str, NDArray[Any]]]
+    compute: Callable[[Sequence[Arrays]], dict[str, NDArray[Any]]]
     weights: tuple[NDArray[Any], ...]
     is_half: bool = False

@@ -19,15 +19,7 @@ from graphprune.errors import OutputError
 from graphprune.files import temporary_folder
 from graphprune.serving.exported import Exported
 from graphprune.serving.kept_zeros import find_lost_zeros, zeros_of
-from graphprune.serving.outputs import (
-    EXACT,
-    HALF,
-    Arrays,
-    Limit,
-    join_batches,
-    not_written,
-    sample_batches,
-)
+from graphprune.serving.outputs import EXACT, HALF, Arrays, Limit, not_written, sample_batches
 from graphprune.serving.processor import read_processor
 from graphprune.serving.proving import prove
 from graphprune.serving.running import open_runner
@@ -214,5 +206,5 @@ class _Making:
 
     @cached_property
     def wanted(self) -> Arrays:
-        """What the model computes; computed once, because it may keep a state."""
-        return join_batches([self.exported.compute(batch) for batch in self.batches])
+        """What the model computes."""
+        return self.exported.compute(self.batches)

@@ -54,6 +54,21 @@ def run(form, path, inputs):
     return try_run(RunnerSpec.of_file(path), inputs)
 
 
+@CASES
+def batches_are_computed_with_the_states_of_a_stateful_model_which_has_them_back():
+    given = keras.Input((4, 2), batch_size=1, name="x")
+    model = keras.Model(given, layers.LSTM(3, stateful=True, name="memory")(given))
+    x = np.ones((1, 4, 2), "float32")
+    model(x)
+    states = [array(state) for state in model.get_layer("memory").states]
+    assert all(state.all() for state in states)
+    found = export._compute(model, [{"x": x}, {"x": 2 * x}])["memory"]
+    for before, after in zip(states, model.get_layer("memory").states, strict=True):
+        np.testing.assert_array_equal(array(after), before)
+    wanted = [array(model(x)), array(model(2 * x))]
+    np.testing.assert_allclose(found, np.concatenate(wanted), rtol=1e-6)
+
+
 @CASES.each(
     [f"{name} as {form}" for name in KINDS for form in FORMS],
     {"LSTM as tflite", "subclassed as folder", "subclassed as onnx", *ONLY_BY_THE_NEWER_EXPORTER},

@@ -71,7 +71,7 @@ def test_a_model_is_run_on_its_inputs_by_their_names(tmp_path):
     model = tf_keras.Model([a, b], layers.Dense(2, name="d")(layers.Concatenate()([a, b])))
     x = {"b_in": sample(4, 2), "a": sample(4, 3)}
     np.testing.assert_allclose(
-        export._exported(model, tmp_path).compute(x)["d"],
+        export._exported(model, tmp_path).compute([x])["d"],
         model.predict([x["a"], x["b_in"]], verbose=0),
         atol=1e-5,
         rtol=0,

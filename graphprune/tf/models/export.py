@@ -8,7 +8,7 @@ where the optimizer is kept, to go on with training.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from io import StringIO
@@ -33,6 +33,7 @@ from graphprune.serving.outputs import (
     Limit,
     check_outputs,
     find_input,
+    join_batches,
     name_outputs,
     run_saved_model,
     sample_inputs,
@@ -154,7 +155,7 @@ def write_served_folder(model: tf_keras.Model, target: Path) -> None:
         export_folder(model, folder, None, "be written as a SavedModel")
         inputs, exported = sample_inputs(folder), _exported(model, folder)
         found = run_saved_model(folder, inputs)
-        check_outputs(exported.compute(inputs), found, "SavedModel", str(target), _limit(model))
+        check_outputs(exported.compute([inputs]), found, "SavedModel", str(target), _limit(model))
 
 
 def write_saved_model(model: tf_keras.Model, path: str | Path) -> None:
@@ -258,10 +259,12 @@ def output_names(model: tf_keras.Model) -> tuple[str, ...]:
 
 
 def _exported(model: tf_keras.Model, folder: Path) -> Exported:
-    def compute(inputs: Arrays) -> dict[str, NDArray[Any]]:
+    def compute(batches: Sequence[Arrays]) -> dict[str, NDArray[Any]]:
         with _states_kept(model):
-            outputs = _name_served(model, _call(model, inputs))
-        return {name: tensor.numpy() for name, tensor in outputs.items()}
+            outputs = [_name_served(model, _call(model, inputs)) for inputs in batches]
+        return join_batches(
+            [{name: tensor.numpy() for name, tensor in named.items()} for named in outputs]
+        )
 
     weights = tuple(weight.numpy() for weight in model.weights if weight.dtype.is_floating)
     return Exported(folder, model.name, compute, weights, _limit(model) is HALF)
