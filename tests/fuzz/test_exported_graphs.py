@@ -8,29 +8,17 @@ from random import Random
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from builders import build_graph
 from fuzz.harness import Target
 from fuzz.mutations import mutate_bytes
+from fuzz.plans import MAX_MESSAGE, plan_of
 from saved_model_graphs import Exported
 
 from graphprune.errors import ArchiveError
-from graphprune.plan import make_plan
 from graphprune.plan.exported import check_exported_architecture
-from graphprune.rules import parse_rules
 
-MAX_MESSAGE = 2_000
-RULES = parse_rules(
-    "version: 1\n"
-    "rules:\n"
-    "  - {id: all, match: '*', prune: {sparsity: 50%, schedule: {curve: step, begin: 0 steps}}}\n",
-    "rules.yaml",
-)
-PLAN = make_plan(
-    build_graph(
-        "in(batch_input_shape=[None, 4, 6]) > fc(activation='relu6')[6, 8]"
-        " > norm:LayerNormalization > view:Reshape(target_shape=[2, 16]) > out[16, 3]"
-    ),
-    RULES,
+PLAN = plan_of(
+    "in(batch_input_shape=[None, 4, 6]) > fc(activation='relu6')[6, 8]"
+    " > norm:LayerNormalization > view:Reshape(target_shape=[2, 16]) > out[16, 3]"
 )
 
 

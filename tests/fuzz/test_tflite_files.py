@@ -9,33 +9,21 @@ from typing import Any
 
 import flatbuffers
 import numpy as np
-from builders import build_graph
 from fuzz.harness import Target
 from fuzz.mutations import mutate_bytes
+from fuzz.plans import MAX_MESSAGE, plan_of
 from tflite_files import Part, options, tflite_bytes
 
 from graphprune.archive.tflite.file import TfliteFile
 from graphprune.archive.tflite.schema import load_schema
 from graphprune.errors import ArchiveError
-from graphprune.plan import make_plan
 from graphprune.plan.tflite import verify_tflite
-from graphprune.rules import parse_rules
 from graphprune.serving.xnnpack_region import find_region
 
-MAX_MESSAGE = 2_000
-RULES = parse_rules(
-    "version: 1\n"
-    "rules:\n"
-    "  - {id: all, match: '*', prune: {sparsity: 50%, schedule: {curve: step, begin: 0 steps}}}\n",
-    "rules.yaml",
-)
-PLAN = make_plan(
-    build_graph(
-        "in(batch_input_shape=[None, 4, 6]) > fc(activation='selu')[6, 8] > norm:LayerNormalization"
-        " > up:UpSampling1D(size=2) > turn:Permute(dims=[2, 1])"
-        " > view:Reshape(target_shape=[4, 16]) > lstm[16, 12] > out(activation='mish')[3, 2]"
-    ),
-    RULES,
+PLAN = plan_of(
+    "in(batch_input_shape=[None, 4, 6]) > fc(activation='selu')[6, 8] > norm:LayerNormalization"
+    " > up:UpSampling1D(size=2) > turn:Permute(dims=[2, 1])"
+    " > view:Reshape(target_shape=[4, 16]) > lstm[16, 12] > out(activation='mish')[3, 2]"
 )
 
 
