@@ -67,9 +67,9 @@ def count_digits(scores: Scores, shift: int) -> NDArray[np.int64]:
 
 
 _SAMPLE = 1 << 14
-_SORTED = 1 << 16
-"""Scores up to which sorting takes less time than counting."""
-_PART = 1 << 15
+_PARTITIONED = 1 << 17
+"""Scores up to which `np.partition` takes less time than counting."""
+_PART = 1 << 17
 """Weights whose scores and comparisons fit the cache of a processor."""
 
 
@@ -157,12 +157,13 @@ def _select_near(flat: NDArray[np.floating], kept: int) -> tuple[NDArray[np.bool
 def _bracket(flat: NDArray[np.floating], kept: int) -> tuple[int, int]:
     """Return two scores that most likely enclose the `kept`-th largest; the lower one is included.
 
-    They are four standard deviations of its rank in a sample apart from it. Neither is zero, the
-    score of all weights that are masked.
+    They are four standard deviations of its rank in a sample apart from it, which are few where few
+    weights are kept. Neither is zero, the score of all weights that are masked.
     """
     stride = flat.size // _SAMPLE | 1  # odd, so that not only some columns are looked at
     sample = np.sort(magnitude_bits(flat[::stride]))
-    rank, margin = kept // stride, 2 * math.isqrt(sample.size) + 2
+    rank = kept // stride
+    margin = 4 * (math.isqrt(rank * (sample.size - rank) // sample.size) + 1)
     low, high = sample.size - rank - margin, sample.size - rank + margin
     lowest = int(sample[low]) if low > 0 else 0
     highest = sample[high] if high < sample.size else np.iinfo(sample.dtype).max
@@ -189,8 +190,9 @@ def _split(
 
 def _largest(scores: Scores, kept: int) -> tuple[NDArray[np.bool_], int]:
     """Return the mask of the `kept` largest scores, at least one, and the smallest of them."""
-    is_small = scores.size <= _SORTED
-    cut = int(np.sort(scores)[-kept]) if is_small else _radix_select(scores, kept)
+    is_small = scores.size <= _PARTITIONED
+    place = scores.size - kept
+    cut = int(np.partition(scores, place)[place]) if is_small else _radix_select(scores, kept)
     mask = scores > cut
     missing = kept - int(np.count_nonzero(mask))
     mask[np.flatnonzero(scores == cut)[:missing]] = True
