@@ -99,6 +99,10 @@ class OperatorFile(Protocol):
     def ends(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """The indices of the tensors that enter and leave the main subgraph."""
 
+    @property
+    def weights(self) -> frozenset[int]:
+        """The indices of tensors that are weights, or made of them, whose values are not read."""
+
     def ends_of(self, subgraph: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Return the indices of the tensors that enter and leave a subgraph."""
 

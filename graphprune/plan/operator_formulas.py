@@ -133,7 +133,7 @@ class Formulas:
         source = self.constants.get(index, index)
         is_given = source in self.given and source in self.unchanged
         tensor = self.given[source] if is_given else self.tensors[source]
-        if not tensor.stored:
+        if not tensor.stored and tensor.index not in self.file.weights:
             raise FormulaError("a tensor of which nothing is known")
         return tensor
 

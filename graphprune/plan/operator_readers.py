@@ -148,7 +148,8 @@ def _sliced(steps: OperatorSteps, operator: FileOperator) -> str | None:
         return _cropped(steps, operator, begin)
     if not steps.step_before(operator).startswith(RECURRENT) or mask not in (1, 2):
         return None
-    return LAST if len(begin) > 2 and begin[mask - 1] == -1 else None
+    is_sequence = len(steps.shape(operator, 0)) > 2
+    return LAST if is_sequence and begin[mask - 1 :][:1] == [-1] else None
 
 
 def _cropped(steps: OperatorSteps, operator: FileOperator, begin: Sequence[int]) -> str | None:

@@ -22,6 +22,8 @@ SIGNATURE = "serving_default"
 _INIT = "__saved_model_init_op"
 CALLS = frozenset(("PartitionedCall", "StatefulPartitionedCall"))
 """Operations that call a function."""
+LOOPS = frozenset(("StatelessWhile", "While"))
+"""Operations that call a function until another one says that it is enough."""
 _SAME = frozenset(("Identity", "StopGradient", "PreventGradient", "Snapshot"))
 """Operations that give what they take."""
 _OUTPUTS: Mapping[str, tuple[str, ...]] = {
@@ -46,10 +48,29 @@ class Operation:
         name: Its name, behind those of the operations that call its function.
         node: Its kind and settings.
         inputs, outputs: Values, by their numbers.
+        body: What a loop calls.
     """
 
     name: str
     node: Node
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    body: Body | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The function that a loop calls in each round.
+
+    Attributes:
+        number: Its number among the loops of the signature, from 1 on.
+        operations: Its operations, each behind those that it needs.
+        inputs: What it takes: values of its own, and those of the loop that no round changes.
+        outputs: What it gives to the next round, in the same order.
+    """
+
+    number: int
+    operations: Sequence[Operation]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
 
@@ -112,6 +133,7 @@ class _Walk:
     given: dict[str, int] = field(default_factory=dict)
     read: dict[str, Function] = field(default_factory=dict)
     visited: int = 0
+    loops: int = 0
 
     def take(self, inputs: Iterable[str]) -> None:
         """Add the inputs of the signature."""
@@ -152,18 +174,44 @@ class _Walk:
                 made[node.name] = taken
             elif node.kind in CALLS:
                 made[node.name] = self._call(node, taken, prefix, depth)
+            elif node.kind in LOOPS:
+                made[node.name] = self._loop(node, taken, prefix, depth)
             else:
                 made[node.name] = self._operation(node, taken, prefix)
         return tuple(_find(made, nodes, each) for each in wanted)
 
     def _call(self, node: Node, taken: tuple[int, ...], prefix: str, depth: int) -> tuple[int, ...]:
-        function = self.function(node.function("f"))
-        if len(taken) != len(function.inputs):
-            raise WireError(f"{node.name} gives {len(taken)} tensors to {function.name}")
+        function = self._called(node, "f", taken)
         known = dict(zip(function.inputs, taken, strict=True))
         return self.frame(
             function.nodes, known, function.outputs, f"{prefix}{node.name}/", depth + 1
         )
+
+    def _called(self, node: Node, setting: str, taken: tuple[int, ...]) -> Function:
+        function = self.function(node.function(setting))
+        if len(taken) != len(function.inputs):
+            raise WireError(f"{node.name} gives {len(taken)} tensors to {function.name}")
+        return function
+
+    def _loop(self, node: Node, taken: tuple[int, ...], prefix: str, depth: int) -> tuple[int, ...]:
+        """Add a loop, with the operations of its body as a list of their own."""
+        function = self._called(node, "body", taken)
+        if len(function.outputs) != len(taken):
+            raise WireError(f"{node.name} takes {len(taken)} tensors and gives another number")
+        known = {
+            name: value if made == name else self._add(Value("", self.values[value].shape))
+            for name, made, value in zip(function.inputs, function.outputs, taken, strict=True)
+        }
+        self.loops += 1
+        number, outside, self.operations = self.loops, self.operations, []
+        name = f"{prefix}{node.name}/"
+        ends = self.frame(function.nodes, dict(known), function.outputs, name, depth + 1)
+        body = Body(number, self.operations, tuple(known.values()), ends)
+        self.operations = outside
+        shapes = node.shapes() or (None,) * len(taken)
+        outputs = tuple(self._add(Value(prefix + node.name, shape)) for shape in shapes)
+        self.operations.append(Operation(prefix + node.name, node, taken, outputs, body))
+        return outputs
 
     def function(self, name: str) -> Function:
         """Return the function of a name."""

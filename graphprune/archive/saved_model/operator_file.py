@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +14,7 @@ from graphprune.archive.operators import FOREIGN, FileOperator, FileTensor
 from graphprune.archive.saved_model.folding import Values, fold, fold_uniform
 from graphprune.archive.saved_model.graph_def import Lengths
 from graphprune.archive.saved_model.lowering import Lowered, Lowering, View
-from graphprune.archive.saved_model.operations import Operation, Operations
+from graphprune.archive.saved_model.operations import Body, Operation, Operations
 from graphprune.archive.saved_model.operator_kinds import LOWERED
 from graphprune.archive.saved_model.protobuf import WireError
 from graphprune.archive.saved_model.tensor_bundle import DTYPES, message_damage_named
@@ -27,6 +28,14 @@ _TRUTHS = frozenset(
 """Operations that give truths."""
 _SPREADING = frozenset(("Add", "AddV2", "LogicalAnd", "LogicalOr", "Mul", "Sub"))
 """Operations on each value, which take one value alone for a tensor of it."""
+_TYPES = {
+    "Cast": "DstT",
+    "Const": "dtype",
+    "ReadVariableOp": "dtype",
+    "TensorListGetItem": "element_dtype",
+}
+"""The setting that is the type of the results; that of other operations is `T`."""
+LOOP = "WHILE"
 _RANDOM = "Random"
 """A part of the kinds of operations that give other values at each call."""
 STABLE_HLO = "XlaCallModule"
@@ -49,7 +58,10 @@ class ExportedFile:
         self._uniform: dict[int, float] = {}
         self._shapes = [value.shape for value in read.values]
         self._tensors: list[FileTensor] = []
-        self._operators: list[FileOperator] = []
+        self._weights: set[int] = set()
+        self._bodies: dict[int, Body] = {}
+        self._operators: dict[int, list[FileOperator]] = {0: []}
+        self._subgraph = 0
         with message_damage_named(self.path):
             self._build()
 
@@ -63,17 +75,23 @@ class ExportedFile:
         """The indices of the tensors that enter and leave the signature."""
         return self._read.inputs, self._read.outputs
 
+    @property
+    def weights(self) -> frozenset[int]:
+        """The indices of variables, and of what is made of them alone."""
+        return frozenset(self._weights)
+
     def ends_of(self, subgraph: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Return the same: it has no other subgraph."""
-        return self.ends if not subgraph else ((), ())
+        """Return the indices of the tensors that enter and leave the body of a loop."""
+        body = self._bodies.get(subgraph)
+        return self.ends if body is None else (body.inputs, body.outputs)
 
     def tensors_of(self, subgraph: int) -> tuple[FileTensor, ...]:
-        """Return the tensors of the signature."""
-        return () if subgraph else tuple(self._tensors)
+        """Return the tensors of the signature, among them those of all bodies of loops."""
+        return tuple(self._tensors)
 
     def operators_of(self, subgraph: int) -> tuple[FileOperator, ...]:
-        """Return the operators of the signature, each behind those that it needs."""
-        return () if subgraph else tuple(self._operators)
+        """Return the operators of the signature or a body, each behind those that it needs."""
+        return tuple(self._operators[subgraph])
 
     def read(self, tensor: FileTensor) -> NDArray[Any]:
         """Return the values of a constant."""
@@ -90,11 +108,19 @@ class ExportedFile:
         return self._values[tensor.index].astype(tensor.dtype)
 
     def _build(self) -> None:
-        kinds = {out: _dtype_of(each) for each in self._read.operations for out in each.outputs}
+        kinds = _dtypes_of(self._read.operations)
         for index, value in enumerate(self._read.values):
             self._tensors.append(_tensor(index, value.name, value.shape, kinds.get(index, "")))
-        made = set(self._read.inputs)
-        for operation in self._read.operations:
+        self._add_all(self._read.operations, set(self._read.inputs))
+
+    def _add_all(self, operations: Sequence[Operation], made: set[int]) -> None:
+        """Add the operators of operations to the subgraph.
+
+        Args:
+            operations: The operations.
+            made: What depends on the inputs of the signature; it grows.
+        """
+        for operation in operations:
             is_random = _RANDOM in operation.node.kind
             depends = operation.node.kind != "Shape" and bool(made & set(operation.inputs))
             try:
@@ -104,11 +130,23 @@ class ExportedFile:
                 made |= set(operation.outputs)
                 if is_random:
                     self._add(operation.name, self._random(operation))
+                elif operation.body is not None:
+                    self._loop(operation, operation.body, made)
                 else:
                     self._refine(operation)
                     self._lower(operation, made)
             except (ArithmeticError, LookupError, TypeError, ValueError) as fault:
                 raise WireError(f"{operation.node.kind} has wrong tensors") from fault
+
+    def _loop(self, operation: Operation, body: Body, made: set[int]) -> None:
+        """Add a loop, and the operators of its body."""
+        settings = {"bodySubgraphIndex": body.number}
+        self._add(operation.name, Lowered(LOOP, operation.inputs, operation.outputs, settings))
+        self._bodies[body.number] = body
+        self._operators[body.number] = []
+        outside, self._subgraph = self._subgraph, body.number
+        self._add_all(body.operations, made | set(body.inputs) - set(operation.inputs))
+        self._subgraph = outside
 
     def _random(self, operation: Operation) -> Lowered:
         """Return the operator of an operation that gives other values at each call."""
@@ -123,6 +161,8 @@ class ExportedFile:
         found = fold(operation.node, taken, shapes)
         if found is not None and operation.outputs:
             self._keep(operation.outputs[0], found)
+        elif operation.node.kind == "VarHandleOp" or self._weights & set(operation.inputs):
+            self._weights |= set(operation.outputs)
         elif operation.node.kind == "Fill" and (value := taken[-1]) is not None and not value.ndim:
             self._uniform[operation.outputs[0]] = float(value[()])
 
@@ -184,7 +224,9 @@ class ExportedFile:
         inputs = tuple(
             self._view(name, each) if isinstance(each, View) else each for each in one.inputs
         )
-        self._operators.append(FileOperator(0, one.kind, inputs, one.outputs, one.settings))
+        self._operators[self._subgraph].append(
+            FileOperator(self._subgraph, one.kind, inputs, one.outputs, one.settings)
+        )
 
     def _view(self, name: str, view: View) -> int:
         index = len(self._tensors)
@@ -194,8 +236,11 @@ class ExportedFile:
         else:
             self._tensors.append(_tensor(index, name, view.shape, ""))
             self._keep(index, view.values)
+        if view.of in self._weights:
+            self._weights.add(index)
         if view.of is not None and view.is_made:
-            self._operators.append(FileOperator(0, "EXPAND_DIMS", (view.of,), (index,)))
+            whole = FileOperator(self._subgraph, "EXPAND_DIMS", (view.of,), (index,))
+            self._operators[self._subgraph].append(whole)
         return index
 
 
@@ -218,9 +263,22 @@ def _tensor(index: int, name: str, shape: Lengths | None, dtype: str) -> FileTen
     return FileTensor(0, index, name, whole, dtype, 0, open_axes=open_axes)
 
 
+def _dtypes_of(operations: Sequence[Operation]) -> dict[int, str]:
+    """Return the types of values; what a body takes has the type of what it gives for it."""
+    kinds: dict[int, str] = {}
+    for operation in operations:
+        kinds |= dict.fromkeys(operation.outputs, _dtype_of(operation))
+        if operation.body is not None:
+            kinds |= _dtypes_of(operation.body.operations)
+            given = zip(operation.body.inputs, operation.body.outputs, strict=True)
+            for taken, made in given:
+                kinds.setdefault(taken, kinds.get(made, ""))
+    return kinds
+
+
 def _dtype_of(operation: Operation) -> str:
     node = operation.node
     if node.kind in _TRUTHS:
         return "bool"
-    key = {"Cast": "DstT", "ReadVariableOp": "dtype", "Const": "dtype"}.get(node.kind, "T")
+    key = _TYPES.get(node.kind, "T")
     return DTYPES.get(node.number(key), "")

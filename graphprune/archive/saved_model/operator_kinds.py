@@ -224,6 +224,7 @@ LOWERED: Mapping[str, Rule] = {
     "Sub": _arithmetic("SUB", 0),
     "Sum": _reduced("SUM"),
     "Tanh": _named("TANH"),
+    "TensorListFromTensor": _first("CAST"),
     "Tile": _named("TILE"),
     "Transpose": _named("TRANSPOSE"),
     "Unpack": _named("UNPACK"),

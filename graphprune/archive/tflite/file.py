@@ -37,9 +37,11 @@ class TfliteFile:
     Attributes:
         path: What to call it in errors.
         is_converted: That a converter wrote its operators.
+        weights: Empty: its weights are constants.
     """
 
     is_converted = True
+    weights: frozenset[int] = frozenset()
 
     def __init__(self, content: bytes, path: str = "") -> None:
         self.path = path
