@@ -103,6 +103,10 @@ class OperatorFile(Protocol):
     def weights(self) -> frozenset[int]:
         """The indices of tensors that are weights, or made of them, whose values are not read."""
 
+    @property
+    def columns(self) -> Mapping[int, int]:
+        """The first column of tensors that are columns of a weight, by their indices."""
+
     def ends_of(self, subgraph: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Return the indices of the tensors that enter and leave a subgraph."""
 

@@ -121,6 +121,7 @@ class Formulas:
             for each in self.operators
             if each.kind == operator.kind and each.inputs[0] == operator.inputs[0]
         ]
+        alike.sort(key=lambda each: self.file.columns.get(each.inputs[1], 0))
         widths = [self.tensors[each.outputs[0]].shape[-1] for each in alike]
         return sum(widths[: alike.index(operator)]), sum(widths)
 

@@ -94,7 +94,10 @@ def _read_stacked(file: OperatorFile, operator: FileOperator) -> Recurrence | No
 def _kept_by(file: OperatorFile, operator: FileOperator) -> set[int]:
     """Return what a loop takes from variables, which a stateful layer has."""
     variables = {each.outputs[0] for each in file.operators_of(0) if each.kind == "READ_VARIABLE"}
-    return variables & set(operator.inputs)
+    body = int(operator.settings.get("bodySubgraphIndex", 0))
+    ends = zip(operator.inputs, *file.ends_of(body), strict=True)
+    changed = {outer for outer, given, made in ends if given != made}
+    return variables & set(operator.inputs) | file.weights & changed
 
 
 def cell_step(cell: Cell, *, is_stateful: bool = False) -> str:

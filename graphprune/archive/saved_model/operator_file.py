@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphprune.archive.operators import FOREIGN, FileOperator, FileTensor
+from graphprune.archive.saved_model.columns import first_columns
 from graphprune.archive.saved_model.folding import Values, fold, fold_uniform
 from graphprune.archive.saved_model.graph_def import Lengths
 from graphprune.archive.saved_model.lowering import Lowered, Lowering, View
@@ -59,6 +60,7 @@ class ExportedFile:
         self._shapes = [value.shape for value in read.values]
         self._tensors: list[FileTensor] = []
         self._weights: set[int] = set()
+        self.columns: dict[int, int] = {}
         self._bodies: dict[int, Body] = {}
         self._operators: dict[int, list[FileOperator]] = {0: []}
         self._subgraph = 0
@@ -163,8 +165,19 @@ class ExportedFile:
             self._keep(operation.outputs[0], found)
         elif operation.node.kind == "VarHandleOp" or self._weights & set(operation.inputs):
             self._weights |= set(operation.outputs)
+            self._note_columns(operation)
         elif operation.node.kind == "Fill" and (value := taken[-1]) is not None and not value.ndim:
             self._uniform[operation.outputs[0]] = float(value[()])
+
+    def _note_columns(self, operation: Operation) -> None:
+        """Keep the first column of each part that is taken of a weight along its last axis."""
+        values = [self._value_of(index) for index in operation.inputs]
+        shapes, results = (
+            [self._shapes[index] for index in indices]
+            for indices in (operation.inputs, operation.outputs)
+        )
+        starts = first_columns(operation.node, values, shapes, results)
+        self.columns |= dict(zip(operation.outputs, starts, strict=False))
 
     def _is_uniform(self, operation: Operation) -> bool:
         """Return whether an operation makes one value alone, whatever the inputs are."""
@@ -238,6 +251,8 @@ class ExportedFile:
             self._keep(index, view.values)
         if view.of in self._weights:
             self._weights.add(index)
+        if view.of in self.columns:
+            self.columns[index] = self.columns[view.of]
         if view.of is not None and view.is_made:
             whole = FileOperator(self._subgraph, "EXPAND_DIMS", (view.of,), (index,))
             self._operators[self._subgraph].append(whole)

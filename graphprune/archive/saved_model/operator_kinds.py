@@ -217,6 +217,7 @@ LOWERED: Mapping[str, Rule] = {
     "Softsign": _named("SOFTSIGN"),
     "SpaceToBatchND": _to_batch,
     "Split": _named("SPLIT"),
+    "SplitV": _named("SPLIT_V"),
     "Square": _named("SQUARE"),
     "SquaredDifference": _named("SQUARED_DIFFERENCE"),
     "Squeeze": _first("SQUEEZE"),

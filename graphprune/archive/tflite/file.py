@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from itertools import groupby
 from os import PathLike, fspath
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -37,11 +38,12 @@ class TfliteFile:
     Attributes:
         path: What to call it in errors.
         is_converted: That a converter wrote its operators.
-        weights: Empty: its weights are constants.
+        weights, columns: Empty: its weights are constants.
     """
 
     is_converted = True
     weights: frozenset[int] = frozenset()
+    columns: Mapping[int, int] = MappingProxyType({})
 
     def __init__(self, content: bytes, path: str = "") -> None:
         self.path = path
