@@ -101,10 +101,12 @@ class Exported:
     Attributes:
         nodes: The operations of the inner function.
         variables: The shapes of the variables, by the names that the function has for them.
+        functions: The functions that its operations call.
     """
 
     nodes: list[bytes] = field(default_factory=list)
     variables: dict[str, Shape] = field(default_factory=dict)
+    functions: list[bytes] = field(default_factory=list)
 
     def add(self, name: str, kind: str, *inputs: str, shape: Shape = (), **settings: Any) -> str:
         """Add an operation, and return its result."""
@@ -122,11 +124,66 @@ class Exported:
         self.variables[given] = shape
         return self.add(f"{name}/ReadVariableOp", "ReadVariableOp", given, shape=shape)
 
+    def recurrence(
+        self, name: str, x: str, *, state: str = "zeros", kind: str = "Tanh", given: int = 6
+    ) -> str:
+        """Add a loop over a sequence of 3 values at each place, and return its states of 5 values.
+
+        Args:
+            name: The layer.
+            x: The sequence, time first.
+            state: What it begins with: `zeros`, or the name of a variable of a stateful layer.
+            kind: The activation.
+            given: How many tensors the loop gives to its body, which takes 6.
+        """
+        ends = ("time", "results", "state", "sequence", "kernel", "recurrent")
+        kernels = [f"{name}_kernel", f"{name}_recurrent"]
+        self.variables |= dict(zip(kernels, ((3, 5), (5, 5)), strict=True))
+        inner = Exported()
+        item = inner.add(
+            "item", "TensorListGetItem", "sequence", "time", shape=(-1, 3), element_dtype=1
+        )
+        first, second = (
+            inner.add(f"{each}/Read", "ReadVariableOp", each, shape=(width, 5))
+            for each, width in (("kernel", 3), ("recurrent", 5))
+        )
+        products = [
+            inner.add(f"{name}/MatMul", "MatMul", item, first, shape=(-1, 5)),
+            inner.add(f"{name}/MatMul_1", "MatMul", "state", second, shape=(-1, 5)),
+        ]
+        made = inner.add(f"{name}/add", "AddV2", *products, shape=(-1, 5), T=1)
+        made = inner.add(f"{name}/{kind}", kind, made, shape=(-1, 5), T=1)
+        written = inner.add("write", "TensorListSetItem", "results", "time", made)
+        later = inner.add("next", "AddV2", "time", inner.constant("one", 1), T=3)
+        made_ends = (later, written, made, "sequence", "kernel", "recurrent")
+        returned = {f"{each}_out": end for each, end in zip(ends, made_ends, strict=True)}
+        self.functions.append(function(f"{name}_body", ends, returned, inner.nodes))
+        if state == "zeros":
+            number = self.constant(f"{name}/zero", np.zeros((), "float32"))
+            lengths = self.constant(f"{name}/lengths", [2, 5])
+            begun = self.add(f"{name}/zeros", "Fill", lengths, number, shape=(2, 5))
+        else:
+            begun = self.variable(state, 2, 5)
+        taken = [
+            self.constant(f"{name}/start", 0),
+            self.add(f"{name}/results", "TensorListReserve", self.constant(f"{name}/n", 4)),
+            begun,
+            self.add(f"{name}/parts", "TensorListFromTensor", x),
+            *kernels,
+        ]
+        shapes = [(), (), (2, 5), (), (), ()]
+        message = node(f"{name}/while", "While", taken[:given], body=f"@{name}_body")
+        listed = wire(1, b"".join(wire(7, _shape(shape)) for shape in shapes))
+        self.nodes.append(message + wire(5, _entry("_output_shapes", listed)))
+        results = f"{name}/while:output:1"
+        return self.add(f"{name}/stack", "TensorListStack", results, shape=(4, 2, 5))
+
     def write(self, folder: Path, shape: Shape, output: str) -> str:
         """Write the folder of a model that takes one tensor, `x`, and return its path."""
         names = ["x", *self.variables]
         outer = node("StatefulPartitionedCall", "StatefulPartitionedCall", names, f="@inner")
         functions = [
+            *self.functions,
             function("inner", names, {"identity": output}, self.nodes),
             function("outer", names, {"out": "StatefulPartitionedCall:output:0"}, [outer]),
         ]

@@ -6,6 +6,7 @@ from saved_model_graphs import Exported
 
 from graphprune.archive.saved_model.operations import read_operations
 from graphprune.archive.saved_model.operator_file import ExportedFile
+from graphprune.errors import ArchiveError
 from graphprune.plan.operator_steps import OperatorSteps
 
 IMAGE, WINDOW = (-1, 8, 8, 4), {"strides": [1, 1, 1, 1], "padding": "SAME"}
@@ -111,3 +112,37 @@ def test_activations_of_several_operations_are_read_as_one(name, tmp_path):
     make, wanted = WHOLE[name]
     net = Exported()
     assert steps(tmp_path, net, (-1, 4), make(net))[-1] == wanted
+
+
+PLAIN = "recurrent 3x5 5x5, h = tanh(h[0/1] + x[0/1])"
+LOOPS = {
+    "plain": ({}, PLAIN),
+    "another activation": ({"kind": "Sigmoid"}, PLAIN.replace("tanh", "sigmoid")),
+    "stateful": ({"state": "net/rnn/state"}, f"{PLAIN}, stateful"),
+    "an activation that no layer has": ({"kind": "Erf"}, "operator WHILE"),
+}
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_loops_over_sequences_are_read_as_recurrent_layers(name, tmp_path):
+    has, wanted = LOOPS[name]
+    net = Exported()
+    made = net.recurrence("net/rnn", "x", **has)
+    assert steps(tmp_path, net, (4, 2, 3), made)[1] == wanted
+
+
+def test_the_last_of_a_stacked_sequence_is_taken_along_its_first_axis(tmp_path):
+    net = Exported()
+    made = net.recurrence("net/rnn", "x")
+    places = [
+        net.constant(f"net/rnn/{key}", [at]) for key, at in (("begin", -1), ("end", 0), ("by", 1))
+    ]
+    last = net.add("net/rnn/last", "StridedSlice", made, *places, shape=(2, 5), shrink_axis_mask=1)
+    assert steps(tmp_path, net, (4, 2, 3), last)[-1] == "last of sequence"
+
+
+def test_a_loop_that_gives_its_body_too_little_is_damage(tmp_path):
+    net = Exported()
+    made = net.recurrence("net/rnn", "x", given=5)
+    with pytest.raises(ArchiveError, match=r"net/rnn/while gives 5 tensors to net/rnn_body"):
+        read_operations(net.write(tmp_path, (4, 2, 3), made))
