@@ -336,9 +336,11 @@ FROZEN = {
 """What is frozen of `Backbone`, in configs of Keras that do not say so."""
 
 
-def trained_weights(model):
+def trained_parts(model):
+    """Return the places of trainable weights, and whether each layer is trainable."""
     every = [id(one) for one in model.weights]
-    return [every.index(id(one)) for one in model.trainable_weights]
+    places = [every.index(id(one)) for one in model.trainable_weights]
+    return places, [layer.trainable for layer in model._flatten_layers()]
 
 
 @CASES.each(FROZEN, fast=("a layer inside a custom one", "a weight"))
@@ -348,21 +350,21 @@ def what_is_frozen_stays_frozen_and_goes_on(name):
     for part in FROZEN[name](model):
         part.trainable = False
     model.compile("adam", "mse", run_eagerly=keras.config.backend() == "tensorflow")
-    wanted = trained_weights(model)
-    assert 0 < len(wanted) < len(trained_weights(Backbone()))
+    wanted = trained_parts(model)
+    assert 0 < len(wanted[0]) < len(trained_parts(Backbone())[0])
     pruned = fit(graphprune.prune_low_magnitude(model, schedule()), end=1)
-    assert trained_weights(pruned) == wanted
+    assert trained_parts(pruned) == wanted
     pruned.save(FOLDER / "frozen.keras")
     loaded = load(FOLDER / "frozen.keras")
-    assert trained_weights(loaded) == wanted
+    assert trained_parts(loaded) == wanted
     assert_same(state(pruned), state(loaded))
     fit(pruned, begin=1, end=2)
     fit(loaded, begin=1, end=2)
     assert_same(state(pruned), state(loaded))
     for place, (one, other) in enumerate(zip(model.weights, pruned.weights, strict=True)):
         old, new = array(one), array(other)
-        assert np.array_equal(np.where(new == 0, 0, old), new) == (place not in wanted), place
-    assert trained_weights(graphprune.strip_pruning(pruned)) == wanted
+        assert np.array_equal(np.where(new == 0, 0, old), new) == (place not in wanted[0]), place
+    assert trained_parts(graphprune.strip_pruning(pruned)) == wanted
 
 
 @CASES.fast_on("jax")
