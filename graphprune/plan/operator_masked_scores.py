@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from graphprune.archive.operators import FileOperator
 from graphprune.graph.classes.steps import ANY, UNEQUAL
-from graphprune.plan.operator_composites import Whole
+from graphprune.plan.operator_facts import Whole
 from graphprune.plan.operator_masks import LARGE, ScoresMask, of_sequence, of_table
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from graphprune.archive.operators import FileOperator
-from graphprune.graph.classes.activation_steps import leaky
+from graphprune.graph.classes.activation_steps import clipped, leaky
 from graphprune.graph.classes.composite_steps import (
     CAUSAL,
     LAST,
@@ -39,8 +39,59 @@ from graphprune.plan.operator_sequences import item
 if TYPE_CHECKING:
     from graphprune.plan.operator_steps import OperatorSteps
 
+PASSED_ON = frozenset(
+    {
+        "BATCH_TO_SPACE_ND",
+        "CAST",
+        "DENSIFY",
+        "DEQUANTIZE",
+        "EXPAND_DIMS",
+        "FlexTensorListStack",
+        "QUANTIZE",
+        "RESHAPE",
+        "SPACE_TO_BATCH_ND",
+        "SQUEEZE",
+        "TRANSPOSE",
+    }
+)
+"""Operators that only move values or change their type; those of space and batch stand around a
+dilated convolution, a stack of tensors behind a loop."""
+_MOST_BETWEEN = 8
+"""Such operators between one of space and batch and its convolution."""
 THEN = " then "
 """Between the steps of one operator."""
+_ALIKE = {
+    "ABS": "abs",
+    "ADD_N": "add",
+    "ELU": "elu",
+    "EXP": "exp",
+    "GELU": "gelu",
+    "HARD_SWISH": "hard swish",
+    "LOG": "log",
+    "LOG_SOFTMAX": "log softmax",
+    "LOGISTIC": "sigmoid",
+    "NEG": AFFINE,
+    "PRELU": "prelu",
+    "RELU": "relu",
+    "RELU6": "relu6",
+    "RELU_0_TO_1": clipped(0, 1),
+    "SELU": "selu",
+    "SOFTMAX": "softmax",
+    "SOFTSIGN": "softsign",
+    "SQUARE": "square",
+    "TANH": "tanh",
+}
+"""The steps of operators that have no settings of interest."""
+BINARY = {
+    "ADD": "add",
+    "MAXIMUM": "maximum",
+    "MINIMUM": "minimum",
+    "MUL": "multiply",
+    "SUB": "subtract",
+    "DIV": "divide",
+}
+_AFFINE = frozenset({"ADD", "DIV", "MUL", "SUB"})
+"""Those that are affine with a constant as one operand."""
 _REDUCED = {"MEAN": "mean", "REDUCE_ANY": ANY, "REDUCE_MAX": "maximum", "SUM": "sum"}
 _POOLED = {"AVERAGE_POOL_2D": "average pooling", "MAX_POOL_2D": "max pooling"}
 
@@ -67,10 +118,26 @@ def _convolution(steps: OperatorSteps, operator: FileOperator) -> str | None:
     )
     padding = _padding(operator)
     if kind != "transposed convolution":
-        dilation, padding = steps.dilated(operator) or (dilation, padding)
+        dilation, padding = _dilated(steps, operator) or (dilation, padding)
         read = steps.lengths(operator, 0)[1:3]
         strides, dilation = along_lengths(read, kernel[:2], strides, dilation)
     return convolution(kind, kernel, strides, dilation, padding)
+
+
+def _dilated(steps: OperatorSteps, operator: FileOperator) -> tuple[tuple[int, int], str] | None:
+    """Return dilation and padding of a convolution between operators of space and batch."""
+    maker = steps.maker_of(operator.inputs[0])
+    for _ in range(_MOST_BETWEEN):
+        if maker is None or maker.kind not in PASSED_ON - {"SPACE_TO_BATCH_ND"}:
+            break
+        maker = steps.maker_of(maker.inputs[0])
+    if maker is None or maker.kind != "SPACE_TO_BATCH_ND":
+        return None
+    blocks, widths = steps.values(maker, 1), steps.values(maker, 2)
+    if not 1 <= len(blocks) <= 2 or len(widths) != 2 * len(blocks):
+        return None
+    first, last = (*(1,) * (2 - len(blocks)), *blocks)
+    return (first, last), "same" if any(widths[::2]) else "valid"
 
 
 def _pooling(_steps: OperatorSteps, operator: FileOperator) -> str | None:
@@ -278,3 +345,23 @@ READERS: dict[str, Callable[[OperatorSteps, FileOperator], str | None]] = {
         steps.tensors_of(operator), operator
     ),
 }
+
+
+def describe(steps: OperatorSteps, operator: FileOperator, taken: Sequence[int]) -> str | None:
+    """Return the step that an operator is; None for one that no layer class describes."""
+    kind = operator.kind
+    if kind in BINARY:
+        return _describe_binary(steps, operator, taken)
+    reader = READERS.get(kind)
+    return _ALIKE.get(kind) if reader is None else reader(steps, operator)
+
+
+def _describe_binary(
+    steps: OperatorSteps, operator: FileOperator, taken: Sequence[int]
+) -> str | None:
+    if len(taken) == 2:
+        return BINARY[operator.kind]
+    if operator.kind in ("ADD", "SUB") and any(map(steps.is_mask, operator.inputs)):
+        return CAUSAL
+    is_divisor = operator.kind == "DIV" and steps.is_constant(operator, 0)
+    return AFFINE if operator.kind in _AFFINE and not is_divisor else None
