@@ -6,10 +6,17 @@ import math
 from collections.abc import Mapping
 
 from graphprune.archive.operators import FOREIGN
-from graphprune.graph.classes.activation_steps import clipped
+from graphprune.graph.classes.activation_steps import (
+    CLIP,
+    clipped,
+    less_below,
+    scaled_elu,
+    zero_up_to,
+)
 from graphprune.graph.classes.steps import AFFINE
-from graphprune.plan.operator_facts import Facts, Finder, Whole, is_near
+from graphprune.plan.operator_facts import FROM, Facts, Finder, Whole, is_near
 
+_GREATER = "operator GREATER"
 _ERFC = f"operator {FOREIGN}Erfc"
 
 
@@ -73,22 +80,91 @@ def _selu(facts: Facts, inputs: tuple[int, ...]) -> Whole | None:
 
 
 def _clip(facts: Facts, inputs: tuple[int, ...]) -> Whole | None:
-    """Return a clip to 0 and 1, for a ReLU of the minimum of x and 1.
+    """Return a clip to 0 and a limit, for a ReLU of the minimum of x and the limit.
 
-    In 8 bits the limit is at most the largest value that can be stored.
+    In 8 bits a limit that no value reaches is the largest value that can be stored.
     """
     (below,) = inputs
     number = facts.numbers.get(below)
     if facts.steps[below].computes != "operator MINIMUM" or number is None:
         return None
-    return clipped(0, number.at_most_one()), facts.steps[below].inputs
+    whole = round(number.value)
+    is_whole = math.isclose(number.value, whole, rel_tol=max(2 * number.error, 1e-3))
+    text = clipped(0, whole if is_whole else number.value)
+    is_open = number.is_limit and text.startswith(CLIP)
+    return text + ("+" if is_open else ""), facts.steps[below].inputs
+
+
+def _scaled_elu(facts: Facts, inputs: tuple[int, ...]) -> Whole | None:
+    """Return an ELU with a factor: elu(x) where x > 0, elu(x) * factor elsewhere."""
+    if len(inputs) != 3:
+        return None
+    is_above, linear, curve = inputs
+    if facts.steps[linear].computes != "elu" or not facts.is_of(curve, AFFINE, linear):
+        return None
+    is_such = facts.is_of(is_above, _GREATER, *facts.steps[linear].inputs)
+    factor = facts.exact(curve)
+    return (scaled_elu(factor), facts.steps[linear].inputs) if is_such else None
+
+
+def _chosen_above(facts: Facts, inputs: tuple[int, ...]) -> Whole | None:
+    """Return x where it is above a threshold, for a choice between x and zero."""
+    number = facts.numbers.get(len(facts.steps))
+    if len(inputs) != 2 or number is None or number.value:
+        return None
+    is_above, x = inputs
+    is_such = facts.is_of(is_above, _GREATER, x)
+    return (zero_up_to(facts.exact(is_above)), (x,)) if is_such else None
+
+
+def _times_above(facts: Facts, inputs: tuple[int, ...]) -> Whole | None:
+    """Return x where it is above a threshold, for a product with the truth of that."""
+    for x, is_above in (inputs, inputs[::-1]):
+        if facts.is_of(is_above, _GREATER, x):
+            return zero_up_to(facts.exact(is_above)), (x,)
+    return None
+
+
+def _less_below(facts: Facts, inputs: tuple[int, ...]) -> Whole | None:
+    """Return what takes slope * relu(threshold - x) away."""
+    if len(inputs) != 2:
+        return None
+    first, scaled = inputs
+    if facts.steps[scaled].computes != AFFINE:
+        return None
+    (curve,) = facts.steps[scaled].inputs
+    if facts.steps[curve].computes != "relu":
+        return None
+    turned = _turned(facts, facts.steps[curve].inputs[0])
+    if turned is None:
+        return None
+    x, threshold = turned
+    return less_below(threshold, facts.exact(scaled)), (first, x)
+
+
+def _turned(facts: Facts, place: int) -> tuple[int, float | None] | None:
+    """Return x and the threshold, for a step of threshold - x; None for another one."""
+    step, kind = facts.steps[place], facts.kinds.get(place)
+    if step.computes != AFFINE:
+        return None
+    (x,) = step.inputs
+    if kind == FROM:
+        return x, facts.exact(place)
+    number = facts.numbers.get(place)
+    if kind in ("NEG", "MUL") and number is not None and is_near(number.value, -1):
+        return x, 0.0
+    if kind != "ADD" or facts.kinds.get(x) == "ADD":
+        return None
+    turned = _turned(facts, x)
+    return None if turned is None or turned[1] != 0 else (turned[0], facts.exact(place))
 
 
 FINDERS: Mapping[str, tuple[Finder, ...]] = {
     "divide": (_softsign,),
-    "multiply": (_mish, _gelu),
-    "operator SELECT": (_selu,),
-    "operator SELECT_V2": (_selu,),
+    "multiply": (_mish, _gelu, _times_above),
+    "operator SELECT": (_selu, _scaled_elu, _chosen_above),
+    "operator SELECT_V2": (_selu, _scaled_elu, _chosen_above),
+    "subtract": (_less_below,),
     "add": (_prelu,),
     "relu": (_clip,),
 }

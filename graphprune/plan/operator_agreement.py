@@ -1,7 +1,8 @@
 """Figures in steps that not every file tells exactly, written alike in a plan and in a file.
 
 Such a figure is a part of its step's text (`normalize over 8, epsilon 0.001`). It is compared where
-all steps of the kind have it on both sides; a file stores it in 16 or 8 bits, or not at all.
+the plan's step has it, and all steps of the kind in the file; a file stores it in 16 or 8 bits, or
+not at all.
 """
 
 from __future__ import annotations
@@ -11,10 +12,15 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from graphprune.graph.classes.activation_steps import CLIP
+from graphprune.graph.classes.steps import FIGURES
 from graphprune.graph.computation import Computation, Step
 
 _NEAR = 0.05
-_PART = re.compile(r", (epsilon) ([\d.e+-]+)")
+_FIGURE = re.compile(rf"(, (?:{'|'.join(FIGURES)})|^{CLIP} 0) ([\d.e+-]+?)(\+?)(?=,|$)")
+"""A figure with what tells it: its name, or the beginning of a step. A `+` is behind the smallest
+value that it may have.
+"""
 
 
 def settle(planned: Computation, found: Sequence[Step]) -> tuple[Computation, list[Step]]:
@@ -25,45 +31,42 @@ def settle(planned: Computation, found: Sequence[Step]) -> tuple[Computation, li
         >>> settle(plan, [Step("n", "normalize over 8, epsilon 0.0010004", (0,))])[1][0].computes
         'normalize over 8, epsilon 0.001'
     """
-    untold = {
-        _plain(step.computes)
-        for step in (*planned.steps, *found)
-        if _PART.search(step.computes) is None
-    }
-    steps = tuple(_without_parts(planned.steps, untold))
-    figures = _figures(steps)
+    untold = {step.computes for step in found if _FIGURE.search(step.computes) is None}
+    steps = tuple(_without_figures(planned.steps, untold))
+    texts: dict[str, set[str]] = {}
+    for step in steps:
+        texts.setdefault(_plain(step.computes), set()).add(step.computes)
     return replace(planned, steps=steps), [
-        replace(step, computes=_as_planned(step.computes, figures))
-        for step in _without_parts(found, untold)
+        replace(step, computes=_as_planned(step.computes, texts))
+        for step in _without_figures(found, untold)
     ]
 
 
 def _plain(computes: str) -> str:
-    return _PART.sub("", computes)
+    return _FIGURE.sub(lambda part: "" if part[1].startswith(",") else part[1], computes)
 
 
-def _without_parts(steps: Iterable[Step], untold: set[str]) -> Iterable[Step]:
+def _without_figures(steps: Iterable[Step], untold: set[str]) -> Iterable[Step]:
     for step in steps:
         plain = _plain(step.computes)
         yield replace(step, computes=plain) if plain in untold else step
 
 
-def _figures(steps: Iterable[Step]) -> Mapping[str, set[str]]:
-    """Return the figures in the steps of a plan, by the rest of their texts."""
-    found: dict[str, set[str]] = {}
-    for step in steps:
-        part = _PART.search(step.computes)
-        if part is not None:
-            found.setdefault(_plain(step.computes), set()).add(part[2])
-    return found
+def _as_planned(computes: str, texts: Mapping[str, set[str]]) -> str:
+    """Return a step as a plan has it: with figures near its own, or without figures."""
+    plain = _plain(computes)
+    told = sorted(texts.get(plain, ()))
+    near = next((text for text in told if text != plain and _are_near(text, computes)), None)
+    return near or (plain if plain in told else computes)
 
 
-def _as_planned(computes: str, figures: Mapping[str, set[str]]) -> str:
-    """Return a step with the planned figure that is near its own, if there is one."""
-    part = _PART.search(computes)
-    if part is None:
-        return computes
-    for figure in sorted(figures.get(_plain(computes), ())):
-        if math.isclose(float(figure), float(part[2]), rel_tol=_NEAR):
-            return computes.replace(part[0], f", {part[1]} {figure}")
-    return computes
+def _are_near(planned: str, found: str) -> bool:
+    """Return whether two steps have the same figures, up to what few bits change."""
+    pairs = zip(_FIGURE.finditer(planned), _FIGURE.finditer(found), strict=False)
+    return [part[1] for part in _FIGURE.finditer(planned)] == [
+        part[1] for part in _FIGURE.finditer(found)
+    ] and all(
+        math.isclose(float(one[2]), float(two[2]), rel_tol=_NEAR)
+        or (bool(two[3]) and float(one[2]) > float(two[2]))
+        for one, two in pairs
+    )

@@ -9,10 +9,22 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from graphprune.graph.classes.composite_steps import CAUSAL, additive, normalize
+from graphprune.graph.classes.composite_steps import CAUSAL, additive
+from graphprune.graph.classes.normalization_steps import (
+    DEVIATION,
+    by_deviation,
+    by_root_mean_square,
+    normalize,
+    to_unit_length,
+)
 from graphprune.graph.classes.steps import AFFINE, ANY, UNEQUAL, reduced
+from graphprune.graph.computation import Step
 from graphprune.plan.operator_activations import FINDERS
 from graphprune.plan.operator_facts import Facts, Finder, Whole
+
+_ROOT = "operator RSQRT"
+_LIMITED = 2
+"""A root and its limit."""
 
 
 def find_whole(facts: Facts, computes: str, inputs: tuple[int, ...]) -> Whole | None:
@@ -35,12 +47,12 @@ def find_whole(facts: Facts, computes: str, inputs: tuple[int, ...]) -> Whole | 
 def _normalization(facts: Facts, inputs: tuple[int, ...]) -> Whole | None:
     """Return a normalization: x * s + (shift - mean * s), s = scale / root(variance + epsilon)."""
     products = [facts.steps[facts.behind(place)] for place in inputs]
-    if any(step.computes != "multiply" for step in products):
+    if any(not step.computes.startswith(("multiply", DEVIATION)) for step in products):
         return None
     for scaled, shift in (products, products[::-1]):
         for x, s in (scaled.inputs, scaled.inputs[::-1]):
             root = facts.behind(s)
-            if facts.steps[root].computes != "operator RSQRT":
+            if facts.steps[root].computes != _ROOT:
                 continue
             others = [place for place in shift.inputs if facts.behind(place) != root]
             if len(others) == 1 and (found := _moments(facts, root, x)) is not None:
@@ -52,21 +64,73 @@ def _normalization(facts: Facts, inputs: tuple[int, ...]) -> Whole | None:
 
 def _moments(facts: Facts, root: int, x: int) -> tuple[int, str] | None:
     """Return the mean of x and the step of its normalization, where a root is of its variance."""
-    (shifted,) = facts.steps[root].inputs
-    variance = facts.behind(shifted)
-    if variance == shifted or not facts.steps[variance].computes.startswith("mean over"):
+    spread = _spread(facts, root)
+    if spread is None:
         return None
-    (squares,) = facts.steps[variance].inputs
-    distance = facts.steps[squares]
-    if distance.computes == "square":
-        distance = facts.steps[distance.inputs[0]]
+    distance, variance, count, epsilon = spread
     if distance.computes not in ("operator SQUARED_DIFFERENCE", "subtract"):
         return None
     taken, mean = distance.inputs if len(distance.inputs) == 2 else (-1, -1)
     if taken != x or not facts.is_of(mean, facts.steps[variance].computes, x):
         return None
+    return mean, normalize(count, epsilon)
+
+
+def _spread(facts: Facts, root: int) -> tuple[Step, int, int, float | None] | None:
+    """Return what a root is of the mean square of, the mean, over how many values, and epsilon."""
+    (shifted,) = facts.steps[root].inputs
+    variance = facts.behind(shifted)
     count = facts.counts.get(variance)
-    return None if count is None else (mean, normalize(count, _epsilon(facts, shifted, variance)))
+    is_mean = facts.steps[variance].computes.startswith("mean over")
+    if variance == shifted or not is_mean or count is None:
+        return None
+    (squares,) = facts.steps[variance].inputs
+    distance = facts.steps[squares]
+    if distance.computes == "square":
+        distance = facts.steps[distance.inputs[0]]
+    return distance, variance, count, _epsilon(facts, shifted, variance)
+
+
+def _divided(facts: Facts, inputs: tuple[int, ...]) -> Whole | None:
+    """Return a division by a root mean square or by a deviation; the latter takes its root too.
+
+    That is a part of a normalization, which moves values by their mean as well.
+    """
+    if len(inputs) != 2:
+        return None
+    for x, s in (inputs, inputs[::-1]):
+        root = facts.behind(s)
+        spread = _spread(facts, root) if facts.steps[root].computes == _ROOT else None
+        if spread is None:
+            continue
+        _, variance, count, epsilon = spread
+        (squares,) = facts.steps[variance].inputs
+        if facts.is_of(squares, "square", x):
+            return by_root_mean_square(count, epsilon), (x,)
+        if _moments(facts, root, x) is not None:
+            return by_deviation(count, epsilon), (x, s)
+    return None
+
+
+def _unit_length(facts: Facts, inputs: tuple[int, ...]) -> Whole | None:
+    """Return a division by the root of a sum of squares, which has a lower limit."""
+    if len(inputs) != 2:
+        return None
+    for x, s in (inputs, inputs[::-1]):
+        place = s
+        kinds = []
+        for _ in range(_LIMITED):
+            kinds.append(facts.steps[place].computes)
+            place = facts.steps[place].inputs[0] if facts.steps[place].inputs else place
+        if kinds not in (["operator MINIMUM", _ROOT], [_ROOT, "operator MAXIMUM"]):
+            continue
+        total = facts.steps[place]
+        count = facts.counts.get(place)
+        if total.computes.startswith("sum over") and count:
+            (squares,) = total.inputs
+            if facts.is_of(squares, "square", x):
+                return to_unit_length(count), (x,)
+    return None
 
 
 def _epsilon(facts: Facts, shifted: int, variance: int) -> float | None:
@@ -142,5 +206,6 @@ _FINDERS: Mapping[str, tuple[Finder, ...]] = {
     "operator SELECT": (_kept,),
     "operator SELECT_V2": (_weighted_mean, _kept),
     "add": (_normalization,),
+    "multiply": (_divided, _unit_length),
     reduced("sum", (3,), 4): (_additive_scores,),
 }

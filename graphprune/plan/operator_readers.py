@@ -7,16 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from graphprune.archive.operators import FileOperator
-from graphprune.graph.classes.activation_steps import clipped, leaky
-from graphprune.graph.classes.composite_steps import (
-    CAUSAL,
-    LAST,
-    REVERSE,
-    normalize,
-    product,
-    repeat,
-    resize,
-)
+from graphprune.graph.classes.activation_steps import clipped, leaky, softmax
+from graphprune.graph.classes.composite_steps import CAUSAL, LAST, REVERSE, product, repeat, resize
+from graphprune.graph.classes.normalization_steps import normalize, to_unit_length
 from graphprune.graph.classes.steps import (
     AFFINE,
     ANY,
@@ -76,7 +69,6 @@ _ALIKE = {
     "RELU6": "relu6",
     "RELU_0_TO_1": clipped(0, 1),
     "SELU": "selu",
-    "SOFTMAX": "softmax",
     "SOFTSIGN": "softsign",
     "SQUARE": "square",
     "TANH": "tanh",
@@ -170,7 +162,8 @@ def _product(steps: OperatorSteps, operator: FileOperator) -> str | None:
         heads = lengths[1] if len(lengths) == 4 else 1
         if len(lengths) not in (3, 4) or heads is None or steps.is_constant(operator, 0):
             return None
-        return product(heads)
+        is_turned = bool(operator.settings.get("adjX"))
+        return product(heads, lengths[-2] if is_turned else lengths[-1])
     *batch, rows, columns = steps.shape(operator, 1)
     if math.prod(batch) != 1 or operator.settings.get("adjX"):
         return None
@@ -292,6 +285,15 @@ def _normalized(steps: OperatorSteps, operator: FileOperator) -> str | None:
     return normalize(count, float(operator.settings["epsilon"])) if count else None
 
 
+def _softmax(steps: OperatorSteps, operator: FileOperator) -> str | None:
+    return softmax(next(iter(steps.lengths(operator, 0)[-1:]), None))
+
+
+def _unit_length(steps: OperatorSteps, operator: FileOperator) -> str | None:
+    length = steps.lengths(operator, 0)[-1]
+    return None if length is None else to_unit_length(length)
+
+
 def _leaky(_steps: OperatorSteps, operator: FileOperator) -> str | None:
     return leaky(float(operator.settings.get("alpha", 0.0)))
 
@@ -323,6 +325,7 @@ READERS: dict[str, Callable[[OperatorSteps, FileOperator], str | None]] = {
     "EQUAL": _unequal,
     "FULLY_CONNECTED": _matrix,
     "GATHER": _lookup,
+    "L2_NORMALIZATION": _unit_length,
     "LEAKY_RELU": _leaky,
     "MAX_POOL_2D": _pooling,
     "MEAN": _reduced,
@@ -336,6 +339,7 @@ READERS: dict[str, Callable[[OperatorSteps, FileOperator], str | None]] = {
     "REVERSE_V2": _reversed,
     "SELECT": _masked,
     "SELECT_V2": _masked,
+    "SOFTMAX": _softmax,
     "SOFTPLUS": lambda _steps, _operator: THEN.join(("exp", AFFINE, "log")),
     "STRIDED_SLICE": _sliced,
     "SUM": _reduced,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from graphprune.archive.operators import FileOperator, FileTensor, OperatorFile
 from graphprune.errors import ArchiveError
 from graphprune.graph.classes.composite_steps import REPEAT, REVERSE
+from graphprune.graph.classes.normalization_steps import DEVIATION
 from graphprune.graph.classes.steps import AFFINE, RECURRENT, with_padding
 from graphprune.graph.computation import INPUT, Step
 from graphprune.plan.operator_composites import find_whole
@@ -41,6 +42,14 @@ class FoundStep:
 
     step: Step
     names: tuple[str, ...]
+
+
+def _without_root(found: FoundStep) -> FoundStep:
+    """Return a division by a deviation without the root that it takes beside what it divides."""
+    step = found.step
+    if not step.computes.startswith(DEVIATION):
+        return found
+    return replace(found, step=replace(step, inputs=step.inputs[:1]))
 
 
 @dataclass
@@ -71,6 +80,7 @@ class OperatorSteps:
                 self._made[index] = self._add(Step("", INPUT), index)
             for operator in self._operators:
                 self._read(operator)
+            self.steps = [_without_root(found) for found in self.steps]
         except (ArithmeticError, LookupError, ValueError) as fault:
             what, remedy = (
                 ("TensorFlow Lite file", "convert the model again")

@@ -31,7 +31,7 @@ def number(value, kind="float32", scale=0.0):
 LIMITS = {
     "float32": (number(1.0), "clip 0 1"),
     "a bit more in 8 bits": (number(100, "int8", 0.01002), "clip 0 1"),
-    "the largest value in 8 bits": (number(127, "int8", 0.005), "clip 0 1"),
+    "the largest value in 8 bits": (number(127, "int8", 0.005), "clip 0 0.635+"),
     "another limit": (number(2.0), "clip 0 2"),
 }
 

@@ -1,6 +1,6 @@
 """The steps of layers that converters write as several operators.
 
-They are attention, recurrent layers, layer normalization and up-sampling. A rule gives None for
+They are attention, products, recurrent layers and up-sampling. A rule gives None for
 settings whose operators are not known, so that the layer is not compared.
 """
 
@@ -12,11 +12,11 @@ from dataclasses import replace
 from typing import Any
 
 from graphprune.archive.entries import is_entry
-from graphprune.graph.classes.activation_steps import CLIP
+from graphprune.graph.classes.activation_steps import ABOVE, BELOW, CLIP, SCALED_ELU
+from graphprune.graph.classes.normalization_steps import UNIT_LENGTH, to_unit_length
 from graphprune.graph.classes.spatial import per_axis
 from graphprune.graph.classes.steps import (
     ADDITIVE,
-    AFFINE,
     ANY,
     CROP,
     EACH,
@@ -34,6 +34,7 @@ from graphprune.graph.classes.steps import (
     Steps,
     StepsRule,
     matrix,
+    with_figures,
 )
 
 REVERSE, LAST, STATE, REPEAT = "reverse", "last of sequence", "last state", "repeat"
@@ -41,6 +42,7 @@ CAUSAL, PADDING = "causal mask", "padding mask"
 _RESIZE = "resize"
 KINDS = {
     NORMALIZE: "normalization",
+    UNIT_LENGTH: "normalization",
     PRODUCT: "attention",
     ADDITIVE: "attention",
     CAUSAL: "attention",
@@ -55,6 +57,9 @@ KINDS = {
     UNEQUAL: "mask",
     ANY: "mask",
     CLIP: "activation",
+    SCALED_ELU: "activation",
+    ABOVE: "activation",
+    BELOW: "activation",
     CROP: "cropping",
     "selu": "activation",
     "softsign": "activation",
@@ -75,23 +80,18 @@ def find_kind(step: str) -> str:
     return next((kind for begin, kind in KINDS.items() if step.startswith(begin)), "")
 
 
-def normalize(count: int, epsilon: float | None) -> str:
-    """Return the step of a normalization over `count` values; scale and shift do not count.
+def product(heads: int, length: int | None = None) -> str:
+    """Return the step of the products of two tensors' matrices, one for each head.
 
     Args:
-        count: The number of values.
-        epsilon: What is added to the variance; None where it is not known.
+        heads: The number of heads.
+        length: How many products are summed; None where it is not known.
 
     Example:
-        >>> normalize(8, 1e-5), normalize(8, None)
-        ('normalize over 8, epsilon 1e-05', 'normalize over 8')
+        >>> product(2), product(1, length=4)
+        ('product of 2', 'product of 1, length 4')
     """
-    return f"{NORMALIZE} over {count}" + ("" if epsilon is None else f", epsilon {epsilon:.4g}")
-
-
-def product(heads: int) -> str:
-    """Return the step of the products of two tensors' matrices, one for each head."""
-    return f"{PRODUCT} of {heads}"
+    return with_figures(f"{PRODUCT} of {heads}", length=length)
 
 
 def additive(*, is_scaled: bool) -> str:
@@ -119,29 +119,6 @@ def is_spread(step: str) -> bool:
 def resize(kind: str, factors: Sequence[int]) -> str:
     """Return the step of a resizing that mixes neighbours."""
     return f"{_RESIZE} {kind} {'x'.join(map(str, factors))}"
-
-
-def normalized(call: StepCall) -> Steps | None:
-    """Return the steps of a LayerNormalization."""
-    shape, axes = call.taken[0], call.config.get("axis", -1)
-    if shape is None or call.config.get("rms_scaling"):
-        return None
-    lengths = [shape[axis] for axis in (axes if isinstance(axes, list | tuple) else [axes])]
-    if any(length is None for length in lengths):
-        return None
-    count = math.prod(length for length in lengths if length is not None)
-    return (normalize(count, call.config.get("epsilon", 1e-3)), AFFINE)
-
-
-def normalized_groups(call: StepCall) -> Steps | None:
-    """Return the steps of a GroupNormalization; as many groups as channels if -1 of them."""
-    shape, config = call.taken[0], call.config
-    if shape is None or None in shape[1:] or call.is_masked:
-        return None
-    size = math.prod(length or 1 for length in shape[1:])
-    groups = config["groups"] if config["groups"] > 0 else shape[config.get("axis", -1)]
-    count = size // (groups or 1)
-    return (normalize(count, config.get("epsilon", 1e-3)), AFFINE)
 
 
 def repeated(call: StepCall) -> Steps:
@@ -334,3 +311,21 @@ def is_told(call: StepCall) -> bool:
     """Return whether a call has arguments or unknown masks, which change its operators."""
     told = (value for key, value in call.settings.items() if key not in _COMPARED)
     return (call.is_masked and not call.is_mask_known) or any(told)
+
+
+def dotted(call: StepCall) -> Steps | None:
+    """Return the steps of a Dot; of a tensor with equal axes, the file does not tell the summed."""
+    axes = call.config["axes"]
+    pair = axes if isinstance(axes, list | tuple) else (axes, axes)
+    if len(call.taken) != 2 or any(shape is None for shape in call.taken):
+        return None
+    shapes = [shape or () for shape in call.taken]
+    lengths = [shape[axis] for shape, axis in zip(shapes, pair, strict=True)]
+    is_told = all(shape[1:].count(lengths[0]) == 1 for shape in shapes)
+    if not is_told or lengths[0] is None or {*map(len, shapes)} - {2, 3} or call.is_masked:
+        return None
+    step = product(1, lengths[0])
+    if not call.config.get("normalize"):
+        return (step,)
+    unit = to_unit_length(lengths[0])
+    return Branch(unit, (-1,)), Branch(unit, (-2,)), Branch(step, (0, 1))

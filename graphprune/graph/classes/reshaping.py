@@ -17,7 +17,7 @@ from graphprune.graph.classes.channel_rules import (
     reshaping,
 )
 from graphprune.graph.classes.channels import ChannelCall, Channels, Weights, along_last
-from graphprune.graph.classes.composite_steps import repeated
+from graphprune.graph.classes.composite_steps import dotted, repeated
 from graphprune.graph.classes.layer_class import LayerClass, always, merged, one
 from graphprune.graph.classes.lengths import Config
 from graphprune.graph.classes.steps import (
@@ -150,5 +150,7 @@ CLASSES: Mapping[str, LayerClass] = {
         channels=joining,
         steps=concatenation,
     ),
-    "Dot": LayerClass("merge", MERGE, output_shapes=merged(_dotted), channels=_dot_channels),
+    "Dot": LayerClass(
+        "merge", MERGE, output_shapes=merged(_dotted), channels=_dot_channels, steps=dotted
+    ),
 }
