@@ -1,8 +1,7 @@
 """Figures in steps that not every file tells exactly, written alike in a plan and in a file.
 
 Such a figure is a part of its step's text (`normalize over 8, epsilon 0.001`). It is compared where
-the plan's step has it, and all steps of the kind in the file; a file stores it in 16 or 8 bits, or
-not at all.
+all steps of the kind have it on both sides; a file stores it in 16 or 8 bits, or not at all.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from graphprune.graph.classes.activation_steps import CLIP
 from graphprune.graph.classes.steps import FIGURES
 from graphprune.graph.computation import Computation, Step
 
-_NEAR = 0.05
+_NEAR, _EXACT = 0.05, ", length"
 _FIGURE = re.compile(rf"(, (?:{'|'.join(FIGURES)})|^{CLIP} 0) ([\d.e+-]+?)(\+?)(?=,|$)")
 """A figure with what tells it: its name, or the beginning of a step. A `+` is behind the smallest
 value that it may have.
@@ -31,7 +30,9 @@ def settle(planned: Computation, found: Sequence[Step]) -> tuple[Computation, li
         >>> settle(plan, [Step("n", "normalize over 8, epsilon 0.0010004", (0,))])[1][0].computes
         'normalize over 8, epsilon 0.001'
     """
-    untold = {step.computes for step in found if _FIGURE.search(step.computes) is None}
+    untold = {
+        step.computes for step in (*planned.steps, *found) if _FIGURE.search(step.computes) is None
+    }
     steps = tuple(_without_figures(planned.steps, untold))
     texts: dict[str, set[str]] = {}
     for step in steps:
@@ -53,20 +54,20 @@ def _without_figures(steps: Iterable[Step], untold: set[str]) -> Iterable[Step]:
 
 
 def _as_planned(computes: str, texts: Mapping[str, set[str]]) -> str:
-    """Return a step as a plan has it: with figures near its own, or without figures."""
-    plain = _plain(computes)
-    told = sorted(texts.get(plain, ()))
-    near = next((text for text in told if text != plain and _are_near(text, computes)), None)
-    return near or (plain if plain in told else computes)
+    """Return a step with the planned figures that are near its own, if there are such."""
+    told = sorted(texts.get(_plain(computes), ()))
+    return next((text for text in told if _are_near(text, computes)), computes)
 
 
 def _are_near(planned: str, found: str) -> bool:
     """Return whether two steps have the same figures, up to what few bits change."""
-    pairs = zip(_FIGURE.finditer(planned), _FIGURE.finditer(found), strict=False)
-    return [part[1] for part in _FIGURE.finditer(planned)] == [
-        part[1] for part in _FIGURE.finditer(found)
-    ] and all(
-        math.isclose(float(one[2]), float(two[2]), rel_tol=_NEAR)
-        or (bool(two[3]) and float(one[2]) > float(two[2]))
-        for one, two in pairs
+    wanted, seen = (_FIGURE.findall(text) for text in (planned, found))
+    return [part[0] for part in wanted] == [part[0] for part in seen] and all(
+        _is_near(name, float(one), float(two), is_least=bool(open_))
+        for (name, one, _), (_, two, open_) in zip(wanted, seen, strict=True)
     )
+
+
+def _is_near(name: str, planned: float, found: float, *, is_least: bool) -> bool:
+    near = 0 if name == _EXACT else _NEAR
+    return math.isclose(planned, found, rel_tol=near) or (is_least and planned > found)

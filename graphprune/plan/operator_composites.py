@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from graphprune.graph.classes.composite_steps import CAUSAL, additive
+from graphprune.graph.classes.attention_steps import additive
+from graphprune.graph.classes.composite_steps import CAUSAL
 from graphprune.graph.classes.normalization_steps import (
     DEVIATION,
     by_deviation,

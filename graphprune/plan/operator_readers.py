@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from graphprune.archive.operators import FileOperator
 from graphprune.graph.classes.activation_steps import clipped, leaky, softmax
-from graphprune.graph.classes.composite_steps import CAUSAL, LAST, REVERSE, product, repeat, resize
+from graphprune.graph.classes.attention_steps import product
+from graphprune.graph.classes.composite_steps import CAUSAL, LAST, REVERSE, repeat, resize
 from graphprune.graph.classes.normalization_steps import normalize, to_unit_length
 from graphprune.graph.classes.steps import (
     AFFINE,
@@ -25,6 +26,7 @@ from graphprune.graph.classes.steps import (
     pooling,
     reduced,
 )
+from graphprune.plan.operator_masked_scores import is_lower_band
 from graphprune.plan.operator_masks import is_causal
 from graphprune.plan.operator_recurrent import describe_fused
 from graphprune.plan.operator_sequences import item
@@ -84,6 +86,7 @@ BINARY = {
 }
 _AFFINE = frozenset({"ADD", "DIV", "MUL", "SUB"})
 """Those that are affine with a constant as one operand."""
+_TRANSPOSED = "transposed convolution"
 _REDUCED = {"MEAN": "mean", "REDUCE_ANY": ANY, "REDUCE_MAX": "maximum", "SUM": "sum"}
 _POOLED = {"AVERAGE_POOL_2D": "average pooling", "MAX_POOL_2D": "max pooling"}
 
@@ -103,17 +106,36 @@ def _convolution(steps: OperatorSteps, operator: FileOperator) -> str | None:
     if operator.kind == "DEPTHWISE_CONV_2D":
         kind, kernel = "depthwise convolution", shape[1:]
     elif operator.kind == "TRANSPOSE_CONV":
-        kind, kernel = "transposed convolution", (*shape[1:3], shape[0], shape[3])
+        kind, kernel = _TRANSPOSED, (*shape[1:3], shape[0], shape[3])
     strides, dilation = (
         tuple(int(settings.get(name, 1)) for name in names)
         for names in (("strideH", "strideW"), ("dilationHFactor", "dilationWFactor"))
     )
     padding = _padding(operator)
-    if kind != "transposed convolution":
+    if kind != _TRANSPOSED:
         dilation, padding = _dilated(steps, operator) or (dilation, padding)
         read = steps.lengths(operator, 0)[1:3]
         strides, dilation = along_lengths(read, kernel[:2], strides, dilation)
     return convolution(kind, kernel, strides, dilation, padding)
+
+
+def _convolution_of_volumes(steps: OperatorSteps, operator: FileOperator) -> str | None:
+    """Return the step of a Conv3D or its transpose; a dilation is read where it is a setting."""
+    shape = steps.shape(operator, 1)
+    if not steps.is_constant(operator, 1) or len(shape) != 5:
+        return None
+    strides, dilation = (
+        tuple(int(operator.settings.get(name.format(axis), 1)) for axis in "DHW")
+        for name in ("stride{}", "dilation{}Factor")
+    )
+    if operator.kind == "CONV_3D_TRANSPOSE":
+        return convolution(_TRANSPOSED, shape, strides, dilation, _padding(operator))
+    maker = steps.maker_of(operator.inputs[0])
+    if maker is not None and maker.kind.endswith("SpaceToBatchND"):
+        return None
+    read = steps.lengths(operator, 0)[1:4]
+    strides, dilation = along_lengths(read, shape[:3], strides, dilation)
+    return convolution("convolution", shape, strides, dilation, _padding(operator))
 
 
 def _dilated(steps: OperatorSteps, operator: FileOperator) -> tuple[tuple[int, int], str] | None:
@@ -171,19 +193,12 @@ def _product(steps: OperatorSteps, operator: FileOperator) -> str | None:
 
 
 def _resized(steps: OperatorSteps, operator: FileOperator) -> str | None:
-    """Return the step of a resizing by whole factors, as Keras up-samples.
-
-    Lengths of 1 in a file may be open ones.
-    """
+    """Return the steps of a resizing; lengths of 1 in a file may be open ones."""
     sizes, shape = steps.values(operator, 1), steps.shape(operator, 0)[1:3]
     if len(sizes) != 2 or not operator.settings.get("halfPixelCenters") or min(shape) < 2:
         return None
-    if any(size % length for size, length in zip(sizes, shape, strict=True)):
-        return None
-    factors = [size // length for size, length in zip(sizes, shape, strict=True)]
-    if operator.kind == "RESIZE_BILINEAR":
-        return resize("bilinear", factors)
-    return THEN.join(repeat(n, axis) for axis, n in enumerate(factors, 1) if n != 1) or None
+    kind = "bilinear" if operator.kind == "RESIZE_BILINEAR" else "nearest"
+    return THEN.join(step for step in resize(kind, shape, sizes) if isinstance(step, str)) or None
 
 
 def _tiled(steps: OperatorSteps, operator: FileOperator) -> str | None:
@@ -273,7 +288,8 @@ def _masked(steps: OperatorSteps, operator: FileOperator) -> str | None:
     if maker is not None and maker.kind != "LOGICAL_AND":
         return None
     if steps.is_constant(operator, 2):
-        return CAUSAL if any(is_causal(~steps.table(index)) for index in tables) else None
+        is_table = any(is_causal(~steps.table(index)) for index in tables)
+        return CAUSAL if is_table or is_lower_band(steps, operator.inputs[0]) else None
     is_lowered = steps.is_lowered(operator.inputs[1], operator.inputs[2])
     return CAUSAL if is_lowered and any(is_causal(steps.table(at)) for at in tables) else None
 
@@ -321,6 +337,8 @@ READERS: dict[str, Callable[[OperatorSteps, FileOperator], str | None]] = {
     "BATCH_MATMUL": _product,
     "CONCATENATION": _joined,
     "CONV_2D": _convolution,
+    "CONV_3D": _convolution_of_volumes,
+    "CONV_3D_TRANSPOSE": _convolution_of_volumes,
     "DEPTHWISE_CONV_2D": _convolution,
     "EQUAL": _unequal,
     "FULLY_CONNECTED": _matrix,

@@ -140,6 +140,8 @@ class OperatorSteps:
         """Return the step whose result an operator gives unchanged; None if it has its own."""
         if operator.kind in PASSED_ON:
             return source
+        if operator.kind == "TILE" and {*self.values(operator, 1)} == {1}:
+            return source
         if operator.kind == "PACK" and (whole := self._for_each(operator)) is not None:
             return whole
         looked_up = find_looked_up(self, operator)
@@ -239,11 +241,14 @@ class OperatorSteps:
 
     def number(self, operator: FileOperator) -> Number | None:
         """Return the number that an operator takes as a constant; None where it takes none."""
-        for index in operator.inputs:
-            tensor = self._tensors.get(self._source(index))
-            if index not in self._made and tensor is not None:
-                return read_number(self.file, tensor)
-        return None
+        taken = (index for index in operator.inputs if index not in self._made)
+        first = next((index for index in taken if self._source(index) in self._tensors), None)
+        return None if first is None else self.number_of(first)
+
+    def number_of(self, index: int) -> Number | None:
+        """Return the number that a constant is; None for other tensors."""
+        tensor = self._tensors.get(self._source(index))
+        return None if tensor is None else read_number(self.file, tensor)
 
     def _with_padding(
         self, operator: FileOperator, steps: tuple[int, ...], computes: str
@@ -324,7 +329,11 @@ class OperatorSteps:
 
     def values(self, operator: FileOperator, place: int) -> list[int]:
         """Return the whole numbers in a constant input of an operator; empty where it has none."""
-        tensor = self._tensors.get(operator.inputs[place])
+        return self.numbers_of(operator.inputs[place])
+
+    def numbers_of(self, index: int) -> list[int]:
+        """Return the whole numbers in a constant; empty for other tensors."""
+        tensor = self._tensors.get(index)
         if tensor is None or not tensor.stored or not tensor.dtype.startswith("int"):
             return []
         return [int(value) for value in np.ravel(self.file.read_stored(tensor))]

@@ -15,7 +15,7 @@ from graphprune.graph.classes.steps import (
     with_figures,
 )
 
-CLIP, SCALED_ELU = "clip", "scaled elu"
+CLIP, SCALED_ELU, SOFTMAX = "clip", "scaled elu", "softmax"
 ABOVE, BELOW = "zero up to threshold", "less what is below threshold"
 """Two parts of a ReLU with a threshold: it makes smaller values zero, and takes away a share of how
 much smaller they are.
@@ -54,7 +54,7 @@ def leaky(slope: float) -> str:
 
 def softmax(length: int | None) -> str:
     """Return the step of a softmax over `length` values; None where that is not known."""
-    return with_figures("softmax", length=length)
+    return with_figures(SOFTMAX, length=length)
 
 
 ACTIVATIONS: Mapping[str, Steps] = {
@@ -63,7 +63,6 @@ ACTIVATIONS: Mapping[str, Steps] = {
     "relu6": ("relu6",),
     "tanh": ("tanh",),
     "sigmoid": ("sigmoid",),
-    "softmax": ("softmax",),
     "swish": ("swish",),
     "silu": ("swish",),
     "gelu": ("gelu",),
@@ -87,12 +86,25 @@ _OWN_ACTIVATIONS: Mapping[int, Mapping[str, Steps]] = {
 
 
 def activation_steps(call: StepCall) -> Steps | None:
-    """Return the steps of the activation in a config; None for one of which nothing is known."""
+    """Return the step of an Activation layer; None for one of which nothing is known."""
+    shape = call.taken[0]
+    return _activation(call, None if shape is None else shape[-1])
+
+
+def _activation(call: StepCall, length: int | None) -> Steps | None:
+    """Return the steps of the activation in a config.
+
+    Args:
+        call: The call.
+        length: That of the last axis of the result.
+    """
     name = call.config.get("activation")
     if name is None:
         return ()
     if not isinstance(name, str):
         return None
+    if name == SOFTMAX:
+        return (softmax(length),)
     return ACTIVATIONS.get(name, _OWN_ACTIVATIONS[call.keras].get(name))
 
 
@@ -100,7 +112,8 @@ def activated(rule: Callable[[StepCall], Steps | None]) -> StepsRule:
     """Return the rule of a class whose calls end with the activation of the config."""
 
     def whole(call: StepCall) -> Steps | None:
-        first, last = rule(call), activation_steps(call)
+        length = call.config.get("units", call.config.get("filters"))
+        first, last = rule(call), _activation(call, length)
         return None if first is None or last is None else first + last
 
     return whole

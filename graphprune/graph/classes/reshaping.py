@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from graphprune.graph.classes.attention_steps import dotted
 from graphprune.graph.classes.channel_rules import (
     Combined,
     flattening,
@@ -17,7 +18,7 @@ from graphprune.graph.classes.channel_rules import (
     reshaping,
 )
 from graphprune.graph.classes.channels import ChannelCall, Channels, Weights, along_last
-from graphprune.graph.classes.composite_steps import dotted, repeated
+from graphprune.graph.classes.composite_steps import repeated
 from graphprune.graph.classes.layer_class import LayerClass, always, merged, one
 from graphprune.graph.classes.lengths import Config
 from graphprune.graph.classes.steps import (

@@ -125,7 +125,8 @@ def with_figures(step: str, **figures: float | None) -> str:
     """Return a step with figures behind it; without any where one of them is not known."""
     if None in figures.values():
         return step
-    return step + "".join(f", {name} {value:.4g}" for name, value in figures.items())
+    told = {name: f"{v:.4g}" if isinstance(v, float) else v for name, v in figures.items()}
+    return step + "".join(f", {name} {text}" for name, text in told.items())
 
 
 def is_linear(step: str) -> bool:
