@@ -46,6 +46,7 @@ _ALIKE = (
             "selu",
             "sigmoid",
             "softmax",
+            "softmax of scores",
             "softsign",
             "swish",
             "tanh",

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from graphprune.graph.classes.activation_steps import CLIP
-from graphprune.graph.classes.steps import FIGURES
+from graphprune.graph.classes.activation_steps import CLIP, SOFTMAX
+from graphprune.graph.classes.composite_steps import CAUSAL, PADDING
+from graphprune.graph.classes.steps import ADDITIVE, AFFINE, FIGURES, PRODUCT
 from graphprune.graph.computation import Computation, Step
 
 _NEAR, _EXACT = 0.05, ", length"
@@ -30,6 +31,8 @@ def settle(planned: Computation, found: Sequence[Step]) -> tuple[Computation, li
         >>> settle(plan, [Step("n", "normalize over 8, epsilon 0.0010004", (0,))])[1][0].computes
         'normalize over 8, epsilon 0.001'
     """
+    planned = replace(planned, steps=tuple(_name_scores(planned.steps)))
+    found = [*_name_scores(found)]
     untold = {
         step.computes for step in (*planned.steps, *found) if _FIGURE.search(step.computes) is None
     }
@@ -41,6 +44,19 @@ def settle(planned: Computation, found: Sequence[Step]) -> tuple[Computation, li
         replace(step, computes=_as_planned(step.computes, texts))
         for step in _without_figures(found, untold)
     ]
+
+
+def _name_scores(steps: Sequence[Step]) -> Iterator[Step]:
+    """Yield steps with a softmax of scores told from others; its length is open in many files."""
+    for step in steps:
+        if not step.computes.startswith(SOFTMAX):
+            yield step
+            continue
+        place = step.inputs[0]
+        while steps[place].computes == AFFINE:
+            place = steps[place].inputs[0]
+        is_such = steps[place].computes.startswith((PRODUCT, ADDITIVE, CAUSAL, PADDING))
+        yield replace(step, computes=f"{SOFTMAX} of scores") if is_such else step
 
 
 def _plain(computes: str) -> str:
