@@ -11,18 +11,13 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
 from graphprune.graph.classes.activation_steps import ABOVE, SCALED_ELU
-from graphprune.graph.classes.normalization_steps import DEVIATION, UNIT_LENGTH
+from graphprune.graph.classes.normalization_steps import DEVIATION, SQUARES, UNIT_LENGTH
 from graphprune.graph.classes.steps import AFFINE, NORMALIZE, SYMMETRIC, is_unordered, kind_of
 from graphprune.graph.computation import Computation
 from graphprune.plan.computation_check import in_order, label_of
 from graphprune.plan.verify import Difference, LayerDifference
 
-_NORMALIZING = (
-    f"{NORMALIZE} over",
-    f"{DEVIATION} over",
-    f"{NORMALIZE} by root mean square over",
-    f"{UNIT_LENGTH} over",
-)
+_NORMALIZING = (f"{NORMALIZE} over", f"{DEVIATION} over", f"{SQUARES} over", f"{UNIT_LENGTH} over")
 _ALIKE = (
     SYMMETRIC | {"subtract"},
     frozenset({"max pooling", "average pooling", "mean over", "maximum over"}),

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from graphprune.archive.operators import FileOperator, FileTensor, OperatorFile
 from graphprune.errors import ArchiveError
+from graphprune.graph.classes.activation_steps import ABOVE, BELOW, SCALED_ELU
 from graphprune.graph.classes.composite_steps import REPEAT, REVERSE
-from graphprune.graph.classes.normalization_steps import DEVIATION
+from graphprune.graph.classes.normalization_steps import DEVIATION, SQUARES, UNIT_LENGTH
 from graphprune.graph.classes.steps import AFFINE, RECURRENT, with_padding
 from graphprune.graph.computation import INPUT, Step
 from graphprune.plan.operator_composites import find_whole
-from graphprune.plan.operator_facts import FROM, Facts
+from graphprune.plan.operator_facts import FROM, Facts, Whole
 from graphprune.plan.operator_formulas import FUSED
 from graphprune.plan.operator_masked_scores import find_masked, find_same, join
 from graphprune.plan.operator_masks import is_added
@@ -28,6 +29,10 @@ from graphprune.plan.operator_recurrent import Recurrence, read_loop
 from graphprune.plan.operator_sequences import find_each
 from graphprune.plan.operator_unrolled import find_unrolled
 
+JOINED = "operator L2_NORMALIZATION"
+"""What the converter makes of the square, sum, root and product of operations of a model."""
+_ONLY_PLANNED = (ABOVE, BELOW, DEVIATION, SCALED_ELU, SQUARES, UNIT_LENGTH)
+"""Steps that models without such a layer may have as operations of their own."""
 _WITH_NUMBER = frozenset({*BINARY, "GREATER", "SELECT", "SELECT_V2"})
 
 
@@ -58,10 +63,12 @@ class OperatorSteps:
 
     Attributes:
         file: The file.
+        planned: What the steps of the plan compute; None where all layers are looked for.
         steps: The steps.
     """
 
     file: OperatorFile
+    planned: frozenset[str] | None = None
     steps: list[FoundStep] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -199,6 +206,8 @@ class OperatorSteps:
     def _add_steps(self, operator: FileOperator, taken: Sequence[int]) -> int:
         computes = describe(self, operator, taken) or f"operator {operator.kind}"
         steps = tuple(self._made[index] for index in taken)
+        if computes.startswith(UNIT_LENGTH) and "square" in (self.planned or ()):
+            computes = computes if self._is_planned(UNIT_LENGTH) else JOINED
         if computes.startswith("operator"):
             steps = tuple(dict.fromkeys(steps))
         first, *others = computes.split(THEN)
@@ -213,7 +222,7 @@ class OperatorSteps:
             self.facts.numbers[len(self.steps)] = number
             self.facts.kinds[len(self.steps)] = FROM if is_from else operator.kind
         masked = find_masked(self, operator, first, steps)
-        first, steps = masked or find_whole(self.facts, first, steps) or (first, steps)
+        first, steps = masked or self._find_whole(first, steps) or (first, steps)
         weights = [index for index in operator.inputs if self._is_weight(index)]
         last = self._add(
             Step("", first, steps),
@@ -230,6 +239,17 @@ class OperatorSteps:
         for each in others:
             last = self._add(Step("", each, (last,)), *operator.outputs)
         return last
+
+    def _find_whole(self, computes: str, inputs: tuple[int, ...]) -> Whole | None:
+        """Return the layer that a step completes, unless models may compute it step by step."""
+        whole = find_whole(self.facts, computes, inputs)
+        if whole is None:
+            return None
+        begin = next((text for text in _ONLY_PLANNED if whole[0].startswith(text)), "")
+        return whole if self._is_planned(begin) else None
+
+    def _is_planned(self, begin: str) -> bool:
+        return self.planned is None or any(text.startswith(begin) for text in self.planned)
 
     def _note_count(self, operator: FileOperator, place: int) -> None:
         """Keep over how many values a mean or sum is."""

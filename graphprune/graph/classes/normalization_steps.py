@@ -7,7 +7,8 @@ from typing import Any
 
 from graphprune.graph.classes.steps import AFFINE, NORMALIZE, StepCall, Steps, with_figures
 
-DEVIATION, UNIT_LENGTH = f"{NORMALIZE} by deviation", "unit length"
+DEVIATION, SQUARES = f"{NORMALIZE} by deviation", f"{NORMALIZE} by root mean square"
+UNIT_LENGTH = "unit length"
 
 
 def normalize(count: int, epsilon: float | None) -> str:
@@ -26,7 +27,7 @@ def normalize(count: int, epsilon: float | None) -> str:
 
 def by_root_mean_square(count: int, epsilon: float | None) -> str:
     """Return the step of a division by the root mean square of `count` values."""
-    return with_figures(f"{NORMALIZE} by root mean square over {count}", epsilon=epsilon)
+    return with_figures(f"{SQUARES} over {count}", epsilon=epsilon)
 
 
 def by_deviation(count: int, epsilon: float | None) -> str:
