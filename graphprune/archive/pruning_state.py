@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,19 @@ from graphprune.errors import ArchiveError
 GROUP = "graphprune"
 """The group's name, and that of the attribute of a live model that holds the state."""
 SETTINGS, VERSION = "settings", 1
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenPart:
+    """What is frozen in a layer itself, without the layers in it.
+
+    Attributes:
+        is_layer: Whether the layer is frozen.
+        weights: The positions of frozen weights among those that a layer can train.
+    """
+
+    is_layer: bool = False
+    weights: tuple[int, ...] = ()
 
 
 def is_state_group(group: str) -> bool:
@@ -39,10 +53,19 @@ def mask_key(index: int) -> str:
     return f"mask_{index}"
 
 
-def settings_to_bytes(layers: Mapping[str, Mapping[str, Any]]) -> NDArray[np.uint8]:
-    """Return the settings of the pruned layers, by address, as the file holds them."""
-    text = json.dumps({"version": VERSION, "layers": layers})
-    return np.frombuffer(text.encode(), np.uint8)
+def settings_to_bytes(
+    layers: Mapping[str, Mapping[str, Any]], frozen: Mapping[str, FrozenPart] | None = None
+) -> NDArray[np.uint8]:
+    """Return the settings of the pruned layers, by address, as the file holds them.
+
+    Args:
+        layers: The settings.
+        frozen: The frozen parts of a whole model by place; None of a layer that was pruned alone.
+    """
+    settings: dict[str, Any] = {"version": VERSION, "layers": layers}
+    if frozen is not None:
+        settings["frozen"] = {place: asdict(part) for place, part in frozen.items()}
+    return np.frombuffer(json.dumps(settings).encode(), np.uint8)
 
 
 def settings_from_bytes(stored: NDArray[Any], place: str = "") -> dict[str, dict[str, Any]]:
@@ -51,22 +74,60 @@ def settings_from_bytes(stored: NDArray[Any], place: str = "") -> dict[str, dict
     Raises:
         ArchiveError: a newer version wrote them, or they are damaged.
     """
+    layers: dict[str, dict[str, Any]] = _read_settings(stored, place)["layers"]
+    if not all(isinstance(entry, dict) for entry in layers.values()):
+        raise _damaged("a layer has no settings", place)
+    return layers
+
+
+def frozen_from_bytes(stored: NDArray[Any], place: str = "") -> dict[str, FrozenPart] | None:
+    """Return the frozen parts by their places in the model; None if the file does not say them.
+
+    Example:
+        >>> frozen_from_bytes(settings_to_bytes({}, {"a": FrozenPart(weights=(1,))}))
+        {'a': FrozenPart(is_layer=False, weights=(1,))}
+        >>> frozen_from_bytes(settings_to_bytes({}))
+
+    Raises:
+        ArchiveError: a newer version wrote them, or they are damaged; `place` begins its text.
+    """
+    frozen = _read_settings(stored, place).get("frozen")
+    if frozen is None:
+        return None
+    try:
+        return {
+            address: FrozenPart(bool(part["is_layer"]), tuple(map(_to_position, part["weights"])))
+            for address, part in frozen.items()
+        }
+    except (AttributeError, KeyError, TypeError, ValueError) as err:
+        raise _damaged(err, place) from err
+
+
+def _read_settings(stored: NDArray[Any], place: str) -> dict[str, Any]:
     try:
         settings = json.loads(np.asarray(stored, np.uint8).tobytes())
         version, layers = settings["version"], dict(settings["layers"])
-        if not all(isinstance(entry, dict) for entry in layers.values()):
-            raise TypeError("a layer has no settings")
     except (KeyError, TypeError, ValueError) as err:
-        raise ArchiveError(
-            f"the group {GROUP!r} of the weights file is damaged ({err})", place=place or None
-        ) from err
+        raise _damaged(err, place) from err
     if version != VERSION:
         raise ArchiveError(
             f"the group {GROUP!r} of the weights file has version {version}, this graphprune"
             f" reads version {VERSION}; update graphprune",
             place=place or None,
         )
-    return layers
+    return {**settings, "layers": layers}
+
+
+def _damaged(reason: object, place: str) -> ArchiveError:
+    return ArchiveError(
+        f"the group {GROUP!r} of the weights file is damaged ({reason})", place=place or None
+    )
+
+
+def _to_position(value: object) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{value!r} is not a position")
+    return value
 
 
 def pack_mask(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:

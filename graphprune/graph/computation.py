@@ -264,11 +264,15 @@ class _Walk:
             is_operation = find_operation(layer.entry) is not None
             if not masks or (is_operation and self.graph.keras == 3):
                 return []
+            config = layer.config
+            if known is not None and known.outer_axes:
+                inner = config["layer"]
+                known, config = known_class(inner), inner["config"]
             if known is None or known.keeps_mask is None:
                 return [None]
             if known.joins_masks:
                 return self._joined(list(masks.values()), is_each=set(taken) == set(masks))
-            is_kept = known.keeps_mask(layer.config) and taken[0] in masks
+            is_kept = known.keeps_mask(config) and taken[0] in masks
             return [masks[taken[0]]] if is_kept else []
         except DAMAGED:
             return [None]

@@ -207,7 +207,9 @@ def _all_layers(model: Any) -> list[Any]:
 def _copy_variables(model: Any, clone: Any) -> dict[int, Any]:
     """Copy the model's variables to the clone; return the clone's by `id` of the model's.
 
-    Layers correspond by position; variables by name in their layer, or else by position.
+    Layers correspond by position; variables by name in their layer, or else by position. What is
+    frozen in the model is frozen in the clone: configs do not say it of single variables, of layers
+    inside custom layers, and of models whose config is the arguments of their constructor.
     """
     layers, others = _all_layers(model), _all_layers(clone)
     pairs = list(zip(layers, others, strict=False))
@@ -215,12 +217,14 @@ def _copy_variables(model: Any, clone: Any) -> dict[int, Any]:
         raise GraphError(_explain_incomplete(pairs, len(layers), len(others)))
     variables: dict[int, Any] = {}
     for old, new in reversed(pairs):  # inner layers first
+        new._trainable = old._trainable  # its setter would set that of inner layers too
         taken = {id(other) for other in variables.values()}
         theirs = [other for other in new.variables if id(other) not in taken]
         mine = [one for one in old.variables if id(one) not in variables]
         for one, other in _pair(old.name, mine, theirs):
             variables[id(one)] = other
             other.assign(copy_of(one))
+            other.trainable = one.trainable
             _copy_path(one, other)
     return variables
 
@@ -236,8 +240,8 @@ def _pair(name: str, some: Sequence[Any], others: Sequence[Any]) -> list[tuple[A
     by_name = {other.name: other for other in others}
     if len(by_name) < len(others) or by_name.keys() != {one.name for one in some}:
         return list(zip(some, others, strict=True))
-    trained = ([one.name for one in each if one.trainable] for each in (some, others))
-    if len(set(map(tuple, trained))) > 1:
+    trained = [one.name for one in some if one.trainable]
+    if trained != [other.name for other in others if other.name in trained]:
         raise GraphError(
             f"{name}: a layer that was quantized to float8 cannot be copied, because its copy"
             " creates its weights in another order; prune the model before it is quantized"

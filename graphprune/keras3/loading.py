@@ -26,7 +26,12 @@ from graphprune.archive.entries import copy_config
 from graphprune.archive.hdf5.file import open_with_texts
 from graphprune.archive.hdf5.model import Hdf5Model
 from graphprune.archive.keras_zip import KerasZip
-from graphprune.archive.pruning_state import SETTINGS, is_state_group, settings_from_bytes
+from graphprune.archive.pruning_state import (
+    SETTINGS,
+    frozen_from_bytes,
+    is_state_group,
+    settings_from_bytes,
+)
 from graphprune.engine.loading import load_settled
 from graphprune.errors import ArchiveError, GraphpruneError
 from graphprune.graph.from_config import check_models
@@ -34,7 +39,7 @@ from graphprune.graph.read import model_file_of
 from graphprune.keras3.bounds import growth_bounded
 from graphprune.keras3.given import REGISTRY, given_objects
 from graphprune.keras3.layers import is_layered_model
-from graphprune.keras3.optimizers import innermost
+from graphprune.keras3.optimizers import innermost, renew_optimizer
 from graphprune.keras3.quick_walks import quick_walks
 from graphprune.keras3.scope import prune_scope
 from graphprune.nested import mappings_in
@@ -102,7 +107,9 @@ def _check_state(archive: Archive, given: Given) -> None:
         model_file_of(archive)
     for group in groups:
         stored = next(one for one in archive.stored[group] if one.name == SETTINGS)
-        for entry in settings_from_bytes(archive.read(stored), archive.path).values():
+        settings = archive.read(stored)
+        frozen_from_bytes(settings, archive.path)
+        for entry in settings_from_bytes(settings, archive.path).values():
             schedule = entry.get("own_schedule")
             refusal = find_refused(schedule, given, kind=PRUNING_SCHEDULE)
             if refusal is not None:
@@ -134,15 +141,18 @@ def _with_state(archive: Archive, weights: Any, assets: Any, *, compiled: bool) 
     failed: dict[int, tuple[Any, Exception]] = {}
     with warnings.catch_warnings(), quick_walks():
         warnings.filterwarnings("ignore", message=_NEVER_TRAINED)
-        saving_lib._load_state(
-            model,
-            weights_store=weights,
-            assets_store=assets,
-            inner_path="",
-            visited_saveables=set(),
-            failed_saveables=set(),
-            error_msgs=failed,
-        )
+        try:
+            saving_lib._load_state(
+                model,
+                weights_store=weights,
+                assets_store=assets,
+                inner_path="",
+                visited_saveables=set(),
+                failed_saveables=set(),
+                error_msgs=failed,
+            )
+        except ArchiveError as err:
+            raise ArchiveError(err.text, place=archive.path) from err
     _raise_failure(failed, archive.path)
     return model
 
@@ -199,21 +209,17 @@ def _mend_optimizer(model: Any, file: h5py.File) -> None:
     layers (`Model._trainable_variables`), so that it can neither be restored nor trained with.
     """
     optimizer: Any = getattr(model, "optimizer", None)
-    variables = model.trainable_variables
-    if optimizer is None or not variables:
+    if optimizer is None or not model.trainable_variables:
         return
     if not any(part.built and not part._trainable_variables for part in innermost(optimizer)):
         return
-    mended = type(optimizer).from_config(optimizer.get_config())
-    mended.build(variables)
+    mended = renew_optimizer(model)
     is_stored = "optimizer_weights" in file
     read = legacy_h5_format.load_optimizer_weights_from_hdf5_group
     found = [np.asarray(value) for value in read(file)] if is_stored else []
     if [value.shape for value in found] == [tuple(one.shape) for one in mended.variables]:
         for variable, value in zip(mended.variables, found, strict=True):
             variable.assign(value)
-    settings = {**model._compile_config.config, "optimizer": mended}
-    model.compile(**settings, auto_scale_loss=False)
 
 
 def _load_tensors(archive: Archive, compiled: bool) -> Any:

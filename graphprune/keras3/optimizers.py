@@ -228,18 +228,7 @@ def copy_optimizer(model: Any, variables: Mapping[int, Any], scaling: Scaling = 
         return None
     if scaling == "unscaled":
         optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-    rates = [getattr(part, "_learning_rate", None) for part in innermost(optimizer)]
-    parts = (optimizer, *innermost(optimizer), *rates)
-    try:
-        with keras.saving.custom_object_scope({type(part).__name__: type(part) for part in parts}):
-            copied = type(optimizer).from_config(optimizer.get_config())
-    except (NotImplementedError, TypeError, ValueError) as err:
-        reason = (str(err).strip().splitlines() or [type(err).__name__])[0].partition(". ")[0]
-        raise TrainingError(
-            f"{model.name}: optimizer {type(optimizer).__name__} cannot be made from its get_config"
-            f" ({reason}); compile the model with another optimizer first, and what is returned"
-            " with this one"
-        ) from err
+    copied = _remake(optimizer, model.name)
     whole = _scaled(copied) if scaling == "scaled" else copied
     if optimizer.built:
         whole.build([variables[id(variable)] for variable in optimizer._trainable_variables])
@@ -247,6 +236,42 @@ def copy_optimizer(model: Any, variables: Mapping[int, Any], scaling: Scaling = 
         for old, new in zip(optimizer.variables, copied.variables, strict=True):
             new.assign(copy_of(old))
     return whole
+
+
+def _remake(optimizer: Any, name: str) -> Any:
+    """Return a new optimizer with the config of another, that of a model of this name.
+
+    Raises:
+        TrainingError: the optimizer cannot be made from its config.
+    """
+    rates = [getattr(part, "_learning_rate", None) for part in innermost(optimizer)]
+    parts = (optimizer, *innermost(optimizer), *rates)
+    try:
+        with keras.saving.custom_object_scope({type(part).__name__: type(part) for part in parts}):
+            return type(optimizer).from_config(optimizer.get_config())
+    except (NotImplementedError, TypeError, ValueError) as err:
+        reason = (str(err).strip().splitlines() or [type(err).__name__])[0].partition(". ")[0]
+        raise TrainingError(
+            f"{name}: optimizer {type(optimizer).__name__} cannot be made from its get_config"
+            f" ({reason}); compile the model with another optimizer first, and what is returned"
+            " with this one"
+        ) from err
+
+
+def renew_optimizer(model: Any) -> Any:
+    """Compile a model with a new optimizer of the same config, for what it trains now; return that.
+
+    Raises:
+        TrainingError: the optimizer cannot be made from its config.
+    """
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is None or not optimizer.built:
+        return optimizer
+    made = _remake(optimizer, model.name)
+    made.build(model.trainable_variables)
+    settings = {**model._compile_config.config, "optimizer": made}
+    model.compile(**settings, auto_scale_loss=False)
+    return made
 
 
 def _scaled(optimizer: Any) -> Any:

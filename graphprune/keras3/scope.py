@@ -9,7 +9,8 @@ from typing import Any
 import keras
 from keras.src.saving import saving_lib
 
-from graphprune.archive.pruning_state import GROUP, SETTINGS, settings_from_bytes
+from graphprune.archive.pruning_state import GROUP, SETTINGS, frozen_from_bytes, settings_from_bytes
+from graphprune.keras3.frozen import restore_frozen
 from graphprune.keras3.model import KerasModel
 from graphprune.keras3.quick_walks import quick_walks
 from graphprune.keras3.state import adopt, state_of
@@ -47,6 +48,10 @@ def _adopt_stored(saveable: Any, weights_store: Any, inner_path: str) -> None:
     store = weights_store.get(path)
     if SETTINGS not in store.keys():  # noqa: SIM118 - the stores of Keras are no mappings
         return
-    adopt(saveable, settings_from_bytes(store[SETTINGS]))
+    settings = store[SETTINGS]
+    adopt(saveable, settings_from_bytes(settings))
     if isinstance(saveable, keras.Model) and inner_path == "":
+        frozen = frozen_from_bytes(settings)
+        if frozen is not None:
+            restore_frozen(saveable, frozen)
         KerasModel(saveable).attach()

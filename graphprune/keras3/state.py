@@ -28,6 +28,7 @@ from graphprune.archive.pruning_state import (
 from graphprune.engine.schedules import PruningSchedule
 from graphprune.errors import ArchiveError
 from graphprune.keras3.backend import read, read_generator, write_generator
+from graphprune.keras3.frozen import find_frozen
 from graphprune.keras3.held import HeldLayer, HeldTensor, StepCounter
 from graphprune.keras3.layers import unique_layers
 from graphprune.sparsity.pruning import Provenance, Pruning
@@ -56,7 +57,9 @@ class PruningState(KerasSaveable):
     def save_own_variables(self, store: Any) -> None:
         """Write the state into the group of a weights file."""
         masks = list(self._tensors())
-        store[SETTINGS] = settings_to_bytes(self._settings())
+        owner = self._owner()
+        frozen = find_frozen(owner) if isinstance(owner, keras.Model) else None
+        store[SETTINGS] = settings_to_bytes(self._settings(), frozen)
         for index, tensor in enumerate(masks):
             store[mask_key(index)] = pack_mask(tensor.read_mask())
         for index, generator in enumerate(self._generators()):

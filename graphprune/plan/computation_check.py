@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+from graphprune.graph.classes.activation_steps import CLIP
 from graphprune.graph.classes.composite_steps import is_spread
 from graphprune.graph.classes.steps import (
     ADDITIVE,
@@ -27,6 +28,7 @@ from graphprune.graph.classes.steps import (
 from graphprune.graph.computation import INPUT, UNKNOWN, Computation, Step
 
 _OF_TWO = SYMMETRIC | {"subtract", "divide"}
+_FROM_ZERO = f"{CLIP} 0 "
 _MOST_SUMMED = 1000
 """Tensors of one sum of sums; a file with more takes too long to compare."""
 
@@ -57,6 +59,8 @@ def _merged(found: Computation) -> Computation:
         if is_part or step.computes.startswith(MOVES):
             places.append(inputs[0])
             continue
+        if step.computes.startswith(_FROM_ZERO):
+            inputs = (_behind_rectified(inputs[0], steps),)
         gated = _find_gated(step, inputs, steps)
         if gated is not None:
             step, inputs = replace(step, computes=gated[0]), (gated[1],)
@@ -91,6 +95,11 @@ def _masked_once(parts: Sequence[int], steps: Sequence[Step]) -> tuple[int, ...]
 
 def _behind_spread(place: int, steps: Sequence[Step]) -> int:
     return steps[place].inputs[0] if is_spread(steps[place].computes) else place
+
+
+def _behind_rectified(place: int, steps: Sequence[Step]) -> int:
+    """Return the step behind a ReLU, which changes nothing before a clip from zero."""
+    return steps[place].inputs[0] if steps[place].computes == "relu" else place
 
 
 def _takes_in(step: Step) -> bool:

@@ -10,23 +10,29 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
-from graphprune.graph.classes.steps import AFFINE, SYMMETRIC, is_unordered, kind_of
+from graphprune.graph.classes.activation_steps import ABOVE, SCALED_ELU
+from graphprune.graph.classes.normalization_steps import DEVIATION, SQUARES, UNIT_LENGTH
+from graphprune.graph.classes.steps import AFFINE, NORMALIZE, SYMMETRIC, is_unordered, kind_of
 from graphprune.graph.computation import Computation
 from graphprune.plan.computation_check import in_order, label_of
 from graphprune.plan.verify import Difference, LayerDifference
 
+_NORMALIZING = (f"{NORMALIZE} over", f"{DEVIATION} over", f"{SQUARES} over", f"{UNIT_LENGTH} over")
 _ALIKE = (
     SYMMETRIC | {"subtract"},
     frozenset({"max pooling", "average pooling", "mean over", "maximum over"}),
-    frozenset({"normalize over", "affine"}),
+    frozenset({"affine", *_NORMALIZING}),
     frozenset({"repeat over", "resize bilinear"}),
     frozenset(
         {
             "clip",
+            SCALED_ELU,
+            ABOVE,
             "elu",
             "exp",
             "gelu",
             "hard swish",
+            "leaky relu",
             "log softmax",
             "mish",
             "prelu",
@@ -35,6 +41,7 @@ _ALIKE = (
             "selu",
             "sigmoid",
             "softmax",
+            "softmax of scores",
             "softsign",
             "swish",
             "tanh",

@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from graphprune.graph.classes.activation_steps import CLIP, SOFTMAX
+from graphprune.graph.classes.composite_steps import CAUSAL, PADDING
+from graphprune.graph.classes.steps import ADDITIVE, AFFINE, FIGURES, PRODUCT
 from graphprune.graph.computation import Computation, Step
 
-_NEAR = 0.05
-_PART = re.compile(r", (epsilon) ([\d.e+-]+)")
+_NEAR, _EXACT = 0.05, ", length"
+_FIGURE = re.compile(rf"(, (?:{'|'.join(FIGURES)})|^{CLIP} 0) ([\d.e+-]+?)(\+?)(?=,|$)")
+"""A figure with what tells it: its name, or the beginning of a step. A `+` is behind the smallest
+value that it may have.
+"""
 
 
 def settle(planned: Computation, found: Sequence[Step]) -> tuple[Computation, list[Step]]:
@@ -25,45 +31,59 @@ def settle(planned: Computation, found: Sequence[Step]) -> tuple[Computation, li
         >>> settle(plan, [Step("n", "normalize over 8, epsilon 0.0010004", (0,))])[1][0].computes
         'normalize over 8, epsilon 0.001'
     """
+    planned = replace(planned, steps=tuple(_name_scores(planned.steps)))
+    found = [*_name_scores(found)]
     untold = {
-        _plain(step.computes)
-        for step in (*planned.steps, *found)
-        if _PART.search(step.computes) is None
+        step.computes for step in (*planned.steps, *found) if _FIGURE.search(step.computes) is None
     }
-    steps = tuple(_without_parts(planned.steps, untold))
-    figures = _figures(steps)
+    steps = tuple(_without_figures(planned.steps, untold))
+    texts: dict[str, set[str]] = {}
+    for step in steps:
+        texts.setdefault(_plain(step.computes), set()).add(step.computes)
     return replace(planned, steps=steps), [
-        replace(step, computes=_as_planned(step.computes, figures))
-        for step in _without_parts(found, untold)
+        replace(step, computes=_as_planned(step.computes, texts))
+        for step in _without_figures(found, untold)
     ]
 
 
+def _name_scores(steps: Sequence[Step]) -> Iterator[Step]:
+    """Yield steps with a softmax of scores told from others; its length is open in many files."""
+    for step in steps:
+        if not step.computes.startswith(SOFTMAX):
+            yield step
+            continue
+        place = step.inputs[0]
+        while steps[place].computes == AFFINE:
+            place = steps[place].inputs[0]
+        is_such = steps[place].computes.startswith((PRODUCT, ADDITIVE, CAUSAL, PADDING))
+        yield replace(step, computes=f"{SOFTMAX} of scores") if is_such else step
+
+
 def _plain(computes: str) -> str:
-    return _PART.sub("", computes)
+    return _FIGURE.sub(lambda part: "" if part[1].startswith(",") else part[1], computes)
 
 
-def _without_parts(steps: Iterable[Step], untold: set[str]) -> Iterable[Step]:
+def _without_figures(steps: Iterable[Step], untold: set[str]) -> Iterable[Step]:
     for step in steps:
         plain = _plain(step.computes)
         yield replace(step, computes=plain) if plain in untold else step
 
 
-def _figures(steps: Iterable[Step]) -> Mapping[str, set[str]]:
-    """Return the figures in the steps of a plan, by the rest of their texts."""
-    found: dict[str, set[str]] = {}
-    for step in steps:
-        part = _PART.search(step.computes)
-        if part is not None:
-            found.setdefault(_plain(step.computes), set()).add(part[2])
-    return found
+def _as_planned(computes: str, texts: Mapping[str, set[str]]) -> str:
+    """Return a step with the planned figures that are near its own, if there are such."""
+    told = sorted(texts.get(_plain(computes), ()))
+    return next((text for text in told if _are_near(text, computes)), computes)
 
 
-def _as_planned(computes: str, figures: Mapping[str, set[str]]) -> str:
-    """Return a step with the planned figure that is near its own, if there is one."""
-    part = _PART.search(computes)
-    if part is None:
-        return computes
-    for figure in sorted(figures.get(_plain(computes), ())):
-        if math.isclose(float(figure), float(part[2]), rel_tol=_NEAR):
-            return computes.replace(part[0], f", {part[1]} {figure}")
-    return computes
+def _are_near(planned: str, found: str) -> bool:
+    """Return whether two steps have the same figures, up to what few bits change."""
+    wanted, seen = (_FIGURE.findall(text) for text in (planned, found))
+    return [part[0] for part in wanted] == [part[0] for part in seen] and all(
+        _is_near(name, float(one), float(two), is_least=bool(open_))
+        for (name, one, _), (_, two, open_) in zip(wanted, seen, strict=True)
+    )
+
+
+def _is_near(name: str, planned: float, found: float, *, is_least: bool) -> bool:
+    near = 0 if name == _EXACT else _NEAR
+    return math.isclose(planned, found, rel_tol=near) or (is_least and planned > found)

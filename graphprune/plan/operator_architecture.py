@@ -24,7 +24,7 @@ from graphprune.plan.operator_agreement import settle
 from graphprune.plan.operator_moves import check_moves
 from graphprune.plan.operator_names import Path, find_prefixes, is_named, paths_in
 from graphprune.plan.operator_readings import list_readings
-from graphprune.plan.operator_steps import FoundStep, OperatorSteps
+from graphprune.plan.operator_steps import JOINED, FoundStep, OperatorSteps
 from graphprune.plan.tflite_relu6 import explain_relu6
 from graphprune.plan.verify import ArchitectureCheck, LayerDifference
 
@@ -32,6 +32,7 @@ _OLD = "the plan does not have the steps of the model; make it again to compare 
 _OPERATOR = "operator"
 _FOREIGN = f"{_OPERATOR} {FOREIGN}"
 """Operators of TensorFlow, which TensorFlow Lite calls where it has none of its own."""
+_NOT_SPLIT = "L2_NORMALIZATION, which the converter makes of several operations, is not read"
 _SHOWN = 3
 """Layers that a reason names."""
 
@@ -48,7 +49,8 @@ def check_operator_architecture(plan: Plan, file: OperatorFile) -> ArchitectureC
     architecture = plan.architecture
     if architecture is None or architecture.computation is None:
         return ArchitectureCheck(unchecked=_OLD)
-    read = OperatorSteps(file)
+    texts = frozenset(step.computes for step in architecture.computation.steps)
+    read = OperatorSteps(file, texts)
     addresses = [facts.address for facts in architecture.layers.values()]
     moves = check_moves(architecture.computation.steps, addresses, file)
     found = _compare_readings(architecture.computation, read)
@@ -172,13 +174,14 @@ def _needed(steps: Sequence[Step], outputs: Sequence[int]) -> set[int]:
 
 
 def _find_stray(planned: Sequence[Step], steps: Sequence[Step], read: OperatorSteps) -> str:
-    """Return which operators of no planned layer are not read; empty for a converted file.
+    """Return which operators of no planned layer are not read; of a converted file, joined ones.
 
     They may be of layers that compute nothing but in training, and of a Lambda's functions.
     """
     layers = {step.layer for step in planned}
     if read.file.is_converted:
-        return ""
+        joined = any(steps[place].computes == JOINED for place in _needed(steps, read.outputs))
+        return _NOT_SPLIT if joined else ""
     stray = {
         step.computes.removeprefix(_OPERATOR).strip().removeprefix(FOREIGN): step.layer
         for step in (steps[place] for place in sorted(_needed(steps, read.outputs)))

@@ -11,13 +11,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from graphprune.archive.operators import FileOperator
+from graphprune.graph.classes.activation_steps import SOFTMAX
+from graphprune.graph.classes.composite_steps import CAUSAL, PADDING
 from graphprune.graph.classes.steps import ANY, UNEQUAL
-from graphprune.plan.operator_composites import Whole
+from graphprune.plan.operator_facts import Whole
 from graphprune.plan.operator_masks import LARGE, ScoresMask, of_sequence, of_table
 
 if TYPE_CHECKING:
     from graphprune.plan.operator_steps import OperatorSteps
 
+_MOST_MAKERS = 64
 _WHOLE = ("beginMask", "endMask")
 
 
@@ -26,6 +29,8 @@ def find_same(steps: OperatorSteps, operator: FileOperator) -> int | None:
 
     Layers that add tensors join the masks of these, which may be one mask, along an axis for that.
     """
+    if operator.kind in ("SELECT", "SELECT_V2"):
+        return _masked_again(steps, operator)
     if not (operator.inputs and operator.outputs) or not steps.is_truth(operator.outputs[0]):
         return None
     places = {steps.place_of(index) for index in operator.inputs}
@@ -40,6 +45,58 @@ def find_same(steps: OperatorSteps, operator: FileOperator) -> int | None:
         is_same = is_joined or steps.lengths(operator, 0)[:1] == [1]
         return first if is_same and steps.values(operator, 1) == [0] else None
     return None
+
+
+def _masked_again(steps: OperatorSteps, operator: FileOperator) -> int | None:
+    """Return a softmax of masked scores, for a choice between it and zero.
+
+    Keras 3 makes its masked results zero, where a whole row is masked too.
+    """
+    place = steps.place_of(operator.inputs[1]) if len(operator.inputs) == 3 else None
+    if place is None or not steps.is_constant(operator, 2):
+        return None
+    number = steps.number_of(operator.inputs[2])
+    if number is None or number.value:
+        return None
+    step = steps.facts.steps[place]
+    source = steps.facts.steps[step.inputs[0]].computes if step.inputs else ""
+    is_such = step.computes.startswith(SOFTMAX) and source.startswith((CAUSAL, PADDING))
+    return place if is_such else None
+
+
+def is_lower_band(steps: OperatorSteps, index: int) -> bool:
+    """Return whether a tensor is what `band_part(ones, -1, 0)` makes when the file is run.
+
+    It is true where row - column is 0 or more, and at most the number of rows.
+    """
+    waiting, found = [index], False
+    for _ in range(_MOST_MAKERS):
+        maker = steps.maker_of(waiting.pop()) if waiting else None
+        if maker is None:
+            continue
+        if maker.kind in ("GREATER_EQUAL", "LESS_EQUAL"):
+            limit, rows = _limit_of_rows(steps, maker)
+            if limit is None or (maker.kind == "LESS_EQUAL" and limit < rows - 1):
+                return False
+            found |= maker.kind == "GREATER_EQUAL" and limit == 0
+            continue
+        waiting += () if maker.kind == "SHAPE" else maker.inputs
+    return found and not waiting
+
+
+def _limit_of_rows(steps: OperatorSteps, operator: FileOperator) -> tuple[int | None, int]:
+    """Return what row - column is compared with, None for another comparison, and all rows."""
+    place, negative = operator.inputs[1], steps.maker_of(operator.inputs[1])
+    distance = steps.maker_of(operator.inputs[0])
+    if distance is None or distance.kind != "SUB":
+        return None, 0
+    column, row = (steps.shape_of(each) for each in distance.inputs)
+    if negative is not None and negative.kind == "NEG":
+        place = negative.inputs[0]
+    numbers = steps.numbers_of(place)
+    if len(column) != 2 or column[-1] != 1 or len(row) != 1 or len(numbers) != 1:
+        return None, 0
+    return numbers[0] if negative is None else -numbers[0], column[0]
 
 
 def _is_all(steps: OperatorSteps, operator: FileOperator) -> bool:

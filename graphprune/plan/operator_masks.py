@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphprune.graph.classes.composite_steps import padding_mask
+from graphprune.graph.classes.attention_steps import padding_mask
 
 LARGE = 1e3
 """What is added to a score that is masked is below -1e9; in 16 bits it is minus infinity."""

@@ -7,16 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from graphprune.archive.operators import FileOperator
-from graphprune.graph.classes.activation_steps import leaky
-from graphprune.graph.classes.composite_steps import (
-    CAUSAL,
-    LAST,
-    REVERSE,
-    normalize,
-    product,
-    repeat,
-    resize,
-)
+from graphprune.graph.classes.activation_steps import clipped, leaky, softmax
+from graphprune.graph.classes.attention_steps import product
+from graphprune.graph.classes.composite_steps import CAUSAL, LAST, REVERSE, repeat, resize
+from graphprune.graph.classes.normalization_steps import normalize, to_unit_length
 from graphprune.graph.classes.steps import (
     AFFINE,
     ANY,
@@ -32,6 +26,7 @@ from graphprune.graph.classes.steps import (
     pooling,
     reduced,
 )
+from graphprune.plan.operator_masked_scores import is_lower_band
 from graphprune.plan.operator_masks import is_causal
 from graphprune.plan.operator_recurrent import describe_fused
 from graphprune.plan.operator_sequences import item
@@ -39,8 +34,59 @@ from graphprune.plan.operator_sequences import item
 if TYPE_CHECKING:
     from graphprune.plan.operator_steps import OperatorSteps
 
+PASSED_ON = frozenset(
+    {
+        "BATCH_TO_SPACE_ND",
+        "CAST",
+        "DENSIFY",
+        "DEQUANTIZE",
+        "EXPAND_DIMS",
+        "FlexTensorListStack",
+        "QUANTIZE",
+        "RESHAPE",
+        "SPACE_TO_BATCH_ND",
+        "SQUEEZE",
+        "TRANSPOSE",
+    }
+)
+"""Operators that only move values or change their type; those of space and batch stand around a
+dilated convolution, a stack of tensors behind a loop."""
+_MOST_BETWEEN = 8
+"""Such operators between one of space and batch and its convolution."""
 THEN = " then "
 """Between the steps of one operator."""
+_ALIKE = {
+    "ABS": "abs",
+    "ADD_N": "add",
+    "ELU": "elu",
+    "EXP": "exp",
+    "GELU": "gelu",
+    "HARD_SWISH": "hard swish",
+    "LOG": "log",
+    "LOG_SOFTMAX": "log softmax",
+    "LOGISTIC": "sigmoid",
+    "NEG": AFFINE,
+    "PRELU": "prelu",
+    "RELU": "relu",
+    "RELU6": "relu6",
+    "RELU_0_TO_1": clipped(0, 1),
+    "SELU": "selu",
+    "SOFTSIGN": "softsign",
+    "SQUARE": "square",
+    "TANH": "tanh",
+}
+"""The steps of operators that have no settings of interest."""
+BINARY = {
+    "ADD": "add",
+    "MAXIMUM": "maximum",
+    "MINIMUM": "minimum",
+    "MUL": "multiply",
+    "SUB": "subtract",
+    "DIV": "divide",
+}
+_AFFINE = frozenset({"ADD", "DIV", "MUL", "SUB"})
+"""Those that are affine with a constant as one operand."""
+_TRANSPOSED = "transposed convolution"
 _REDUCED = {"MEAN": "mean", "REDUCE_ANY": ANY, "REDUCE_MAX": "maximum", "SUM": "sum"}
 _POOLED = {"AVERAGE_POOL_2D": "average pooling", "MAX_POOL_2D": "max pooling"}
 
@@ -60,17 +106,52 @@ def _convolution(steps: OperatorSteps, operator: FileOperator) -> str | None:
     if operator.kind == "DEPTHWISE_CONV_2D":
         kind, kernel = "depthwise convolution", shape[1:]
     elif operator.kind == "TRANSPOSE_CONV":
-        kind, kernel = "transposed convolution", (*shape[1:3], shape[0], shape[3])
+        kind, kernel = _TRANSPOSED, (*shape[1:3], shape[0], shape[3])
     strides, dilation = (
         tuple(int(settings.get(name, 1)) for name in names)
         for names in (("strideH", "strideW"), ("dilationHFactor", "dilationWFactor"))
     )
     padding = _padding(operator)
-    if kind != "transposed convolution":
-        dilation, padding = steps.dilated(operator) or (dilation, padding)
+    if kind != _TRANSPOSED:
+        dilation, padding = _dilated(steps, operator) or (dilation, padding)
         read = steps.lengths(operator, 0)[1:3]
         strides, dilation = along_lengths(read, kernel[:2], strides, dilation)
     return convolution(kind, kernel, strides, dilation, padding)
+
+
+def _convolution_of_volumes(steps: OperatorSteps, operator: FileOperator) -> str | None:
+    """Return the step of a Conv3D or its transpose; a dilation is read where it is a setting."""
+    shape = steps.shape(operator, 1)
+    if not steps.is_constant(operator, 1) or len(shape) != 5:
+        return None
+    strides, dilation = (
+        tuple(int(operator.settings.get(name.format(axis), 1)) for axis in "DHW")
+        for name in ("stride{}", "dilation{}Factor")
+    )
+    if operator.kind == "CONV_3D_TRANSPOSE":
+        return convolution(_TRANSPOSED, shape, strides, dilation, _padding(operator))
+    maker = steps.maker_of(operator.inputs[0])
+    if maker is not None and maker.kind.endswith("SpaceToBatchND"):
+        return None
+    read = steps.lengths(operator, 0)[1:4]
+    strides, dilation = along_lengths(read, shape[:3], strides, dilation)
+    return convolution("convolution", shape, strides, dilation, _padding(operator))
+
+
+def _dilated(steps: OperatorSteps, operator: FileOperator) -> tuple[tuple[int, int], str] | None:
+    """Return dilation and padding of a convolution between operators of space and batch."""
+    maker = steps.maker_of(operator.inputs[0])
+    for _ in range(_MOST_BETWEEN):
+        if maker is None or maker.kind not in PASSED_ON - {"SPACE_TO_BATCH_ND"}:
+            break
+        maker = steps.maker_of(maker.inputs[0])
+    if maker is None or maker.kind != "SPACE_TO_BATCH_ND":
+        return None
+    blocks, widths = steps.values(maker, 1), steps.values(maker, 2)
+    if not 1 <= len(blocks) <= 2 or len(widths) != 2 * len(blocks):
+        return None
+    first, last = (*(1,) * (2 - len(blocks)), *blocks)
+    return (first, last), "same" if any(widths[::2]) else "valid"
 
 
 def _pooling(_steps: OperatorSteps, operator: FileOperator) -> str | None:
@@ -103,7 +184,8 @@ def _product(steps: OperatorSteps, operator: FileOperator) -> str | None:
         heads = lengths[1] if len(lengths) == 4 else 1
         if len(lengths) not in (3, 4) or heads is None or steps.is_constant(operator, 0):
             return None
-        return product(heads)
+        is_turned = bool(operator.settings.get("adjX"))
+        return product(heads, lengths[-2] if is_turned else lengths[-1])
     *batch, rows, columns = steps.shape(operator, 1)
     if math.prod(batch) != 1 or operator.settings.get("adjX"):
         return None
@@ -111,19 +193,12 @@ def _product(steps: OperatorSteps, operator: FileOperator) -> str | None:
 
 
 def _resized(steps: OperatorSteps, operator: FileOperator) -> str | None:
-    """Return the step of a resizing by whole factors, as Keras up-samples.
-
-    Lengths of 1 in a file may be open ones.
-    """
+    """Return the steps of a resizing; lengths of 1 in a file may be open ones."""
     sizes, shape = steps.values(operator, 1), steps.shape(operator, 0)[1:3]
     if len(sizes) != 2 or not operator.settings.get("halfPixelCenters") or min(shape) < 2:
         return None
-    if any(size % length for size, length in zip(sizes, shape, strict=True)):
-        return None
-    factors = [size // length for size, length in zip(sizes, shape, strict=True)]
-    if operator.kind == "RESIZE_BILINEAR":
-        return resize("bilinear", factors)
-    return THEN.join(repeat(n, axis) for axis, n in enumerate(factors, 1) if n != 1) or None
+    kind = "bilinear" if operator.kind == "RESIZE_BILINEAR" else "nearest"
+    return THEN.join(step for step in resize(kind, shape, sizes) if isinstance(step, str)) or None
 
 
 def _tiled(steps: OperatorSteps, operator: FileOperator) -> str | None:
@@ -214,7 +289,8 @@ def _masked(steps: OperatorSteps, operator: FileOperator) -> str | None:
     if maker is not None and maker.kind != "LOGICAL_AND":
         return None
     if steps.is_constant(operator, 2):
-        return CAUSAL if any(is_causal(~steps.table(index)) for index in tables) else None
+        is_table = any(is_causal(~steps.table(index)) for index in tables)
+        return CAUSAL if is_table or is_lower_band(steps, operator.inputs[0]) else None
     is_lowered = steps.is_lowered(operator.inputs[1], operator.inputs[2])
     return CAUSAL if is_lowered and any(is_causal(steps.table(at)) for at in tables) else None
 
@@ -224,6 +300,15 @@ def _normalized(steps: OperatorSteps, operator: FileOperator) -> str | None:
     lengths = steps.lengths(operator, 1)
     count = math.prod(length or 0 for length in lengths)
     return normalize(count, float(operator.settings["epsilon"])) if count else None
+
+
+def _softmax(steps: OperatorSteps, operator: FileOperator) -> str | None:
+    return softmax(next(iter(steps.lengths(operator, 0)[-1:]), None))
+
+
+def _unit_length(steps: OperatorSteps, operator: FileOperator) -> str | None:
+    length = steps.lengths(operator, 0)[-1]
+    return None if length is None else to_unit_length(length)
 
 
 def _leaky(_steps: OperatorSteps, operator: FileOperator) -> str | None:
@@ -253,10 +338,13 @@ READERS: dict[str, Callable[[OperatorSteps, FileOperator], str | None]] = {
     "BATCH_MATMUL": _product,
     "CONCATENATION": _joined,
     "CONV_2D": _convolution,
+    "CONV_3D": _convolution_of_volumes,
+    "CONV_3D_TRANSPOSE": _convolution_of_volumes,
     "DEPTHWISE_CONV_2D": _convolution,
     "EQUAL": _unequal,
     "FULLY_CONNECTED": _matrix,
     "GATHER": _lookup,
+    "L2_NORMALIZATION": _unit_length,
     "LEAKY_RELU": _leaky,
     "MAX_POOL_2D": _pooling,
     "MEAN": _reduced,
@@ -270,6 +358,7 @@ READERS: dict[str, Callable[[OperatorSteps, FileOperator], str | None]] = {
     "REVERSE_V2": _reversed,
     "SELECT": _masked,
     "SELECT_V2": _masked,
+    "SOFTMAX": _softmax,
     "SOFTPLUS": lambda _steps, _operator: THEN.join(("exp", AFFINE, "log")),
     "STRIDED_SLICE": _sliced,
     "SUM": _reduced,
@@ -279,3 +368,23 @@ READERS: dict[str, Callable[[OperatorSteps, FileOperator], str | None]] = {
         steps.tensors_of(operator), operator
     ),
 }
+
+
+def describe(steps: OperatorSteps, operator: FileOperator, taken: Sequence[int]) -> str | None:
+    """Return the step that an operator is; None for one that no layer class describes."""
+    kind = operator.kind
+    if kind in BINARY:
+        return _describe_binary(steps, operator, taken)
+    reader = READERS.get(kind)
+    return _ALIKE.get(kind) if reader is None else reader(steps, operator)
+
+
+def _describe_binary(
+    steps: OperatorSteps, operator: FileOperator, taken: Sequence[int]
+) -> str | None:
+    if len(taken) == 2:
+        return BINARY[operator.kind]
+    if operator.kind in ("ADD", "SUB") and any(map(steps.is_mask, operator.inputs)):
+        return CAUSAL
+    is_divisor = operator.kind == "DIV" and steps.is_constant(operator, 0)
+    return AFFINE if operator.kind in _AFFINE and not is_divisor else None

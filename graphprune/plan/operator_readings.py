@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
-from graphprune.graph.classes.composite_steps import masked_roles
+from graphprune.graph.classes.attention_steps import masked_roles
 from graphprune.graph.classes.steps import AFFINE, IF_KEPT, LEARNED, NOTHING, RECURRENT
 from graphprune.graph.computation import UNKNOWN, Computation, Step
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from graphprune.plan.operator_composites import Facts
+from graphprune.plan.operator_facts import Facts
 
 AreEqual = Callable[[int, int], bool]
 """Whether two constants have the same values."""

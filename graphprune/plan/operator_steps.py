@@ -13,72 +13,27 @@ from numpy.typing import NDArray
 
 from graphprune.archive.operators import FileOperator, FileTensor, OperatorFile
 from graphprune.errors import ArchiveError
-from graphprune.graph.classes.activation_steps import clipped
-from graphprune.graph.classes.composite_steps import CAUSAL, REPEAT, REVERSE
+from graphprune.graph.classes.activation_steps import ABOVE, BELOW, SCALED_ELU
+from graphprune.graph.classes.composite_steps import REPEAT, REVERSE
+from graphprune.graph.classes.normalization_steps import DEVIATION, SQUARES, UNIT_LENGTH
 from graphprune.graph.classes.steps import AFFINE, RECURRENT, with_padding
 from graphprune.graph.computation import INPUT, Step
-from graphprune.plan.operator_composites import Facts, find_whole
+from graphprune.plan.operator_composites import find_whole
+from graphprune.plan.operator_facts import FROM, Facts, Whole
 from graphprune.plan.operator_formulas import FUSED
 from graphprune.plan.operator_masked_scores import find_masked, find_same, join
 from graphprune.plan.operator_masks import is_added
 from graphprune.plan.operator_numbers import Number, read_number
-from graphprune.plan.operator_readers import READERS, THEN, find_looked_up
+from graphprune.plan.operator_readers import BINARY, PASSED_ON, THEN, describe, find_looked_up
 from graphprune.plan.operator_recurrent import Recurrence, read_loop
 from graphprune.plan.operator_sequences import find_each
 from graphprune.plan.operator_unrolled import find_unrolled
 
-_PASSED_ON = frozenset(
-    {
-        "BATCH_TO_SPACE_ND",
-        "CAST",
-        "DENSIFY",
-        "DEQUANTIZE",
-        "EXPAND_DIMS",
-        "FlexTensorListStack",
-        "QUANTIZE",
-        "RESHAPE",
-        "SPACE_TO_BATCH_ND",
-        "SQUEEZE",
-        "TRANSPOSE",
-    }
-)
-"""Operators that only move values or change their type; those of space and batch stand around a
-dilated convolution, a stack of tensors behind a loop."""
-_MOST_PASSED_ON = 8
-"""Such operators between one of space and batch and its convolution."""
-_ALIKE = {
-    "ABS": "abs",
-    "ADD_N": "add",
-    "ELU": "elu",
-    "EXP": "exp",
-    "GELU": "gelu",
-    "HARD_SWISH": "hard swish",
-    "LOG": "log",
-    "LOG_SOFTMAX": "log softmax",
-    "LOGISTIC": "sigmoid",
-    "NEG": AFFINE,
-    "PRELU": "prelu",
-    "RELU": "relu",
-    "RELU6": "relu6",
-    "RELU_0_TO_1": clipped(0, 1),
-    "SELU": "selu",
-    "SOFTMAX": "softmax",
-    "SOFTSIGN": "softsign",
-    "SQUARE": "square",
-    "TANH": "tanh",
-}
-"""The steps of operators that have no settings of interest."""
-_BINARY = {
-    "ADD": "add",
-    "MAXIMUM": "maximum",
-    "MINIMUM": "minimum",
-    "MUL": "multiply",
-    "SUB": "subtract",
-    "DIV": "divide",
-}
-_WITH_NUMBER = frozenset({*_BINARY, "SELECT", "SELECT_V2"})
-_AFFINE = frozenset({"ADD", "DIV", "MUL", "SUB"})
-"""Those that are affine with a constant as one operand."""
+JOINED = "operator L2_NORMALIZATION"
+"""What the converter makes of the square, sum, root and product of operations of a model."""
+_ONLY_PLANNED = (ABOVE, BELOW, DEVIATION, SCALED_ELU, SQUARES, UNIT_LENGTH)
+"""Steps that models without such a layer may have as operations of their own."""
+_WITH_NUMBER = frozenset({*BINARY, "GREATER", "SELECT", "SELECT_V2"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +49,26 @@ class FoundStep:
     names: tuple[str, ...]
 
 
+def _without_root(found: FoundStep) -> FoundStep:
+    """Return a division by a deviation without the root that it takes beside what it divides."""
+    step = found.step
+    if not step.computes.startswith(DEVIATION):
+        return found
+    return replace(found, step=replace(step, inputs=step.inputs[:1]))
+
+
 @dataclass
 class OperatorSteps:
     """The steps of the main subgraph of a file, each after those that it takes the results of.
 
     Attributes:
         file: The file.
+        planned: What the steps of the plan compute; None where all layers are looked for.
         steps: The steps.
     """
 
     file: OperatorFile
+    planned: frozenset[str] | None = None
     steps: list[FoundStep] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -122,6 +87,7 @@ class OperatorSteps:
                 self._made[index] = self._add(Step("", INPUT), index)
             for operator in self._operators:
                 self._read(operator)
+            self.steps = [_without_root(found) for found in self.steps]
         except (ArithmeticError, LookupError, ValueError) as fault:
             what, remedy = (
                 ("TensorFlow Lite file", "convert the model again")
@@ -179,7 +145,9 @@ class OperatorSteps:
 
     def _passed_on(self, operator: FileOperator, source: int) -> int | None:
         """Return the step whose result an operator gives unchanged; None if it has its own."""
-        if operator.kind in _PASSED_ON:
+        if operator.kind in PASSED_ON:
+            return source
+        if operator.kind == "TILE" and {*self.values(operator, 1)} == {1}:
             return source
         if operator.kind == "PACK" and (whole := self._for_each(operator)) is not None:
             return whole
@@ -236,8 +204,10 @@ class OperatorSteps:
         return bool(np.allclose(one, two, rtol=0, atol=loss * float(np.abs(one).max(initial=0))))
 
     def _add_steps(self, operator: FileOperator, taken: Sequence[int]) -> int:
-        computes = self._describe(operator, taken) or f"operator {operator.kind}"
+        computes = describe(self, operator, taken) or f"operator {operator.kind}"
         steps = tuple(self._made[index] for index in taken)
+        if computes.startswith(UNIT_LENGTH) and "square" in (self.planned or ()):
+            computes = computes if self._is_planned(UNIT_LENGTH) else JOINED
         if computes.startswith("operator"):
             steps = tuple(dict.fromkeys(steps))
         first, *others = computes.split(THEN)
@@ -248,9 +218,11 @@ class OperatorSteps:
         number = self.number(operator) if operator.kind in _WITH_NUMBER else None
         number = Number(-1.0) if operator.kind == "NEG" else number
         if number is not None:
+            is_from = operator.kind == "SUB" and self.is_constant(operator, 0)
             self.facts.numbers[len(self.steps)] = number
+            self.facts.kinds[len(self.steps)] = FROM if is_from else operator.kind
         masked = find_masked(self, operator, first, steps)
-        first, steps = masked or find_whole(self.facts, first, steps) or (first, steps)
+        first, steps = masked or self._find_whole(first, steps) or (first, steps)
         weights = [index for index in operator.inputs if self._is_weight(index)]
         last = self._add(
             Step("", first, steps),
@@ -268,6 +240,17 @@ class OperatorSteps:
             last = self._add(Step("", each, (last,)), *operator.outputs)
         return last
 
+    def _find_whole(self, computes: str, inputs: tuple[int, ...]) -> Whole | None:
+        """Return the layer that a step completes, unless models may compute it step by step."""
+        whole = find_whole(self.facts, computes, inputs)
+        if whole is None:
+            return None
+        begin = next((text for text in _ONLY_PLANNED if whole[0].startswith(text)), "")
+        return whole if self._is_planned(begin) else None
+
+    def _is_planned(self, begin: str) -> bool:
+        return self.planned is None or any(text.startswith(begin) for text in self.planned)
+
     def _note_count(self, operator: FileOperator, place: int) -> None:
         """Keep over how many values a mean or sum is."""
         if operator.kind in ("MEAN", "SUM"):
@@ -278,11 +261,14 @@ class OperatorSteps:
 
     def number(self, operator: FileOperator) -> Number | None:
         """Return the number that an operator takes as a constant; None where it takes none."""
-        for index in operator.inputs:
-            tensor = self._tensors.get(self._source(index))
-            if index not in self._made and tensor is not None:
-                return read_number(self.file, tensor)
-        return None
+        taken = (index for index in operator.inputs if index not in self._made)
+        first = next((index for index in taken if self._source(index) in self._tensors), None)
+        return None if first is None else self.number_of(first)
+
+    def number_of(self, index: int) -> Number | None:
+        """Return the number that a constant is; None for other tensors."""
+        tensor = self._tensors.get(self._source(index))
+        return None if tensor is None else read_number(self.file, tensor)
 
     def _with_padding(
         self, operator: FileOperator, steps: tuple[int, ...], computes: str
@@ -298,22 +284,6 @@ class OperatorSteps:
     def _is_weight(self, index: int) -> bool:
         tensor = self._tensors.get(index)
         return tensor is not None and index not in self._made and len(tensor.shape) > 1
-
-    def _describe(self, operator: FileOperator, taken: Sequence[int]) -> str | None:
-        """Return the step that an operator is; None for one that no layer class describes."""
-        kind = operator.kind
-        if kind in _BINARY:
-            return self._describe_binary(operator, taken)
-        reader = READERS.get(kind)
-        return _ALIKE.get(kind) if reader is None else reader(self, operator)
-
-    def _describe_binary(self, operator: FileOperator, taken: Sequence[int]) -> str | None:
-        if len(taken) == 2:
-            return _BINARY[operator.kind]
-        if operator.kind in ("ADD", "SUB") and any(map(self._is_mask, operator.inputs)):
-            return CAUSAL
-        is_divisor = operator.kind == "DIV" and operator.inputs[0] not in self._made
-        return AFFINE if operator.kind in _AFFINE and not is_divisor else None
 
     def shape(self, operator: FileOperator, place: int) -> tuple[int, ...]:
         """Return the shape of an input of an operator."""
@@ -354,7 +324,7 @@ class OperatorSteps:
         step = self.steps[lowered].step
         return step.computes == AFFINE and step.inputs == (source,)
 
-    def _is_mask(self, index: int) -> bool:
+    def is_mask(self, index: int) -> bool:
         """Return whether a constant is a causal mask that is added."""
         tensor = self._tensors[self._source(index)]
         is_table = tensor.stored and tensor.dtype and len(tensor.shape) > 1
@@ -363,7 +333,7 @@ class OperatorSteps:
     def _source(self, index: int) -> int:
         """Return the constant that an operator passes on, such as one of 16 bits."""
         maker = self._makers.get(index)
-        return maker.inputs[0] if maker is not None and maker.kind in _PASSED_ON else index
+        return maker.inputs[0] if maker is not None and maker.kind in PASSED_ON else index
 
     def step_before(self, operator: FileOperator) -> str:
         """Return what the step computes that an operator takes first."""
@@ -379,22 +349,11 @@ class OperatorSteps:
 
     def values(self, operator: FileOperator, place: int) -> list[int]:
         """Return the whole numbers in a constant input of an operator; empty where it has none."""
-        tensor = self._tensors.get(operator.inputs[place])
+        return self.numbers_of(operator.inputs[place])
+
+    def numbers_of(self, index: int) -> list[int]:
+        """Return the whole numbers in a constant; empty for other tensors."""
+        tensor = self._tensors.get(index)
         if tensor is None or not tensor.stored or not tensor.dtype.startswith("int"):
             return []
         return [int(value) for value in np.ravel(self.file.read_stored(tensor))]
-
-    def dilated(self, operator: FileOperator) -> tuple[tuple[int, int], str] | None:
-        """Return dilation and padding of a convolution between operators of space and batch."""
-        maker = self._makers.get(operator.inputs[0])
-        for _ in range(_MOST_PASSED_ON):
-            if maker is None or maker.kind not in _PASSED_ON - {"SPACE_TO_BATCH_ND"}:
-                break
-            maker = self._makers.get(maker.inputs[0])
-        if maker is None or maker.kind != "SPACE_TO_BATCH_ND":
-            return None
-        blocks, widths = self.values(maker, 1), self.values(maker, 2)
-        if not 1 <= len(blocks) <= 2 or len(widths) != 2 * len(blocks):
-            return None
-        first, last = (*(1,) * (2 - len(blocks)), *blocks)
-        return (first, last), "same" if any(widths[::2]) else "valid"

@@ -138,6 +138,10 @@ def a_damaged_state_is_refused():
     (FOLDER / "weights.h5").write_bytes(members["model.weights.h5"])
     with h5py.File(FOLDER / "weights.h5") as file:
         settings = json.loads(file["graphprune/vars/settings"][:].tobytes())
+    frozen = [
+        json.dumps({**settings, "frozen": {place: {"is_layer": False, "weights": [weight]}}})
+        for place, weight in (("z", 0), ("a", 2), ("a", -1))
+    ]
     settings["layers"]["a"]["own_schedule"] = {
         "class_name": "function",
         "config": "system",
@@ -145,13 +149,16 @@ def a_damaged_state_is_refused():
         "registered_name": None,
     }
     for name, value, fault in (
-        ("settings", json.dumps(settings).encode(), "schedule 'system' of 'os' is not one that"),
+        ("settings", json.dumps(settings), "schedule 'system' of 'os' is not one that"),
+        ("settings", frozen[0], "the file has a frozen part 'z' that is not in the model"),
+        ("settings", frozen[1], "the file has a frozen part 'a' that is not in the model"),
+        ("settings", frozen[2], "of the weights file is damaged (-1 is not a position)"),
         ("mask_0", bytes(3), "the mask of 'kernel' in layer 'a' does not fit the weight"),
         ("settings", b'{"version": 1, "layers": {"a": {}}}', "layer 'a': KeyError: 'pruning'"),
         ("settings", b'{"version": 2, "layers": {}}', "has version 2, this graphprune reads"),
         ("settings", b"{", "the group 'graphprune' of the weights file is damaged"),
     ):
-        value = np.frombuffer(value, np.uint8)
+        value = np.frombuffer(value if isinstance(value, bytes) else value.encode(), np.uint8)
         with h5py.File(FOLDER / "weights.h5", "r+") as file:
             del file[f"graphprune/vars/{name}"]
             file[f"graphprune/vars/{name}"] = value

@@ -287,6 +287,86 @@ def stripped_models_load_in_plain_keras():
     np.testing.assert_array_equal(array(old(X)), array(half(X)))
 
 
+@keras.saving.register_keras_serializable("frozen")
+class Pair(layers.Layer):
+    """A custom layer whose config says nothing of the layers in it."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.first, self.second = layers.Dense(8), layers.Dense(8)
+
+    def build(self, shape):
+        self.first.build(shape)
+        self.second.build(shape)
+
+    def call(self, x):
+        return self.second(self.first(x))
+
+    def get_config(self):
+        return super().get_config()
+
+
+@keras.saving.register_keras_serializable("frozen")
+class Backbone(keras.Model):
+    """A functional model whose config is the arguments of its constructor, as in KerasHub."""
+
+    def __init__(self, units=4, **kwargs):
+        inputs = keras.Input((8,))
+        self.pair, self.head = Pair(name="pair"), layers.Dense(units, name="head")
+        x = layers.Reshape((2, 4))(self.pair(inputs))
+        self.both = layers.Bidirectional(layers.SimpleRNN(2), name="both")
+        super().__init__(inputs, self.head(self.both(x)), **kwargs)
+        self.units = units
+
+    def get_config(self):
+        return {"name": self.name, "trainable": self.trainable, "units": self.units}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+FROZEN = {
+    "a layer": lambda model: [model.head],
+    "a layer inside a custom one": lambda model: [model.pair.first],
+    "a layer inside one of Keras": lambda model: [model.both.forward_layer],
+    "a weight": lambda model: [model.head.kernel],
+    "all layers but one": lambda model: [model.pair, model.both],
+}
+"""What is frozen of `Backbone`, in configs of Keras that do not say so."""
+
+
+def trained_parts(model):
+    """Return the places of trainable weights, and whether each layer is trainable."""
+    every = [id(one) for one in model.weights]
+    places = [every.index(id(one)) for one in model.trainable_weights]
+    return places, [layer.trainable for layer in model._flatten_layers()]
+
+
+@CASES.each(FROZEN, fast=("a layer inside a custom one", "a weight"))
+def what_is_frozen_stays_frozen_and_goes_on(name):
+    keras.utils.set_random_seed(8)
+    model = Backbone()
+    for part in FROZEN[name](model):
+        part.trainable = False
+    model.compile("adam", "mse", run_eagerly=keras.config.backend() == "tensorflow")
+    wanted = trained_parts(model)
+    assert 0 < len(wanted[0]) < len(trained_parts(Backbone())[0])
+    pruned = fit(graphprune.prune_low_magnitude(model, schedule()), end=1)
+    assert trained_parts(pruned) == wanted
+    pruned.save(FOLDER / "frozen.keras")
+    loaded = load(FOLDER / "frozen.keras")
+    assert trained_parts(loaded) == wanted
+    assert_same(state(pruned), state(loaded))
+    fit(pruned, begin=1, end=2)
+    fit(loaded, begin=1, end=2)
+    assert_same(state(pruned), state(loaded))
+    for place, (one, other) in enumerate(zip(model.weights, pruned.weights, strict=True)):
+        old, new = array(one), array(other)
+        assert np.array_equal(np.where(new == 0, 0, old), new) == (place not in wanted[0]), place
+    assert trained_parts(graphprune.strip_pruning(pruned)) == wanted
+
+
 @CASES.fast_on("jax")
 def a_file_that_is_not_compiled_goes_on_with_a_new_optimizer():
     half = half_of()

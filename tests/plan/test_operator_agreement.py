@@ -32,3 +32,27 @@ def test_a_figure_that_one_side_does_not_tell_is_left_out_of_that_kind_alone():
     found = [EPSILON.format("0.001"), "normalize over 8", "normalize over 4, epsilon 0.1"]
     plain = ["normalize over 8", "normalize over 8", "normalize over 4, epsilon 0.1"]
     assert texts(planned, found) == (plain, plain)
+
+
+def test_a_length_is_compared_exactly_and_one_of_scores_not_at_all():
+    scores = [Step("", "product of 2"), Step("", "softmax", (0,))]
+    steps = [*scores, Step("", "softmax, length 20", (1,))]
+    for length, wanted in ((20, "softmax, length 20"), (21, "softmax, length 21")):
+        found = [*scores, Step("", f"softmax, length {length}", (1,))]
+        settled, other = settle(Computation(tuple(steps), (2,)), found)
+        assert [step.computes for step in settled.steps[1:]] == [
+            "softmax of scores",
+            "softmax, length 20",
+        ]
+        assert [step.computes for step in other[1:]] == ["softmax of scores", wanted]
+
+
+def test_a_limit_that_may_be_larger_is_any_larger_one():
+    limits = ["clip 0 4", "clip 0 1", "clip 0 2"]
+    assert texts(["clip 0 4"], ["clip 0 1.5+"])[1] == ["clip 0 4"]
+    assert texts(["clip 0 1"], ["clip 0 1.5+"])[1] == ["clip 0 1.5+"]
+    assert texts(limits, ["clip 0 3.98", "clip 0 1", "clip 0 3"])[1] == [
+        "clip 0 4",
+        "clip 0 1",
+        "clip 0 3",
+    ]

@@ -31,7 +31,7 @@ def number(value, kind="float32", scale=0.0):
 LIMITS = {
     "float32": (number(1.0), "clip 0 1"),
     "a bit more in 8 bits": (number(100, "int8", 0.01002), "clip 0 1"),
-    "the largest value in 8 bits": (number(127, "int8", 0.005), "clip 0 1"),
+    "the largest value in 8 bits": (number(127, "int8", 0.005), "clip 0 0.635+"),
     "another limit": (number(2.0), "clip 0 2"),
 }
 
@@ -42,6 +42,64 @@ def test_a_relu_of_a_minimum_is_a_clip(name):
     parts = [Part("x", (1, 4)), limit, Part("y", (1, 4)), Part("z", (1, 4))]
     operators = [("MINIMUM", ["x", "n"], ["y"]), ("RELU", ["y"], ["z"])]
     assert needed(parts, operators) == ["input", wanted]
+
+
+RECTIFIED = {
+    "threshold": ("GREATER", 0.5, "zero up to threshold, threshold 0.5"),
+    "other comparison": ("LESS", 0.5, "multiply"),
+}
+
+
+@pytest.mark.parametrize("name", RECTIFIED)
+def test_x_times_whether_it_is_above_a_number_is_zero_up_to_it(name):
+    kind, value, wanted = RECTIFIED[name]
+    parts = [
+        Part("x", (1, 4)),
+        number(value),
+        Part("above", (1, 4), type="BOOL"),
+        Part("y", (1, 4)),
+    ]
+    operators = [(kind, ["x", "n"], ["above"]), ("MUL", ["x", "above"], ["y"])]
+    assert needed(parts, operators)[-1] == wanted
+
+
+def less_below(taken):
+    """Operators that take 0.5 * relu(2 - x), or of x - 2, from x."""
+    constants = [number(2.0), Part("slope", (), np.array(0.5, "float32"))]
+    parts = [*constants, *(Part(name, (1, 4)) for name in ("x", "far", "less", "part", "y"))]
+    operators = [
+        ("SUB", taken, ["far"]),
+        ("RELU", ["far"], ["less"]),
+        ("MUL", ["less", "slope"], ["part"]),
+        ("SUB", ["x", "part"], ["y"]),
+    ]
+    return needed(parts, operators)[-1]
+
+
+def test_what_is_less_than_a_threshold_is_told_from_what_is_more():
+    below = "less what is below threshold, threshold 2, slope 0.5"
+    assert less_below(["n", "x"]) == below
+    assert less_below(["x", "n"]) == "subtract"
+
+
+def unit_length(kinds):
+    axes = Part("axes", values=np.array([1], "int32"))
+    names = ("x", "squares", "total", "limited", "root", "y")
+    parts = [axes, number(1e-12), *(Part(name, (2, 4)) for name in names)]
+    operators = [
+        ("SQUARE", ["x"], ["squares"]),
+        ("SUM", ["squares", "axes"], ["total"]),
+        (kinds[0], ["total", "n"], ["limited"]),
+        (kinds[1], ["limited"], ["root"]),
+        ("MUL", ["x", "root"], ["y"]),
+    ]
+    return needed(parts, operators)[-1]
+
+
+def test_a_division_by_the_root_of_a_sum_of_squares_is_one_to_unit_length():
+    assert unit_length(["MAXIMUM", "RSQRT"]) == "unit length over 4"
+    assert unit_length(["ADD", "RSQRT"]) == "multiply"
+    assert unit_length(["MAXIMUM", "SQRT"]) == "multiply"
 
 
 def normalization(epsilon):
@@ -137,6 +195,22 @@ def test_constants_that_mask_what_follows_are_causal_masks():
     assert scores("ADD", (behind * -2).astype("float32")) == "affine"
     assert scores("ADD", ((behind - 1) * 1e9).astype("float32")) == "affine"
     assert scores("SELECT_V2", behind, number(-1e30)) == "operator SELECT_V2"
+
+
+def test_a_masked_softmax_that_is_made_zero_where_the_mask_is_is_the_softmax():
+    kept = np.tril(np.ones((1, 3, 3), bool))
+    parts = [Part("m", values=kept), number(-1e9), Part("zero", (), np.zeros((), "float32"))]
+    parts += [Part(name, (1, 3, 3)) for name in ("x", "y", "soft", "z")]
+    operators = [
+        ("SELECT_V2", ["m", "x", "n"], ["y"]),
+        ("SOFTMAX", ["y"], ["soft"]),
+        ("SELECT_V2", ["m", "soft", "zero"], ["z"]),
+    ]
+    wanted = ["input", "causal mask", "softmax, length 3"]
+    assert needed(parts, operators) == wanted
+    assert needed(parts, [*operators[:2], ("SELECT_V2", ["m", "soft", "n"], ["z"])])[:3] == wanted
+    unmasked = [("SOFTMAX", ["x"], ["soft"]), operators[2]]
+    assert len(needed(parts, unmasked)) == 3
 
 
 def test_a_sum_of_tanh_of_a_sum_is_the_scores_of_additive_attention():

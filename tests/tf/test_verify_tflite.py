@@ -212,6 +212,8 @@ def masked_net(keras, *, mask=True, value=0.0, back=True):
     words = layers.Input((5,), batch_size=1, name="x")
     x = layers.Embedding(9, 6, mask_zero=mask, name="embed")(words)
     x = layers.SpatialDropout1D(0.2, name="drop")(x)
+    if keras is not tf_keras:  # repeats results of masked parts where batches have a size
+        x = layers.TimeDistributed(layers.Dense(6, name="dense"), name="each")(x)
     both = layers.LSTM(3, return_sequences=True, name="cell")
     x = layers.Bidirectional(both, name="both")(x)
     x = layers.GRU(4, name="gru")(x)

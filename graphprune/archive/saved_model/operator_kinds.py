@@ -9,6 +9,7 @@ import numpy as np
 from graphprune.archive.saved_model.lowering import Lowered, Lowering, Rule, View
 from graphprune.archive.saved_model.products import (
     convolution,
+    convolution_of_volumes,
     einsum,
     matrix,
     normalization,
@@ -168,6 +169,8 @@ LOWERED: Mapping[str, Rule] = {
     "ConcatV2": _joined,
     "Conv2D": convolution,
     "Conv2DBackpropInput": transposed_convolution,
+    "Conv3D": convolution_of_volumes("CONV_3D"),
+    "Conv3DBackpropInputV2": convolution_of_volumes("CONV_3D_TRANSPOSE"),
     "DepthwiseConv2dNative": convolution,
     "Div": _arithmetic("DIV", 1),
     "DivNoNan": _quotient,

@@ -44,6 +44,26 @@ def convolution(one: Lowering) -> list[Lowered] | None:
     return one.to("CONV_2D", one.inputs[0], view, **settings)
 
 
+def convolution_of_volumes(kind: str) -> Rule:
+    """Return the rule of a convolution along three axes, or of a transposed one."""
+
+    def rule(one: Lowering) -> list[Lowered] | None:
+        kernel, shape = one.whole(1), one.shapes[2 if kind == "CONV_3D_TRANSPOSE" else 0]
+        settings: dict[str, int | float] = {"padding": int(one.node.text("padding") == "VALID")}
+        for name, written in (("strides", "stride{}"), ("dilations", "dilation{}Factor")):
+            numbers = one.node.numbers(name, (1,) * 5)
+            if len(numbers) != 5 or numbers[0] != 1 or numbers[4] != 1:
+                return None
+            axes = zip("DHW", numbers[1:4], strict=True)
+            settings |= {written.format(axis): number for axis, number in axes}
+        is_kernel = kernel is not None and len(kernel) == 5 and not one.is_made[1]
+        is_plain = one.node.text("data_format", "NDHWC") == "NDHWC"
+        is_known = one.node.text("padding") in ("SAME", "VALID") and shape is not None
+        return one.to(kind, **settings) if is_kernel and is_plain and is_known else None
+
+    return rule
+
+
 def transposed_convolution(one: Lowering) -> list[Lowered] | None:
     """Return the operator of a transposed convolution; None for one that is not read."""
     kernel = one.whole(1)

@@ -12,12 +12,14 @@ from graphprune.graph.classes.activation_steps import (
     exponential,
     leaking,
     rectified,
+    softmax_along,
+    thresholded,
 )
 from graphprune.graph.classes.channel_rules import activation, elementwise, passing, slopes, softmax
 from graphprune.graph.classes.constants import SLOPED as KEEP_ZERO
 from graphprune.graph.classes.constants import leaky_rectifier, rectifier
 from graphprune.graph.classes.layer_class import SAME, LayerClass, Weight, always
-from graphprune.graph.classes.steps import fixed, mask_of_values, masking, only_last_axis, unmasked
+from graphprune.graph.classes.steps import fixed, mask_of_values, masking
 
 RANDOM = ("BaseRandomLayer",)
 ACTIVATION = LayerClass("activation", output_shapes=SAME, is_pure=True, keeps_mask=always)
@@ -47,7 +49,7 @@ def _with_float32(config: dict[str, Any]) -> dict[str, Any]:
 SLOPED = replace(ACTIVATION, normalize=_with_float32)
 CLASSES: Mapping[str, LayerClass] = {
     "Activation": replace(ACTIVATION, channels=activation, steps=activation_steps),
-    "Softmax": replace(ACTIVATION, channels=softmax, steps=unmasked(only_last_axis("softmax"))),
+    "Softmax": replace(ACTIVATION, channels=softmax, steps=softmax_along),
     "ELU": replace(SLOPED, channels=elementwise(KEEP_ZERO["ELU"]), steps=exponential),
     "ReLU": replace(SLOPED, channels=elementwise(KEEP_ZERO["ReLU"], rectifier), steps=rectified),
     "LeakyReLU": replace(
@@ -57,7 +59,10 @@ CLASSES: Mapping[str, LayerClass] = {
         steps=leaking,
     ),
     "ThresholdedReLU": replace(
-        ACTIVATION, versions=(2,), channels=elementwise(KEEP_ZERO["ThresholdedReLU"])
+        ACTIVATION,
+        versions=(2,),
+        channels=elementwise(KEEP_ZERO["ThresholdedReLU"]),
+        steps=thresholded,
     ),
     "PReLU": LayerClass(
         "activation",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from graphprune.graph.classes import composite_steps
+from graphprune.graph.classes import attention_steps
 from graphprune.graph.classes.channels import Weights
 from graphprune.graph.classes.dense import MAX_EQUATION, numbered
 from graphprune.graph.classes.layer_class import Expected, LayerClass, Weight, always, merged
@@ -147,7 +147,7 @@ CLASSES: Mapping[str, LayerClass] = {
         channels=multi_head,
         keeps_mask=always,
         deletes_masks=True,
-        steps=composite_steps.multi_head,
+        steps=attention_steps.multi_head,
         resized=_multi_head_resized,
         multiply_adds=attention,
         attributes=MULTI_HEAD_LAYERS,
@@ -162,6 +162,7 @@ CLASSES: Mapping[str, LayerClass] = {
         merged(lambda _config, taken: taken[0]),
         arguments=("query", "value", "key"),
         channels=grouped_query,
+        steps=attention_steps.grouped_query,
         resized=_grouped_query_resized,
         multiply_adds=attention,
         attributes=GROUPED_QUERY_LAYERS,
@@ -178,7 +179,7 @@ CLASSES: Mapping[str, LayerClass] = {
         arguments=("query", "value", "key"),
         channels=dot_product,
         keeps_mask=always,
-        steps=composite_steps.dot_product,
+        steps=attention_steps.dot_product,
         multiply_adds=multiplied,
     ),
     "AdditiveAttention": LayerClass(
@@ -189,6 +190,6 @@ CLASSES: Mapping[str, LayerClass] = {
         merged(_attention_output),
         arguments=("query", "value", "key"),
         keeps_mask=always,
-        steps=composite_steps.additive_attention,
+        steps=attention_steps.additive_attention,
     ),
 }

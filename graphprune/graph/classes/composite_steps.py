@@ -1,30 +1,26 @@
 """The steps of layers that converters write as several operators.
 
-They are attention, recurrent layers, layer normalization and up-sampling. A rule gives None for
+They are attention, products, recurrent layers and up-sampling. A rule gives None for
 settings whose operators are not known, so that the layer is not compared.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from graphprune.archive.entries import is_entry
-from graphprune.graph.classes.activation_steps import CLIP
+from graphprune.graph.classes.activation_steps import ABOVE, BELOW, CLIP, SCALED_ELU
+from graphprune.graph.classes.normalization_steps import UNIT_LENGTH
 from graphprune.graph.classes.spatial import per_axis
 from graphprune.graph.classes.steps import (
     ADDITIVE,
-    AFFINE,
     ANY,
     CROP,
     EACH,
-    IF_KEPT,
-    MASK,
     MOVES,
     NORMALIZE,
-    NOTHING,
     PRODUCT,
     RECURRENT,
     UNEQUAL,
@@ -33,7 +29,6 @@ from graphprune.graph.classes.steps import (
     StepCall,
     Steps,
     StepsRule,
-    matrix,
 )
 
 REVERSE, LAST, STATE, REPEAT = "reverse", "last of sequence", "last state", "repeat"
@@ -41,6 +36,7 @@ CAUSAL, PADDING = "causal mask", "padding mask"
 _RESIZE = "resize"
 KINDS = {
     NORMALIZE: "normalization",
+    UNIT_LENGTH: "normalization",
     PRODUCT: "attention",
     ADDITIVE: "attention",
     CAUSAL: "attention",
@@ -50,11 +46,14 @@ KINDS = {
     LAST: "recurrent",
     STATE: "recurrent",
     REPEAT: "up-sampling",
-    _RESIZE: "up-sampling",
+    _RESIZE: "resizing",
     EACH: "time-distributed",
     UNEQUAL: "mask",
     ANY: "mask",
     CLIP: "activation",
+    SCALED_ELU: "activation",
+    ABOVE: "activation",
+    BELOW: "activation",
     CROP: "cropping",
     "selu": "activation",
     "softsign": "activation",
@@ -75,30 +74,6 @@ def find_kind(step: str) -> str:
     return next((kind for begin, kind in KINDS.items() if step.startswith(begin)), "")
 
 
-def normalize(count: int, epsilon: float | None) -> str:
-    """Return the step of a normalization over `count` values; scale and shift do not count.
-
-    Args:
-        count: The number of values.
-        epsilon: What is added to the variance; None where it is not known.
-
-    Example:
-        >>> normalize(8, 1e-5), normalize(8, None)
-        ('normalize over 8, epsilon 1e-05', 'normalize over 8')
-    """
-    return f"{NORMALIZE} over {count}" + ("" if epsilon is None else f", epsilon {epsilon:.4g}")
-
-
-def product(heads: int) -> str:
-    """Return the step of the products of two tensors' matrices, one for each head."""
-    return f"{PRODUCT} of {heads}"
-
-
-def additive(*, is_scaled: bool) -> str:
-    """Return the step of additive scores, perhaps with a factor for each value that is summed."""
-    return ADDITIVE + (", scaled" if is_scaled else "")
-
-
 def repeat(times: int, axis: int) -> str:
     """Return the step that repeats each value along an axis, counted with the batch."""
     return f"{REPEAT} {times} over {axis}"
@@ -116,32 +91,22 @@ def is_spread(step: str) -> bool:
     return step.startswith(REPEAT) and step.endswith(" over 0")
 
 
-def resize(kind: str, factors: Sequence[int]) -> str:
-    """Return the step of a resizing that mixes neighbours."""
-    return f"{_RESIZE} {kind} {'x'.join(map(str, factors))}"
+def resize(kind: str, lengths: Sequence[int], sizes: Sequence[int]) -> Steps:
+    """Return the steps of a resizing to other lengths; by whole factors as Keras up-samples.
 
-
-def normalized(call: StepCall) -> Steps | None:
-    """Return the steps of a LayerNormalization."""
-    shape, axes = call.taken[0], call.config.get("axis", -1)
-    if shape is None or call.config.get("rms_scaling"):
-        return None
-    lengths = [shape[axis] for axis in (axes if isinstance(axes, list | tuple) else [axes])]
-    if any(length is None for length in lengths):
-        return None
-    count = math.prod(length for length in lengths if length is not None)
-    return (normalize(count, call.config.get("epsilon", 1e-3)), AFFINE)
-
-
-def normalized_groups(call: StepCall) -> Steps | None:
-    """Return the steps of a GroupNormalization; as many groups as channels if -1 of them."""
-    shape, config = call.taken[0], call.config
-    if shape is None or None in shape[1:] or call.is_masked:
-        return None
-    size = math.prod(length or 1 for length in shape[1:])
-    groups = config["groups"] if config["groups"] > 0 else shape[config.get("axis", -1)]
-    count = size // (groups or 1)
-    return (normalize(count, config.get("epsilon", 1e-3)), AFFINE)
+    Example:
+        >>> resize("bilinear", (2, 3), (4, 3)), resize("nearest", (2, 3), (4, 3))
+        (('resize bilinear 2x1',), ('repeat 2 over 1',))
+        >>> resize("nearest", (4, 4), (3, 5)), resize("bilinear", (4, 4), (4, 4))
+        (('resize nearest to 3x5',), ())
+    """
+    if any(size % length for size, length in zip(sizes, lengths, strict=True)):
+        return (f"{_RESIZE} {kind} to {'x'.join(map(str, sizes))}",)
+    factors = [size // length for size, length in zip(sizes, lengths, strict=True)]
+    if kind == "nearest":
+        return tuple(repeat(n, axis) for axis, n in enumerate(factors, 1) if n != 1)
+    is_more = any(n != 1 for n in factors)
+    return (f"{_RESIZE} {kind} {'x'.join(map(str, factors))}",) if is_more else ()
 
 
 def repeated(call: StepCall) -> Steps:
@@ -150,10 +115,15 @@ def repeated(call: StepCall) -> Steps:
 
 
 def for_each_step(call: StepCall) -> Steps | None:
-    """Return the steps of a TimeDistributed: those of its layer, for each part of the sequence."""
+    """Return the steps of a TimeDistributed: those of its layer, for each part of the sequence.
+
+    With a batch size tf_keras repeats the last result where a part is masked, which is not known.
+    """
     shape = call.taken[0]
     inner: Any = call.config.get("layer")
-    if shape is None or call.is_masked or not is_entry(inner):
+    if shape is None or not is_entry(inner):
+        return None
+    if call.is_masked and call.keras == 2 and shape[0] is not None:
         return None
     weights = {key.removeprefix("layer."): shape for key, shape in call.weights.items()}
     steps = call.inside(inner, weights, [(shape[0], *shape[2:])])
@@ -188,149 +158,28 @@ def upsampled(rank: int) -> StepsRule:
         is_known = shape is not None and None not in shape[1:]
         if config.get("data_format") == "channels_first" or not is_known:
             return None
-        factors = per_axis(config["size"], rank)
-        if kind == "nearest":
-            return tuple(repeat(n, axis) for axis, n in enumerate(factors, 1) if n != 1)
-        return (resize(kind, factors),) if kind == "bilinear" else None
+        lengths = [length or 0 for length in shape[1 : rank + 1]] if shape else []
+        sizes = [n * size for n, size in zip(lengths, per_axis(config["size"], rank), strict=True)]
+        return resize(kind, lengths, sizes) if kind in _RESIZED else None
 
     return rule
 
 
-def padding_mask(roles: Sequence[str], *, is_causal: bool) -> str:
-    """Return the step of the masks of what scores are computed from.
-
-    Args:
-        roles: `query` where places that ask are masked, `key` where places that are asked are.
-        is_causal: Whether there is a causal mask too.
-
-    Example:
-        >>> padding_mask(["key", "query"], is_causal=True)
-        'padding mask of key and query, causal'
-    """
-    return f"{PADDING} of {' and '.join(sorted(roles))}" + (", causal" if is_causal else "")
+_RESIZED = ("bilinear", "nearest")
 
 
-def masked_roles(step: str) -> list[str]:
-    """Return the roles in the step of a padding mask.
-
-    Example:
-        >>> masked_roles("padding mask of key and query, causal")
-        ['key', 'query']
-    """
-    return step.removeprefix(f"{PADDING} of ").split(",")[0].split(" and ")
-
-
-def multi_head(call: StepCall) -> Steps | None:
-    """Return the steps of a MultiHeadAttention over one axis, whose mask is causal or none."""
-    places = {name: -1 - index for index, name in enumerate(call.arguments)}
-    ranks = {0 if shape is None else len(shape) for shape in call.taken}
-    is_plain = not is_told(call) and ranks == {3}
-    if not is_plain or not {"query", "value"} <= set(places) <= {"query", "value", "key"}:
+def resized(call: StepCall) -> Steps | None:
+    """Return the steps of a Resizing, without one that keeps the ratio of its sides."""
+    config, shape = call.config, call.taken[0]
+    keeps_ratio = config.get("crop_to_aspect_ratio") or config.get("pad_to_aspect_ratio")
+    kind = config.get("interpolation", "bilinear")
+    is_known = shape is not None and len(shape) == 4 and None not in shape[1:]
+    if keeps_ratio or config.get("data_format") == "channels_first" or not is_known:
         return None
-    kernels = {
-        part: _as_matrix(call.weights[f"{part}.kernel"], inputs)
-        for part, inputs in (("query", 1), ("key", 1), ("value", 1), ("attention_output", 2))
-    }
-    heads = call.config["num_heads"]
-    sources = {"query": places["query"], "value": places["value"]}
-    sources["key"] = places.get("key", places["value"])
-    masks = _masks(call, places, {"query": ("query",), "key": ("value", "key")}, 3)
-    if masks is None:
-        return None
-    return (
-        *(Branch(kernels[part], (sources[part],)) for part in ("query", "key", "value")),
-        Branch(product(heads), (0, 1)),
-        *masks,
-        "softmax",
-        Branch(product(heads), (4 + len(masks), 2)),
-        kernels["attention_output"],
-    )
-
-
-def _masks(
-    call: StepCall, places: Mapping[str, int], roles: Mapping[str, Sequence[str]], scores: int
-) -> Steps | None:
-    """Return the steps of the masks of attention; None where they are not known.
-
-    Args:
-        call: The call.
-        places: The places of the tensors that it takes, by argument.
-        roles: The arguments whose masks are those of places that ask, and that are asked.
-        scores: The step of the scores.
-    """
-    masked: dict[str, int] = {}
-    kept: list[str] = []
-    for role, names in roles.items():
-        taken = [-1 - places[name] for name in names if name in places]
-        held = {place for each in taken if (place := call.masks[each]) is not None}
-        if len(held) > 1:
-            return None
-        if held:
-            masked[role] = MASK - held.pop()
-            kept += [role] if any(call.kept[each] for each in taken) else []
-    is_causal = bool(call.settings.get("use_causal_mask"))
-    lengths = [(call.taken[-1 - places[name]] or ())[1] for name in ("query", "value")]
-    if (is_causal or masked) and (None in lengths or 1 in lengths):
-        return () if lengths[1] == 1 and not masked else None
-    if not masked:
-        return (CAUSAL,) if is_causal else ()
-    names = sorted(masked)
-    text = padding_mask(names, is_causal=is_causal)
-    if len(kept) < len(names):
-        rest = padding_mask(kept, is_causal=is_causal) if kept else ""
-        text += IF_KEPT + (rest or (CAUSAL if is_causal else NOTHING))
-    return (Branch(text, (scores, *(masked[name] for name in names))),)
-
-
-def _as_matrix(kernel: Sequence[int], inputs: int) -> str:
-    """Return the step of a kernel whose first axes, `inputs` of them, are those of its input."""
-    return matrix((math.prod(kernel[:inputs]), math.prod(kernel[inputs:])))
-
-
-def dot_product(call: StepCall) -> Steps | None:
-    """Return the steps of an Attention.
-
-    A factor of all scores is one of the constants that do not count.
-    """
-    mode = call.config.get("score_mode", "dot")
-    if mode == "concat":
-        return _attended(call, additive(is_scaled=False))
-    return _attended(call, product(1)) if mode == "dot" else None
-
-
-def additive_attention(call: StepCall) -> Steps | None:
-    """Return the steps of an AdditiveAttention."""
-    return _attended(call, additive(is_scaled=bool(call.config.get("use_scale", True))))
-
-
-def _attended(call: StepCall, computes: str) -> Steps | None:
-    """Return the steps of attention with one head, given that of its scores.
-
-    Its result is zero where a place that asks is masked. A sum of one value leaves no operator.
-    """
-    shapes = [shape or () for shape in call.taken]
-    is_sum_of_one = computes.startswith(ADDITIVE) and any(shape[-1:] == (1,) for shape in shapes)
-    if is_told(call) or {*map(len, shapes)} != {3} or is_sum_of_one:
-        return None
-    if len(call.taken) not in (2, 3):
-        return None
-    key = -len(call.taken) if len(call.taken) == 3 else -2
-    masks = _masks(call, {"query": -1, "value": -2}, {"key": ("value",)}, 0)
-    if masks is None:
-        return None
-    scores: Steps = (Branch(computes, (-1, key)), *masks, "softmax")
-    steps = (*scores, Branch(product(1), (len(scores) - 1, -2)))
-    if call.masks[0] is None:
-        return steps
-    text = "multiply" if call.kept[0] else f"multiply{IF_KEPT}{NOTHING}"
-    return (*steps, Branch(text, (len(scores), MASK)))
+    lengths = [length or 0 for length in shape[1:3]] if shape else []
+    sizes = (config["height"], config["width"])
+    return resize(kind, lengths, sizes) if kind in _RESIZED else None
 
 
 _COMPARED = ("training", "use_causal_mask")
 """Arguments of a call that change nothing in inference, or whose steps are known."""
-
-
-def is_told(call: StepCall) -> bool:
-    """Return whether a call has arguments or unknown masks, which change its operators."""
-    told = (value for key, value in call.settings.items() if key not in _COMPARED)
-    return (call.is_masked and not call.is_mask_known) or any(told)

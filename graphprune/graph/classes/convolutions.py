@@ -168,10 +168,11 @@ def _steps(rank: int, kind: str, weight: str) -> StepsRule:
 def _convolution_steps(rank: int, kind: str, weight: str, call: StepCall) -> Steps | None:
     """Return the steps of a convolution; along one axis it is one of two, the first of length 1.
 
-    Causal padding is a step of its own.
+    Causal padding is a step of its own. Depthwise and dilated ones of volumes are not known.
     """
     config, kernel = call.config, call.weights[weight]
-    if rank > 2 or config.get("data_format") == "channels_first":
+    is_plain = "depthwise" not in kind and {*per_axis(config.get("dilation_rate", 1), rank)} == {1}
+    if config.get("data_format") == "channels_first" or (rank > 2 and not is_plain):
         return None
     strides, dilation = (
         (*(1,) * (2 - rank), *per_axis(config.get(key, 1), rank))

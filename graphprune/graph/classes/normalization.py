@@ -10,10 +10,15 @@ import numpy as np
 
 from graphprune.graph.classes.channel_rules import normalizing
 from graphprune.graph.classes.channels import ChannelCall, Channels, along_last
-from graphprune.graph.classes.composite_steps import normalized, normalized_groups
 from graphprune.graph.classes.constants import Values
 from graphprune.graph.classes.layer_class import SAME, Expected, LayerClass, Weight, always
 from graphprune.graph.classes.lengths import Config, Lengths, Open, parse_length
+from graphprune.graph.classes.normalization_steps import (
+    normalized,
+    normalized_by_squares,
+    normalized_groups,
+    normalized_to_unit_length,
+)
 from graphprune.graph.classes.steps import AFFINE, only_last_axis
 
 SCALE_AND_CENTER = (Weight("gamma", needs="scale"), Weight("beta", needs="center"))
@@ -157,6 +162,9 @@ CLASSES: Mapping[str, LayerClass] = {
         SAME,
         versions=(3,),
         channels=normalizing,
+        steps=normalized_by_squares,
     ),
-    "UnitNormalization": LayerClass("normalization", output_shapes=SAME, channels=normalizing),
+    "UnitNormalization": LayerClass(
+        "normalization", output_shapes=SAME, channels=normalizing, steps=normalized_to_unit_length
+    ),
 }

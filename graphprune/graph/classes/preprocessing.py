@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from graphprune.graph.classes.channel_rules import over_space
 from graphprune.graph.classes.channels import ChannelCall, Channels
+from graphprune.graph.classes.composite_steps import resized
 from graphprune.graph.classes.layer_class import SAME, Difference, Expected, LayerClass, Weight, one
 from graphprune.graph.classes.lengths import Config
 from graphprune.graph.classes.normalization import along_axes
@@ -201,6 +203,7 @@ def _rescaled(call: ChannelCall) -> Sequence[Channels | None]:
     return [None if channels is None else call.applied(channels, None, keeps_zero=offset == 0)]
 
 
+_TO_SIZE = LayerClass("shape", output_shapes=one(_resized), channels=over_space(2))
 CLASSES: Mapping[str, LayerClass] = {
     "Normalization": LayerClass(
         "normalization",
@@ -238,10 +241,8 @@ CLASSES: Mapping[str, LayerClass] = {
     "Rescaling": LayerClass(
         "shape", output_shapes=SAME, is_pure=True, channels=_rescaled, steps=rescaled
     ),
-    **dict.fromkeys(
-        ("CenterCrop", "Resizing"),
-        LayerClass("shape", output_shapes=one(_resized), channels=over_space(2)),
-    ),
+    "CenterCrop": _TO_SIZE,
+    "Resizing": replace(_TO_SIZE, steps=resized),
     "RandomCrop": LayerClass("operation", RANDOM, output_shapes=one(_resized), difference=_CROPS),
     **{
         f"Random{change}": LayerClass("operation", RANDOM, output_shapes=SAME, steps=fixed())

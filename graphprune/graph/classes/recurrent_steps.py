@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from graphprune.archive.entries import is_entry
+from graphprune.graph.classes.attention_steps import is_told
 from graphprune.graph.classes.cell_formulas import cell_text
-from graphprune.graph.classes.composite_steps import LAST, REVERSE, STATE, is_told
+from graphprune.graph.classes.composite_steps import LAST, REVERSE, STATE
 from graphprune.graph.classes.lengths import Config
 from graphprune.graph.classes.spatial import per_axis
 from graphprune.graph.classes.steps import (

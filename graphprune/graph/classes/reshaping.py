@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from graphprune.graph.classes.attention_steps import dotted
 from graphprune.graph.classes.channel_rules import (
     Combined,
     flattening,
@@ -150,5 +151,7 @@ CLASSES: Mapping[str, LayerClass] = {
         channels=joining,
         steps=concatenation,
     ),
-    "Dot": LayerClass("merge", MERGE, output_shapes=merged(_dotted), channels=_dot_channels),
+    "Dot": LayerClass(
+        "merge", MERGE, output_shapes=merged(_dotted), channels=_dot_channels, steps=dotted
+    ),
 }

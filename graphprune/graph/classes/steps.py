@@ -28,8 +28,10 @@ SYMMETRIC = frozenset({"add", "multiply", "maximum", "minimum"})
 """Steps whose result does not depend on the order of the tensors that they take."""
 EACH = "each of sequence"
 """The beginning of the steps that a layer has for each part of a sequence."""
+FIGURES = ("epsilon", "factor", "length", "slope", "threshold")
+"""Names of figures at the end of steps, which not every file tells exactly."""
 MOVES = ("permute", "reshape", EACH)
-"""Steps that only move values; they are compared by the names of operators alone, or not at all."""
+"""Steps that only move values; they are compared by the names of operators alone, or not."""
 _LINEAR = ("convolution", "depthwise convolution", "transposed convolution", "matrix")
 
 
@@ -117,6 +119,14 @@ class StepCall:
 
 StepsRule = Callable[[StepCall], Steps | None]
 """From a call to its steps; None for settings of which nothing is known."""
+
+
+def with_figures(step: str, **figures: float | None) -> str:
+    """Return a step with figures behind it; without any where one of them is not known."""
+    if None in figures.values():
+        return step
+    told = {name: f"{v:.4g}" if isinstance(v, float) else v for name, v in figures.items()}
+    return step + "".join(f", {name} {text}" for name, text in told.items())
 
 
 def is_linear(step: str) -> bool:
@@ -381,11 +391,6 @@ def only_last_axis(*steps: str) -> StepsRule:
         return steps if is_last else None
 
     return rule
-
-
-def unmasked(rule: StepsRule) -> StepsRule:
-    """Return the rule of a class that computes something else with a mask, which is not known."""
-    return lambda call: None if call.is_masked else rule(call)
 
 
 def _times(lengths: Any) -> str:
