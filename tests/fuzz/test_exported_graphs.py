@@ -52,12 +52,24 @@ def graph() -> bytes:
     x = net.add("net/view/Reshape", "Reshape", x, view, shape=(-1, 2, 16))
     kernel = net.variable("net/out/einsum", 16, 3)
     x = net.add("net/out/einsum", "Einsum", x, kernel, shape=(-1, 2, 3), equation="abc,cd->abd")
+    return content_of(net, (-1, 4, 6), x)
+
+
+@cache
+def loop() -> bytes:
+    """A graph of two recurrent layers, one of which keeps its state."""
+    net = Exported()
+    made = [net.recurrence("net/a", "x"), net.recurrence("net/b", "x", state="net/b/state")]
+    return content_of(net, (4, 2, 3), net.add("net/add", "AddV2", *made, shape=(4, 2, 5)))
+
+
+def content_of(net: Exported, shape: tuple[int, ...], output: str) -> bytes:
     with TemporaryDirectory() as folder:
-        return Path(net.write(Path(folder), (-1, 4, 6), x), "saved_model.pb").read_bytes()
+        return Path(net.write(Path(folder), shape, output), "saved_model.pb").read_bytes()
 
 
 def make(random: Random, _folder: Path) -> bytes:
-    content = graph()
+    content = random.choice((graph, loop))()
     if random.random() < 0.5:
         return mutate_bytes(random, content)
     changed = bytearray(content)
@@ -82,4 +94,5 @@ def check(content: bytes) -> str:
 
 def test_a_mutated_graph_is_compared_or_refused(fuzz):
     assert check(graph()) == "same"
+    assert check(loop()) == "differs"
     assert fuzz(Target(make, lambda content: check(content) and None), count=100) > 0

@@ -141,6 +141,27 @@ def test_the_last_of_a_stacked_sequence_is_taken_along_its_first_axis(tmp_path):
     assert steps(tmp_path, net, (4, 2, 3), last)[-1] == "last of sequence"
 
 
+def test_the_columns_of_a_kernel_that_a_product_takes_are_told(tmp_path):
+    net = Exported()
+    kernel = net.variable("net/rnn/kernel", 3, 8)
+    ends = {"begin": [0, 6], "end": [0, 8], "by": [1, 1]}
+    places = [net.constant(f"net/rnn/{key}", at) for key, at in ends.items()]
+    part = net.add(
+        "net/rnn/part", "StridedSlice", kernel, *places, shape=(3, 2), begin_mask=1, end_mask=1
+    )
+    axis = net.constant("net/rnn/axis", -1)
+    half = net.add("net/rnn/split", "Split", axis, kernel, shape=(3, 8), num_split=1)
+    made = [
+        net.add(f"net/rnn/MatMul_{number}", "MatMul", "x", matrix, shape=(-1, width))
+        for number, (matrix, width) in enumerate(((part, 2), (half, 8)))
+    ]
+    joined = net.add("net/join", "ConcatV2", *made, axis, shape=(-1, 10))
+    file = ExportedFile(read_operations(net.write(tmp_path, (-1, 3), joined)))
+    products = [each for each in file.operators_of(0) if each.kind == "FULLY_CONNECTED"]
+    assert [file.columns[each.inputs[1]] for each in products] == [6, 0]
+    assert {each.inputs[1] for each in products} <= file.weights
+
+
 def test_a_loop_that_gives_its_body_too_little_is_damage(tmp_path):
     net = Exported()
     made = net.recurrence("net/rnn", "x", given=5)
