@@ -312,11 +312,11 @@ class Backbone(keras.Model):
 
     def __init__(self, units=4, **kwargs):
         inputs = keras.Input((8,))
-        self.pair, self.head = Pair(name="pair"), layers.Dense(units, name="head")
-        x = layers.Reshape((2, 4))(self.pair(inputs))
-        self.both = layers.Bidirectional(layers.SimpleRNN(2), name="both")
-        super().__init__(inputs, self.head(self.both(x)), **kwargs)
-        self.units = units
+        pair, head = Pair(name="pair"), layers.Dense(units, name="head")
+        both = layers.Bidirectional(layers.SimpleRNN(2), name="both")
+        outputs = head(both(layers.Reshape((2, 4))(pair(inputs))))
+        super().__init__(inputs, outputs, **kwargs)  # before layers are set, for PyTorch
+        self.units, self.pair, self.head, self.both = units, pair, head, both
 
     def get_config(self):
         return {"name": self.name, "trainable": self.trainable, "units": self.units}

@@ -58,6 +58,8 @@ CORE = {
         "checkpoints_of_each_epoch_go_on: Adam",
         "saved weights go on",
         "backup and restore",
+        "what_is_frozen_stays_frozen_and_goes_on: a weight",
+        "what_is_frozen_stays_frozen_and_goes_on: a layer inside a custom one",
         "plain keras loads the file",
         "stripped models load in plain keras",
     ),
