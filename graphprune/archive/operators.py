@@ -7,7 +7,7 @@ for is named after the operation of TensorFlow (`FlexCos`).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -100,7 +100,7 @@ class OperatorFile(Protocol):
         """The indices of the tensors that enter and leave the main subgraph."""
 
     @property
-    def weights(self) -> frozenset[int]:
+    def weights(self) -> Set[int]:
         """The indices of tensors that are weights, or made of them, whose values are not read."""
 
     @property

@@ -162,6 +162,15 @@ def test_the_columns_of_a_kernel_that_a_product_takes_are_told(tmp_path):
     assert {each.inputs[1] for each in products} <= file.weights
 
 
+def test_columns_that_an_open_length_tells_are_not_known(tmp_path):
+    net = Exported()
+    kernel, lengths = net.variable("net/k", 3, 8), net.add("net/n", "Shape", "x", shape=(2,))
+    rest = [net.constant(f"net/{key}", at) for key, at in (("end", [0, 0]), ("by", [1, 1]))]
+    part = net.add("net/part", "StridedSlice", kernel, lengths, *rest, shape=(3, -1), begin_mask=1)
+    made = net.add("net/MatMul", "BatchMatMulV2", part, "x", shape=(3, -1))
+    assert ExportedFile(read_operations(net.write(tmp_path, (8, -1), made))).columns == {}
+
+
 def test_a_loop_that_gives_its_body_too_little_is_damage(tmp_path):
     net = Exported()
     made = net.recurrence("net/rnn", "x", given=5)

@@ -34,5 +34,6 @@ def first_columns(
         is_plain = not any(node.number(f"{name}_mask") for name in ("new_axis", "ellipsis"))
         if is_plain and len(begin) == last + 1:
             is_open = node.number("begin_mask") & 1 << last
-            return [0 if is_open else int(begin[last])]
+            first = 0 if is_open else begin[last]
+            return [first] if isinstance(first, int) and first >= 0 else []
     return []

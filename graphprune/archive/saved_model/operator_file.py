@@ -48,6 +48,10 @@ class ExportedFile:
 
     Args:
         read: Its operations.
+
+    Attributes:
+        weights: The indices of variables, and of what is made of them alone.
+        columns: The first column of those that are columns of a variable.
     """
 
     is_converted = False
@@ -59,7 +63,7 @@ class ExportedFile:
         self._uniform: dict[int, float] = {}
         self._shapes = [value.shape for value in read.values]
         self._tensors: list[FileTensor] = []
-        self._weights: set[int] = set()
+        self.weights: set[int] = set()
         self.columns: dict[int, int] = {}
         self._bodies: dict[int, Body] = {}
         self._operators: dict[int, list[FileOperator]] = {0: []}
@@ -76,11 +80,6 @@ class ExportedFile:
     def ends(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """The indices of the tensors that enter and leave the signature."""
         return self._read.inputs, self._read.outputs
-
-    @property
-    def weights(self) -> frozenset[int]:
-        """The indices of variables, and of what is made of them alone."""
-        return frozenset(self._weights)
 
     def ends_of(self, subgraph: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Return the indices of the tensors that enter and leave the body of a loop."""
@@ -163,8 +162,8 @@ class ExportedFile:
         found = fold(operation.node, taken, shapes)
         if found is not None and operation.outputs:
             self._keep(operation.outputs[0], found)
-        elif operation.node.kind == "VarHandleOp" or self._weights & set(operation.inputs):
-            self._weights |= set(operation.outputs)
+        elif operation.node.kind == "VarHandleOp" or self.weights & set(operation.inputs):
+            self.weights |= set(operation.outputs)
             self._note_columns(operation)
         elif operation.node.kind == "Fill" and (value := taken[-1]) is not None and not value.ndim:
             self._uniform[operation.outputs[0]] = float(value[()])
@@ -249,8 +248,8 @@ class ExportedFile:
         else:
             self._tensors.append(_tensor(index, name, view.shape, ""))
             self._keep(index, view.values)
-        if view.of in self._weights:
-            self._weights.add(index)
+        if view.of in self.weights:
+            self.weights.add(index)
         if view.of in self.columns:
             self.columns[index] = self.columns[view.of]
         if view.of is not None and view.is_made:
