@@ -36,6 +36,8 @@ def _attribute(value: Any) -> bytes:
         return varint(3 << 3) + _signed(value)
     if isinstance(value, float):
         return varint(4 << 3 | 5) + struct.pack("<f", value)
+    if isinstance(value, bytes):
+        return wire(2, value)
     if isinstance(value, str):
         return wire(10, wire(1, value[1:])) if value.startswith("@") else wire(2, value)
     if isinstance(value, np.ndarray):

@@ -53,6 +53,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("cli", frozenset({"click", "rich"})),
     ("keras_runtime", frozenset({"numpy"})),
     ("runner_process", frozenset()),
+    ("stable_hlo_process", frozenset({"jax", "numpy"})),
 )
 ORDER = [part for part, _ in LAYERS]
 ALLOWED = dict(LAYERS)

@@ -16,6 +16,20 @@ from numpy.typing import NDArray
 
 FOREIGN = "Flex"
 """The beginning of operators that are named after operations of TensorFlow."""
+EITHER = "EITHER"
+"""A padding that is both `same` and `valid`: it has no zeros to put anywhere."""
+
+
+def same_width(length: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
+    """Return how many zeros `same` puts before and behind an axis.
+
+    Example:
+        >>> same_width(16, 3, 2, 1)
+        (0, 1)
+    """
+    made = -(-length // stride)
+    whole = max((made - 1) * stride + (kernel - 1) * dilation + 1 - length, 0)
+    return whole // 2, whole - whole // 2
 
 
 @dataclass(frozen=True, slots=True)

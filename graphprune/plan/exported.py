@@ -13,8 +13,8 @@ from dataclasses import replace
 import numpy as np
 
 from graphprune.archive.saved_model.exported import ExportedVariables
-from graphprune.archive.saved_model.operations import read_operations
-from graphprune.archive.saved_model.operator_file import STABLE_HLO, ExportedFile
+from graphprune.archive.saved_model.operations import STABLE_HLO, read_operations
+from graphprune.archive.saved_model.operator_file import ExportedFile
 from graphprune.graph.layers import SEPARATOR
 from graphprune.graph.weights import TensorKey
 from graphprune.plan.changes import Plan
@@ -76,10 +76,9 @@ def check_exported_architecture(plan: Plan, folder: str) -> ArchitectureCheck:
     operations = read_operations(folder)
     if operations is None:
         return ArchitectureCheck(unchecked=_NO_SIGNATURE)
-    file = ExportedFile(operations)
-    if STABLE_HLO in file.kinds:
-        return ArchitectureCheck(unchecked=_STABLE_HLO)
-    return check_operator_architecture(plan, file)
+    if operations.unread:
+        return ArchitectureCheck(unchecked=f"{_STABLE_HLO}; {operations.unread}")
+    return check_operator_architecture(plan, ExportedFile(operations))
 
 
 def _others(exported: ExportedVariables, used: set[str]) -> Iterator[NotFinite]:

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from graphprune.graph.classes.activation_steps import CLIP, SOFTMAX
 from graphprune.graph.classes.composite_steps import CAUSAL, PADDING
-from graphprune.graph.classes.steps import ADDITIVE, AFFINE, FIGURES, PRODUCT
+from graphprune.graph.classes.steps import ADDITIVE, AFFINE, FIGURES, PADDINGS, PRODUCT
 from graphprune.graph.computation import Computation, Step
 
 _NEAR, _EXACT = 0.05, ", length"
@@ -21,6 +21,9 @@ _FIGURE = re.compile(rf"(, (?:{'|'.join(FIGURES)})|^{CLIP} 0) ([\d.e+-]+?)(\+?)(
 """A figure with what tells it: its name, or the beginning of a step. A `+` is behind the smallest
 value that it may have.
 """
+
+
+_OF_ONE = re.compile(r"(convolution \d+x\d+)x1x(\d+)(?=,)")
 
 
 def settle(planned: Computation, found: Sequence[Step]) -> tuple[Computation, list[Step]]:
@@ -32,7 +35,7 @@ def settle(planned: Computation, found: Sequence[Step]) -> tuple[Computation, li
         'normalize over 8, epsilon 0.001'
     """
     planned = replace(planned, steps=tuple(_name_scores(planned.steps)))
-    found = [*_name_scores(found)]
+    found = [*_name_scores([*_spelled_as_planned(planned.steps, found)])]
     untold = {
         step.computes for step in (*planned.steps, *found) if _FIGURE.search(step.computes) is None
     }
@@ -44,6 +47,35 @@ def settle(planned: Computation, found: Sequence[Step]) -> tuple[Computation, li
         replace(step, computes=_as_planned(step.computes, texts))
         for step in _without_figures(found, untold)
     ]
+
+
+def _spelled_as_planned(planned: Sequence[Step], found: Sequence[Step]) -> Iterator[Step]:
+    """Yield steps of a file; one that can be written in several ways is written as in the plan."""
+    texts = {(step.layer, step.computes) for step in planned}
+    texts |= {("", step.computes) for step in planned}
+    for step in found:
+        ways = [*_spellings(step.computes)]
+        told = ((layer, text) for layer in (step.layer, "") for text in ways)
+        yield replace(step, computes=next((way for way in told if way in texts), ("", ways[-1]))[1])
+
+
+def _spellings(computes: str) -> Iterator[str]:
+    """Yield the texts of one step; the last one is that of a file on its own.
+
+    A padding that puts no zeros anywhere is both kinds, and so is a convolution of one channel,
+    which is a depthwise one as well.
+
+    Example:
+        >>> [*_spellings("convolution 1x3x1x4, strides 1x1, dilation 1x1, valid")][0]
+        'depthwise convolution 1x3x4, strides 1x1, dilation 1x1, valid'
+    """
+    *both, either = PADDINGS
+    stem = computes.removesuffix(either)
+    ways = [computes] if stem == computes else [stem + padding for padding in both]
+    if (one := _OF_ONE.match(computes)) is not None:
+        rest = len(one[0])
+        yield from (f"depthwise {one[1]}x{one[2]}{way[rest:]}" for way in ways)
+    yield from ways
 
 
 def _name_scores(steps: Sequence[Step]) -> Iterator[Step]:

@@ -14,6 +14,7 @@ from graphprune.graph.classes.normalization_steps import normalize, to_unit_leng
 from graphprune.graph.classes.steps import (
     AFFINE,
     ANY,
+    PADDINGS,
     RECURRENT,
     UNEQUAL,
     along_lengths,
@@ -163,7 +164,7 @@ def _pooling(_steps: OperatorSteps, operator: FileOperator) -> str | None:
 
 
 def _padding(operator: FileOperator) -> str:
-    return "valid" if operator.settings.get("padding", 0) else "same"
+    return PADDINGS[int(operator.settings.get("padding", 0))]
 
 
 def _pad(steps: OperatorSteps, operator: FileOperator) -> str | None:
@@ -216,7 +217,7 @@ def _sliced(steps: OperatorSteps, operator: FileOperator) -> str | None:
     begin, mask = steps.values(operator, 1), int(operator.settings.get("shrinkAxisMask", 0))
     if begin and mask in (1, 2) and begin[mask - 1] >= 0:
         whole = (1 << len(begin)) - 1 - mask
-        is_whole = all(operator.settings.get(name) == whole for name in ("beginMask", "endMask"))
+        is_whole = all(operator.settings.get(name, 0) == whole for name in ("beginMask", "endMask"))
         axis = mask - 1
         return item(begin[axis], steps.shape(operator, 0)[axis], axis) if is_whole else None
     if not mask and begin:

@@ -12,10 +12,13 @@ import numpy as np
 from keras import layers
 from keras3.child import Cases, refusal
 from keras3.models import MODELS, VERSION, Scaled, array, sequential
+from lenet import rules
 
 import graphprune
 from graphprune.errors import GraphError, OutputError
 from graphprune.keras3 import export, named_outputs, torch_onnx
+from graphprune.plan import make_plan
+from graphprune.plan.exported import check_exported_architecture
 from graphprune.serving import convert, proving
 from graphprune.serving.outputs import run_saved_model
 from graphprune.serving.running import try_run
@@ -28,6 +31,9 @@ FORMS = ["tflite", "folder", *(["onnx"] if find_spec(ONNX) else [])]
 ONLY_BY_THE_NEWER_EXPORTER = {"attention as onnx"} if BACKEND == "torch" else set()
 BY_TENSORFLOW = {"tensorflow": (), "jax": ("onnx",), "torch": ("tflite", "folder")}[BACKEND]
 """The forms that another backend needs a process with TensorFlow for."""
+RULES = rules(
+    "version: 1\nrules: [{id: all, match: '*', prune: {sparsity: 50%, schedule: {curve: step}}}]"
+)
 KINDS = [name for name in MODELS if name not in ("unbuilt", "custom layers")]
 
 
@@ -142,6 +148,72 @@ def outputs_that_layers_do_not_name_are_numbered():
         "output_1",
         "output_2",
     ]
+
+
+def convolutional(units=6, activation="relu"):
+    x = keras.Input((8, 8, 3))
+    y = layers.Conv2D(4, 3, strides=2, padding="same", activation=activation)(x)
+    y = layers.DepthwiseConv2D(3)(layers.BatchNormalization()(y))
+    y = layers.GlobalAveragePooling2D()(layers.Activation("gelu")(y))
+    return keras.Model(x, layers.Dense(3, "softmax")(layers.Dense(units, "elu")(y)))
+
+
+def recurrent(cell=layers.LSTM, **settings):
+    return keras.Sequential(
+        [
+            keras.Input((5,), dtype="int32"),
+            layers.Embedding(20, 8),
+            layers.Bidirectional(layers.GRU(3, return_sequences=True)),
+            cell(5, **settings),
+            layers.Dense(2),
+        ]
+    )
+
+
+def attentive(causal=True, heads=2):
+    x = keras.Input((5, 8))
+    y = layers.MultiHeadAttention(heads, 4)(x, x, use_causal_mask=causal)
+    return keras.Model(x, layers.Dense(2)(layers.LayerNormalization()(layers.Add()([x, y]))))
+
+
+def for_each_part(units=4, activation="relu"):
+    return keras.Sequential(
+        [
+            keras.Input((5, 6)),
+            layers.TimeDistributed(layers.Dense(units, activation)),
+            layers.Dense(2),
+        ]
+    )
+
+
+COMPARED = {
+    "parts of a sequence": (for_each_part, {}, [{"activation": "tanh"}, {"units": 3}]),
+    "convolutions": (convolutional, {}, [{"activation": "relu6"}, {"units": 5}]),
+    "loops": (recurrent, {}, [{"activation": "relu"}, {"go_backwards": True}]),
+    "attention": (attentive, {}, [{"causal": False}, {"heads": 4}]),
+}
+
+
+@CASES.each(COMPARED, set(COMPARED) if BACKEND == "jax" else {"parts of a sequence"})
+def an_exported_folder_is_compared_with_the_plan(name):
+    build, settings, others = COMPARED[name]
+    folder = new_folder()
+    model = build(**settings)
+    model.export(folder / "net", verbose=False)
+    keras.utils.clear_session()
+    found = [
+        check_exported_architecture(plan, str(folder / "net"))
+        for plan in (plan_of(build(**each), folder) for each in (settings, *others))
+    ]
+    assert [each.status for each in found] == ["same", "differs", "differs"], found
+    assert found[0].unchecked == ""
+
+
+def plan_of(model, folder):
+    model.save(folder / "net.keras")
+    plan = make_plan(graphprune.read_graph(folder / "net.keras"), RULES)
+    keras.utils.clear_session()
+    return plan
 
 
 @CASES.fast_on("tensorflow")

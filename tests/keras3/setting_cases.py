@@ -252,16 +252,16 @@ def callbacks_hear_of_the_last_step_of_an_execution():
 @CASES
 def failures_of_own_code_are_named():
     options = {"rules": RULES, "callbacks": ["own_settings:failing"]}
-    text = refusal(lambda: run("failing", compiled(), **options), TrainingError)
+    text = refusal(lambda: run("own-failing", compiled(), **options), TrainingError)
     assert text.startswith("own_settings:failing: the callback Failing failed after step 4 at"), (
         text
     )
-    assert f"ValueError: five; go on with graphprune resume {FOLDER / 'failing'}, which" in text
+    assert f"ValueError: five; go on with graphprune resume {FOLDER / 'own-failing'}, which" in text
     assert text.endswith("starts at step 4"), text
     from own_settings import Failing
 
     Failing.fails = False
-    assert resume(FOLDER / "failing", data=DATA).status == "finished"
+    assert resume(FOLDER / "own-failing", data=DATA).status == "finished"
     for options, message in (
         ({"loss": "own_settings:wrong"}, "own_settings:wrong: the loss failed on the first batch"),
         ({"metrics": ["own_settings:wrong"]}, "own_settings:wrong: the metric failed on the first"),

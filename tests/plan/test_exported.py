@@ -61,14 +61,24 @@ def test_weights_are_counted_and_the_architecture_is_not_called_as_planned(tmp_p
     )
 
 
-def test_a_model_exported_as_stable_hlo_is_not_compared(tmp_path):
+@pytest.mark.parametrize(
+    ("installed", "reason"),
+    [
+        (True, "the installed version of JAX does not read it"),
+        (False, "to read it, install JAX: pip install 'graphprune[jax]'"),
+    ],
+)
+def test_stable_hlo_that_cannot_be_read_is_not_compared(installed, reason, tmp_path, monkeypatch):
+    if not installed:
+        monkeypatch.setattr("graphprune.archive.saved_model.stable_hlo.find_spec", lambda _: None)
     net = Exported()
-    net.write(tmp_path, (-1, 4), net.add("call", "XlaCallModule", "x", shape=(-1, 2)))
+    module = net.add("call", "XlaCallModule", "x", shape=(-1, 2), module=b"ML\xefR and no more")
+    net.write(tmp_path, (-1, 4), module)
     found = check_exported_architecture(make_plan(GRAPH, rules(RULES)), str(tmp_path))
     assert (found.status, found.unchecked) == (
         "unchecked",
         "the folder has StableHLO (XlaCallModule), which Keras 3 exports on JAX and PyTorch,"
-        " instead of operations of TensorFlow",
+        f" instead of operations of TensorFlow; {reason}",
     )
 
 

@@ -10,6 +10,7 @@ time and memory.
 import gc
 import inspect
 import json
+import shutil
 import time
 import zipfile
 
@@ -167,6 +168,7 @@ def test_an_application_without_its_dead_channels_computes_the_same(package, nam
     assert difference <= BOUND * scale
     assert sum(removal.removed.values()) > 0
     assert open_model_file(small).graph.parameters == after.count_params()
+    shutil.rmtree(tmp_path)  # those of all models do not fit on many disks
 
 
 def test_every_application_is_here():

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 
 from graphprune.archive.files import read_whole
 from graphprune.archive.saved_model.folder import GRAPH, MAX_GRAPH
 from graphprune.archive.saved_model.graph_def import (
     Function,
     Graph,
-    Lengths,
     Node,
     read_function,
     read_graph,
 )
-from graphprune.archive.saved_model.protobuf import WireError
+from graphprune.archive.saved_model.hlo_translation import translate
+from graphprune.archive.saved_model.operation import Body, Operation, Operations, Value
+from graphprune.archive.saved_model.protobuf import WireError, messages_in
+from graphprune.archive.saved_model.stable_hlo import UnreadModuleError, read_module
 from graphprune.archive.saved_model.tensor_bundle import message_damage_named
 
 SIGNATURE = "serving_default"
 _INIT = "__saved_model_init_op"
 CALLS = frozenset(("PartitionedCall", "StatefulPartitionedCall"))
 """Operations that call a function."""
+STABLE_HLO = "XlaCallModule"
+"""The operation that has a whole model of JAX or PyTorch, as a module of StableHLO."""
 LOOPS = frozenset(("StatelessWhile", "While"))
 """Operations that call a function until another one says that it is enough."""
 _SAME = frozenset(("Identity", "StopGradient", "PreventGradient", "Snapshot"))
@@ -40,72 +45,6 @@ MAX_CALLS = 50
 """Functions that call each other."""
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """An operation of a signature.
-
-    Attributes:
-        name: Its name, behind those of the operations that call its function.
-        node: Its kind and settings.
-        inputs, outputs: Values, by their numbers.
-        body: What a loop calls.
-    """
-
-    name: str
-    node: Node
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-    body: Body | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """The function that a loop calls in each round.
-
-    Attributes:
-        number: Its number among the loops of the signature, from 1 on.
-        operations: Its operations, each behind those that it needs.
-        inputs: What it takes: values of its own, and those of the loop that no round changes.
-        outputs: What it gives to the next round, in the same order.
-    """
-
-    number: int
-    operations: Sequence[Operation]
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """What an operation makes; of a variable, what is read of it.
-
-    Attributes:
-        name: The name of the operation; empty for a variable, whose layers another tells.
-        shape: Its shape; None where it is not known.
-    """
-
-    name: str
-    shape: Lengths | None = None
-
-
-@dataclass(frozen=True)
-class Operations:
-    """The operations that make the outputs of a signature, each behind those that it needs.
-
-    Attributes:
-        path: The folder.
-        operations: The operations.
-        values: What they make, and the inputs of the signature.
-        inputs, outputs: Those of the signature, by their numbers.
-    """
-
-    path: str
-    operations: Sequence[Operation]
-    values: Sequence[Value]
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-
-
 def read_operations(folder: str) -> Operations | None:
     """Return the operations of the signature of a SavedModel; None if it has none.
 
@@ -122,7 +61,8 @@ def read_operations(folder: str) -> Operations | None:
         walk = _Walk(graph)
         walk.take(inputs.values())
         ends = walk.frame(graph.nodes, dict(walk.given), list(outputs.values()), "", 0)
-        return Operations(folder, walk.operations, walk.values, tuple(walk.given.values()), ends)
+        given = tuple(walk.given.values())
+        return Operations(folder, walk.operations, walk.values, given, ends, walk.unread)
 
 
 @dataclass
@@ -133,7 +73,10 @@ class _Walk:
     given: dict[str, int] = field(default_factory=dict)
     read: dict[str, Function] = field(default_factory=dict)
     visited: int = 0
-    loops: int = 0
+    loops: Iterator[int] = field(default_factory=lambda: count(1))
+    data: set[int] = field(default_factory=set)
+    variables: dict[tuple[tuple[int, ...], str], tuple[int, ...]] = field(default_factory=dict)
+    unread: str = ""
 
     def take(self, inputs: Iterable[str]) -> None:
         """Add the inputs of the signature."""
@@ -142,6 +85,7 @@ class _Walk:
             node = self.graph.nodes.get(name)
             shapes = () if node is None else node.shapes()
             self.given[name] = self._add(Value(name, shapes[0] if shapes else None))
+        self.data |= {*self.given.values()}
 
     def frame(
         self,
@@ -176,6 +120,8 @@ class _Walk:
                 made[node.name] = self._call(node, taken, prefix, depth)
             elif node.kind in LOOPS:
                 made[node.name] = self._loop(node, taken, prefix, depth)
+            elif node.kind == STABLE_HLO:
+                made[node.name] = self._module(node, taken, prefix)
             else:
                 made[node.name] = self._operation(node, taken, prefix)
         return tuple(_find(made, nodes, each) for each in wanted)
@@ -202,8 +148,7 @@ class _Walk:
             name: value if made == name else self._add(Value("", self.values[value].shape))
             for name, made, value in zip(function.inputs, function.outputs, taken, strict=True)
         }
-        self.loops += 1
-        number, outside, self.operations = self.loops, self.operations, []
+        number, outside, self.operations = next(self.loops), self.operations, []
         name = f"{prefix}{node.name}/"
         ends = self.frame(function.nodes, dict(known), function.outputs, name, depth + 1)
         body = Body(number, self.operations, tuple(known.values()), ends)
@@ -211,7 +156,24 @@ class _Walk:
         shapes = node.shapes() or (None,) * len(taken)
         outputs = tuple(self._add(Value(prefix + node.name, shape)) for shape in shapes)
         self.operations.append(Operation(prefix + node.name, node, taken, outputs, body))
+        if self.data & {*taken}:
+            self.data |= {*outputs}
         return outputs
+
+    def _module(self, node: Node, taken: tuple[int, ...], prefix: str) -> tuple[int, ...]:
+        """Add the operations of a StableHLO module; it stays one operation if it is not read."""
+        for text in messages_in(node.attributes.get("module", memoryview(b"")), 2):
+            try:
+                module = read_module(text)
+            except UnreadModuleError as fault:
+                self.unread = str(fault)
+                break
+            data = self.data & {*taken}
+            operations, ends = translate(module, taken, self.values, data, self.loops)
+            self.operations += operations
+            self.data |= {*ends}
+            return ends
+        return self._operation(node, taken, prefix)
 
     def function(self, name: str) -> Function:
         """Return the function of a name."""
@@ -223,9 +185,16 @@ class _Walk:
 
     def _operation(self, node: Node, taken: tuple[int, ...], prefix: str) -> tuple[int, ...]:
         name = prefix + node.name if node.kind != "VarHandleOp" else ""
+        read = (taken, name.rsplit("/", 2)[0]) if node.kind == "ReadVariableOp" else None
+        if read is not None and read in self.variables:
+            return self.variables[read]
         shapes = (node.shape("shape"),) if node.kind == "VarHandleOp" else node.shapes() or (None,)
         outputs = tuple(self._add(Value(name, shape)) for shape in shapes)
         self.operations.append(Operation(name, node, taken, outputs))
+        if self.data & {*taken}:
+            self.data |= {*outputs}
+        if read is not None:
+            self.variables[read] = outputs
         return outputs
 
     def _add(self, value: Value) -> int:

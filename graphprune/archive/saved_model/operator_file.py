@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from graphprune.archive.saved_model.columns import first_columns
 from graphprune.archive.saved_model.folding import Values, fold, fold_uniform
 from graphprune.archive.saved_model.graph_def import Lengths
 from graphprune.archive.saved_model.lowering import Lowered, Lowering, View
-from graphprune.archive.saved_model.operations import Body, Operation, Operations
+from graphprune.archive.saved_model.operation import Body, Operation, Operations
 from graphprune.archive.saved_model.operator_kinds import LOWERED
 from graphprune.archive.saved_model.protobuf import WireError
 from graphprune.archive.saved_model.tensor_bundle import DTYPES, message_damage_named
@@ -39,8 +38,6 @@ _TYPES = {
 LOOP = "WHILE"
 _RANDOM = "Random"
 """A part of the kinds of operations that give other values at each call."""
-STABLE_HLO = "XlaCallModule"
-"""The operation that has a whole model of JAX or PyTorch as a text."""
 
 
 class ExportedFile:
@@ -68,13 +65,9 @@ class ExportedFile:
         self._bodies: dict[int, Body] = {}
         self._operators: dict[int, list[FileOperator]] = {0: []}
         self._subgraph = 0
+        self._views: dict[tuple[int | None, Lengths], int] = {}
         with message_damage_named(self.path):
             self._build()
-
-    @cached_property
-    def kinds(self) -> frozenset[str]:
-        """The kinds of its operations."""
-        return frozenset(operation.node.kind for operation in self._read.operations)
 
     @property
     def ends(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -241,7 +234,13 @@ class ExportedFile:
         )
 
     def _view(self, name: str, view: View) -> int:
+        """Return a tensor as an operator takes it; what does not depend on inputs is one alone."""
+        key = (view.of, view.shape) if view.values is None and not view.is_made else None
+        if key is not None and key in self._views:
+            return self._views[key]
         index = len(self._tensors)
+        if key is not None:
+            self._views[key] = index
         if view.values is None:
             dtype = self._tensors[view.of].dtype if view.of is not None else ""
             self._tensors.append(_tensor(index, name, view.shape, dtype))

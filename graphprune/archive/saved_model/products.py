@@ -5,19 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from graphprune.archive.operators import EITHER
 from graphprune.archive.saved_model.lowering import Lowered, Lowering, Rule, View
+
+_PADDINGS = {"SAME": 0, "VALID": 1, EITHER: 2}
+"""The numbers of paddings in TensorFlow Lite's schema, and one of its own."""
 
 
 def _is_plain(one: Lowering) -> bool:
     """Return whether axes are in the order of Keras, and the number of them is known."""
     is_last = one.node.text("data_format", "NHWC") == "NHWC"
     shape = one.shapes[0]
-    return is_last and one.node.text("padding") in ("SAME", "VALID") and shape is not None
+    return is_last and one.node.text("padding") in _PADDINGS and shape is not None
 
 
 def _window(one: Lowering, names: Mapping[str, str]) -> dict[str, int | float] | None:
     """Return settings along height and width, by the names that they have, and the padding."""
-    found: dict[str, int | float] = {"padding": int(one.node.text("padding") == "VALID")}
+    found: dict[str, int | float] = {"padding": _PADDINGS.get(one.node.text("padding"), 1)}
     for name, written in names.items():
         numbers = one.node.numbers(name, (1, 1, 1, 1))
         if len(numbers) != 4 or numbers[0] != 1 or numbers[3] != 1:
@@ -49,7 +53,7 @@ def convolution_of_volumes(kind: str) -> Rule:
 
     def rule(one: Lowering) -> list[Lowered] | None:
         kernel, shape = one.whole(1), one.shapes[2 if kind == "CONV_3D_TRANSPOSE" else 0]
-        settings: dict[str, int | float] = {"padding": int(one.node.text("padding") == "VALID")}
+        settings: dict[str, int | float] = {"padding": _PADDINGS.get(one.node.text("padding"), 1)}
         for name, written in (("strides", "stride{}"), ("dilations", "dilation{}Factor")):
             numbers = one.node.numbers(name, (1,) * 5)
             if len(numbers) != 5 or numbers[0] != 1 or numbers[4] != 1:
@@ -58,7 +62,7 @@ def convolution_of_volumes(kind: str) -> Rule:
             settings |= {written.format(axis): number for axis, number in axes}
         is_kernel = kernel is not None and len(kernel) == 5 and not one.is_made[1]
         is_plain = one.node.text("data_format", "NDHWC") == "NDHWC"
-        is_known = one.node.text("padding") in ("SAME", "VALID") and shape is not None
+        is_known = one.node.text("padding") in _PADDINGS and shape is not None
         return one.to(kind, **settings) if is_kernel and is_plain and is_known else None
 
     return rule
@@ -69,7 +73,7 @@ def transposed_convolution(one: Lowering) -> list[Lowered] | None:
     kernel = one.whole(1)
     settings = _window(one, {"strides": "stride{0}", "dilations": "dilation{0}Factor"})
     is_plain = one.node.text("data_format", "NHWC") == "NHWC"
-    is_known = one.node.text("padding") in ("SAME", "VALID") and is_plain
+    is_known = one.node.text("padding") in _PADDINGS and is_plain
     is_kernel = kernel is not None and len(kernel) == 4 and not one.is_made[1]
     if not is_kernel or not is_known or settings is None or one.is_made[0]:
         return None

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from graphprune.archive.entries import Entry
+from graphprune.archive.operators import same_width
 from graphprune.graph.classes.channels import Weights
 from graphprune.graph.classes.lengths import Config
 from graphprune.graph.shapes.axis_lengths import Shape
@@ -26,6 +27,8 @@ ADDITIVE = "additive scores"
 CROP = "crop"
 SYMMETRIC = frozenset({"add", "multiply", "maximum", "minimum"})
 """Steps whose result does not depend on the order of the tensors that they take."""
+PADDINGS = ("same", "valid", "same or valid")
+"""The paddings by their numbers in files; the last has no zeros to put anywhere, so it is both."""
 EACH = "each of sequence"
 """The beginning of the steps that a layer has for each part of a sequence."""
 FIGURES = ("epsilon", "factor", "length", "slope", "threshold")
@@ -274,15 +277,8 @@ def with_padding(step: str, pad: str, lengths: Sequence[int | None]) -> str | No
     if match is None or match[1].startswith("transposed") or None in lengths or len(lengths) != 2:
         return None
     numbers = [int(number) for number in match.groups()[1:]]
-    widths = [_same_width(length or 1, *numbers[axis::2]) for axis, length in enumerate(lengths)]
+    widths = [same_width(length or 1, *numbers[axis::2]) for axis, length in enumerate(lengths)]
     return step.removesuffix("valid") + "same" if padded([*widths, (0, 0)]) == pad else None
-
-
-def _same_width(length: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
-    """Return how many zeros `same` puts before and behind an axis."""
-    made = -(-length // stride)
-    whole = max((made - 1) * stride + (kernel - 1) * dilation + 1 - length, 0)
-    return whole // 2, whole - whole // 2
 
 
 def joined(axis: int, rank: int) -> str:

@@ -1,0 +1,228 @@
+"""StableHLO in exported SavedModels, as JAX writes it, read as steps of layers."""
+
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+from saved_model_graphs import Exported
+
+from graphprune.archive.saved_model.operations import read_operations
+from graphprune.archive.saved_model.operator_file import ExportedFile
+from graphprune.errors import ArchiveError
+from graphprune.plan.operator_steps import OperatorSteps
+
+if find_spec("jax") is None:
+    pytest.skip("JAX is not installed", allow_module_level=True)
+
+import jax
+from jax import export, lax, nn
+from jax import numpy as jnp
+
+BATCH = "b"
+
+
+def write(folder, function, shape, *weights):
+    """Write the folder of a function of one tensor, whose first axis is open, and of weights."""
+
+    def call(*taken):
+        *values, x = taken
+        with jax.named_scope("net"), jax.named_scope("one"):
+            return function(x, *values)
+
+    (batch,) = export.symbolic_shape(BATCH)
+    specs = [jax.ShapeDtypeStruct(each, "float32") for each in (*weights, (batch, *shape))]
+    module = export.export(jax.jit(call), platforms=["cpu"])(*specs).mlir_module_serialized
+    net = Exported()
+    variables = [net.variable(f"net/one/w{number}", *each) for number, each in enumerate(weights)]
+    made = net.add("call", "XlaCallModule", *variables, "x", shape=(-1,), module=bytes(module))
+    return net.write(folder, (-1, *shape), made)
+
+
+def steps(folder, function, shape, *weights):
+    file = ExportedFile(read_operations(write(folder, function, shape, *weights)))
+    return [found.step.computes for found in OperatorSteps(file).steps][1:]
+
+
+ACTIVATIONS = {
+    "clip": (lambda x: jnp.clip(x, 0, 4), ["operator MINIMUM", "clip 0 4"]),
+    "elu": (nn.elu, ["elu"]),
+    "elu with a factor": (lambda x: nn.elu(x, 0.5), ["scaled elu, factor 0.5"]),
+    "gelu": (lambda x: nn.gelu(x, approximate=False), ["gelu"]),
+    "hard sigmoid": (nn.hard_sigmoid, ["affine", "relu6", "affine"]),
+    "hard swish": (nn.hard_swish, ["affine", "relu6", "affine", "multiply"]),
+    "leaky relu": (lambda x: nn.leaky_relu(x, 0.3), ["leaky relu 0.3"]),
+    "log softmax": (nn.log_softmax, ["log softmax"]),
+    "mish": (nn.mish, ["mish"]),
+    "relu": (nn.relu, ["relu"]),
+    "relu6": (nn.relu6, ["relu6"]),
+    "selu": (nn.selu, ["selu"]),
+    "sigmoid": (nn.sigmoid, ["sigmoid"]),
+    "softmax": (nn.softmax, ["softmax, length 4"]),
+    "softplus": (nn.softplus, ["exp", "affine", "log"]),
+    "softsign": (nn.soft_sign, ["softsign"]),
+    "swish": (nn.silu, ["sigmoid", "multiply"]),
+    "tanh": (jnp.tanh, ["tanh"]),
+}
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_are_told_by_their_values(name, tmp_path):
+    function, wanted = ACTIVATIONS[name]
+    assert steps(tmp_path, function, (4,))[-len(wanted) :] == wanted
+
+
+def convolution(strides=(1, 1), padding="SAME", dilation=(1, 1), groups=1):
+    def call(x, kernel):
+        layout = ("NHWC", "HWIO", "NHWC")
+        return lax.conv_general_dilated(
+            x, kernel, strides, padding, rhs_dilation=dilation, dimension_numbers=layout,
+            feature_group_count=groups,
+        )  # fmt: skip
+
+    return call
+
+
+def depthwise(x, kernel):
+    return convolution(groups=4)(x, jnp.reshape(kernel, (3, 3, 1, 8)))
+
+
+def average(x):
+    size, strides = (1, 2, 2, 1), (1, 2, 2, 1)
+    return lax.reduce_window(x, 0.0, lax.add, size, strides, "VALID") / 4
+
+
+def normalized(x):
+    mean, variance = jnp.mean(x, -1, keepdims=True), jnp.var(x, -1, keepdims=True)
+    scale = lax.rsqrt(variance + 1e-3)
+    return x * scale + -mean * scale
+
+
+def attention(x, query, key):
+    scores = jnp.einsum("bqhd,bkhd->bhqk", x @ query, x @ key)
+    return nn.softmax(scores)
+
+
+LAYERS = {
+    "convolution": (
+        convolution((2, 1), "VALID"), (8, 8, 4), (3, 3, 4, 6),
+        ["convolution 3x3x4x6, strides 2x1, dilation 1x1, valid"],
+    ),
+    "dilated convolution": (
+        convolution(dilation=(1, 2)), (8, 8, 4), (3, 3, 4, 6),
+        ["convolution 3x3x4x6, strides 1x1, dilation 1x2, same"],
+    ),
+    "padding that is both": (
+        convolution(), (8, 8, 4), (1, 1, 4, 6),
+        ["convolution 1x1x4x6, strides 1x1, dilation 1x1, same or valid"],
+    ),
+    "padding of its own": (
+        convolution(padding=((2, 0), (2, 0))), (8, 8, 4), (3, 3, 4, 6),
+        ["operator FlexStableHlo.convolution"],
+    ),
+    "depthwise": (
+        depthwise, (8, 8, 4), (3, 3, 4, 2),
+        ["depthwise convolution 3x3x8, strides 1x1, dilation 1x1, same"],
+    ),
+    "groups": (
+        convolution(groups=2), (8, 8, 4), (3, 3, 2, 6),
+        ["convolution 3x3x2x6, strides 1x1, dilation 1x1, same"],
+    ),
+    "transposed": (
+        lambda x, kernel: lax.conv_transpose(
+            x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            transpose_kernel=True,
+        ), (8, 8, 4), (3, 3, 6, 4),
+        ["transposed convolution 3x3x6x4, strides 2x2, dilation 1x1, same"],
+    ),
+    "dense": (jnp.matmul, (5, 4), (4, 3), ["matrix 4x3"]),
+    "matrix of two axes": (
+        lambda x, kernel: jnp.einsum("bc,cde->bde", x, kernel), (4,), (4, 2, 3), ["matrix 4x6"],
+    ),
+    "rows of a table": (
+        lambda x, table: jnp.take(table, x.astype("int32"), axis=0, mode="fill"), (5,), (7, 3),
+        ["lookup 7x3"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_with_a_kernel_are_read(name, tmp_path):
+    function, shape, kernel, wanted = LAYERS[name]
+    assert steps(tmp_path, function, shape, kernel)[-len(wanted) :] == wanted
+
+
+WITHOUT_KERNEL = {
+    "average pooling": (average, (8, 8, 3), "average pooling 2x2, strides 2x2, same or valid"),
+    "crop": (lambda x: x[:, 1:-2], (8, 3), "crop 1+2 0+0"),
+    "last part": (lambda x: x[:, -1], (8, 3), "operator item 7 of 8 over 1"),
+    "layer normalization": (normalized, (8, 3), "normalize over 3, epsilon 0.001"),
+    "mean": (lambda x: jnp.mean(x, (1, 2)), (8, 8, 3), "mean over 1 2"),
+    "padding": (lambda x: jnp.pad(x, ((0, 0), (1, 2), (0, 0))), (8, 3), "pad 1+2 0+0"),
+    "repetition": (lambda x: jnp.repeat(x, 2, axis=1), (8, 3), "repeat 2 over 1"),
+    "softmax of another axis": (lambda x: nn.softmax(x, 1), (8, 3), "softmax, length 8"),
+    "another matrix": (
+        lambda x: x @ np.arange(9.0, dtype="float32").reshape(3, 3), (8, 3),
+        "operator FlexStableHlo.dot_general",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WITHOUT_KERNEL)
+def test_layers_without_a_kernel_are_read(name, tmp_path):
+    function, shape, wanted = WITHOUT_KERNEL[name]
+    assert steps(tmp_path, function, shape)[-1] == wanted
+
+
+def scanned(x, kernel, recurrent, *, reverse=False):
+    def cell(state, part):
+        state = jnp.tanh(part @ kernel + state @ recurrent)
+        return state, state
+
+    begun = jnp.zeros((x.shape[0], 5))
+    return lax.scan(cell, begun, jnp.swapaxes(x, 0, 1), reverse=reverse)[1]
+
+
+def projected(x, kernel, recurrent):
+    def cell(state, part):
+        state = jnp.tanh(part + state @ recurrent)
+        return state, state
+
+    sequence = jnp.swapaxes(x @ kernel, 0, 1)
+    return lax.scan(cell, jnp.zeros((x.shape[0], 5)), sequence)[1]
+
+
+CELL = "recurrent 3x5 5x5, h = tanh(h[0/1] + x[0/1])"
+
+
+@pytest.mark.parametrize(
+    ("function", "wanted"),
+    [
+        (scanned, [CELL]),
+        (projected, [CELL]),
+        (lambda *taken: jnp.flip(scanned(*taken, reverse=True), 0), ["reverse", CELL]),
+        (lambda *taken: scanned(*taken, reverse=True), ["reverse", CELL, "reverse"]),
+    ],
+    ids=["forward", "multiplied before", "backward", "backward and turned"],
+)
+def test_loops_over_a_sequence_are_read(function, wanted, tmp_path):
+    found = steps(tmp_path, function, (7, 3), (3, 5), (5, 5))
+    assert [each for each in found if each != "last of sequence"] == wanted
+
+
+def test_names_are_those_of_layers(tmp_path):
+    folder = write(tmp_path, lambda x, kernel: nn.relu(x @ kernel), (4,), (4, 3))
+    file = ExportedFile(read_operations(folder))
+    names = {name for found in OperatorSteps(file).steps for name in found.names}
+    assert {"net/one/dot_general", "net/one/max"} <= names
+
+
+def test_a_module_that_takes_more_tensors_than_it_gets_is_damage(tmp_path):
+    (batch,) = export.symbolic_shape(BATCH)
+    spec = jax.ShapeDtypeStruct((batch, 4), "float32")
+    function = jax.jit(lambda x, y, z: x + y + z)
+    module = export.export(function, platforms=["cpu"])(spec, spec, spec).mlir_module_serialized
+    net = Exported()
+    made = net.add("call", "XlaCallModule", "x", shape=(-1,), module=bytes(module))
+    folder = net.write(tmp_path, (-1, 4), made)
+    with pytest.raises(ArchiveError, match="its StableHLO takes 3 tensors, and gets 1"):
+        read_operations(folder)
