@@ -162,7 +162,13 @@ def masked(version: int) -> Any:
     return library.Model([words, other], outputs, name="masked")
 
 
-WHOLE = [operations, activated, nested, masked]
+def causal(version: int) -> Any:
+    layers = KERASES[version].layers
+    steps, heads = layers.Input((6, 5), name="s"), layers.MultiHeadAttention(2, 3, output_shape=4)
+    return KERASES[version].Model(steps, heads(steps, steps, use_causal_mask=True), name="causal")
+
+
+WHOLE = [operations, activated, nested, masked, causal]
 
 
 @pytest.mark.parametrize("build", WHOLE, ids=lambda build: build.__name__)
