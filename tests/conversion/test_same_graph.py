@@ -284,6 +284,19 @@ def test_a_mask_of_the_programs_own_is_converted(tmp_path):
         np.testing.assert_allclose(left, right, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_mask_that_two_attentions_take_is_refused(tmp_path, version):
+    layers = KERASES[version].layers
+    words, other = layers.Input((6,)), layers.Input((6, 4))
+    coded = layers.Embedding(9, 4, mask_zero=True)(words)
+    heads = [layers.MultiHeadAttention(2, 3, name=name) for name in ("one", "two")]
+    model = KERASES[version].Model([words, other], [each(other, coded) for each in heads])
+    graphprune.save_model(model, tmp_path / "before.keras")
+    with pytest.raises(graphprune.GraphError, match=r"'two' \(MultiHeadAttention\): .* deletes it"):
+        graphprune.convert(tmp_path / "before.keras", tmp_path / "o.keras", keras=5 - version)
+    assert not (tmp_path / "o.keras").exists()
+
+
 def test_hard_sigmoid_is_said_to_differ(tmp_path):
     def build(version: int) -> Any:
         layers = KERASES[version].layers
