@@ -17,6 +17,7 @@ Sources = Mapping[str, frozenset[str]]
 """The layers from which the mask of each layer's output comes; none without a mask."""
 
 MERGING = frozenset({"Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate"})
+_ATTENTION = frozenset({"MultiHeadAttention", "Attention", "AdditiveAttention"})
 _ENDING = frozenset(
     {
         *("GlobalAveragePooling1D", "GlobalMaxPooling1D", "Flatten", "Reshape", "Permute", "Dot"),
@@ -63,6 +64,26 @@ def merges_masks(entry: Any, sources: Sources) -> bool:
         len({sources.get(reference[0], frozenset()) for reference in references(call)}) > 1
         for call in (read_call(node)[0] for node in entry.get("inbound_nodes") or ())
     )
+
+
+def find_lost_mask(layers: list[Any], sources: Sources) -> Any | None:
+    """Return an attention layer for which Keras 3 would have no mask of a tensor, or None.
+
+    Its MultiHeadAttention deletes the masks of the tensors that it takes, and another attention
+    layer that takes the same tensor works without them; in tf_keras both have the mask.
+    """
+    takers: dict[tuple[Any, ...], list[Any]] = {}
+    for entry in layers:
+        nodes = entry.get("inbound_nodes") or () if type_of(entry) in _ATTENTION else ()
+        for node in nodes:
+            taken = {tuple(reference[:3]) for reference in references(read_call(node))}
+            for tensor in taken:
+                if sources.get(tensor[0]):
+                    takers.setdefault(tensor, []).append(entry)
+    for found in takers.values():
+        if len(found) > 1 and any(type_of(entry) == "MultiHeadAttention" for entry in found):
+            return found[-1]
+    return None
 
 
 def _own(entry: Any) -> frozenset[str]:

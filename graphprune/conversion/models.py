@@ -23,7 +23,7 @@ from graphprune.archive.op_layers import (
 )
 from graphprune.archive.operations import SLICING, Operation
 from graphprune.conversion.arguments import RECURRENT, has_all_layers, named_arguments
-from graphprune.conversion.masks import mask_sources, merges_masks
+from graphprune.conversion.masks import find_lost_mask, mask_sources, merges_masks
 from graphprune.conversion.settings import LayerConverter, Parameters
 from graphprune.graph.layers import SEPARATOR
 
@@ -154,6 +154,13 @@ class _ModelConverter:
         call has another tensor (`Layer.__call__`, keras/src/layers/layer.py).
         """
         sources = mask_sources(layers)
+        lost = find_lost_mask(layers, sources)
+        if lost is not None:
+            raise self._layers.no_counterpart(
+                lost,
+                "treats the mask of a tensor differently that two attention layers take (Keras 3"
+                " deletes it in the first)",
+            )
         for entry in layers:
             if merges_masks(entry, sources):
                 raise self._layers.no_counterpart(

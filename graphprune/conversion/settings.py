@@ -185,6 +185,16 @@ class LayerConverter:
             found.pop("num_bins", None)  # a constructor takes only one of them
         if kind == "Bidirectional" and self.keras == 2:
             return without_derived_direction(found)
+        return self._as_keras_3_reads(kind, found) if self.keras == 3 else found
+
+    def _as_keras_3_reads(self, kind: str, found: dict[str, Any]) -> dict[str, Any]:
+        """Return settings of tf_keras whose values Keras 3 takes differently as it takes them."""
+        if kind == "Discretization" and "int" in str(found.get("dtype")):
+            # that of the outputs; Keras 3 would cast the inputs, and lose their fractions
+            return found | {"dtype": "float32"}
+        factor = found.get("factor")
+        if kind == "RandomContrast" and isinstance(factor, int | float):
+            return found | {"factor": [factor, factor]}  # Keras 3 would only raise the contrast
         return found
 
     def _check_known(self, entry: Mapping[str, Any], kind: str, key: str, value: Any) -> None:

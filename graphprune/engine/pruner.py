@@ -224,8 +224,8 @@ class Pruner:
         if not self.held.layers:
             raise TrainingError(
                 f"{name}: {callback} was given to a model without pruned layers, so nothing would"
-                " be pruned; train the model that prune_low_magnitude or apply_rules returned, the"
-                " original stays as it is"
+                " be pruned; train the model that prune_low_magnitude or apply_rules returned (the"
+                " original stays as it is), and load its file under graphprune.prune_scope()"
             )
         if not self.layers:
             warnings.warn(

@@ -371,12 +371,7 @@ def _constants(node: Any, operation: Operation | str | None = None) -> Any:
 
     Empty parts are left out, and keywords at which an operation has its default.
     """
-    if (
-        isinstance(node, list | tuple)
-        and len(node) in (3, 4)
-        and isinstance(node[0], str)
-        and type(node[1]) is int
-    ):
+    if _is_reference(node):
         if node[0] == CONSTANT:
             return canonical(node[2])
         keywords = node[3] if len(node) == 4 else None
@@ -387,6 +382,17 @@ def _constants(node: Any, operation: Operation | str | None = None) -> Any:
         parts = {str(key): _constants(item) for key, item in node.items()}
         return {key: item for key, item in parts.items() if item not in _NOTHING}
     if isinstance(node, list | tuple):
-        items = (_constants(item, operation) for item in node)
-        return [item for item in items if item not in _NOTHING]
+        found: list[Any] = []
+        for item in node:
+            constants = _constants(item, operation)
+            is_told = _is_reference(item) and item[0] != CONSTANT and constants in found
+            if constants not in _NOTHING and not is_told:  # each tensor has the same keywords
+                found.append(constants)
+        return found
     return canonical(node)
+
+
+def _is_reference(node: Any) -> bool:
+    """Return whether an item of an inbound node is a tensor or constant with its keywords."""
+    is_item = isinstance(node, list | tuple) and len(node) in (3, 4)
+    return is_item and isinstance(node[0], str) and type(node[1]) is int

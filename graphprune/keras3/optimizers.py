@@ -169,19 +169,17 @@ def _load_without_masks(optimizer: Any, store: Any) -> None:
 @contextmanager
 def masks_hidden(optimizer: Any) -> Iterator[None]:
     """Remove the masks from `optimizer.variables` temporarily."""
-    hidden = []
-    for part in innermost(optimizer):
-        store = part._variables
-        # items, not slices: TensorFlow's list wrapper compares the values that it replaces
-        for place in reversed(range(len(store))):
-            if store[place].name.startswith(MASK):
-                hidden.append((store, place, store[place]))
-                del store[place]
+    parts = innermost(optimizer)
+    stores = [part._variables for part in parts]
     try:
+        for part, store in zip(parts, stores, strict=True):
+            own = [variable for variable in store if not variable.name.startswith(MASK)]
+            # not by assignment: TensorFlow cannot save an object whose tracked list was changed
+            vars(part)["_variables"] = own
         yield
     finally:
-        for store, place, mask in reversed(hidden):
-            store.insert(place, mask)
+        for part, store in zip(parts, stores, strict=True):
+            vars(part)["_variables"] = store
 
 
 def copy_compile_state(

@@ -7,6 +7,7 @@ model, so the file also loads where graphprune is not installed.
 
 from __future__ import annotations
 
+import re
 import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -32,6 +33,9 @@ from graphprune.keras3.frozen import find_frozen
 from graphprune.keras3.held import HeldLayer, HeldTensor, StepCounter
 from graphprune.keras3.layers import unique_layers
 from graphprune.sparsity.pruning import Provenance, Pruning
+
+_NUMBER = re.compile(r"_\d+(?![^./])")
+"""The number at the end of a name in an address, such as that of `dense_1`."""
 
 
 class PruningState(KerasSaveable):
@@ -76,7 +80,7 @@ class PruningState(KerasSaveable):
         """
         if SETTINGS not in store.keys():  # noqa: SIM118 - the stores of Keras are no mappings
             return
-        found = settings_from_bytes(store[SETTINGS])
+        found = self._by_own_address(settings_from_bytes(store[SETTINGS]))
         self._check(found)
         self.share_counters(
             {address: (entry["step"], entry["updates"]) for address, entry in found.items()}
@@ -113,6 +117,17 @@ class PruningState(KerasSaveable):
                 is_taken = any(held.counter is other for other in by_step.values())
                 by_step[step] = held.counter.twin() if is_taken else held.counter
             held.counter = by_step[step]
+
+    def _by_own_address(self, found: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """Return the settings of a file by the addresses of this model.
+
+        Keras numbers layers without a name anew in each model that a process makes, and finds
+        weights by place; so do settings if only the numbers in names differ.
+        """
+        own = list(self.layers)
+        if [_NUMBER.sub("", one) for one in own] != [_NUMBER.sub("", one) for one in found]:
+            return found
+        return dict(zip(own, found.values(), strict=True))
 
     def _check(self, found: Mapping[str, Mapping[str, Any]]) -> None:
         own = {address: list(held.pruning.weights) for address, held in self.layers.items()}

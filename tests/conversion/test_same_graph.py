@@ -162,7 +162,13 @@ def masked(version: int) -> Any:
     return library.Model([words, other], outputs, name="masked")
 
 
-WHOLE = [operations, activated, nested, masked]
+def causal(version: int) -> Any:
+    layers = KERASES[version].layers
+    steps, heads = layers.Input((6, 5), name="s"), layers.MultiHeadAttention(2, 3, output_shape=4)
+    return KERASES[version].Model(steps, heads(steps, steps, use_causal_mask=True), name="causal")
+
+
+WHOLE = [operations, activated, nested, masked, causal]
 
 
 @pytest.mark.parametrize("build", WHOLE, ids=lambda build: build.__name__)
@@ -276,6 +282,19 @@ def test_a_mask_of_the_programs_own_is_converted(tmp_path):
     two = graphprune.load_model(tmp_path / "two.keras")(given)
     for left, right in zip(two, three, strict=True):
         np.testing.assert_allclose(left, right, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_mask_that_two_attentions_take_is_refused(tmp_path, version):
+    layers = KERASES[version].layers
+    words, other = layers.Input((6,)), layers.Input((6, 4))
+    coded = layers.Embedding(9, 4, mask_zero=True)(words)
+    heads = [layers.MultiHeadAttention(2, 3, name=name) for name in ("one", "two")]
+    model = KERASES[version].Model([words, other], [each(other, coded) for each in heads])
+    graphprune.save_model(model, tmp_path / "before.keras")
+    with pytest.raises(graphprune.GraphError, match=r"'two' \(MultiHeadAttention\): .* deletes it"):
+        graphprune.convert(tmp_path / "before.keras", tmp_path / "o.keras", keras=5 - version)
+    assert not (tmp_path / "o.keras").exists()
 
 
 def test_hard_sigmoid_is_said_to_differ(tmp_path):

@@ -103,6 +103,24 @@ def test_some_layers_of_every_kind_compute_the_same(tmp_path, version):
     check_equal(tmp_path, version, {name: VARIANTS[name] for name in SHORT})
 
 
+def test_bins_of_fractions_are_the_same_in_a_compiled_model(tmp_path):
+    before, after = tmp_path / "before.keras", tmp_path / "after.keras"
+    graphprune.save_model(build(2, [VARIANTS["bins"]]), before)
+    graphprune.convert(before, after, keras=3)
+    given = np.linspace(-2, 2, 12, dtype="float32").reshape(2, 6)
+    one, other = (graphprune.load_model(path).predict(given, verbose=0) for path in (before, after))
+    assert one.tolist() == other.tolist()
+
+
+def test_random_contrast_keeps_its_bounds(tmp_path):
+    before, after = tmp_path / "before.keras", tmp_path / "after.keras"
+    images = Variant(lambda layers: layers.RandomContrast(0.5, name="r"), (8, 8, 3))
+    graphprune.save_model(build(2, [images]), before)
+    graphprune.convert(before, after, keras=3)
+    assert list(graphprune.load_model(after).get_layer("r").factor) == [0.5, 0.5]
+    assert ", 0 reconfigured," in str(graphprune.diff_models(before, after))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("version", [2, 3])
 @pytest.mark.parametrize("group", GROUPS)

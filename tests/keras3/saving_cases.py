@@ -174,6 +174,30 @@ def saved_weights_go_on():
     assert_same(state(whole), state(fit(other, begin=HALF)))
 
 
+@CASES.fast_on("tensorflow")
+def saved_weights_go_on_in_a_model_whose_layers_have_other_numbers():
+    def numbered():
+        model = keras.Sequential([keras.Input((8,)), layers.Dense(4), layers.Dense(4)])
+        model.compile("sgd", "mse", run_eagerly=True)
+        return graphprune.prune_low_magnitude(model, schedule())
+
+    saved, other = fit(numbered(), end=1), numbered()
+    assert saved.graphprune.layers.keys().isdisjoint(other.graphprune.layers)
+    saved.save_weights(FOLDER / "numbered.weights.h5")
+    other.load_weights(FOLDER / "numbered.weights.h5")
+    masks = [
+        [
+            mask
+            for held in graphprune.collect_prunable_layers(model)
+            for _, mask, _ in held.pruning_vars
+        ]
+        for model in (saved, other)
+    ]
+    assert_same(*[[array(mask) for mask in part] for part in masks])
+    steps = [held.pruning_step for held in graphprune.collect_prunable_layers(other)]
+    assert steps == [SAMPLES // BATCH] * 2
+
+
 class Stop(keras.callbacks.Callback):
     """Breaks training off."""
 
@@ -407,6 +431,20 @@ def the_old_format_is_refused():
         f"{FOLDER}/half.h5: an .h5 file cannot hold the masks of a pruned Keras 3 model; save it as"
         " .keras, or save what strip_pruning returns"
     )
+
+
+if keras.config.backend() == "tensorflow":
+    import tensorflow as tf
+
+    @CASES
+    def tensorflow_saves_a_model_after_keras_has():
+        model = net()
+        model.compile("adam", "mse", run_eagerly=True)
+        pruned = fit(graphprune.prune_low_magnitude(model, schedule()), end=1)
+        pruned.save(FOLDER / "first.keras")
+        graphprune.strip_pruning(pruned)
+        tf.train.Checkpoint(model=pruned).save(str(FOLDER / "checkpoint"))
+        pruned.export(str(FOLDER / "exported"))
 
 
 @CASES.fast_on("tensorflow")

@@ -363,8 +363,8 @@ def a_callback_without_pruned_layers_is_refused():
         lambda: model.fit(x, TARGETS, verbose=0, callbacks=callbacks), TrainingError
     ) == (
         "net: UpdatePruningStep was given to a model without pruned layers, so nothing would be"
-        " pruned; train the model that prune_low_magnitude or apply_rules returned, the original"
-        " stays as it is"
+        " pruned; train the model that prune_low_magnitude or apply_rules returned (the original"
+        " stays as it is), and load its file under graphprune.prune_scope()"
     )
 
 

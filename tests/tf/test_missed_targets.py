@@ -105,8 +105,8 @@ def test_a_model_without_pruned_layers_is_not_trained_with_the_pruners_callbacks
     assert (
         str(caught.value)
         == f"net: {callback} was given to a model without pruned layers, so nothing would be"
-        " pruned; train the model that prune_low_magnitude or apply_rules returned, the"
-        " original stays as it is"
+        " pruned; train the model that prune_low_magnitude or apply_rules returned (the"
+        " original stays as it is), and load its file under graphprune.prune_scope()"
     )
     for one, other in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)

@@ -136,6 +136,12 @@ def _grouped_query_resized(
     return {"num_query_heads": many, "num_key_value_heads": few}
 
 
+def _with_listed_shape(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the config with a list for an output shape of one axis, as Keras 3 writes it."""
+    shape = config.get("output_shape")
+    return config | {"output_shape": [shape]} if isinstance(shape, int) else config
+
+
 CLASSES: Mapping[str, LayerClass] = {
     "MultiHeadAttention": LayerClass(
         "sequence",
@@ -146,6 +152,7 @@ CLASSES: Mapping[str, LayerClass] = {
         arguments=("query", "value", "key"),
         channels=multi_head,
         keeps_mask=always,
+        normalize=_with_listed_shape,
         deletes_masks=True,
         steps=attention_steps.multi_head,
         resized=_multi_head_resized,
