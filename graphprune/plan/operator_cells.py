@@ -48,6 +48,7 @@ def read_cell(file: OperatorFile, loop: FileOperator) -> Cell | None:
     body = int(loop.settings.get("bodySubgraphIndex", 0))
     inputs, _ = file.ends_of(body)
     is_masked = _has_mask(file, body)
+    read: list[Cell] = []
     for names in _MASKED_STATES if is_masked else _STATES:
         try:
             given = _outer(file, loop, inputs)
@@ -55,8 +56,10 @@ def read_cell(file: OperatorFile, loop: FileOperator) -> Cell | None:
         except (FormulaError, LookupError, ValueError):
             continue
         if cell is not None:
-            return cell
-    return None
+            read.append(cell)
+    # which states a loop behind a mask has is told by the cell that it then is
+    known = (cell for cell in read if is_cell(cell.text))
+    return next(known, read[0] if read else None)
 
 
 def read_stack(file: OperatorFile, loop: FileOperator) -> tuple[Cell, ...]:
@@ -290,6 +293,8 @@ class _Body:
         result = next(iter(states.values())).text
         if set(written) - {result}:
             return None
+        if "o" in states and "o" not in self._next:
+            states["o"] = self._result(states["o"])
         read = self._given | self._formulas.reads
         places = {name: self._inputs.index(index) for name, index in read.items()}
         cell = cell_of(self._formulas, self._formulas.matrices, render(states), places)
@@ -298,6 +303,23 @@ class _Body:
         is_split = cell is not None and len(cell.matrices["kernel"]) > 1
         is_chosen = is_split or (is_masked and not written)
         return None if is_chosen and not is_cell(render(states)) else cell
+
+    def _result(self, written: Formula) -> Formula:
+        """Return the result of a loop behind a mask, for what it puts into the sequence.
+
+        A loop of JAX has no result before the first step: it puts the state there, whose formula
+        has the state before in the place of the result before.
+        """
+        made = self._next.get("h")
+        known = self._formulas.known
+        if made is None or written.text != known[made].text:
+            return written
+        for operator in self._operators:
+            if made in operator.outputs and operator.kind in ("SELECT", "SELECT_V2"):
+                _, fresh, before = operator.inputs
+                if before == self._given["h"] and fresh in known:
+                    return chosen(symbol("m"), known[fresh], symbol("o"))
+        return written
 
 
 def cell_of(

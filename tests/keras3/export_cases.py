@@ -158,12 +158,13 @@ def convolutional(units=6, activation="relu"):
     return keras.Model(x, layers.Dense(3, "softmax")(layers.Dense(units, "elu")(y)))
 
 
-def recurrent(cell=layers.LSTM, **settings):
+def recurrent(cell=layers.LSTM, *, masked=False, **settings):
+    first = layers.GRU(3, return_sequences=True)
     return keras.Sequential(
         [
             keras.Input((5,), dtype="int32"),
-            layers.Embedding(20, 8),
-            layers.Bidirectional(layers.GRU(3, return_sequences=True)),
+            layers.Embedding(20, 8, mask_zero=masked),
+            first if masked else layers.Bidirectional(first),
             cell(5, **settings),
             layers.Dense(2),
         ]
@@ -190,6 +191,11 @@ COMPARED = {
     "parts of a sequence": (for_each_part, {}, [{"activation": "tanh"}, {"units": 3}]),
     "convolutions": (convolutional, {}, [{"activation": "relu6"}, {"units": 5}]),
     "loops": (recurrent, {}, [{"activation": "relu"}, {"go_backwards": True}]),
+    "loops behind a mask": (
+        lambda **more: recurrent(masked=True, **more),
+        {},
+        [{"recurrent_activation": "hard_sigmoid"}, {"cell": layers.GRU}],
+    ),
     "attention": (attentive, {}, [{"causal": False}, {"heads": 4}]),
 }
 
@@ -198,6 +204,7 @@ COMPARED = {
 def an_exported_folder_is_compared_with_the_plan(name):
     build, settings, others = COMPARED[name]
     folder = new_folder()
+    keras.utils.clear_session()  # for the same names in each model
     model = build(**settings)
     model.export(folder / "net", verbose=False)
     keras.utils.clear_session()

@@ -74,7 +74,30 @@ def _selected(one: HloWriter, operation: HloOperation) -> int:
         return one.take(first if truth else second)
     if isinstance(number, float) and math.isnan(number):
         return one.take(first)
+    mask = _negated(one, test)
+    if mask is not None:  # JAX chooses the state before where a mask does not hold
+        choices = [one.narrow.get(index, one.take(index)) for index in (second, first)]
+        return one.like(operation, "SelectV2", mask, *choices)
     return one.on_each(operation, "SelectV2")
+
+
+def _negated(one: HloWriter, test: int) -> int | None:
+    """Return the truths that others are the opposite of, repeated along axes; None for others."""
+    maker = one.makers.get(test)
+    while maker is not None and (maker.kind in SPREAD or _is_of_ones(one, maker)):
+        maker = one.makers.get(maker.inputs[0])
+    if maker is None or maker.kind != "not" or not one.is_made(maker.inputs[0]):
+        return None
+    rank, mask = len(one.shape(test)), one.take(maker.inputs[0])
+    return mask if len(one.lengths(mask)) == rank and one.lengths(mask)[-1:] == (1,) else None
+
+
+def _is_of_ones(one: HloWriter, operation: HloOperation) -> bool:
+    """Return whether an operation reduces a tensor along axes of length 1 alone."""
+    if operation.kind != "reduce" or len(operation.inputs) != 2:
+        return False
+    lengths = one.shape(operation.inputs[0])
+    return all(lengths[axis] == 1 for axis in operation.settings["dimensions"])
 
 
 def _constant(one: HloWriter, operation: HloOperation) -> int:
