@@ -1,11 +1,13 @@
 """StableHLO in exported SavedModels, as JAX writes it, read as steps of layers."""
 
+import json
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
 from saved_model_graphs import Exported
 
+from graphprune.archive.saved_model import stable_hlo
 from graphprune.archive.saved_model.operations import read_operations
 from graphprune.archive.saved_model.operator_file import ExportedFile
 from graphprune.errors import ArchiveError
@@ -17,6 +19,8 @@ if find_spec("jax") is None:
 import jax
 from jax import export, lax, nn
 from jax import numpy as jnp
+
+from graphprune.stable_hlo_process import describe
 
 BATCH = "b"
 
@@ -36,6 +40,14 @@ def write(folder, function, shape, *weights):
     variables = [net.variable(f"net/one/w{number}", *each) for number, each in enumerate(weights)]
     made = net.add("call", "XlaCallModule", *variables, "x", shape=(-1,), module=bytes(module))
     return net.write(folder, (-1, *shape), made)
+
+
+@pytest.fixture(autouse=True)
+def _parsed_in_this_process(monkeypatch):
+    """JAX, which takes a second to import, is imported here already."""
+    monkeypatch.setattr(
+        stable_hlo, "parse", lambda module: json.loads(json.dumps(describe(module)))
+    )
 
 
 def steps(folder, function, shape, *weights):
@@ -209,7 +221,8 @@ def test_loops_over_a_sequence_are_read(function, wanted, tmp_path):
     assert [each for each in found if each != "last of sequence"] == wanted
 
 
-def test_names_are_those_of_layers(tmp_path):
+def test_a_process_of_its_own_tells_the_names_of_layers(tmp_path, monkeypatch):
+    monkeypatch.undo()
     folder = write(tmp_path, lambda x, kernel: nn.relu(x @ kernel), (4,), (4, 3))
     file = ExportedFile(read_operations(folder))
     names = {name for found in OperatorSteps(file).steps for name in found.names}

@@ -101,26 +101,36 @@ def read_module(module: memoryview) -> HloModule:
         UnreadModuleError: JAX is not installed, or its version does not read the module.
         WireError: functions are missing or call each other too often.
     """
+    functions = parse(bytes(module))
+    try:
+        return _Inlining(functions).module("main")
+    except (KeyError, TypeError, ValueError) as fault:
+        raise WireError(f"its StableHLO has no {fault}") from fault
+
+
+def parse(module: bytes) -> Mapping[str, Any]:
+    """Return the functions of a module by name, as `graphprune.stable_hlo_process` tells them.
+
+    Raises:
+        UnreadModuleError: JAX is not installed, or its version does not read the module.
+    """
     if find_spec("jax") is None:
         raise UnreadModuleError(NOT_INSTALLED)
     try:
         done = subprocess.run(
             child_command(_PROCESS),
-            input=bytes(module),
+            input=module,
             capture_output=True,
             timeout=_SECONDS,
-            check=False,
+            check=True,
             env=child_environment(),
         )
+        functions: Mapping[str, Any] = json.loads(done.stdout)
     except subprocess.TimeoutExpired:
         raise UnreadModuleError(f"JAX did not read it in {_SECONDS} s") from None
-    if done.returncode:
-        raise UnreadModuleError("the installed version of JAX does not read it")
-    functions = json.loads(done.stdout)
-    try:
-        return _Inlining(functions).module("main")
-    except (KeyError, TypeError, ValueError) as fault:
-        raise WireError(f"its StableHLO has no {fault}") from fault
+    except (subprocess.CalledProcessError, ValueError):
+        raise UnreadModuleError("the installed version of JAX does not read it") from None
+    return functions
 
 
 @dataclass
