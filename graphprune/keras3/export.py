@@ -145,7 +145,9 @@ def _to_tflite(
     request = request.with_batch(1 if recurrent else None)
     with temporary_folder() as parent:
         folder = parent / "exported"
-        export_folder(model, folder, request.batch, needs_tensorflow=needs_tensorflow)
+        export_folder(
+            model, folder, request.batch, needs_tensorflow=needs_tensorflow, is_fixed=True
+        )
         return make_tflite(_exported(model, folder), request, place or model.name)
 
 
@@ -219,6 +221,7 @@ def export_folder(
     *,
     names: Sequence[str] = (),
     needs_tensorflow: bool = False,
+    is_fixed: bool = False,
 ) -> None:
     """Export `model` to a SavedModel folder.
 
@@ -229,6 +232,8 @@ def export_folder(
         names: What to call the inputs, in their order; their own names unless given.
         needs_tensorflow: Whether the graph must consist of operations of TensorFlow, which what JAX
             exports does not.
+        is_fixed: Whether the folder may have weights as constants, and need not keep states: on JAX
+            it has no operations then that TensorFlow Lite lacks.
 
     Raises:
         OutputError: Keras cannot export it.
@@ -237,7 +242,7 @@ def export_folder(
     if backend == "torch" or (needs_tensorflow and backend != "tensorflow"):
         _export_in_process(model, folder, batch)
     else:
-        _export_here(model, folder, batch, names)
+        _export_here(model, folder, batch, names, is_fixed=is_fixed)
 
 
 def _export_in_process(model: Any, folder: Path, batch: int | None) -> None:
@@ -254,30 +259,36 @@ def _export_in_process(model: Any, folder: Path, batch: int | None) -> None:
         export_in_process(file, folder, model.name, batch, inputs)
 
 
-def _export_here(model: Any, folder: Path, batch: int | None, names: Sequence[str]) -> None:
+def _export_here(
+    model: Any, folder: Path, batch: int | None, names: Sequence[str], *, is_fixed: bool
+) -> None:
     """Export with the backend of this process."""
     try:
         with quiet_output(), redirect_stdout(StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with variables_stored_once():
-                _export_with_keras(with_named_outputs(model), folder, batch, names)
+                named = with_named_outputs(model)
+                _export_with_keras(named, folder, batch, names, is_fixed=is_fixed)
     except Exception as fault:  # Keras, TensorFlow and JAX raise errors of all kinds
         raise find_reason(fault) or OutputError(
             f"{model.name}: Keras cannot export it: {first_line(fault)}; save it as .keras"
         ) from fault
 
 
-def _export_with_keras(model: Any, folder: Path, batch: int | None, names: Sequence[str]) -> None:
-    """Export by Keras, on JAX as an inference function that writes nothing back.
+def _export_with_keras(
+    model: Any, folder: Path, batch: int | None, names: Sequence[str], *, is_fixed: bool
+) -> None:
+    """Export by Keras; `is_fixed` on JAX as an inference function that writes nothing back.
 
-    TensorFlow Lite has no operation for the state of random generators.
+    TensorFlow Lite has no operation for the state of random generators. Such a function has the
+    weights as constants, beside the variables of the folder.
     """
     if not takes_signature(model):
         has_inputs = bool(getattr(model, "inputs", None))
         export_with_archive(model, folder, _signature(model, batch, names) if has_inputs else None)
         return
     options: dict[str, Any] = {}
-    if keras.config.backend() == "jax":
+    if is_fixed and keras.config.backend() == "jax":
         options["is_static"] = True
     if batch is not None or names:
         options["input_signature"] = _signature(model, batch, names)

@@ -11,7 +11,7 @@ from graphprune.archive.saved_model.graph_def import Lengths
 from graphprune.archive.saved_model.hlo_functions import DIRECTION, SPREAD, Activation
 from graphprune.archive.saved_model.hlo_parts import PARTS, item_of
 from graphprune.archive.saved_model.hlo_products import convolution, product, window
-from graphprune.archive.saved_model.hlo_writing import HloWriter, Writing
+from graphprune.archive.saved_model.hlo_writing import DTYPES, HloWriter, Writing
 from graphprune.archive.saved_model.stable_hlo import HloOperation
 
 _COMPARED = {
@@ -22,6 +22,7 @@ _COMPARED = {
     "LT": "Less",
     "NE": "NotEqual",
 }
+_REAL = frozenset(DTYPES[name] for name in ("bf16", "f16", "f32", "f64"))
 _REDUCED = {"add": "Sum", "and": "All", "maximum": "Max", "minimum": "Min", "or": "Any"}
 
 
@@ -105,6 +106,10 @@ def _constant(one: HloWriter, operation: HloOperation) -> int:
     shape, dtype, values = one.shape(made), one.dtype(made), operation.settings.get("value")
     if values is not None and len(values) == 1 and shape:
         return _filled(one, made, one.constant(values[0], dtype))
+    if one.has_weights_inside and shape and dtype in _REAL:
+        one.weights.add(made)
+        one.name = ""  # as variables have none: what takes it tells the layer
+        return one.add("VarHandleOp", shape=shape, dtype=dtype, number=made)
     if values is None:
         return one.add("Const", shape=shape, dtype=dtype)
     one_by_one = iter(values)

@@ -9,6 +9,7 @@ from typing import Any
 
 from graphprune.archive.operators import EITHER, same_width
 from graphprune.archive.saved_model.graph_def import Lengths
+from graphprune.archive.saved_model.hlo_functions import SPREAD
 from graphprune.archive.saved_model.hlo_writing import HloWriter
 from graphprune.archive.saved_model.stable_hlo import HloOperation
 
@@ -136,10 +137,10 @@ def convolution(one: HloWriter, operation: HloOperation) -> int | None:
     kind = "Conv3D" if rank == 3 else "Conv2D"
     maker = one.makers.get(kernel)
     by_channel = (*lengths[:-2], groups, lengths[-1] // groups)
-    is_reshaped = maker is not None and one.shape(maker.inputs[0]) == by_channel
-    if rank < 3 and groups == one.shape(x)[-1] and maker is not None and is_reshaped:
-        kind, lengths = "DepthwiseConv2dNative", by_channel
-        weight = one.take(maker.inputs[0])
+    source = maker.inputs[0] if maker is not None and maker.kind in SPREAD else kernel
+    is_reshaped = source != kernel and one.shape(source) == by_channel
+    if rank < 3 and groups == one.shape(x)[-1] and is_reshaped:
+        kind, lengths, weight = "DepthwiseConv2dNative", by_channel, one.take(source)
     return _along(
         one, kind, one.take(x), weight, (one.shape(x), lengths, one.shape(made)),
         strides=figures.strides, dilations=figures.dilation, padding=padding,

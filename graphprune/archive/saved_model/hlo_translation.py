@@ -46,6 +46,7 @@ def translate(
     for number, value in zip(block.inputs[more:], taken, strict=True):
         writer.known[number] = value
         (writer.made if value in data else writer.weights).add(number)
+    writer.has_weights_inside = {*taken} <= data
     for number in block.inputs[:more]:
         writer.known[number] = writer.constant(None)
     return _add_all(writer, functions, block, loops)

@@ -78,6 +78,7 @@ class HloWriter:
         made: The values of the module that depend on the inputs of the signature.
         weights: Those that depend on variables and constants alone.
         shares: Those that are the result of a softmax.
+        has_weights_inside: Whether the weights of the model are constants of the module.
         name: The name of what is added.
         backward: The sequences that a loop makes from their end, and what it makes in its order.
         rows: Sequences that are read before they are multiplied with a matrix, and a bias added.
@@ -101,6 +102,7 @@ class HloWriter:
         self.made: set[int] = set()
         self.weights: set[int] = set()
         self.shares: set[int] = set()
+        self.has_weights_inside = False
         self.numbers = numbers
         self.makers = makers
         self.name = ""
@@ -179,7 +181,7 @@ class HloWriter:
         for own, outer in ((inner.known, self.known), (inner.narrow, self.narrow)):
             own |= outer
         inner.made, inner.weights = {*self.made}, {*self.weights}
-        inner.counter = counter
+        inner.counter, inner.has_weights_inside = counter, self.has_weights_inside
         return inner
 
     def stands_for(self, given: int, outer: int) -> None:
