@@ -13,8 +13,10 @@ from dataclasses import replace
 import numpy as np
 
 from graphprune.archive.saved_model.exported import ExportedVariables
+from graphprune.archive.saved_model.operation import Operations
 from graphprune.archive.saved_model.operations import STABLE_HLO, read_operations
 from graphprune.archive.saved_model.operator_file import ExportedFile
+from graphprune.archive.saved_model.variable_names import named_by_use
 from graphprune.graph.layers import SEPARATOR
 from graphprune.graph.weights import TensorKey
 from graphprune.plan.changes import Plan
@@ -47,6 +49,9 @@ def verify_exported(
     Raises:
         ArchiveError: the folder is damaged.
     """
+    operations = read_operations(exported.path)
+    if operations is not None:
+        exported = named_by_use(exported, operations)
     found = _find_variables(plan, exported)
     measuring = Measuring(plan)
     for key, (name, why) in found.items():
@@ -62,7 +67,7 @@ def verify_exported(
         exported.path,
         plan_path,
         checks,
-        check_exported_architecture(plan, exported.path),
+        _check_architecture(plan, operations),
         tuple(_others(exported, {name for name, why in found.values() if not why})),
     )
 
@@ -73,7 +78,10 @@ def check_exported_architecture(plan: Plan, folder: str) -> ArchitectureCheck:
     Raises:
         ArchiveError: the folder is damaged.
     """
-    operations = read_operations(folder)
+    return _check_architecture(plan, read_operations(folder))
+
+
+def _check_architecture(plan: Plan, operations: Operations | None) -> ArchitectureCheck:
     if operations is None:
         return ArchitectureCheck(unchecked=_NO_SIGNATURE)
     if operations.unread:
@@ -103,11 +111,11 @@ def _find_variables(plan: Plan, exported: ExportedVariables) -> Mapping[TensorKe
 def _choose(key: TensorKey, shape: tuple[int, ...], exported: ExportedVariables) -> tuple[str, str]:
     """Return the one variable that fits a tensor, and an empty text, or else why there is none."""
     address, tensor = key
-    fitting = [
-        name
-        for name, stored in exported.keys.items()
-        if exported.shape(stored) == tuple(shape) and _is_named(name, address, tensor)
-    ]
+    fitting = _fitting(key, shape, exported)
+    if not fitting:  # Keras 3 names the `depthwise_kernel` of a layer `kernel`
+        *parts, last = tensor.split(".")
+        short = ".".join((*parts, last.rpartition("_")[2]))
+        fitting = _fitting((address, short), shape, exported)
     for parts in (tensor.split(".")[:-1], address.split(SEPARATOR)):
         if len(fitting) > 1:  # the parts of an attention layer, layers of two nested models
             fitting = [name for name in fitting if set(parts) <= set(name.split("/"))]
@@ -115,6 +123,15 @@ def _choose(key: TensorKey, shape: tuple[int, ...], exported: ExportedVariables)
         return fitting[0], ""
     several = f"{len(fitting)} variables fit, and their names do not tell which it is"
     return "", several if fitting else _NONE
+
+
+def _fitting(key: TensorKey, shape: tuple[int, ...], exported: ExportedVariables) -> list[str]:
+    """Return the variables that have the name and shape of a tensor."""
+    return [
+        name
+        for name, stored in exported.keys.items()
+        if exported.shape(stored) == tuple(shape) and _is_named(name, *key)
+    ]
 
 
 def _is_named(name: str, address: str, tensor: str) -> bool:

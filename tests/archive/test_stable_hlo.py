@@ -172,8 +172,8 @@ WITHOUT_KERNEL = {
     "padding": (lambda x: jnp.pad(x, ((0, 0), (1, 2), (0, 0))), (8, 3), "pad 1+2 0+0"),
     "repetition": (lambda x: jnp.repeat(x, 2, axis=1), (8, 3), "repeat 2 over 1"),
     "softmax of another axis": (lambda x: nn.softmax(x, 1), (8, 3), "softmax, length 8"),
-    "another matrix": (
-        lambda x: x @ np.arange(9.0, dtype="float32").reshape(3, 3), (8, 3),
+    "matrix that is computed": (
+        lambda x: x @ jnp.where(jnp.arange(9).reshape(3, 3) > 4, 1.0, 0.5), (8, 3),
         "operator FlexStableHlo.dot_general",
     ),
 }  # fmt: skip
@@ -183,6 +183,12 @@ WITHOUT_KERNEL = {
 def test_layers_without_a_kernel_are_read(name, tmp_path):
     function, shape, wanted = WITHOUT_KERNEL[name]
     assert steps(tmp_path, function, shape)[-1] == wanted
+
+
+def test_kernels_that_are_constants_of_the_module_are_read(tmp_path):
+    kernel = np.random.default_rng(0).normal(size=(3, 3, 1, 6)).astype("float32")
+    wanted = ["convolution 3x3x1x6, strides 1x1, dilation 1x1, same"]
+    assert steps(tmp_path, lambda x: convolution()(x, kernel), (8, 8, 1)) == wanted
 
 
 def scanned(x, kernel, recurrent, *, reverse=False):

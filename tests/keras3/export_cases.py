@@ -15,10 +15,11 @@ from keras3.models import MODELS, VERSION, Scaled, array, sequential
 from lenet import rules
 
 import graphprune
+from graphprune.archive.saved_model.exported import find_exported
 from graphprune.errors import GraphError, OutputError
 from graphprune.keras3 import export, named_outputs, torch_onnx
 from graphprune.plan import make_plan
-from graphprune.plan.exported import check_exported_architecture
+from graphprune.plan.exported import check_exported_architecture, verify_exported
 from graphprune.serving import convert, proving
 from graphprune.serving.outputs import run_saved_model
 from graphprune.serving.running import try_run
@@ -211,12 +212,24 @@ def an_exported_folder_is_compared_with_the_plan(name):
     model = build(**settings)
     model.export(folder / "net", verbose=False)
     keras.utils.clear_session()
-    found = [
-        check_exported_architecture(plan, str(folder / "net"))
-        for plan in (plan_of(build(**each), folder) for each in (settings, *others))
-    ]
+    plans = [plan_of(build(**each), folder) for each in (settings, *others)]
+    found = [check_exported_architecture(plan, str(folder / "net")) for plan in plans]
     assert [each.status for each in found] == ["same", "differs", "differs"], found
     assert found[0].unchecked == ""
+    verified = verify_exported(plans[0], find_exported(folder / "net"))
+    assert {(check.address, check.tensor): check.unchecked for check in verified.checks} == {
+        (check.address, check.tensor): "" for check in verified.checks
+    }
+    assert len(verified.checks) > 1
+
+
+@CASES.fast_on("jax")
+def an_exported_folder_has_its_weights_once():
+    folder = new_folder() / "net"
+    model = keras.Sequential([keras.Input((256,)), layers.Dense(256)])
+    export.write_model(model, folder)
+    sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
+    assert 4 * 256 * 257 < sum(sizes) < 1.5 * 4 * 256 * 257, sizes
 
 
 def plan_of(model, folder):
