@@ -111,6 +111,22 @@ def test_operations_of_no_layer_that_are_not_read_are_not_called_drift(tmp_path)
     assert (found.status, found.unchecked) == ("unchecked", "the operations Cos (a) are not read")
 
 
+@pytest.mark.parametrize(("order", "status"), [([0, 2, 1, 3], "same"), ([0, 3, 2, 1], "differs")])
+def test_the_order_of_axes_of_a_permute_is_compared(order, status, tmp_path):
+    graph = build_graph("in > turn:Permute(dims=[2, 1, 3]) > out[4,4]", name="net")
+    net = Exported()
+    axes = net.constant("net/turn/perm", order)
+    turned = net.add("net/turn/transpose", "Transpose", "x", axes, shape=(-1, 4, 4, 4), T=1)
+    kernel = net.variable("net/out/Einsum", 4, 4)
+    equation = "abcd,de->abce"
+    made = net.add(
+        "net/out/Einsum", "Einsum", turned, kernel, shape=(-1, 4, 4, 4), equation=equation
+    )
+    folder = net.write(tmp_path, (-1, 4, 4, 4), made)
+    found = check_exported_architecture(make_plan(graph, rules(RULES)), folder)
+    assert found.status == status
+
+
 def chain(net, x):
     """Add the operations of the graph to an exported model, and return its output."""
     for name, *shape in (("fc1", 4, 6), ("fc2", 6, 4), ("out", 4, 2)):
