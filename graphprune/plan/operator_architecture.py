@@ -13,7 +13,7 @@ from dataclasses import replace
 from graphprune.archive.operators import FOREIGN, OperatorFile
 from graphprune.graph.architecture import Architecture
 from graphprune.graph.classes.composite_steps import find_kind
-from graphprune.graph.classes.steps import has_kernel
+from graphprune.graph.classes.steps import AFFINE, has_kernel
 from graphprune.graph.computation import INPUT, UNKNOWN, Computation, Step
 from graphprune.graph.layers import SEPARATOR
 from graphprune.plan.changes import Plan
@@ -315,9 +315,14 @@ def _mark_unknown(
 ) -> Computation:
     """Return a computation in which all operators of layers that are not known are unknown.
 
-    Steps that may be parts of such layers, whose names the file lost, count as unknown too.
+    Steps that may be parts of such layers, whose names the file lost, count as unknown too: all
+    that are not planned, if a layer has none with its name, such as a function of `keras.ops`.
     """
     layers = {step.layer for step in planned.steps}
+    told = {step.layer for step in steps}
+    hidden = [step for step in planned.steps if step.is_unknown]
+    alike = {(step.computes, step.inputs) for step in hidden if step.layer in told}
+    is_any_lost = any((step.computes, step.inputs) not in alike for step in hidden)
     texts = {step.computes for step in planned.steps}
     marked = []
     for step in steps:
@@ -326,11 +331,20 @@ def _mark_unknown(
             computes = unknown[step.layer]
         elif unknown and (
             computes.startswith(_OPERATOR)
-            or (find_kind(computes) and step.layer not in layers and computes not in texts)
+            or (
+                (find_kind(computes) or (is_any_lost and _may_be_of_any(computes)))
+                and step.layer not in layers
+                and computes not in texts
+            )
         ):
             computes = f"{UNKNOWN} {computes}"
         marked.append(replace(step, computes=computes))
     return Computation(tuple(marked), tuple(outputs))
+
+
+def _may_be_of_any(computes: str) -> bool:
+    """Return whether a step may be a part of a layer of any kind: not an input, not a kernel."""
+    return computes not in (AFFINE, INPUT) and not has_kernel(computes)
 
 
 def _join_unknown(

@@ -55,6 +55,8 @@ def check_moves(
 
 
 _MOVES = tuple(_KINDS.values())
+_WHOLE = ("int32", "int64")
+"""Types of an order of axes: that of a `.tflite` file, and that of constants of a folder."""
 _Found = Iterable[tuple[str, list[int], tuple[int, ...]]]
 
 
@@ -110,7 +112,9 @@ def _order(
 ) -> list[int]:
     """Return the order of axes of a TRANSPOSE; empty where it is not known."""
     order = tensors.get(operator.inputs[1]) if len(operator.inputs) > 1 else None
-    if order is None or operator.kind != "TRANSPOSE" or not order.stored or order.dtype != "int32":
+    if order is None or operator.kind != "TRANSPOSE" or not order.stored:
+        return []
+    if order.dtype not in _WHOLE:
         return []
     return [int(axis) for axis in file.read_stored(order).reshape(-1)]
 
@@ -118,12 +122,13 @@ def _order(
 def _contradicts(planned: str, found: _Found) -> bool:
     """Return whether an operator of a layer moves values in another way than planned.
 
-    Lengths of 1 in a file may be open ones, and are not compared.
+    Lengths of 1 in a file may be open ones, and are not compared. A TimeDistributed adds an axis.
     """
     kind, _, text = planned.partition(" ")
     if kind == "permute":
         wanted = [0, *map(int, text.split())]
-        return any(order and order != wanted for told, order, _ in found if told == kind)
+        orders = [order for told, order, _ in found if told == kind]
+        return any(len(order) == len(wanted) and order != wanted for order in orders)
     lengths = [int(part) for part in text.split("x") if part]
     shapes = [shape[1:] for told, _, shape in found if told == kind]
     return any(not _may_be(shape, lengths) for shape in shapes)

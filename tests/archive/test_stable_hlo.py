@@ -1,6 +1,7 @@
 """StableHLO in exported SavedModels, as JAX writes it, read as steps of layers."""
 
 import json
+import warnings
 from importlib.util import find_spec
 
 import numpy as np
@@ -8,8 +9,11 @@ import pytest
 from saved_model_graphs import Exported
 
 from graphprune.archive.saved_model import stable_hlo
+from graphprune.archive.saved_model.hlo_functions import HloFunctions
+from graphprune.archive.saved_model.hlo_writing import HloWriter
 from graphprune.archive.saved_model.operations import read_operations
 from graphprune.archive.saved_model.operator_file import ExportedFile
+from graphprune.archive.saved_model.stable_hlo import HloBlock, HloModule, HloOperation, HloValue
 from graphprune.errors import ArchiveError
 from graphprune.plan.operator_steps import OperatorSteps
 
@@ -245,3 +249,101 @@ def test_a_module_that_takes_more_tensors_than_it_gets_is_damage(tmp_path):
     folder = net.write(tmp_path, (-1, 4), made)
     with pytest.raises(ArchiveError, match="its StableHLO takes 3 tensors, and gets 1"):
         read_operations(folder)
+
+
+def computed(kind, *values):
+    """Return the number that an operation makes of constants; None where it is not known."""
+    made = len(values)
+    constants = [
+        HloOperation("constant", "", (), (place,), {"value": [value]})
+        for place, value in enumerate(values)
+    ]
+    operations = [*constants, HloOperation(kind, "", tuple(range(made)), (made,), {})]
+    numbers = {place: HloValue("i32", ()) for place in range(made + 1)}
+    module = HloModule(HloBlock((), (made,), operations), numbers)
+    return HloFunctions(module, operations).numbers.get(made)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "wanted"),
+    [
+        ("divide", (7, 2), 3),
+        ("divide", (-7, 2), -3),
+        ("divide", (7, 0), 0),
+        ("divide", (7.0, 2), 3.5),
+        ("not", (5,), -6),
+        ("not", (True,), False),
+        ("or", (2**64 - 1, -1), None),
+        ("power", (2, -1), None),
+    ],
+)
+def test_constants_are_computed_as_stablehlo_does(kind, values, wanted):
+    assert computed(kind, *values) == wanted
+
+
+def test_infinite_figures_of_activations_raise_no_warning(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = steps(tmp_path, lambda x: jnp.where(x > 0, x, jnp.inf * (x * x)), (4,))
+    assert "relu" not in found
+
+
+def _out_of_range(functions):
+    for operation in _operations(functions):
+        if operation["kind"] == "stablehlo.get_dimension_size":
+            operation["settings"]["dimension"] = 7
+
+
+def _without_tensors(functions):
+    for operation in _operations(functions):
+        if operation["settings"].get("callee"):
+            operation["inputs"].pop()
+
+
+def _without_functions(functions):
+    for name in {*functions} - {"main"}:
+        del functions[name]
+
+
+def _of_themselves(functions):
+    call = {
+        "kind": "func.call", "place": "", "inputs": [0], "outputs": [[1, "f32", [None, 4]]],
+        "settings": {"callee": "main"}, "blocks": [],
+    }  # fmt: skip
+    functions["main"] = {"inputs": [[0, "f32", [None, 4]]], "operations": [call], "outputs": [1]}
+
+
+def _operations(functions):
+    return [each for block in functions.values() for each in block["operations"]]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (_out_of_range, "get_dimension_size of its StableHLO has wrong tensors"),
+        (_without_tensors, "a call in its StableHLO has wrong tensors"),
+        (_without_functions, "its StableHLO has no '_wrapped_jax_export_main'"),
+        (_of_themselves, "functions call each other too often"),
+    ],
+)
+def test_damaged_modules_are_named(damage, message, tmp_path, monkeypatch):
+    def parse(module):
+        functions = json.loads(json.dumps(describe(module)))
+        damage(functions)
+        return functions
+
+    monkeypatch.setattr(stable_hlo, "parse", parse)
+    with pytest.raises(ArchiveError, match=message):
+        steps(tmp_path, lambda x: nn.relu(x) + jnp.zeros(x.shape), (4,))
+
+
+@pytest.mark.parametrize("kind", ["add", "concatenate"])
+def test_numbers_that_are_added_to_themselves_are_not_followed(kind):
+    makers = {
+        made: HloOperation(kind, "", (made - 1, made - 1), (made,), {}) for made in range(1, 2000)
+    }
+    values = {number: HloValue("i32", (None,)) for number in range(2000)}
+    writer = HloWriter(HloModule(HloBlock((), (), []), values), [], {}, makers)
+    writer.counter = 0
+    assert not writer.counts_down(1999, 4)
+    assert None in (writer.vector(1999) or [None])

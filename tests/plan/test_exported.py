@@ -18,6 +18,7 @@ version: 1
 rules: [{id: all, match: "*", prune: {sparsity: 50%, schedule: {curve: step}}}]
 """
 GRAPH = build_graph("in > fc1[4,6] > fc2[6,4] > out[4,2]", name="net")
+SHAPES = {"fc": (4, 6), "out": (6, 2)}
 HALF = {
     "fc1/kernel": np.repeat(np.float32([0, 1]), 12).reshape(4, 6),
     "fc2/kernel": np.repeat(np.float32([1, 0]), 12).reshape(6, 4),
@@ -109,6 +110,35 @@ def test_operations_of_no_layer_that_are_not_read_are_not_called_drift(tmp_path)
     cosine = net.add("net/a/Cos", "Cos", "x", shape=(-1, 4))
     found = check_exported_architecture(plan, net.write(tmp_path, (-1, 4), chain(net, cosine)))
     assert (found.status, found.unchecked) == ("unchecked", "the operations Cos (a) are not read")
+
+
+@pytest.mark.parametrize(("order", "status"), [([0, 2, 1, 3], "same"), ([0, 3, 2, 1], "differs")])
+def test_the_order_of_axes_of_a_permute_is_compared(order, status, tmp_path):
+    graph = build_graph("in > turn:Permute(dims=[2, 1, 3]) > out[4,4]", name="net")
+    net = Exported()
+    axes = net.constant("net/turn/perm", order)
+    turned = net.add("net/turn/transpose", "Transpose", "x", axes, shape=(-1, 4, 4, 4), T=1)
+    kernel = net.variable("net/out/Einsum", 4, 4)
+    equation = "abcd,de->abce"
+    made = net.add(
+        "net/out/Einsum", "Einsum", turned, kernel, shape=(-1, 4, 4, 4), equation=equation
+    )
+    folder = net.write(tmp_path, (-1, 4, 4, 4), made)
+    found = check_exported_architecture(make_plan(graph, rules(RULES)), folder)
+    assert found.status == status
+
+
+def test_a_function_without_operations_of_its_name_is_not_called_drift(tmp_path):
+    graph = build_graph("in > fc[4,6] > mean:Mean > out[6,2]", name="net")
+    net = Exported()
+    kernels = [net.variable(f"net/{name}/MatMul", *shape) for name, shape in SHAPES.items()]
+    made = net.add("net/fc/MatMul", "MatMul", "x", kernels[0], shape=(-1, 6))
+    made = net.add("net/div", "Mean", made, net.constant("net/axes", [1]), shape=(-1, 6))
+    made = net.add("net/out/MatMul", "MatMul", made, kernels[1], shape=(-1, 2))
+    plan = make_plan(graph, rules(RULES))
+    found = check_exported_architecture(plan, net.write(tmp_path, (-1, 4), made))
+    wanted = ("unchecked", "operators of mean (Mean) are not compared")
+    assert (found.status, found.unchecked) == wanted
 
 
 def chain(net, x):

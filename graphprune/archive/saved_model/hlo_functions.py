@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphprune.archive.saved_model.stable_hlo import HloModule, HloOperation
+from graphprune.archive.saved_model.stable_hlo import HloModule, HloOperation, wrong_tensors_named
 
 Number = float | int | bool
 _Array = NDArray[Any]
@@ -39,7 +40,7 @@ _ON_EACH: Mapping[str, Callable[..., Any]] = {
     "ceil": np.ceil,
     "clamp": lambda low, x, high: np.minimum(np.maximum(x, low), high),
     "cosine": np.cos,
-    "divide": lambda one, two: one // two if _are_whole(one, two) else np.divide(one, two),
+    "divide": lambda one, two: _quotient(one, two) if _are_whole(one, two) else one / two,
     "exponential": np.exp,
     "exponential_minus_one": np.expm1,
     "floor": np.floor,
@@ -50,7 +51,7 @@ _ON_EACH: Mapping[str, Callable[..., Any]] = {
     "minimum": np.minimum,
     "multiply": np.multiply,
     "negate": np.negative,
-    "not": np.logical_not,
+    "not": np.invert,
     "or": np.bitwise_or,
     "power": np.power,
     "rsqrt": lambda x: 1 / np.sqrt(x),
@@ -84,6 +85,11 @@ class Activation:
 
 def _are_whole(*values: Any) -> bool:
     return all(isinstance(each, int | np.integer) for each in values)
+
+
+def _quotient(one: Any, two: Any) -> Any:
+    """Return a quotient of whole numbers, which StableHLO rounds towards 0."""
+    return np.sign(one) * np.sign(two) * (np.abs(one) // np.abs(two))
 
 
 def _sigmoid(x: _Array) -> _Array:
@@ -147,7 +153,8 @@ class HloFunctions:
         with np.errstate(all="ignore"):
             for operation in operations:
                 if len(operation.outputs) == 1:
-                    self._add(operation, operation.outputs[0])
+                    with wrong_tensors_named(operation):
+                        self._add(operation, operation.outputs[0])
 
     def _add(self, operation: HloOperation, made: int) -> None:
         if operation.kind == "constant":
@@ -169,7 +176,8 @@ class HloFunctions:
         taken = [index for index in operation.inputs if index not in self.numbers]
         if not taken:
             values = [np.asarray(self.numbers[index])[()] for index in operation.inputs]
-            self.numbers[made] = np.asarray(self._computed(operation, values)).item()
+            with suppress(TypeError, ValueError):  # such as 2 ** -1 of whole numbers
+                self.numbers[made] = np.asarray(self._computed(operation, values)).item()
             return
         roots = {self._root_of(index, operation.layer) for index in taken}
         if len(roots) == 1:
@@ -236,13 +244,14 @@ class HloFunctions:
 
 def _recognize(values: _Array) -> tuple[str, float] | None:
     """Return the activation that has these values, and its figure."""
-    for kind, function in _KNOWN.items():
-        if _are_near(values, function(_GRID)):
-            return kind, 0.0
-    for kind, (place, unit, curve) in _WITH_FIGURE.items():
-        figure = float(values[place == _GRID][0]) / unit
-        if abs(figure) not in (0, 1) and _are_near(values, curve(_GRID, figure)):
-            return kind, figure
+    with np.errstate(all="ignore"):
+        for kind, function in _KNOWN.items():
+            if _are_near(values, function(_GRID)):
+                return kind, 0.0
+        for kind, (place, unit, curve) in _WITH_FIGURE.items():
+            figure = float(values[place == _GRID][0]) / unit
+            if abs(figure) not in (0, 1) and _are_near(values, curve(_GRID, figure)):
+                return kind, figure
     return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -112,13 +112,13 @@ def _constant(one: HloWriter, operation: HloOperation) -> int:
         return one.add("VarHandleOp", shape=shape, dtype=dtype, number=made)
     if values is None:
         return one.add("Const", shape=shape, dtype=dtype)
-    one_by_one = iter(values)
-    return one.constant(_nested(one_by_one, shape), dtype)
+    return one.constant(_nested(values, shape), dtype)
 
 
-def _nested(values: object, shape: Lengths) -> object:
-    made = np.empty(math.prod(length or 0 for length in shape), object)
-    made[:] = [*values]  # type: ignore[misc]
+def _nested(values: Sequence[object], shape: Lengths) -> object:
+    found = [*values]
+    made = np.empty(len(found), object)
+    made[:] = found
     return made.reshape([length or 0 for length in shape])
 
 

@@ -11,7 +11,12 @@ from graphprune.archive.saved_model.hlo_wholes import WHOLES
 from graphprune.archive.saved_model.hlo_writing import HloWriter
 from graphprune.archive.saved_model.operation import Operation, Value
 from graphprune.archive.saved_model.protobuf import WireError
-from graphprune.archive.saved_model.stable_hlo import HloBlock, HloModule, HloOperation
+from graphprune.archive.saved_model.stable_hlo import (
+    HloBlock,
+    HloModule,
+    HloOperation,
+    wrong_tensors_named,
+)
 
 FOREIGN_DIALECT = "StableHlo."
 """The beginning of the kinds of operations that TensorFlow has no counterpart for."""
@@ -57,10 +62,8 @@ def _add_all(
 ) -> tuple[list[Operation], tuple[int, ...]]:
     """Return the operations of a block, and what it gives."""
     for operation in block.operations:
-        try:
+        with wrong_tensors_named(operation):
             _translate(writer, functions, operation, loops)
-        except (ArithmeticError, LookupError, TypeError, ValueError) as fault:
-            raise WireError(f"{operation.kind} of its StableHLO has wrong tensors") from fault
     ends = tuple(writer.known[number] for number in block.outputs)
     return [*_needed(writer.operations, ends)], ends
 

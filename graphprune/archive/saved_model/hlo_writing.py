@@ -60,6 +60,10 @@ class MadeNode(Node):
         return found
 
 
+MAX_RANK = 64
+"""Numbers of a vector that are read: one for each axis."""
+_MAX_DEPTH = 8
+"""Operations behind each other that make a number of a shape, or the place of a loop."""
 _VECTORS = {"clamp": 1, "concatenate": 0, "convert": 0, "reshape": 0}
 """Operations that pass on a number as the first one of a vector, and which input that is."""
 
@@ -204,10 +208,10 @@ class HloWriter:
         self.operations.append(loop)
         return made
 
-    def vector(self, number: int) -> list[int | None] | None:
+    def vector(self, number: int, depth: int = 0) -> list[int | None] | None:
         """Return the whole numbers of a constant; None for those that are not known."""
         shape = self.shape(number) or (1,)
-        if len(shape) != 1:
+        if len(shape) != 1 or (shape[0] or 0) > MAX_RANK or depth > _MAX_DEPTH:
             return None
         length = shape[0]
         if number in self.numbers:
@@ -222,10 +226,10 @@ class HloWriter:
         if maker.kind == "get_dimension_size":
             return [self.shape(maker.inputs[0])[maker.settings["dimension"]]]
         if maker.kind in ("reshape", "convert"):
-            return self.vector(maker.inputs[0])
-        parts = [self.vector(index) for index in maker.inputs]
+            return self.vector(maker.inputs[0], depth + 1)
         if maker.kind != "concatenate":
             return [None] * (length or 0)
+        parts = [self.vector(index, depth + 1) for index in maker.inputs]
         return [each for part in parts for each in part or [None]]
 
     def element(self, number: int) -> int:
@@ -247,16 +251,16 @@ class HloWriter:
         """Return whether a number goes down from the last part of a sequence in each round."""
         return length is not None and self._linear(number) == (-1, length - 1)
 
-    def _linear(self, number: int) -> tuple[int, float] | None:
+    def _linear(self, number: int, depth: int = 0) -> tuple[int, float] | None:
         """Return a factor of the number of the round and what is added; None for other numbers."""
         if number == self.counter:
             return 1, 0
         if number in self.numbers:
             return 0, self.numbers[number]
         maker = self.makers.get(number)
-        if maker is None or maker.kind not in ("add", "subtract"):
+        if maker is None or maker.kind not in ("add", "subtract") or depth > _MAX_DEPTH:
             return None
-        first, second = map(self._linear, maker.inputs)
+        first, second = (self._linear(index, depth + 1) for index in maker.inputs)
         if first is None or second is None:
             return None
         sign = 1 if maker.kind == "add" else -1

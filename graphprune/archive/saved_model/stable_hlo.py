@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
@@ -104,8 +106,23 @@ def read_module(module: memoryview) -> HloModule:
     functions = parse(bytes(module))
     try:
         return _Inlining(functions).module("main")
-    except (KeyError, TypeError, ValueError) as fault:
+    except WireError:  # a ValueError as well
+        raise
+    except KeyError as fault:
         raise WireError(f"its StableHLO has no {fault}") from fault
+    except (TypeError, ValueError) as fault:
+        raise WireError("a call in its StableHLO has wrong tensors") from fault
+
+
+@contextmanager
+def wrong_tensors_named(operation: HloOperation) -> Iterator[None]:
+    """Raise a WireError that names an operation whose tensors or settings cannot be right."""
+    try:
+        yield
+    except WireError:  # of an operation in a body
+        raise
+    except (ArithmeticError, LookupError, TypeError, ValueError) as fault:
+        raise WireError(f"{operation.kind} of its StableHLO has wrong tensors") from fault
 
 
 def parse(module: bytes) -> Mapping[str, Any]:
@@ -147,7 +164,7 @@ class _Inlining:
         outputs = self._add(main, known, operations, "", 0)
         return HloModule(HloBlock(inputs, outputs, operations), self.values)
 
-    def _value(self, known: dict[int, int], told: Sequence[Any]) -> int:
+    def _value(self, known: MutableMapping[int, int], told: Sequence[Any]) -> int:
         number, dtype, shape = told
         made = len(self.values)
         self.values[made] = HloValue(dtype, None if shape is None else tuple(shape))
@@ -157,7 +174,7 @@ class _Inlining:
     def _add(
         self,
         block: Mapping[str, Any],
-        known: dict[int, int],
+        known: MutableMapping[int, int],
         operations: list[HloOperation],
         prefix: str,
         depth: int,
@@ -177,9 +194,9 @@ class _Inlining:
                 function = self.functions[called]
                 given = dict(zip((told[0] for told in function["inputs"]), taken, strict=True))
                 made = self._add(function, given, operations, name, depth + 1)
-                known |= dict(zip(numbers, made, strict=True))
+                known.update(zip(numbers, made, strict=True))
             elif one["kind"].removeprefix(_PREFIX) in _SAME:
-                known |= dict(zip(numbers, taken, strict=True))
+                known.update(zip(numbers, taken, strict=True))
             else:
                 outputs = tuple(self._value(known, told) for told in one["outputs"])
                 blocks = tuple(self._block(each, known, name, depth) for each in one["blocks"])
@@ -188,9 +205,9 @@ class _Inlining:
         return tuple(known[index] for index in block["outputs"])
 
     def _block(
-        self, block: Mapping[str, Any], known: dict[int, int], prefix: str, depth: int
+        self, block: Mapping[str, Any], known: MutableMapping[int, int], prefix: str, depth: int
     ) -> HloBlock:
-        inside = dict(known)
+        inside = ChainMap({}, known)
         inputs = tuple(self._value(inside, told) for told in block["inputs"])
         operations: list[HloOperation] = []
         outputs = self._add(block, inside, operations, prefix.rpartition("/")[0], depth + 1)
