@@ -7,8 +7,9 @@ equal things once, and adds several tensors two by two.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import permutations
 
 from graphprune.graph.classes.activation_steps import CLIP
 from graphprune.graph.classes.composite_steps import is_spread
@@ -31,6 +32,8 @@ _OF_TWO = SYMMETRIC | {"subtract", "divide"}
 _FROM_ZERO = f"{CLIP} 0 "
 _MOST_SUMMED = 1000
 """Tensors of one sum of sums; a file with more takes too long to compare."""
+_MOST_INPUTS = 5
+"""Inputs without names that are compared in each order."""
 
 
 def simplify(found: Computation) -> Computation:
@@ -210,12 +213,49 @@ def are_same(left: Computation, right: Computation, named: frozenset[str]) -> bo
         left, right: The two.
         named: The layers that both name; other kernels are told by their steps alone.
     """
+    return any(
+        _are_equal(left_, right_, named | names)
+        for left_, right_, names in _with_inputs(left, right, named)
+    )
+
+
+def _are_equal(left: Computation, right: Computation, named: frozenset[str]) -> bool:
     numbers: dict[object, int] = {}
     ends = [
         Counter(_classes(each, named, numbers)[output] for output in each.outputs)
         for each in (left, right)
     ]
     return ends[0] == ends[1]
+
+
+def _with_inputs(
+    left: Computation, right: Computation, named: frozenset[str]
+) -> Iterator[tuple[Computation, Computation, frozenset[str]]]:
+    """Yield two computations with names for the inputs that both do not name, in each order."""
+    places = [
+        [
+            place
+            for place, step in enumerate(each.steps)
+            if step.computes == INPUT and step.layer not in named
+        ]
+        for each in (left, right)
+    ]
+    count = len(places[0])
+    if count != len(places[1]) or not 2 <= count <= _MOST_INPUTS:
+        yield left, right, frozenset()
+        return
+    names = [f"{INPUT} {number}" for number in range(count)]
+    first = _renamed(left, dict(zip(places[0], names, strict=True)))
+    for order in permutations(names):
+        second = _renamed(right, dict(zip(places[1], order, strict=True)))
+        yield first, second, frozenset(names)
+
+
+def _renamed(found: Computation, names: Mapping[int, str]) -> Computation:
+    steps = (
+        replace(step, layer=names.get(place, step.layer)) for place, step in enumerate(found.steps)
+    )
+    return replace(found, steps=tuple(steps))
 
 
 def find_missing(planned: Computation, found: Computation, named: frozenset[str]) -> list[Step]:

@@ -53,3 +53,18 @@ def test_a_normalization_may_be_inside_a_kernel_and_stay_for_what_else_takes_it(
     sides = [simplify(behind_normalization(is_folded=folded)) for folded in (True, False)]
     assert are_same(*sides, frozenset())
     assert [step.computes for step in sides[0].steps].count("affine") == 1
+
+
+def attention(first, second, third):
+    """A product of the first two of two inputs, and a product of that with the third."""
+    steps = [Step("a", "input"), Step("b", "input"), Step("o", "product of 1", (first, second))]
+    return Computation((*steps, Step("p", "product of 2", (2, third))), (3,))
+
+
+@pytest.mark.parametrize(
+    ("taken", "is_same"), [((0, 1, 1), True), ((1, 0, 0), True), ((0, 0, 1), False)]
+)
+def test_inputs_without_names_are_told_by_what_takes_them(taken, is_same):
+    sides = simplify(attention(0, 1, 1)), simplify(attention(*taken))
+    assert are_same(*sides, frozenset()) is is_same
+    assert are_same(*sides, frozenset({"a", "b"})) is (taken == (0, 1, 1))
