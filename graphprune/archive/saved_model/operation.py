@@ -7,6 +7,10 @@ from dataclasses import dataclass
 
 from graphprune.archive.saved_model.graph_def import Lengths, Node
 
+MAX_OPERATIONS = 200_000
+MAX_CALLS = 50
+"""Functions that call each other."""
+
 
 @dataclass(frozen=True, slots=True)
 class Operation:

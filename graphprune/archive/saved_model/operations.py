@@ -16,7 +16,14 @@ from graphprune.archive.saved_model.graph_def import (
     read_graph,
 )
 from graphprune.archive.saved_model.hlo_translation import translate
-from graphprune.archive.saved_model.operation import Body, Operation, Operations, Value
+from graphprune.archive.saved_model.operation import (
+    MAX_CALLS,
+    MAX_OPERATIONS,
+    Body,
+    Operation,
+    Operations,
+    Value,
+)
 from graphprune.archive.saved_model.protobuf import WireError, messages_in
 from graphprune.archive.saved_model.stable_hlo import UnreadModuleError, read_module
 from graphprune.archive.saved_model.tensor_bundle import message_damage_named
@@ -40,9 +47,6 @@ _OUTPUTS: Mapping[str, tuple[str, ...]] = {
     "Unique": ("y", "idx"),
 }
 """The results of operations that have several of one each, by name."""
-MAX_OPERATIONS = 200_000
-MAX_CALLS = 50
-"""Functions that call each other."""
 
 
 def read_operations(folder: str) -> Operations | None:

@@ -16,13 +16,11 @@ from importlib.util import find_spec
 from typing import Any
 
 from graphprune.archive.saved_model.graph_def import Lengths
+from graphprune.archive.saved_model.operation import MAX_CALLS, MAX_OPERATIONS
 from graphprune.archive.saved_model.protobuf import WireError
 from graphprune.child_process import child_command, child_environment
 
-MAX_OPERATIONS = 200_000
-MAX_CALLS = 50
-"""Functions that call each other."""
-_SECONDS = 300
+_SECONDS = 60
 _PREFIX = "stablehlo."
 _SAME = frozenset(("optimization_barrier",))
 """Operations that give what they take."""
