@@ -184,12 +184,23 @@ class OperatorSteps:
         if places is None:
             return None
         first, *others = places
+        if not others and any(map(self._is_turned, operator.inputs)):
+            return None  # a Permute of each part leaves no step
         copies = {first: self.facts.steps[first].inputs[0]}
         for place in others:
             found = self.steps[place]
             inputs = tuple(copies.get(taken, taken) for taken in found.step.inputs)
             copies[place] = self._add(replace(found.step, inputs=inputs), names=found.names)
         return copies[ends[0]]
+
+    def _is_turned(self, index: int) -> bool:
+        """Return whether the axes of a tensor are moved by operators that have no step."""
+        maker = self.maker_of(index)
+        while maker is not None and maker.kind in PASSED_ON:
+            if maker.kind == "TRANSPOSE":
+                return True
+            maker = self.maker_of(maker.inputs[0])
+        return False
 
     def _are_equal(self, first: int, other: int) -> bool:
         """Return whether two constants have the same values, up to what is lost in few bits."""

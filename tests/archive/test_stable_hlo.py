@@ -169,6 +169,10 @@ def test_layers_with_a_kernel_are_read(name, tmp_path):
 
 WITHOUT_KERNEL = {
     "average pooling": (average, (8, 8, 3), "average pooling 2x2, strides 2x2, same or valid"),
+    "a turn of each part": (
+        lambda x: jnp.stack([x[:, at].swapaxes(1, 2) for at in range(3)], 1), (3, 4, 5),
+        "operator PACK",
+    ),
     "crop": (lambda x: x[:, 1:-2], (8, 3), "crop 1+2 0+0"),
     "last part": (lambda x: x[:, -1], (8, 3), "operator item 7 of 8 over 1"),
     "layer normalization": (normalized, (8, 3), "normalize over 3, epsilon 0.001"),
