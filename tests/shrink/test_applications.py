@@ -58,6 +58,7 @@ def cases():
 def build_model(package, name):
     """Return a model with random weights, without the softmax that hides small differences."""
     build = applications(package)[name]
+    KERASES[package].utils.set_random_seed(3)  # a failure comes again
     size = SIZES.get(name, 32)
     given = {"input_shape": (size, size, 3), **QUICK.get(name, {})}
     if "classifier_activation" in inspect.signature(build).parameters:
