@@ -218,8 +218,8 @@ def _named(place: str, prefix: str) -> str:
     Example:
         >>> _named("jit(stateless_fn)/net/dense/jit(relu)/max", "")
         'net/dense/max'
-        >>> _named("max", "net/dense")
-        'net/dense/max'
+        >>> _named("max", "net/block/fc")
+        'net/block/fc/max'
     """
     parts = [part for part in place.split("/") if part and not _SCOPE.fullmatch(part)]
     return "/".join([prefix, *parts[-1:]]) if prefix else "/".join(parts)
