@@ -9,7 +9,6 @@ from graphprune.archive.saved_model.hlo_writing import HloWriter, Writing
 from graphprune.archive.saved_model.stable_hlo import HloOperation
 
 _GATHERED = re.compile(r"(\w+) = (?:\[([\d, ]*)\]|(\d+))")
-_LOOP = "while"
 
 
 def _between(one: HloWriter, operation: HloOperation) -> int | None:
@@ -29,14 +28,27 @@ def item_of(one: HloWriter, operation: HloOperation) -> int | None:
     for axis in range(len(source)):
         is_one = end[axis] == begin[axis] + 1 and source[axis] != 1
         if is_one and after == (*source[:axis], *source[axis + 1 :]):
-            others = sum(1 << each for each in range(len(source)) if each != axis)
-            begins, ends = ([0] * len(source) for _ in range(2))
-            begins[axis], ends[axis] = begin[axis], end[axis]
-            numbers = [one.constant(part) for part in (begins, ends, [1] * len(source))]
-            masks = {"begin_mask": others, "end_mask": others, "shrink_axis_mask": 1 << axis}
-            taken = one.take(maker.inputs[0])
-            return one.like(operation, "StridedSlice", taken, *numbers, **masks)
+            parts = {axis: (begin[axis], end[axis])}
+            return _along_axes(one, operation, maker.inputs[0], parts, is_one=True)
     return None
+
+
+def _along_axes(
+    one: HloWriter,
+    operation: HloOperation,
+    source: int,
+    parts: Mapping[int, tuple[int, int]],
+    *,
+    is_one: bool,
+) -> int:
+    """Add the part of a tensor between two places of axes, which `is_one` takes away."""
+    axes = range(len(one.shape(source)))
+    ends = [[parts.get(axis, (0, 0))[side] for axis in axes] for side in (0, 1)]
+    numbers = [one.constant(each) for each in (*ends, [1 for _ in axes])]
+    others = sum(1 << axis for axis in axes if axis not in parts)
+    masks = {"begin_mask": others, "end_mask": others}
+    masks |= {"shrink_axis_mask": sum(1 << axis for axis in parts)} if is_one else {}
+    return one.like(operation, "StridedSlice", one.take(source), *numbers, **masks)
 
 
 def _told_between(one: HloWriter, operation: HloOperation) -> int | None:
@@ -154,21 +166,14 @@ def _part(
     if begins is None or None in begins or len(begins) != len(axes) or gone not in ([], axes):
         return None
     kept = one.shape(operation.outputs[0])
-    sizes = {axis: 1 if gone else kept[axis] for axis in axes}
-    starts, ends = ([0] * len(lengths) for _ in range(2))
+    parts: dict[int, tuple[int, int]] = {}
     for axis, begin in zip(axes, begins, strict=True):
-        size = sizes[axis]
+        size = 1 if gone else kept[axis]
         if size is None or begin is None or begin < 0:
             return None
-        starts[axis], ends[axis] = begin, begin + size
-        is_last = begin + size == lengths[axis] and one.is_of_loop(table)
-        if gone and is_last:
-            starts[axis], ends[axis] = -1, 0
-    others = sum(1 << each for each in range(len(lengths)) if each not in axes)
-    numbers = [one.constant(part) for part in (starts, ends, [1] * len(lengths))]
-    masks = {"begin_mask": others, "end_mask": others}
-    masks |= {"shrink_axis_mask": sum(1 << axis for axis in axes)} if gone else {}
-    return one.like(operation, "StridedSlice", one.take(table), *numbers, **masks)
+        is_last = bool(gone) and begin + size == lengths[axis] and one.is_of_loop(table)
+        parts[axis] = (-1, 0) if is_last else (begin, begin + size)
+    return _along_axes(one, operation, table, parts, is_one=bool(gone))
 
 
 PARTS: Mapping[str, Writing] = {

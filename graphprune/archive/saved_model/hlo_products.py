@@ -48,10 +48,10 @@ def product(one: HloWriter, operation: HloOperation) -> int | None:
     dropped = {terms[0][axis] for axis in summed}
     made = [terms[0][axis] for axis in batch]
     made += [each for term in terms for each in term if each not in dropped and each not in made]
-    sides_ = [(first, terms[0]), (second, terms[1])]
+    taken = [(first, terms[0]), (second, terms[1])]
     if one.is_constant(first) or second in one.shares:
-        sides_ = sides_[::-1]  # a kernel, and the values of attention, are what is taken second
-    return _einsum(one, operation, sides_, made)
+        taken = taken[::-1]  # a kernel, and the values of attention, are what is taken second
+    return _einsum(one, operation, taken, made)
 
 
 def _einsum(
@@ -236,8 +236,8 @@ def window(one: HloWriter, operation: HloOperation) -> int | None:
     if {*dilation, *apart} != {1} or not is_outside or rank not in (3, 4):
         return None
     inner = slice(1, -1)
-    kernel, steps, apart = (tuple(each[inner]) for each in (size, strides, dilation))
-    figures = _Window(one.shape(x)[inner], kernel, steps, apart, pads[inner])
+    kernel, steps, spread = (tuple(each[inner]) for each in (size, strides, dilation))
+    figures = _Window(one.shape(x)[inner], kernel, steps, spread, pads[inner])
     padding = figures.padding()
     if not padding or any(map(any, (pads[0], pads[-1]))):
         return None
