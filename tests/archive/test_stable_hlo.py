@@ -113,9 +113,19 @@ def normalized(x):
     return x * scale + -mean * scale
 
 
-def attention(x, query, key):
-    scores = jnp.einsum("bqhd,bkhd->bhqk", x @ query, x @ key)
-    return nn.softmax(scores)
+def attention(x, query, key, value):
+    first, second, third = (
+        jnp.einsum("bse,ehd->bshd", x, kernel) for kernel in (query, key, value)
+    )
+    shares = nn.softmax(jnp.einsum("bqhd,bkhd->bhqk", first, second))
+    return jnp.einsum("bhqk,bkhd->bqhd", shares, third)
+
+
+def average_of_what_is_inside(x):
+    def summed(values):
+        return lax.reduce_window(values, 0.0, lax.add, (1, 3, 3, 1), (1, 1, 1, 1), "SAME")
+
+    return summed(x) / summed(jnp.ones((1, *x.shape[1:])))
 
 
 LAYERS = {
@@ -173,6 +183,10 @@ WITHOUT_KERNEL = {
         lambda x: jnp.stack([x[:, at].swapaxes(1, 2) for at in range(3)], 1), (3, 4, 5),
         "operator PACK",
     ),
+    "average pooling at the edges": (
+        average_of_what_is_inside, (8, 8, 3), "average pooling 3x3, strides 1x1, same",
+    ),
+    "nothing but zero": (lambda x: nn.sigmoid(x) * 0.0, (8, 3), "affine"),
     "crop": (lambda x: x[:, 1:-2], (8, 3), "crop 1+2 0+0"),
     "last part": (lambda x: x[:, -1], (8, 3), "operator item 7 of 8 over 1"),
     "layer normalization": (normalized, (8, 3), "normalize over 3, epsilon 0.001"),
@@ -191,6 +205,14 @@ WITHOUT_KERNEL = {
 def test_layers_without_a_kernel_are_read(name, tmp_path):
     function, shape, wanted = WITHOUT_KERNEL[name]
     assert steps(tmp_path, function, shape)[-1] == wanted
+
+
+def test_attention_takes_its_values_behind_its_scores(tmp_path):
+    folder = write(tmp_path, attention, (5, 8), *[(8, 2, 4)] * 3)
+    found = [each.step for each in OperatorSteps(ExportedFile(read_operations(folder))).steps]
+    (scores, last) = (step for step in found if step.computes == "product of 2")
+    assert [found[place].computes for place in last.inputs] == ["softmax, length 5", "matrix 8x8"]
+    assert [found[place].computes for place in scores.inputs] == ["matrix 8x8"] * 2
 
 
 def test_kernels_that_are_constants_of_the_module_are_read(tmp_path):
