@@ -124,6 +124,7 @@ Flag = Annotated[bool, Expected("true or false")]
 Count = Annotated[int, Expected("a whole number from 0", ge=0, le=LARGEST)]
 Length = Annotated[int, Expected("a whole number from 1", ge=1, le=LARGEST)]
 Number = Annotated[float, Expected("a number from 0", ge=0, le=LARGEST, allow_inf_nan=False)]
+Real = Annotated[float, Expected("a number", allow_inf_nan=False)]
 Share = Annotated[float, Expected("a number from 0 to 1", ge=0, le=1, allow_inf_nan=False)]
 
 

@@ -4,9 +4,12 @@ import tensorflow as tf
 from lenet import rules
 
 import graphprune
+from graphprune.archive.saved_model.exported import find_exported
+from graphprune.archive.saved_model.operations import read_operations
+from graphprune.archive.saved_model.operator_file import ExportedFile
 from graphprune.archive.tflite.file import TfliteFile
 from graphprune.plan import make_plan
-from graphprune.plan.exported import check_exported_architecture
+from graphprune.plan.exported import verify_exported
 from graphprune.plan.operator_architecture import check_operator_architecture
 
 RULES = rules(
@@ -44,6 +47,17 @@ def plan_of(model, path):
     return make_plan(graphprune.read_graph(path), RULES)
 
 
+def check_folder(plan, folder):
+    """Return what differs between the operations of a SavedModel and a plan.
+
+    Those that Keras saves have its config as well, and `verify` reads that.
+    """
+    exported = find_exported(folder)
+    if exported is not None:
+        return verify_exported(plan, exported).architecture
+    return check_operator_architecture(plan, ExportedFile(read_operations(str(folder))))
+
+
 def converted_and_same(model, keras, folder, exported="same"):
     """Return the file of a model, after a look that it computes what the model does.
 
@@ -53,7 +67,7 @@ def converted_and_same(model, keras, folder, exported="same"):
     """
     plan = plan_of(model, folder / "net.keras")
     file = convert_in_batches_of_one(keras, model, folder / "net")
-    inside = check_exported_architecture(plan, str(folder / "net"))
+    inside = check_folder(plan, folder / "net")
     assert (inside.status, inside.differences) == (exported, ()), inside.unchecked
     found = check_operator_architecture(plan, file)
     assert (found.status, found.differences, found.unchecked) == ("same", (), "")

@@ -11,7 +11,8 @@ from graphprune.archive.entries import Entry
 from graphprune.diff.changes import ConfigChange, LayerDiff, PruningState, Status
 from graphprune.diff.pairing import Pair
 from graphprune.diff.weights import Weights, compare_tensors
-from graphprune.graph.architecture import WHEN_BUILT, collect_call_constants, plain_config
+from graphprune.graph.architecture import WHEN_BUILT, plain_config
+from graphprune.graph.call_constants import collect_call_constants
 from graphprune.graph.classes.builtin_layers import known_class
 from graphprune.graph.classes.completion import fill_from_other
 from graphprune.graph.classes.differences import find_differences

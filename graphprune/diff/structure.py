@@ -15,7 +15,8 @@ from typing import Any
 import networkx as nx
 
 from graphprune.diff.changes import Connection
-from graphprune.graph.architecture import collect_call_constants, settings_to_hash
+from graphprune.graph.architecture import settings_to_hash
+from graphprune.graph.call_constants import collect_call_constants
 from graphprune.graph.frames import Frame
 from graphprune.graph.layer_arguments import name_argument
 from graphprune.graph.layer_graph import LayerGraph

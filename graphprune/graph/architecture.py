@@ -8,19 +8,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from graphprune.archive.calls import CONSTANT
-from graphprune.archive.entries import Entry, canonical, copy_config, type_of
-from graphprune.archive.op_layers import find_operation, plain_keywords
-from graphprune.archive.operations import Operation
+from graphprune.archive.entries import Entry, copy_config, type_of
+from graphprune.graph.call_constants import collect_call_constants
 from graphprune.graph.classes.applications import find_application
 from graphprune.graph.classes.builtin_layers import known_class
 from graphprune.graph.classes.completion import complete_config, is_inherited, with_whole_axes
 from graphprune.graph.classes.python_code import CODE
 from graphprune.graph.computation import Computation, describe_computation
+from graphprune.graph.figures import LayerFigures, describe_figures
 from graphprune.graph.flow import call_order
 from graphprune.graph.frames import Frame, Member
 from graphprune.graph.layer_arguments import given_name, name_argument
@@ -43,9 +42,6 @@ WHEN_BUILT = frozenset(
     }
 )
 """Settings that may be null or missing until a layer or model is built; not of InputLayers."""
-
-
-_NOTHING: tuple[Any, ...] = (None, {}, [])
 
 
 def hash_architecture(graph: LayerGraph) -> str:
@@ -103,11 +99,13 @@ class Architecture:
         layers: By name, where inputs and operations without a name of their own have a digest of
             what they do.
         computation: What it computes, for files without layers; None where that is not known.
+        figures: What its layers hold and compute with, by address; for files without layers.
     """
 
     model: str
     layers: Mapping[str, LayerFacts]
     computation: Computation | None = None
+    figures: Mapping[str, LayerFigures] = field(default_factory=dict)
 
 
 def fingerprint(graph: LayerGraph) -> tuple[str, Architecture]:
@@ -143,7 +141,8 @@ def _describe(facts: _Facts) -> Architecture:
         settings, taken = _digest(facts.layer(layer)), _digest(inputs.get(address, []))
         layers[name] = LayerFacts(address, _short(settings), _short(taken))
     computation = describe_computation(graph, facts.shapes)
-    return Architecture(_short(_digest([*ends, *shapes])), layers, computation)
+    figures = describe_figures(graph, facts.constants)
+    return Architecture(_short(_digest([*ends, *shapes])), layers, computation, figures)
 
 
 def _short(digest: str) -> str:
@@ -161,12 +160,13 @@ class _Facts:
 
     Attributes:
         graph: The model.
+        constants: By address, the arguments of calls that are not tensors.
         names: By address, what stands for the names that Keras gave to inputs and operations.
     """
 
     def __init__(self, graph: LayerGraph) -> None:
         self.graph = graph
-        self._constants = collect_call_constants(graph)
+        self.constants = collect_call_constants(graph)
         self.names: dict[str, str] = {}
         self._layers: dict[str, list[Any]] = {}
         for frame in graph.frames.values():
@@ -269,7 +269,7 @@ class _Facts:
             layer.kind,
             _comparable(with_whole_axes(layer.type, settings, lambda: self._rank(layer))),
             None if wrap is None else [wrap.type, wrap.pruning and wrap.pruning.to_config()],
-            self._constants.get(layer.address, {}),
+            self.constants.get(layer.address, {}),
         ]
 
     def _rank(self, layer: Layer) -> int | None:
@@ -345,54 +345,3 @@ def _without_names(entry: dict[str, Any]) -> dict[str, Any]:
         kept.pop("name", None)
         kept["config"].pop("name", None)
     return kept
-
-
-def collect_call_constants(graph: LayerGraph) -> dict[str, dict[str, Any]]:
-    """Return the arguments of calls that are not tensors (`y` of `x * 2.0`), by layer and call."""
-    found: dict[str, dict[str, Any]] = {}
-    for frame in graph.frames.values():
-        for member in frame.members:
-            layer = graph.layers[frame.address_of(member.name)]
-            operation = None if layer.kind == "model" else find_operation(layer.entry)
-            calls = {
-                str(call): _constants(node, operation)
-                for call, node in enumerate(member.placement.get("inbound_nodes") or ())
-            }
-            kept = {
-                call: constants for call, constants in calls.items() if constants not in _NOTHING
-            }
-            if kept:
-                found[layer.address] = kept
-    return found
-
-
-def _constants(node: Any, operation: Operation | str | None = None) -> Any:
-    """Return the constants of an inbound node as they are nested, without tensors.
-
-    Empty parts are left out, and keywords at which an operation has its default.
-    """
-    if _is_reference(node):
-        if node[0] == CONSTANT:
-            return canonical(node[2])
-        keywords = node[3] if len(node) == 4 else None
-        if isinstance(operation, Operation) and isinstance(keywords, Mapping):
-            keywords = plain_keywords(operation, keywords)
-        return _constants(keywords)
-    if isinstance(node, Mapping):
-        parts = {str(key): _constants(item) for key, item in node.items()}
-        return {key: item for key, item in parts.items() if item not in _NOTHING}
-    if isinstance(node, list | tuple):
-        found: list[Any] = []
-        for item in node:
-            constants = _constants(item, operation)
-            is_told = _is_reference(item) and item[0] != CONSTANT and constants in found
-            if constants not in _NOTHING and not is_told:  # each tensor has the same keywords
-                found.append(constants)
-        return found
-    return canonical(node)
-
-
-def _is_reference(node: Any) -> bool:
-    """Return whether an item of an inbound node is a tensor or constant with its keywords."""
-    is_item = isinstance(node, list | tuple) and len(node) in (3, 4)
-    return is_item and isinstance(node[0], str) and type(node[1]) is int

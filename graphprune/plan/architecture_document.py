@@ -6,9 +6,10 @@ from typing import NotRequired
 
 from typing_extensions import TypedDict
 
-from graphprune.documents import Count, Items, Table, Text, Unexpected
+from graphprune.documents import Count, Items, Real, Table, Text, Unexpected
 from graphprune.graph.architecture import Architecture, LayerFacts
 from graphprune.graph.computation import INPUT, UNKNOWN, Computation, Step
+from graphprune.graph.figures import LayerFigures
 
 
 class StepJson(TypedDict):
@@ -33,6 +34,15 @@ class ComputationJson(TypedDict):
     """The positions of the steps whose results leave the model."""
 
 
+class FiguresJson(TypedDict):
+    """What a layer holds and computes with."""
+
+    weights: NotRequired[Items[Text]]
+    """The shapes of its weights that are real numbers: `3x3x8x16`."""
+    numbers: NotRequired[Items[Real]]
+    """The constants that its operations take, such as an epsilon."""
+
+
 class ArchitectureJson(TypedDict):
     """What the model is apart from how it is pruned; `verify` compares it."""
 
@@ -45,6 +55,8 @@ class ArchitectureJson(TypedDict):
     """
     computation: NotRequired[ComputationJson | None]
     """What it computes; absent where the config does not tell, and in plans of earlier versions."""
+    figures: NotRequired[Table[FiguresJson]]
+    """What its layers hold and compute with, by address; absent in plans of earlier versions."""
 
 
 def architecture_to_document(found: Architecture) -> ArchitectureJson:
@@ -65,6 +77,18 @@ def architecture_to_document(found: Architecture) -> ArchitectureJson:
             ],
             "outputs": list(found.computation.outputs),
         }
+    document["figures"] = {
+        address: _figures_to_document(figures) for address, figures in found.figures.items()
+    }
+    return document
+
+
+def _figures_to_document(found: LayerFigures) -> FiguresJson:
+    document: FiguresJson = {}
+    if found.weights:
+        document["weights"] = list(found.weights)
+    if found.numbers:
+        document["numbers"] = list(found.numbers)
     return document
 
 
@@ -83,7 +107,12 @@ def architecture_from_document(document: ArchitectureJson | None) -> Architectur
         if not inputs:
             raise Unexpected(("architecture", "layers", name), "two digests", text)
         layers[name] = LayerFacts(address or name, settings, inputs)
-    return Architecture(document["model"], layers, _computation(document.get("computation")))
+    figures = {
+        address: LayerFigures(tuple(one.get("weights", ())), tuple(one.get("numbers", ())))
+        for address, one in document.get("figures", {}).items()
+    }
+    computation = _computation(document.get("computation"))
+    return Architecture(document["model"], layers, computation, figures)
 
 
 def _computation(document: ComputationJson | None) -> Computation | None:

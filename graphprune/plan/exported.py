@@ -20,6 +20,7 @@ from graphprune.archive.saved_model.variable_names import named_by_use
 from graphprune.graph.layers import SEPARATOR
 from graphprune.graph.weights import TensorKey
 from graphprune.plan.changes import Plan
+from graphprune.plan.kept_figures import find_changed_figures
 from graphprune.plan.measured import Measuring, planned_tensors
 from graphprune.plan.operator_architecture import check_operator_architecture
 from graphprune.plan.verify import (
@@ -67,26 +68,31 @@ def verify_exported(
         exported.path,
         plan_path,
         checks,
-        _check_architecture(plan, operations),
+        _check_architecture(plan, exported, operations),
         tuple(_others(exported, {name for name, why in found.values() if not why})),
     )
 
 
-def check_exported_architecture(plan: Plan, folder: str) -> ArchitectureCheck:
+def _check_architecture(
+    plan: Plan, exported: ExportedVariables, operations: Operations | None
+) -> ArchitectureCheck:
     """Return the layers that differ between an exported SavedModel and the plan's original model.
 
-    Raises:
-        ArchiveError: the folder is damaged.
+    Args:
+        plan: The plan.
+        exported: The variables of the folder, named after the layers that take them.
+        operations: Those of its signature; None without one.
     """
-    return _check_architecture(plan, read_operations(folder))
-
-
-def _check_architecture(plan: Plan, operations: Operations | None) -> ArchitectureCheck:
     if operations is None:
         return ArchitectureCheck(unchecked=_NO_SIGNATURE)
     if operations.unread:
         return ArchitectureCheck(unchecked=f"{_STABLE_HLO}; {operations.unread}")
-    return check_operator_architecture(plan, ExportedFile(operations))
+    file = ExportedFile(operations)
+    found = check_operator_architecture(plan, file)
+    if found.status == "differs" or plan.architecture is None:
+        return found
+    changed = tuple(find_changed_figures(plan.architecture, exported, file))
+    return ArchitectureCheck(changed) if changed else found
 
 
 def _others(exported: ExportedVariables, used: set[str]) -> Iterator[NotFinite]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from graphprune.archive.operators import FOREIGN, OperatorFile
@@ -22,7 +22,7 @@ from graphprune.plan.computation_differences import list_differences
 from graphprune.plan.kept_operators import find_exchanged, find_lost
 from graphprune.plan.operator_agreement import settle
 from graphprune.plan.operator_moves import check_moves
-from graphprune.plan.operator_names import Path, find_prefixes, is_named, paths_in
+from graphprune.plan.operator_names import Path, find_owners, is_named, owners_of, paths_in
 from graphprune.plan.operator_readings import list_readings
 from graphprune.plan.operator_steps import JOINED, FoundStep, OperatorSteps
 from graphprune.plan.tflite_relu6 import explain_relu6
@@ -249,8 +249,7 @@ def _with_layers(read: OperatorSteps, planned: Sequence[Step]) -> list[Step]:
     """Return the steps of a file with the layers that the names in the file tell."""
     addresses = list(dict.fromkeys(step.layer for step in planned))
     paths = [path for found in read.steps for path in paths_in(found.names)]
-    prefixes = find_prefixes(addresses, paths)
-    owners = {start: address for address, told in prefixes.items() for start in told}
+    owners = find_owners(addresses, paths)
     with_kernel = {step.layer for step in planned if has_kernel(step.computes) or step.is_unknown}
     inputs = [step.layer for step in planned if step.computes == INPUT]
     return [
@@ -266,7 +265,7 @@ def _layer_of(
     if found.step.computes == INPUT:
         return _input_of(found.names, inputs)
     paths = list(paths_in(found.names))
-    told = list(dict.fromkeys(_owners_of(paths, owners)))
+    told = list(dict.fromkeys(owners_of(paths, owners)))
     if has_kernel(found.step.computes):
         told = [layer for layer in told if layer in with_kernel]
         if len(told) > 1 or (told and _has_other(paths, owners, with_kernel)):
@@ -285,18 +284,10 @@ def _has_other(
     return any(
         is_named(segment, part)
         for path in paths
-        if next(_owners_of([path], owners), None) is None
+        if next(owners_of([path], owners), None) is None
         for segment in path
         for part in parts
     )
-
-
-def _owners_of(paths: Iterable[Path], owners: Mapping[Path, str]) -> Iterator[str]:
-    for path in paths:
-        for end in range(len(path) - 1, 0, -1):
-            if path[:end] in owners:
-                yield owners[path[:end]]
-                break
 
 
 def _input_of(names: Sequence[str], inputs: Sequence[str]) -> str:

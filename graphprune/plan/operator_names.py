@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from graphprune.graph.layers import SEPARATOR
 
@@ -71,6 +71,21 @@ def find_prefixes(addresses: Sequence[str], paths: Iterable[Path]) -> dict[str, 
         if address not in found and own and len({*map(len, own)}) == 1:
             found[address] = own
     return dict(sorted(found.items()))
+
+
+def find_owners(addresses: Sequence[str], paths: Iterable[Path]) -> dict[Path, str]:
+    """Return the layer of each beginning of a path that tells one; see `find_prefixes`."""
+    prefixes = find_prefixes(addresses, paths)
+    return {start: address for address, told in prefixes.items() for start in told}
+
+
+def owners_of(paths: Iterable[Path], owners: Mapping[Path, str]) -> Iterator[str]:
+    """Yield the innermost layer of each path that has one."""
+    for path in paths:
+        for end in range(len(path) - 1, 0, -1):
+            if path[:end] in owners:
+                yield owners[path[:end]]
+                break
 
 
 def _fits(address: str, start: Path) -> bool:

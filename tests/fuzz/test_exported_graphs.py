@@ -13,8 +13,10 @@ from fuzz.mutations import mutate_bytes
 from fuzz.plans import MAX_MESSAGE, plan_of
 from saved_model_graphs import Exported
 
+from graphprune.archive.saved_model.operations import read_operations
+from graphprune.archive.saved_model.operator_file import ExportedFile
 from graphprune.errors import ArchiveError
-from graphprune.plan.exported import check_exported_architecture
+from graphprune.plan.operator_architecture import check_operator_architecture
 
 PLAN = plan_of(
     "in(batch_input_shape=[None, 4, 6]) > fc(activation='relu6')[6, 8]"
@@ -83,7 +85,12 @@ def check(content: bytes) -> str:
     with TemporaryDirectory() as folder:
         Path(folder, "saved_model.pb").write_bytes(content)
         try:
-            found = check_exported_architecture(PLAN, folder).status
+            operations = read_operations(folder)
+            found = (
+                "unchecked"
+                if operations is None
+                else check_operator_architecture(PLAN, ExportedFile(operations)).status
+            )
         except ArchiveError as error:
             found, text = "refused", str(error)
     assert "\n" not in text

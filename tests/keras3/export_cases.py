@@ -19,7 +19,7 @@ from graphprune.archive.saved_model.exported import find_exported
 from graphprune.errors import GraphError, OutputError
 from graphprune.keras3 import export, named_outputs, torch_onnx
 from graphprune.plan import make_plan
-from graphprune.plan.exported import check_exported_architecture, verify_exported
+from graphprune.plan.exported import verify_exported
 from graphprune.serving import convert, proving
 from graphprune.serving.outputs import run_saved_model
 from graphprune.serving.running import try_run
@@ -188,6 +188,12 @@ def for_each_part(units=4, activation="relu"):
     )
 
 
+def with_constants(*, factor=2.5, use_scale=True):
+    i = keras.Input((5, 4))
+    x = layers.Attention(use_scale=use_scale)([i, layers.Dense(4)(i) * factor])
+    return keras.Model(i, layers.Dense(3)(x))
+
+
 COMPARED = {
     "parts of a sequence": (for_each_part, {}, [{"activation": "tanh"}, {"units": 3}]),
     "convolutions": (convolutional, {}, [{"activation": "relu6"}, {"units": 5}]),
@@ -198,12 +204,15 @@ COMPARED = {
         [{"recurrent_activation": "hard_sigmoid"}, {"cell": layers.GRU}],
     ),
     "attention": (attentive, {}, [{"causal": False}, {"heads": 4}]),
+    "weights and constants": (with_constants, {}, [{"factor": 3.5}, {"use_scale": False}]),
 }
 
 
 @CASES.each(
     COMPARED if BACKEND != "torch" else (),
-    {"convolutions", "loops behind a mask"} if BACKEND == "jax" else {"parts of a sequence"},
+    {"convolutions", "loops behind a mask"}
+    if BACKEND == "jax"
+    else {"parts of a sequence", "weights and constants"},
 )
 def an_exported_folder_is_compared_with_the_plan(name):
     build, settings, others = COMPARED[name]
@@ -213,10 +222,11 @@ def an_exported_folder_is_compared_with_the_plan(name):
     model.export(folder / "net", verbose=False)
     keras.utils.clear_session()
     plans = [plan_of(build(**each), folder) for each in (settings, *others)]
-    found = [check_exported_architecture(plan, str(folder / "net")) for plan in plans]
+    every = [verify_exported(plan, find_exported(folder / "net")) for plan in plans]
+    found = [each.architecture for each in every]
     assert [each.status for each in found] == ["same", "differs", "differs"], found
     assert found[0].unchecked == ""
-    verified = verify_exported(plans[0], find_exported(folder / "net"))
+    verified = every[0]
     assert {(check.address, check.tensor): check.unchecked for check in verified.checks} == {
         (check.address, check.tensor): "" for check in verified.checks
     }

@@ -9,15 +9,21 @@ from saved_model_files import field, write_checkpoint
 from saved_model_graphs import Exported
 
 from graphprune.archive.saved_model.exported import find_exported
+from graphprune.archive.saved_model.operations import read_operations
+from graphprune.archive.saved_model.operator_file import ExportedFile
 from graphprune.interface import write_plan
 from graphprune.plan import make_plan
-from graphprune.plan.exported import check_exported_architecture, verify_exported
+from graphprune.plan.exported import verify_exported
+from graphprune.plan.operator_architecture import check_operator_architecture
 
 RULES = """
 version: 1
 rules: [{id: all, match: "*", prune: {sparsity: 50%, schedule: {curve: step}}}]
 """
-GRAPH = build_graph("in > fc1[4,6] > fc2[6,4] > out[4,2]", name="net")
+GRAPH = build_graph(
+    "in > fc1(use_bias=False)[4,6] > fc2(use_bias=False)[6,4] > out(use_bias=False)[4,2]",
+    name="net",
+)
 SHAPES = {"fc": (4, 6), "out": (6, 2)}
 HALF = {
     "fc1/kernel": np.repeat(np.float32([0, 1]), 12).reshape(4, 6),
@@ -35,6 +41,10 @@ def exported(folder, variables):
     paths = {f"variables/{number}": name for number, name in names.items()}
     write_checkpoint(folder, tree, names=paths)
     return find_exported(folder)
+
+
+def operations_checked(plan, folder):
+    return check_operator_architecture(plan, ExportedFile(read_operations(folder)))
 
 
 def with_weights(folder):
@@ -75,7 +85,7 @@ def test_stable_hlo_that_cannot_be_read_is_not_compared(installed, reason, tmp_p
     net = Exported()
     module = net.add("call", "XlaCallModule", "x", shape=(-1, 2), module=b"ML\xefR and no more")
     net.write(tmp_path, (-1, 4), module)
-    found = check_exported_architecture(make_plan(GRAPH, rules(RULES)), str(tmp_path))
+    found = verify_exported(make_plan(GRAPH, rules(RULES)), with_weights(tmp_path)).architecture
     assert (found.status, found.unchecked) == (
         "unchecked",
         "the folder has StableHLO (XlaCallModule), which Keras 3 exports on JAX and PyTorch,"
@@ -106,9 +116,9 @@ def test_operations_of_no_layer_that_are_not_read_are_not_called_drift(tmp_path)
     same, net = Exported(), Exported()
     plan = make_plan(GRAPH, rules(RULES))
     folder = same.write(tmp_path / "same", (-1, 4), chain(same, "x"))
-    assert check_exported_architecture(plan, folder).status == "same"
+    assert operations_checked(plan, folder).status == "same"
     cosine = net.add("net/a/Cos", "Cos", "x", shape=(-1, 4))
-    found = check_exported_architecture(plan, net.write(tmp_path, (-1, 4), chain(net, cosine)))
+    found = operations_checked(plan, net.write(tmp_path, (-1, 4), chain(net, cosine)))
     assert (found.status, found.unchecked) == ("unchecked", "the operations Cos (a) are not read")
 
 
@@ -124,7 +134,7 @@ def test_the_order_of_axes_of_a_permute_is_compared(order, status, tmp_path):
         "net/out/Einsum", "Einsum", turned, kernel, shape=(-1, 4, 4, 4), equation=equation
     )
     folder = net.write(tmp_path, (-1, 4, 4, 4), made)
-    found = check_exported_architecture(make_plan(graph, rules(RULES)), folder)
+    found = operations_checked(make_plan(graph, rules(RULES)), folder)
     assert found.status == status
 
 
@@ -136,7 +146,7 @@ def test_a_function_without_operations_of_its_name_is_not_called_drift(tmp_path)
     made = net.add("net/div", "Mean", made, net.constant("net/axes", [1]), shape=(-1, 6))
     made = net.add("net/out/MatMul", "MatMul", made, kernels[1], shape=(-1, 2))
     plan = make_plan(graph, rules(RULES))
-    found = check_exported_architecture(plan, net.write(tmp_path, (-1, 4), made))
+    found = operations_checked(plan, net.write(tmp_path, (-1, 4), made))
     wanted = ("unchecked", "operators of mean (Mean) are not compared")
     assert (found.status, found.unchecked) == wanted
 

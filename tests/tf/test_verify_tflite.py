@@ -4,10 +4,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
-from converted_files import convert, convert_in_batches_of_one, converted_and_same, plan_of
+from converted_files import (
+    check_folder,
+    convert,
+    convert_in_batches_of_one,
+    converted_and_same,
+    plan_of,
+)
 from shrink.nets import scaled_sum
 
-from graphprune.plan.exported import check_exported_architecture
 from graphprune.plan.measured import planned_tensors
 from graphprune.plan.operator_architecture import check_operator_architecture
 from graphprune.plan.tflite import verify_tflite
@@ -68,7 +73,7 @@ def test_the_architecture_of_a_converted_model_is_compared(name, tmp_path):
     found = verify_tflite(plan, file)
     assert (found.architecture.status, found.drift, found.unchecked) == ("same", (), ())
     exported = str(tmp_path / "net")
-    assert check_exported_architecture(plan, exported).status == "same"
+    assert check_folder(plan, exported).status == "same"
     for changed, layer in CHANGED.values():
         other = plan_of(convolution_net(keras, **changed), tmp_path / "other.keras")
         for found in _checks(other, file, exported):
@@ -86,7 +91,7 @@ def test_the_architecture_of_a_converted_model_is_compared(name, tmp_path):
 
 def _checks(plan, file, folder):
     """Return what a plan says of a file, and of the SavedModel that it was converted from."""
-    return check_operator_architecture(plan, file), check_exported_architecture(plan, folder)
+    return check_operator_architecture(plan, file), check_folder(plan, folder)
 
 
 def test_infinite_weights_are_found_where_the_converter_wrote_the_largest_number(tmp_path):
@@ -147,7 +152,7 @@ def test_layers_of_several_operators_are_compared(name, tmp_path):
             # Keras 3 numbers the names of operations
             told = {(one.address.removesuffix("_1"), one.what) for one in differences}
             assert wanted in told, case
-            seen = check_exported_architecture(other, str(tmp_path / "net"))
+            seen = check_folder(other, str(tmp_path / "net"))
             assert seen.status == "differs", case
 
 

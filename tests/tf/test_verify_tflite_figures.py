@@ -2,9 +2,8 @@
 
 import pytest
 import tf_keras
-from converted_files import convert, plan_of
+from converted_files import check_folder, convert, plan_of
 
-from graphprune.plan.exported import check_exported_architecture
 from graphprune.plan.operator_architecture import check_operator_architecture
 
 pytestmark = pytest.mark.tf
@@ -74,10 +73,7 @@ def test_figures_of_layers_are_compared(name, tmp_path):
     keras = pytest.importorskip(name)
     model = net(keras)
     plan, file = plan_of(model, tmp_path / "net.keras"), convert(model, tmp_path / "net")
-    for found in (
-        check_operator_architecture(plan, file),
-        check_exported_architecture(plan, str(tmp_path / "net")),
-    ):
+    for found in (check_operator_architecture(plan, file), check_folder(plan, tmp_path / "net")):
         assert (found.status, found.differences, found.unchecked) == ("same", (), "")
     layers = {layer.name for layer in model.layers}
     for changed in CHANGES:

@@ -1,9 +1,8 @@
 """Sequences in `.tflite` files of the real converter: unrolled, split, with states and masks."""
 
 import pytest
-from converted_files import convert_in_batches_of_one, converted_and_same, plan_of
+from converted_files import check_folder, convert_in_batches_of_one, converted_and_same, plan_of
 
-from graphprune.plan.exported import check_exported_architecture
 from graphprune.plan.operator_architecture import check_operator_architecture
 
 pytestmark = pytest.mark.tf
@@ -182,7 +181,7 @@ def test_what_is_changed_in_layers_over_sequences_is_seen(net, name, tmp_path):
         other = plan_of(build(keras, **changed), tmp_path / "other.keras")
         found = [check_operator_architecture(other, file)]
         if exported == "same":
-            found.append(check_exported_architecture(other, str(tmp_path / "net")))
+            found.append(check_folder(other, tmp_path / "net"))
         for one in found:
             # Keras 3 numbers the names of operations
             addresses = {each.address.removesuffix("_1") for each in one.differences}

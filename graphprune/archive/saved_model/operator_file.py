@@ -49,6 +49,7 @@ class ExportedFile:
     Attributes:
         weights: The indices of variables, and of what is made of them alone.
         columns: The first column of those that are columns of a variable.
+        numbers: The numbers that operations take as constants, with the names of the operations.
     """
 
     is_converted = False
@@ -62,6 +63,7 @@ class ExportedFile:
         self._tensors: list[FileTensor] = []
         self.weights: set[int] = set()
         self.columns: dict[int, int] = {}
+        self.numbers: list[tuple[str, float]] = []
         self._bodies: dict[int, Body] = {}
         self._operators: dict[int, list[FileOperator]] = {0: []}
         self._subgraph = 0
@@ -118,6 +120,7 @@ class ExportedFile:
             is_random = _RANDOM in operation.node.kind
             depends = operation.node.kind != "Shape" and bool(made & set(operation.inputs))
             try:
+                self._note_numbers(operation)
                 if not is_random and (self._is_uniform(operation) or not depends):
                     self._fold(operation)
                     continue
@@ -160,6 +163,12 @@ class ExportedFile:
             self._note_columns(operation)
         elif operation.node.kind == "Fill" and (value := taken[-1]) is not None and not value.ndim:
             self._uniform[operation.outputs[0]] = float(value[()])
+
+    def _note_numbers(self, operation: Operation) -> None:
+        """Keep the numbers that an operation takes as constants, or has as a setting."""
+        taken = [operation.node.real("epsilon") or None]
+        taken += [_number_in(self._value_of(index)) for index in operation.inputs]
+        self.numbers += [(operation.name, number) for number in taken if number is not None]
 
     def _note_columns(self, operation: Operation) -> None:
         """Keep the first column of each part that is taken of a weight along its last axis."""
@@ -267,6 +276,12 @@ def _count(shape: Lengths | None, axes: Values | None) -> int | None:
         return None
     known = [length for length in lengths if length is not None]
     return math.prod(known) if len(known) == len(lengths) else None
+
+
+def _number_in(values: Values | None) -> float | None:
+    """Return the real number that all values of a constant are; None for other tensors."""
+    first = None if values is None or not values.size else values.flat[0]
+    return first if type(first) is float and np.all(values == first) else None
 
 
 def _tensor(index: int, name: str, shape: Lengths | None, dtype: str) -> FileTensor:

@@ -187,6 +187,7 @@ class LayerClass:
             matrix, or whose parts have it.
         steps: The rule that says what a call computes, in steps that other formats have as
             operators; None where it is not compared with such formats.
+        numbers: The settings that its operations take as constants.
         mask: Returns the steps in which a layer makes a mask of what it takes: none if it makes
             none, None if they are not known. Classes without the rule make none.
         keeps_mask: Whether the mask of the first tensor that it takes is that of its result too,
@@ -231,6 +232,7 @@ class LayerClass:
     resized: ResizeRule | None = None
     multiply_adds: MultiplyAddsRule | None = None
     steps: StepsRule | None = None
+    numbers: tuple[str, ...] = ()
     mask: Callable[[Config, Shape | None], tuple[str, ...] | None] | None = None
     keeps_mask: Callable[[Config], bool] | None = None
     joins_masks: bool = False

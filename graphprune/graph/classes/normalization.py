@@ -122,6 +122,7 @@ BATCH_NORMALIZATION = LayerClass(
     keeps_mask=always,
     takes_mask=True,
     steps=only_last_axis(AFFINE),
+    numbers=("epsilon",),
 )
 
 CLASSES: Mapping[str, LayerClass] = {

@@ -246,7 +246,12 @@ CLASSES: Mapping[str, LayerClass] = {
     "Hashing": LayerClass("embedding", output_shapes=one(_looked_up)),
     "HashedCrossing": LayerClass(),
     "Rescaling": LayerClass(
-        "shape", output_shapes=SAME, is_pure=True, channels=_rescaled, steps=rescaled
+        "shape",
+        output_shapes=SAME,
+        is_pure=True,
+        channels=_rescaled,
+        steps=rescaled,
+        numbers=("scale", "offset"),
     ),
     "CenterCrop": _TO_SIZE,
     "Resizing": replace(_TO_SIZE, channels=_sized, steps=resized),
