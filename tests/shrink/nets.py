@@ -176,7 +176,9 @@ def states(keras: Any) -> Any:
     source, target = layers.Input((5, 3)), layers.Input((4, 3))
     _, h, c = layers.LSTM(6, return_state=True)(source)
     x = layers.LSTM(6, return_sequences=True)(target, initial_state=[h, c])
-    return keras.Model([source, target], layers.Dense(2)(x))
+    x = layers.MultiHeadAttention(2, 3)(x, x)
+    _, *both = layers.Bidirectional(layers.GRU(4, return_state=True), merge_mode="ave")(x)
+    return keras.Model([source, target], layers.Dense(2)(layers.Concatenate()(both)))
 
 
 def nested(keras: Any) -> Any:
