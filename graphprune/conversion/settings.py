@@ -9,7 +9,7 @@ from typing import Any
 from graphprune.archive.entries import is_builtin, is_model, type_of
 from graphprune.errors import GraphError
 from graphprune.graph.classes.applications import find_application, registered_name
-from graphprune.graph.classes.builtin_layers import layer_class
+from graphprune.graph.classes.builtin_layers import known_class, layer_class
 from graphprune.graph.classes.completion import complete_setting, default_of
 from graphprune.graph.classes.differences import find_differences
 from graphprune.graph.classes.wrappers import without_derived_direction
@@ -106,7 +106,9 @@ class LayerConverter:
         application = find_application(entry)
         name = entry["class_name"] if application else name
         accepted = self.parameters(f"src.{application}" if application else "layers", name)
-        if accepted is None or kind == "Lambda":
+        known = known_class(entry)
+        is_loaded = not application or known is None or self.keras in known.versions
+        if accepted is None or not is_loaded or kind == "Lambda":
             raise self.no_counterpart(entry, f"cannot take a {kind} layer")
         made = {
             "module": "keras.layers",

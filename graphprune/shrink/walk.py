@@ -9,6 +9,7 @@ import numpy as np
 
 from graphprune.errors import GraphError
 from graphprune.graph.classes.channels import Channels, along_last
+from graphprune.graph.classes.constants import is_linear
 from graphprune.graph.frames import Frame, Member
 from graphprune.graph.layer_arguments import name_argument, named_arguments
 from graphprune.graph.layer_graph import LayerGraph
@@ -128,7 +129,10 @@ class _Walk:
     def _mean_behind(
         self, frame: Frame, member: Member, made: Shape | None
     ) -> tuple[str, str] | None:
-        """Return the moving mean of the batch normalization that alone takes a layer's output."""
+        """Return the moving mean of the batch normalization that alone takes a layer's output.
+
+        It cannot take constants that an activation of the layer changes before.
+        """
         takers = self._takers(frame).get(member.name, ())
         layer = self._graph.layers[frame.address_of(member.name)]
         only = takers[0] if len(takers) == 1 else None
@@ -137,6 +141,8 @@ class _Walk:
         address = frame.address_of(only.name)
         taker = self._graph.layers.get(address)
         if taker is None or taker.type not in _BATCH:
+            return None
+        if not is_linear(layer.config.get("activation")):
             return None
         is_last = along_last(taker.config.get("axis", -1), made) == -1
         is_first = layer.config.get("data_format") == "channels_first"

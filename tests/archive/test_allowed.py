@@ -69,6 +69,9 @@ PASSES = {
         "Custom>CustomScaleLayer",
         scale=0.1,
     ),
+    "a layer of ConvNeXt": layer(
+        "LayerScale", "keras.src.applications.convnext", projection_dim=4, init_values=0.1
+    ),
     "a layer in a layer": layer("Bidirectional", layer=layer("LSTM"), backward_layer=layer("GRU")),
     "an initializer of TensorFlow": layer(
         kernel_initializer={
@@ -224,6 +227,10 @@ REFUSED = {
     "a layer of an application from another module": (
         layer("CustomScaleLayer"),
         ("CustomScaleLayer", "layer", "fc"),
+    ),
+    "a layer of an application that tf_keras does not load": (
+        layer("LayerScale", "tf_keras.src.applications.convnext"),
+        ("LayerScale", "layer", "fc"),
     ),
     "a class that an application only imports": (
         layer("Functional", "keras.src.applications.inception_resnet_v2"),

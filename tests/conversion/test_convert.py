@@ -11,7 +11,7 @@ import pytest
 import tf_keras
 from commands import run_command
 from layer_matrix import CASES, Case, build_bench
-from shrink.nets import scaled_sums
+from shrink.nets import of_application, scaled_sums
 from tf_keras import layers
 from tf_zoo import sample
 
@@ -127,6 +127,21 @@ def test_a_layer_of_an_application_computes_the_same(tmp_path):
     graphs = [graphprune.read_graph(path) for path in (files.two, files.back, tmp_path / "two.h5")]
     assert len({(graph.sha256, hash_architecture(graph)) for graph in graphs}) == 1
     assert hash_architecture(graphprune.read_graph(files.three)) == hash_architecture(graphs[0])
+
+
+@pytest.mark.parametrize(
+    ("package", "said"),
+    [(keras, "tf_keras cannot take a LayerScale layer"), (tf_keras, "is not part of Keras")],
+)
+def test_a_layer_that_tf_keras_cannot_load_is_refused_by_name(package, said, tmp_path):
+    x = package.Input((4,))
+    scale = of_application(package, "convnext").LayerScale(0.5, 4, name="scale")
+    package.Model(x, scale(x)).save(tmp_path / "net.keras")
+    with pytest.raises(graphprune.GraphpruneError, match=f"layer 'scale'.*{said}"):
+        graphprune.convert(
+            tmp_path / "net.keras", tmp_path / "other.keras", keras=2 if package is keras else 3
+        )
+    assert not (tmp_path / "other.keras").exists()
 
 
 @pytest.mark.slow

@@ -129,18 +129,24 @@ def attention(keras: Any) -> Any:
     return keras.Model(steps, layers.Dense(2)(layers.Flatten()(x)))
 
 
+def of_application(keras: Any, name: str) -> Any:
+    """Return the module of an application, whose layers Keras does not export."""
+    return importlib.import_module(f"{keras.__name__}.src.applications.{name}")
+
+
 def scaled_sum(keras: Any, scale: float, **settings: Any) -> Any:
     """Return the layer of InceptionResNetV2 that adds a part of its second tensor to the first."""
-    module = importlib.import_module(f"{keras.__name__}.src.applications.inception_resnet_v2")
-    return module.CustomScaleLayer(scale, **settings)
+    return of_application(keras, "inception_resnet_v2").CustomScaleLayer(scale, **settings)
 
 
 def scaled_sums(keras: Any) -> Any:
-    layers = keras.layers
+    layers, convnext = keras.layers, of_application(keras, "convnext")
     image = layers.Input((8, 8, 3))
     x = layers.Conv2D(16, 3, padding="same", activation="softplus")(image)
     for scale in (0.5, -0.3):
         y = layers.Conv2D(12, 1, activation="relu")(x)
+        if keras.__name__ == "keras":  # tf_keras cannot load them without custom objects
+            y = convnext.StochasticDepth(0.1)(convnext.LayerScale(0.5, 12)(y))
         x = layers.ReLU()(scaled_sum(keras, scale)([x, layers.Conv2D(16, 1)(y)]))
     return keras.Model(image, layers.Dense(2)(layers.Flatten()(x)))
 
@@ -170,7 +176,9 @@ def states(keras: Any) -> Any:
     source, target = layers.Input((5, 3)), layers.Input((4, 3))
     _, h, c = layers.LSTM(6, return_state=True)(source)
     x = layers.LSTM(6, return_sequences=True)(target, initial_state=[h, c])
-    return keras.Model([source, target], layers.Dense(2)(x))
+    x = layers.MultiHeadAttention(2, 3)(x, x)
+    _, *both = layers.Bidirectional(layers.GRU(4, return_state=True), merge_mode="ave")(x)
+    return keras.Model([source, target], layers.Dense(2)(layers.Concatenate()(both)))
 
 
 def nested(keras: Any) -> Any:

@@ -115,13 +115,47 @@ def test_without_a_bias_the_moving_mean_behind_takes_the_constant():
             shifted_net("use_bias=False", "relu_2:ReLU"),
             "has no bias that could take their constant",
         ),
+        (
+            shifted_net("use_bias=False, activation='relu'", "bn_2"),
+            "has no bias that could take their constant",
+        ),
     ],
-    ids=["padded", "no bias"],
+    ids=["padded", "no bias", "an activation before the moving mean"],
 )
 def test_a_constant_that_nothing_can_take_stays_with_the_reason(weights, reason):
     removal = find_dead(weights)
     assert (removed(weights), removal.folded) == ({}, {})
     assert reasons(removal) == [f"conv_1 1: conv_2 {reason}"]
+
+
+def test_a_constant_value_of_an_attention_stays_because_queries_may_be_masked():
+    weights = weights_of(
+        "in:InputLayer(batch_input_shape=[None, 5, 4]) > fc_1[4, 4]; in > fc_2[4, 3];"
+        " fc_1 + fc_2 > mix:Attention() > fc_3[3, 2]"
+    )
+    zero(weights, "fc_1", [0, 1, 2, 3], "kernel")
+    zero(weights, "fc_2", [0], "kernel")
+    weights.tensors["fc_2", "bias"][0] = 2
+    assert find_dead(weights).folded == {}
+
+
+@pytest.mark.parametrize(
+    ("settings", "stays"),
+    [
+        ("pad_to_aspect_ratio=True, fill_value=2.0", True),
+        ("pad_to_aspect_ratio=True, fill_value=0.0", False),
+        ("crop_to_aspect_ratio=True, fill_value=2.0", False),
+    ],
+)
+def test_a_resizing_that_pads_with_a_number_fills_zero_channels(settings, stays):
+    weights = weights_of(
+        f"{IMAGE} > conv_1[3, 3, 3, 4] > size:Resizing(height=9, width=5, {settings}) >"
+        " conv_2[3, 3, 4, 6] > gap > fc[6, 2]"
+    )
+    zero(weights, "conv_1", [0], "kernel", "bias")
+    removal = find_dead(weights)
+    assert bool(removal.removed) is not stays
+    assert reasons(removal) == ["conv_1 1: size is not zero where its input is"] * stays
 
 
 def test_a_constant_goes_on_through_what_reads_constants_alone():

@@ -21,6 +21,7 @@ from graphprune.archive.allowed.keras_names import (
     METRIC_FUNCTIONS,
     MODEL_MODULES,
     MODELS,
+    NOT_LOADED_BY_TF_KERAS,
     OPERATION_LAYERS,
     OPERATION_MODULES,
     OPTIMIZER,
@@ -157,16 +158,22 @@ def _class_kinds(name: str, module: object) -> frozenset[str]:
         (name in MODELS and tail in MODEL_MODULES)
         or (name in OPERATION_LAYERS and tail in OPERATION_MODULES)
         or name in KERAS_3_OPERATIONS.get(tail, ())
-        or name in APPLICATION_LAYERS.get(tail, ())
+        or _is_of_application(name, str(module))
     )
     return frozenset(kinds | ({LAYER} if is_layer else set()))
+
+
+def _is_of_application(name: str, module: str) -> bool:
+    """Return whether a module of Keras defines a layer for its applications, and can load it."""
+    is_loaded = name not in NOT_LOADED_BY_TF_KERAS or not module.startswith("tf_keras.")
+    return is_loaded and name in APPLICATION_LAYERS.get(below_keras(module) or "", ())
 
 
 def _registered_by_tf_keras(entry: Mapping[str, Any]) -> str | None:
     """Return the name by which tf_keras registers a layer of an application, if it is one."""
     kind = entry["class_name"]
     known = APPLICATION_LAYERS.get(below_keras(entry.get("module")) or "", ())
-    return f"Custom>{kind}" if kind in known else None
+    return f"Custom>{kind}" if kind in known and kind not in NOT_LOADED_BY_TF_KERAS else None
 
 
 def _has_class(kind: str, name: str) -> bool:

@@ -89,11 +89,14 @@ OPERATION_LAYERS = frozenset({
 """Layers that call an operation which their config names; see `tensorflow_names`."""
 
 APPLICATION_LAYERS: Mapping[str, frozenset[str]] = {
-    "applications.inception_resnet_v2": frozenset({"CustomScaleLayer"})
+    "applications.convnext": frozenset({"LayerScale", "StochasticDepth"}),
+    "applications.inception_resnet_v2": frozenset({"CustomScaleLayer"}),
 }
 """Layers that `keras.applications` does not export, by the module that defines them for its own
 models.
 """
+NOT_LOADED_BY_TF_KERAS = frozenset({"LayerScale", "StochasticDepth"})
+"""Those of them that tf_keras does not load from its own files without `custom_objects`."""
 
 MODEL_MODULES = frozenset({
     "", "models", "engine.functional", "engine.sequential", "engine.training", "models.functional",

@@ -11,15 +11,17 @@ from collections.abc import Mapping, Sequence
 
 from graphprune.archive.allowed.keras_names import APPLICATION_LAYERS
 from graphprune.archive.entries import Entry, below_keras
-from graphprune.graph.classes.channel_rules import merging
-from graphprune.graph.classes.channels import ChannelCall, Channels
-from graphprune.graph.classes.layer_class import LayerClass, merged
-from graphprune.graph.classes.lengths import Config
-from graphprune.graph.classes.steps import AFFINE, Branch, StepCall, Steps
+from graphprune.graph.classes.channel_rules import merging, passing
+from graphprune.graph.classes.channels import ChannelCall, Channels, along_last, from_axis
+from graphprune.graph.classes.layer_class import SAME, LayerClass, Weight, merged
+from graphprune.graph.classes.lengths import Config, parse_length
+from graphprune.graph.classes.steps import AFFINE, Branch, StepCall, Steps, fixed
 from graphprune.graph.shapes.axis_lengths import Shape, broadcast
 
-_REGISTERED = "Custom>"
-"""The package under which tf_keras registers these layers."""
+_PACKAGE = "Custom>"
+"""The package under which tf_keras registers the layers that it can load."""
+_LOADED_BY_KERAS_3 = (3,)
+"""The versions of a layer that tf_keras has, and cannot load from its own files."""
 
 
 def _scale_of(config: Config) -> float:
@@ -48,6 +50,21 @@ def _scaled_sum_steps(call: StepCall) -> Steps | None:
     return (Branch(AFFINE, (-2,)), Branch("add", (-1, 0))) if len(call.taken) == 2 else None
 
 
+def _layer_scale_channels(call: ChannelCall) -> Sequence[Channels | None]:
+    """Apply the rule of a LayerScale: each channel is scaled alone."""
+    channels = call.first
+    if channels is None:
+        return [None]
+    if channels.axis != along_last(-1, call.shapes[0]):
+        call.keep(channels, "scales along another axis than that of their channels")
+        return [call.filled(channels)]
+    count = channels.count
+    call.bind("gamma", 0, channels.labels, "scales")
+    zero = channels.zero | call.zeros("gamma", 0, count, absent=False)
+    value = channels.constants * call.values("gamma", count, 1.0)
+    return [Channels(channels.axis, channels.labels, zero, channels.filled_by, value)]
+
+
 CLASSES: Mapping[str, LayerClass] = {
     "CustomScaleLayer": LayerClass(
         "merge",
@@ -56,7 +73,30 @@ CLASSES: Mapping[str, LayerClass] = {
         keras3_class="CustomScaleLayer",
         channels=_scaled_sum_channels,
         steps=_scaled_sum_steps,
-    )
+        numbers=("scale",),
+    ),
+    "LayerScale": LayerClass(
+        "normalization",
+        weights=(Weight("gamma"),),
+        weight_shapes=lambda config: {
+            "gamma": (parse_length(config["projection_dim"], "projection_dim"),)
+        },
+        output_shapes=SAME,
+        is_pure=True,
+        versions=_LOADED_BY_KERAS_3,
+        keras3_class="LayerScale",
+        channels=_layer_scale_channels,
+        resized=from_axis("projection_dim", "gamma", 0),
+        steps=fixed(AFFINE),
+    ),
+    "StochasticDepth": LayerClass(
+        "regularization",
+        output_shapes=SAME,
+        versions=_LOADED_BY_KERAS_3,
+        keras3_class="StochasticDepth",
+        channels=passing,
+        steps=fixed(),
+    ),
 }
 
 
@@ -75,7 +115,7 @@ def find_application(entry: Entry) -> str:
 
 def registered_name(name: str, keras: int) -> str:
     """Return the name by which a Keras registers the class of an application."""
-    return f"{_REGISTERED}{name}" if keras == 2 else name
+    return f"{_PACKAGE}{name}" if keras == 2 else name
 
 
 def without_package(name: str) -> str:
@@ -85,5 +125,5 @@ def without_package(name: str) -> str:
         >>> without_package("Custom>CustomScaleLayer"), without_package("Custom>Own")
         ('CustomScaleLayer', 'Custom>Own')
     """
-    bare = name.removeprefix(_REGISTERED)
+    bare = name.removeprefix(_PACKAGE)
     return bare if bare in CLASSES else name

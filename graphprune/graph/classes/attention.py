@@ -122,7 +122,11 @@ def _attention_output(_config: Config, taken: Sequence[Shape]) -> Shape:
 
 
 def _multi_head_resized(config: Config, weights: Weights, _made: Shape | None) -> Mapping[str, Any]:
-    heads = {"num_heads": weights["query.kernel"][1]}
+    heads: dict[str, Any] = {"num_heads": weights["query.kernel"][1]}
+    for part in ("query", "key", "value"):  # tf_keras builds the layer by these shapes
+        shape = config.get(f"{part}_shape")
+        if isinstance(shape, list | tuple):
+            heads[f"{part}_shape"] = [*shape[:-1], weights[f"{part}.kernel"][0]]
     told, out = config.get("output_shape"), weights["attention_output.kernel"][2:]
     if not told:
         return heads

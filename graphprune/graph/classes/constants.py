@@ -101,6 +101,16 @@ def function_of(activation: Any) -> Function | None:
     return FUNCTIONS.get(activation) if is_name else None
 
 
+def is_linear(activation: Any) -> bool:
+    """Return whether an activation in a config is known to leave each value as it is.
+
+    Example:
+        >>> is_linear(None), is_linear("linear"), is_linear("relu")
+        (True, True, False)
+    """
+    return function_of(activation) in (FUNCTIONS[None], FUNCTIONS["linear"])
+
+
 def rectifier(config: Config) -> Function | None:
     """Return the function of a ReLU layer without slope and threshold; None for others."""
     if config.get("threshold") or config.get("negative_slope"):

@@ -203,6 +203,13 @@ def _rescaled(call: ChannelCall) -> Sequence[Channels | None]:
     return [None if channels is None else call.applied(channels, None, keeps_zero=offset == 0)]
 
 
+def _sized(call: ChannelCall) -> Sequence[Channels | None]:
+    """Apply the rule of a Resizing, which can put a number around images of another shape."""
+    channels, config = over_space(2)(call)[0], call.config
+    is_filled = config.get("pad_to_aspect_ratio") and config.get("fill_value")
+    return [call.filled(channels) if channels is not None and is_filled else channels]
+
+
 _TO_SIZE = LayerClass("shape", output_shapes=one(_resized), channels=over_space(2))
 CLASSES: Mapping[str, LayerClass] = {
     "Normalization": LayerClass(
@@ -247,7 +254,7 @@ CLASSES: Mapping[str, LayerClass] = {
         numbers=("scale", "offset"),
     ),
     "CenterCrop": _TO_SIZE,
-    "Resizing": replace(_TO_SIZE, steps=resized),
+    "Resizing": replace(_TO_SIZE, channels=_sized, steps=resized),
     "RandomCrop": LayerClass("operation", RANDOM, output_shapes=one(_resized), difference=_CROPS),
     **{
         f"Random{change}": LayerClass("operation", RANDOM, output_shapes=SAME, steps=fixed())

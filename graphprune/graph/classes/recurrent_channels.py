@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from graphprune.graph.classes.channel_rules import without_constants
 from graphprune.graph.classes.channels import ChannelCall, ChannelRule, Channels, Labels, Mask
 from graphprune.graph.classes.constants import effect_of
 
@@ -112,17 +113,22 @@ def both_ways(call: ChannelCall) -> Result:
         "backward_layer": call.config.get("backward_layer") or call.config["layer"],
     }
     forward, backward = (
-        next(iter(call.book.inside(entry, side, call.taken[:1], call.shapes[:1])), None)
+        call.book.inside(entry, side, call.taken[:1], call.shapes[:1])
         for side, entry in held.items()
     )
-    sides = [side for side in (forward, backward) if side is not None]
-    mode = call.config.get("merge_mode", "concat")
-    if len(sides) < 2 or call.config.get("return_state") or len(call.taken) > 1:
+    sides = [side[0] for side in (forward, backward) if side and side[0] is not None]
+    if len(sides) < 2 or len(call.taken) > 1:
         for side in sides:
             call.keep(side, "has states, which are not known to be merged in this way")
         return ()
     left, right = sides
     call.book.couple(left.labels, right.labels)
+    merged = _both_merged(left, right, call.config.get("merge_mode", "concat"))
+    return [*merged, *forward[1:], *backward[1:]]
+
+
+def _both_merged(left: Channels, right: Channels, mode: str | None) -> list[Channels]:
+    """Return what a Bidirectional makes of the outputs of its two layers."""
     if mode is None:
         return [left, right]
     if mode == "concat":
@@ -199,16 +205,20 @@ def _projected(
 
 
 def dot_product(call: ChannelCall) -> Result:
-    """Apply the rule of an Attention layer: it sums products of query and key channels."""
+    """Apply the rule of an Attention layer: it sums products of query and key channels.
+
+    Constants do not go through: the result is zero where the query is masked.
+    """
     query, value = call.given("query"), call.given("value")
     key = call.given("key") if "key" in call.arguments else value
+    made = without_constants(value)
     for channels, argument in zip(call.taken, call.arguments, strict=True):
         if argument not in ("query", "value", "key"):
             call.keep(channels, f"takes them as its {argument}")
     if call.config.get("score_mode", "dot") != "dot" or query is None or key is None:
         for channels in (query, key):
             call.keep(channels, "compares them with those of another tensor")
-        return [value, None]
+        return [made, None]
     call.book.couple(query.labels, key.labels)
     call.book.use(query, query.zero | key.zero)
-    return [value, None]
+    return [made, None]
