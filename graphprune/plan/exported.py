@@ -7,8 +7,9 @@ the plan's model compute.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from graphprune.archive.saved_model.operator_file import ExportedFile
 from graphprune.archive.saved_model.variable_names import named_by_use
 from graphprune.graph.layers import SEPARATOR
 from graphprune.graph.weights import TensorKey
+from graphprune.plan.alike import pair_alike
 from graphprune.plan.changes import Plan
 from graphprune.plan.kept_figures import find_changed_figures
 from graphprune.plan.measured import Measuring, planned_tensors
@@ -55,9 +57,9 @@ def verify_exported(
         exported = named_by_use(exported, operations)
     found = _find_variables(plan, exported)
     measuring = Measuring(plan)
-    for key, (name, why) in found.items():
+    for key, (stored, why) in found.items():
         if not why:
-            measuring.add(key, exported.read(exported.keys[name]))
+            measuring.add(key, exported.read(stored))
     facts = measuring.facts()
     checks = tuple(
         replace(check, unchecked=found[key][1]) if found[key][1] else add_facts(check, facts[key])
@@ -69,7 +71,7 @@ def verify_exported(
         plan_path,
         checks,
         _check_architecture(plan, exported, operations),
-        tuple(_others(exported, {name for name, why in found.values() if not why})),
+        tuple(_others(exported, {stored for stored, why in found.values() if not why})),
     )
 
 
@@ -97,21 +99,46 @@ def _check_architecture(
 
 def _others(exported: ExportedVariables, used: set[str]) -> Iterator[NotFinite]:
     """Yield the other variables with weights that are no numbers."""
-    rest = {name: key for name, key in exported.keys.items() if name not in used}
-    for name, key in [*rest.items(), *((key, key) for key in exported.nameless)]:
+    names = {key: name for name, key in exported.keys.items()}
+    for key in [*names, *exported.nameless]:
+        if key in used:
+            continue
         wrong = int(np.count_nonzero(~np.isfinite(exported.read(key))))
         if wrong:
-            yield NotFinite(name, "values", wrong)
+            yield NotFinite(names.get(key, key), "values", wrong)
 
 
 def _find_variables(plan: Plan, exported: ExportedVariables) -> Mapping[TensorKey, tuple[str, str]]:
-    """Return the name of the variable of each tensor that the plan prunes, or why there is none."""
+    """Return the key of the variable of each tensor that the plan prunes, or why there is none."""
     found = {
         key: _choose(key, tensor.shape, exported)
         for key, (tensor, _) in planned_tensors(plan).items()
     }
     taken = Counter(name for name, why in found.values() if not why)
-    return {key: (name, _SHARED if taken[name] > 1 else why) for key, (name, why) in found.items()}
+    told = {
+        key: (exported.keys.get(name, ""), _SHARED if taken[name] > 1 else why)
+        for key, (name, why) in found.items()
+    }
+    untold = {key for key, (_, why) in told.items() if why}
+    find_open = partial(_find_open, exported, {key for key, why in told.values() if not why})
+    return told | {key: (stored, "") for key, stored in pair_alike(plan, untold, find_open)}
+
+
+def _find_open(
+    exported: ExportedVariables, told: Collection[str], shape: tuple[int, ...]
+) -> list[str]:
+    """Return the variables of a shape that names do not tell, once each: Keras 3 stores two of it.
+
+    Args:
+        exported: The variables.
+        told: The keys of those that names tell.
+        shape: The shape.
+    """
+    every = [*exported.keys.values(), *exported.nameless]
+    keys = [key for key in every if exported.shape(key) == shape]
+    found = {exported.read(key).tobytes(): key for key in reversed(keys)}
+    known = {exported.read(key).tobytes() for key in keys if key in told}
+    return [key for content, key in found.items() if content not in known]
 
 
 def _choose(key: TensorKey, shape: tuple[int, ...], exported: ExportedVariables) -> tuple[str, str]:

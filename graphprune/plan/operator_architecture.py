@@ -26,7 +26,7 @@ from graphprune.plan.operator_readings import list_readings
 from graphprune.plan.operator_steps import JOINED, OperatorSteps
 from graphprune.plan.shared_kernels import find_unshared
 from graphprune.plan.tflite_relu6 import explain_relu6
-from graphprune.plan.verify import ArchitectureCheck, LayerDifference
+from graphprune.plan.verify import UNCONNECTED, ArchitectureCheck, LayerDifference
 
 _OLD = "the plan does not have the steps of the model; make it again to compare the architecture"
 _OPERATOR = "operator"
@@ -48,7 +48,8 @@ def check_operator_architecture(plan: Plan, file: OperatorFile) -> ArchitectureC
     """
     architecture = plan.architecture
     if architecture is None or architecture.computation is None:
-        return ArchitectureCheck(unchecked=_OLD)
+        is_new = architecture is not None and bool(architecture.figures)
+        return ArchitectureCheck(unchecked=UNCONNECTED if is_new else _OLD)
     texts = frozenset(step.computes for step in architecture.computation.steps)
     read = OperatorSteps(file, texts)
     addresses = [facts.address for facts in architecture.layers.values()]

@@ -224,7 +224,7 @@ def _checks(
         yield add_facts(check, measured[key], mask_faults.get(key, 0))
 
 
-_UNCONNECTED = "the config of the model does not have the connections of its layers"
+UNCONNECTED = "the config of the model does not have the connections of its layers"
 _OLD = "an earlier graphprune wrote the plan; make it again to compare the architecture"
 
 
@@ -238,7 +238,7 @@ def check_architecture(plan: Plan, graph: LayerGraph) -> ArchitectureCheck:
     if plan.architecture is not None:
         differences = tuple(_differences(plan.architecture, describe_architecture(graph)))
         is_known = graph.is_connected or differences
-        return ArchitectureCheck(differences, "" if is_known else _UNCONNECTED)
+        return ArchitectureCheck(differences, "" if is_known else UNCONNECTED)
     known = plan.architecture_sha256
     if known is None or any(change.before is not None for change in plan.changes):
         return ArchitectureCheck(unchecked=_OLD)
