@@ -114,7 +114,7 @@ def write_saved_model(model: Any, target: Path) -> None:
         raise OutputError("exists and is not a SavedModel; give another path", place=target)
     with whole_folder(target) as folder:
         export_folder(model, folder)
-        inputs = sample_inputs(folder)
+        inputs = sample_inputs(folder, partial(_compute, model))
         wanted, found = _compute(model, [inputs]), run_saved_model(folder, inputs)
         check_outputs(wanted, found, "SavedModel", str(target), _limit(model))
 
@@ -183,7 +183,8 @@ def _tensorflow_to_onnx(model: Any) -> tuple[bytes, Arrays]:
     with temporary_folder() as parent:
         folder = parent / "exported"
         export_folder(model, folder, needs_tensorflow=True)
-        return saved_model_to_onnx(folder, model.name), sample_inputs(folder)
+        inputs = sample_inputs(folder, partial(_compute, model))
+        return saved_model_to_onnx(folder, model.name), inputs
 
 
 def _check_exportable(model: Any, target: Path) -> None:
@@ -274,8 +275,15 @@ def _export_here(
                 _export_with_keras(named, folder, batch, names, is_fixed=is_fixed)
     except Exception as fault:  # Keras, TensorFlow and JAX raise errors of all kinds
         raise find_reason(fault) or OutputError(
-            f"{model.name}: Keras cannot export it: {first_line(fault)}; save it as .keras"
+            f"{model.name}: Keras cannot export it: {first_line(fault)}; save it as"
+            f" .keras{_elsewhere()}"
         ) from fault
+
+
+def _elsewhere() -> str:
+    """Return the advice to export with the backend that exports most."""
+    is_other = keras.config.backend() != "tensorflow"
+    return ", and export that file with KERAS_BACKEND=tensorflow" if is_other else ""
 
 
 def _export_with_keras(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from io import BytesIO
@@ -21,12 +21,9 @@ from graphprune.errors import OutputError
 from graphprune.keras3.named_outputs import output_names
 from graphprune.quiet import quiet_output
 from graphprune.serving.convert import first_line
-from graphprune.serving.outputs import OPEN_LENGTH, Arrays, name_outputs, sample_shapes
+from graphprune.serving.outputs import Arrays, Shapes, name_outputs, sample_shapes, taken_length
 
-Shapes = Mapping[str, tuple[Sequence[int | None], Any]]
-"""The shape and dtype of each input; None is an open length."""
-
-_BATCH, _LENGTH, _CHECKED_BATCH = 3, OPEN_LENGTH - 1, 2
+_BATCH, _CHECKED_BATCH = 3, 2
 _ELSEWHERE = "save it as .keras, and export that file with KERAS_BACKEND=tensorflow"
 
 
@@ -41,11 +38,15 @@ def torch_to_onnx(model: Any) -> tuple[bytes, Arrays]:
         spec.name or f"input_{place}": (spec.shape, spec.dtype)
         for place, spec in enumerate(keras.tree.flatten(structure))
     }
-    samples = sample_shapes(shapes, _BATCH, _LENGTH)  # in another order than the model's
-    tensors = [keras.ops.convert_to_tensor(samples[name]) for name in shapes]
 
     def call(*tensors: Any) -> Any:
         return model(*keras.tree.pack_sequence_as(structure, tensors), training=False)
+
+    def tensors_in(samples: Arrays) -> list[Any]:  # in another order than the model's
+        return [keras.ops.convert_to_tensor(samples[name]) for name in shapes]
+
+    length = taken_length(shapes, _BATCH, lambda batches: call(*tensors_in(batches[0])))
+    tensors = tensors_in(sample_shapes(shapes, _BATCH, max(1, length - 1)))
 
     outputs = call(*tensors)
     names = list(name_outputs(outputs, keras.tree.flatten(outputs), output_names(model)))
@@ -54,7 +55,7 @@ def torch_to_onnx(model: Any) -> tuple[bytes, Arrays]:
         content = exported.trace()
     except Exception as fault:  # PyTorch raises errors of all kinds
         content = _export_again(model.name, exported, fault)
-    return content, sample_shapes(shapes, _CHECKED_BATCH)
+    return content, sample_shapes(shapes, _CHECKED_BATCH, length)
 
 
 def _signature(model: Any) -> Any:

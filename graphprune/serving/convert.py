@@ -166,7 +166,7 @@ def first_line(fault: Exception) -> str:
 
     Example:
         >>> first_line(ValueError("no tensor 3 in node #8Node number 13 (CONV_2D) failed."))
-        'no tensor 3 in node #8; node number 13 (CONV_2D) failed.'
+        'no tensor 3 in node #8; node number 13 (CONV_2D) failed'
         >>> first_line(ValueError("Exception encountered when calling GRU.call().\n\nToo long"))
         'Too long'
         >>> first_line(ValueError('in user code:\n\n    File "a.py", line 1\n\n    OSError: No'))
@@ -185,4 +185,4 @@ def first_line(fault: Exception) -> str:
         lines = [_RAISED.sub("", next(raised, lines[-1]), count=1)]
     told = next((line for line in lines if _ERROR.rstrip() in line), lines[0])
     told = _PLACE.sub("", told.partition(_ERROR)[2] or told)
-    return _JOINED.sub(lambda found: f"; {found[1].lower()}", told)
+    return _JOINED.sub(lambda found: f"; {found[1].lower()}", told).removesuffix(".")

@@ -14,29 +14,41 @@ from numpy.typing import NDArray
 
 from graphprune.errors import OutputError
 from graphprune.quiet import quiet_output
-from graphprune.serving.convert import SIGNATURE
+from graphprune.serving.convert import SIGNATURE, first_line
 
 Arrays = Mapping[str, NDArray[Any]]
 """Inputs or outputs by their names in the signature of the exported model."""
+
+Compute = Callable[[Sequence[Arrays]], object]
+"""What runs a model on batches."""
+Shapes = Mapping[str, tuple[Sequence[int | None], Any]]
+"""The shape and dtype of each input; None is an open length."""
 
 OPEN_LENGTH = 32
 """The length of a sample's axes that a model leaves open, other than the batch."""
 
 
-def sample_inputs(folder: Path, batch: int = 2) -> dict[str, NDArray[Any]]:
+def sample_inputs(folder: Path, compute: Compute, batch: int = 2) -> dict[str, NDArray[Any]]:
     """Return random inputs for an exported model: numbers, 0 and 1 for integers, short texts.
 
     Args:
         folder: The exported SavedModel.
+        compute: Runs the model that was exported.
         batch: The batch size, where the model leaves it open.
+
+    Raises:
+        OutputError: the model takes inputs of no length.
     """
-    return sample_specs(_specs_of(folder), batch)
+    return sample_batches(folder, compute, batch, 1)[0]
 
 
-def sample_batches(folder: Path, batch: int, count: int) -> list[dict[str, NDArray[Any]]]:
+def sample_batches(
+    folder: Path, compute: Compute, batch: int, count: int
+) -> list[dict[str, NDArray[Any]]]:
     """Return `count` batches as `sample_inputs` does, all different."""
-    specs = _specs_of(folder)
-    return [sample_specs(specs, batch, seed) for seed in range(count)]
+    shapes = shapes_of(_specs_of(folder))
+    length = taken_length(shapes, batch, compute)
+    return [sample_shapes(shapes, batch, length, seed) for seed in range(count)]
 
 
 def _specs_of(folder: Path) -> Mapping[str, Any]:
@@ -49,21 +61,44 @@ def _specs_of(folder: Path) -> Mapping[str, Any]:
     return specs
 
 
-def sample_specs(
-    specs: Mapping[str, Any], batch: int = 2, seed: int = 0
-) -> dict[str, NDArray[Any]]:
-    """Return random inputs as `sample_inputs` does, for the `tf.TensorSpec` of each."""
-    shapes = {
-        name: (spec.shape.as_list(), spec.dtype.as_numpy_dtype) for name, spec in specs.items()
-    }
-    return sample_shapes(shapes, batch, seed=seed)
+def shapes_of(specs: Mapping[str, Any]) -> Shapes:
+    """Return the shape and dtype of each `tf.TensorSpec`."""
+    return {name: (spec.shape.as_list(), spec.dtype.as_numpy_dtype) for name, spec in specs.items()}
+
+
+def taken_length(shapes: Shapes, batch: int, compute: Compute) -> int:
+    """Return the length of open axes at which a model takes samples, the longest that is tried.
+
+    One with an embedding of positions takes no longer ones than it has positions.
+
+    Args:
+        shapes: The shape and dtype of each input.
+        batch: The batch size, where it is open.
+        compute: Runs the model.
+
+    Raises:
+        OutputError: the model takes none.
+    """
+    if not any(None in shape[1:] for shape, _ in shapes.values()):
+        return OPEN_LENGTH
+    first, length = None, OPEN_LENGTH
+    while length:
+        try:
+            compute([sample_shapes(shapes, batch, length)])
+        except Exception as fault:  # a layer may raise anything
+            first = first or fault
+            length //= 2
+        else:
+            return length
+    assert first is not None, "a length is tried"
+    raise OutputError(
+        f"the model cannot be run on samples of {OPEN_LENGTH} or fewer steps: {first_line(first)};"
+        " give its inputs fixed lengths"
+    ) from first
 
 
 def sample_shapes(
-    shapes: Mapping[str, tuple[Sequence[int | None], Any]],
-    batch: int,
-    length: int = OPEN_LENGTH,
-    seed: int = 0,
+    shapes: Shapes, batch: int, length: int = OPEN_LENGTH, seed: int = 0
 ) -> dict[str, NDArray[Any]]:
     """Return random inputs as `sample_inputs` does, for the shape and dtype of each.
 

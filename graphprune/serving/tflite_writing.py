@@ -201,7 +201,7 @@ class _Making:
         batch = request.batch or _BATCH
         count = max(1, _CHECKED // batch)
         if request.samples is None:
-            return sample_batches(self.exported.folder, batch, count)
+            return sample_batches(self.exported.folder, self.exported.compute, batch, count)
         return [*islice(split_samples(request.samples, batch), count)]
 
     @cached_property

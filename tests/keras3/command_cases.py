@@ -150,7 +150,7 @@ def models_are_exported_by_the_commands():
     done = command(*asked)
     assert done.out.splitlines()[0].split() == ["before", "same.keras", *names]
     wanted = array(graphprune.load_model(FOLDER / "same.keras")(x))
-    inputs = sample_inputs(FOLDER / "folder")
+    inputs = sample_inputs(FOLDER / "folder", lambda _: None)
     served = {name: x[:1].astype(value.dtype) for name, value in inputs.items()}
     for found in (
         run_saved_model(FOLDER / "folder", served),

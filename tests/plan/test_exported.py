@@ -162,15 +162,14 @@ def chain(net, x):
 @pytest.mark.parametrize(
     ("name", "more", "why"),
     [
-        ("fc_1/kernel", [], "no variable of the folder has the name of the layer and this shape"),
         (
             "fc1/kernel",
-            [("other/fc1/kernel", HALF["fc1/kernel"])],
+            [("other/fc1/kernel", 1 - HALF["fc1/kernel"])],
             "2 variables fit, and their names do not tell which it is",
         ),
         (
             "fc1/kernel",
-            [("fc1/kernel", HALF["fc1/kernel"])],
+            [("fc1/kernel", 1 - HALF["fc1/kernel"])],
             "no variable of the folder has the name of the layer and this shape",
         ),
     ],
@@ -180,6 +179,47 @@ def test_a_variable_that_names_do_not_tell_is_not_checked(tmp_path, name, more, 
     verified = found(tmp_path, [(name, HALF["fc1/kernel"]), *more, *rest])
     assert [(one.address, one.unchecked) for one in verified.unchecked] == [("fc1", why)]
     assert verified.drift == ()
+
+
+ONE_SHAPE = build_graph("in > fc1[4,4] > fc2[4,4] > out[4,2]", name="net")
+ALIKE = np.float32([[0, 1]] * 8).reshape(4, 4)
+LESS = RULES.replace(
+    "rules: [",
+    "rules: [{id: one, overrides: [all], match: {name: fc1},"
+    " prune: {sparsity: 25%, schedule: {curve: step}}}, ",
+)
+KEPT = RULES.replace("rules: [", "rules: [{id: one, match: {name: fc1}, keep: true}, ")
+UNLIKE = {
+    "one more": (RULES, [ALIKE, ALIKE + 1, ALIKE[::-1] * 2]),
+    "another plan": (LESS, [ALIKE, ALIKE * 2]),
+    "one that is not pruned": (KEPT, [ALIKE, ALIKE * 2]),
+    "one that is missing": (KEPT, [ALIKE]),
+}
+
+
+def of_one_shape(folder, values, text=RULES):
+    """Return what is found of kernels whose names tell no layer."""
+    variables = [(f"v{number}/kernel", array) for number, array in enumerate(values)]
+    variables.append(("out/kernel", np.float32([[0, 1]] * 4)))
+    return verify_exported(make_plan(ONE_SHAPE, rules(text)), exported(folder, variables))
+
+
+def test_variables_that_names_do_not_tell_are_checked_where_the_same_is_planned_for_all(tmp_path):
+    verified = of_one_shape(tmp_path, [ALIKE, ALIKE * 2])
+    assert [(one.address, one.measured) for one in verified.checks] == [
+        ("fc1", 8), ("fc2", 8), ("out", 4),
+    ]  # fmt: skip
+    assert (verified.unchecked, verified.drift) == ((), ())
+    assert len(of_one_shape(tmp_path, [ALIKE, ALIKE + 1]).drift) == 1
+
+
+@pytest.mark.parametrize("case", UNLIKE)
+def test_variables_that_may_be_of_another_plan_are_not_checked(case, tmp_path):
+    text, values = UNLIKE[case]
+    verified = of_one_shape(tmp_path, values, text)
+    assert {one.address for one in verified.unchecked} == {
+        check.address for check in verified.checks
+    } - {"out"}
 
 
 def test_a_variable_of_another_shape_is_not_the_weight(tmp_path):

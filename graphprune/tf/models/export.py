@@ -36,9 +36,11 @@ from graphprune.serving.outputs import (
     name_outputs,
     run_saved_model,
     sample_inputs,
-    sample_specs,
+    sample_shapes,
     served_input,
     served_names,
+    shapes_of,
+    taken_length,
 )
 from graphprune.serving.proving import check_onnx_file
 from graphprune.serving.tflite_forms import TfliteRequest
@@ -135,7 +137,9 @@ def to_onnx(model: tf_keras.Model, place: str = "") -> bytes:
         return name_outputs(outputs, tf.nest.flatten(outputs), names)
 
     content = function_to_onnx(call, specs, model.name)
-    inputs = sample_specs(specs)
+    shapes = shapes_of(specs)
+    length = taken_length(shapes, _SAMPLES, lambda batches: call(**batches[0]))
+    inputs = sample_shapes(shapes, _SAMPLES, length)
     wanted = {name: tensor.numpy() for name, tensor in call(**inputs).items()}
     check_onnx_file(content, inputs, wanted, _limit(model), place or model.name)
     return content
@@ -153,7 +157,8 @@ def write_served_folder(model: tf_keras.Model, target: Path) -> None:
     _check_replaceable(target)
     with whole_folder(target, needed=estimate_bytes(model)) as folder:
         export_folder(model, folder, None, "be written as a SavedModel")
-        inputs, exported = sample_inputs(folder), _exported(model, folder)
+        exported = _exported(model, folder)
+        inputs = sample_inputs(folder, exported.compute)
         found = run_saved_model(folder, inputs)
         check_outputs(exported.compute([inputs]), found, "SavedModel", str(target), _limit(model))
 
@@ -232,6 +237,8 @@ def _specs(model: tf_keras.Model, batch: int | None) -> list[Any]:
     ]
 
 
+_SAMPLES = 2
+"""The batch size of samples, where a model leaves it open."""
 _IN_FIXED_BATCHES = (tf_keras.layers.RNN, tf_keras.layers.GroupNormalization)
 """Layers that TensorFlow Lite does not run with an open batch size: the weights of a group
 normalization's mean, of ones, are then made when it runs, in operators that LiteRT refuses.
