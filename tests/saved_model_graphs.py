@@ -180,14 +180,26 @@ class Exported:
         results = f"{name}/while:output:1"
         return self.add(f"{name}/stack", "TensorListStack", results, shape=(4, 2, 5))
 
-    def write(self, folder: Path, shape: Shape, output: str) -> str:
-        """Write the folder of a model that takes one tensor, `x`, and return its path."""
+    def write(self, folder: Path, shape: Shape, output: str | Mapping[str, str]) -> str:
+        """Write the folder of a model that takes one tensor, `x`, and return its path.
+
+        Several outputs have names.
+        """
+        outputs = {"out": output} if isinstance(output, str) else output
         names = ["x", *self.variables]
         outer = node("StatefulPartitionedCall", "StatefulPartitionedCall", names, f="@inner")
         functions = [
             *self.functions,
-            function("inner", names, {"identity": output}, self.nodes),
-            function("outer", names, {"out": "StatefulPartitionedCall:output:0"}, [outer]),
+            function("inner", names, outputs, self.nodes),
+            function(
+                "outer",
+                names,
+                {
+                    name: f"StatefulPartitionedCall:output:{place}"
+                    for place, name in enumerate(outputs)
+                },
+                [outer],
+            ),
         ]
         nodes = [node("serving_default_x", "Placeholder", shape=shape)]
         nodes += [node(key, "VarHandleOp", shape=each) for key, each in self.variables.items()]
@@ -198,5 +210,7 @@ class Exported:
             nodes,
             functions,
             inputs={"x": "serving_default_x:0"},
-            outputs={"out": "StatefulPartitionedCall:0"},
+            outputs={
+                name: f"StatefulPartitionedCall:{place}" for place, name in enumerate(outputs)
+            },
         )

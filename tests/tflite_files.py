@@ -75,10 +75,10 @@ def sparse_matrix(values, block=1):
     return blocks[alive].reshape(-1), found
 
 
-def tflite_bytes(parts, operators=()):
+def tflite_bytes(parts, operators=(), named=None):
     """Return a file with these tensors and operators: (kind, inputs, outputs) by tensor name, and
     perhaps a settings object of the schema. What no operator makes and has no values is an input;
-    what none takes is an output.
+    what none takes is an output. `named` has the tensors of a signature by name.
     """
     schema = load_schema()
     model, graph = schema.ModelT(), schema.SubGraphT()
@@ -109,6 +109,11 @@ def tflite_bytes(parts, operators=()):
         code.builtinCode = getattr(schema.BuiltinOperator, kind)
         code.deprecatedBuiltinCode = min(code.builtinCode, 127)
         model.operatorCodes.append(code)
+    if named is not None:
+        model.signatureDefs = [schema.SignatureDefT()]
+        model.signatureDefs[0].outputs = [
+            _end(name, places[tensor]) for name, tensor in named.items()
+        ]
     model.buffers = [_buffer(b"")]
     model.buffers += [
         _buffer(b"" if part.values is None else part.values.tobytes()) for part in parts
@@ -138,4 +143,10 @@ def _tensor(part, index):
         made.quantization.scale = part.scales
         made.quantization.zeroPoint = part.zero_points
         made.quantization.quantizedDimension = part.axis
+    return made
+
+
+def _end(name, index):
+    made = load_schema().TensorMapT()
+    made.name, made.tensorIndex = name, index
     return made

@@ -114,6 +114,10 @@ class OperatorFile(Protocol):
         """The indices of the tensors that enter and leave the main subgraph."""
 
     @property
+    def output_names(self) -> tuple[str, ...]:
+        """The names that the signature has for the outputs, in their order; empty without one."""
+
+    @property
     def weights(self) -> Set[int]:
         """The indices of tensors that are weights, or made of them, whose values are not read."""
 

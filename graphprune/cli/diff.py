@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
 from graphprune.cli.inputs import open_model
@@ -22,7 +24,14 @@ from graphprune.cli.outputs import (
     view_for,
 )
 from graphprune.diff.graph_diff import diff_models
-from graphprune.diff.narrowing import KINDS, Kind, Part, narrow_diff
+from graphprune.diff.narrowing import (
+    KINDS,
+    READ_FROM_WEIGHTS,
+    Kind,
+    Part,
+    check_patterns,
+    narrow_diff,
+)
 from graphprune.errors import EXIT_DIFFERENT
 from graphprune.graph.quantizers import without_quantizers
 from graphprune.report.rendering import render
@@ -100,10 +109,12 @@ def command(
     shared layer are numbered from 1, in JSON from 0 like Keras's node indices.
     With --detailed-exitcode the exit code is 2 if the models differ, in what is shown.
     """  # noqa: D301 - click wants the real character
+    _check_without_values(what, values=values, gzip_=gzip_)
     check_report_free(
         output, force=force, inputs=[left, right], format_=format_, known=tuple(DRAWING_SUFFIXES)
     )
     before, after = (without_quantizers(open_model(path)) for path in (left, right))
+    check_patterns(only, before.graph, after.graph)
     kind = choose_drawing_format(format_, output)
     measure_gzip = gzip_ if kind == "text" else False
     difference = diff_models(before, after, measure_gzip=measure_gzip, values=values)
@@ -112,3 +123,13 @@ def command(
     print_report(render(difference, kind, view), output)
     if detailed_exitcode and not difference.is_empty:
         raise click.exceptions.Exit(EXIT_DIFFERENT)
+
+
+def _check_without_values(what: Sequence[Kind], *, values: bool, gzip_: bool | None) -> None:
+    """Raise if options ask for what `--no-values` does not read."""
+    if values:
+        return
+    asked = [f"--what {kind}" for kind in what if kind in READ_FROM_WEIGHTS]
+    asked += ["--gzip"] if gzip_ else []
+    if asked:
+        raise click.UsageError(f"{asked[0]} needs the weights, which --no-values does not read")

@@ -117,7 +117,10 @@ class Library:
             stack.enter_context(self._format())
             stack.enter_context(serialization.ObjectSharingScope())
             try:
-                model = serialization.deserialize_keras_object(dict(config), safe_mode=True)
+                if "module" in config:
+                    model = serialization.deserialize_keras_object(dict(config), safe_mode=True)
+                else:
+                    model = _build_as_in_hdf5(config)
             except Exception as err:  # a layer's constructor may raise anything
                 reason = _reason(err)
                 raise GraphError(
@@ -172,6 +175,13 @@ class Library:
                 for scope in (keras_format, prune_scope, spectral_layers_buildable):
                     stack.enter_context(scope())
             yield
+
+
+def _build_as_in_hdf5(config: Mapping[str, Any]) -> Any:
+    """Return a new model of tf_keras from the config of an `.h5` file or a SavedModel."""
+    from graphprune.tf.models.building import build_empty
+
+    return build_empty(config)
 
 
 def _arguments(found: type) -> frozenset[str]:

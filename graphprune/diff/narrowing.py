@@ -15,9 +15,13 @@ from graphprune.diff.changes import (
     Status,
     TensorDiff,
 )
+from graphprune.errors import GraphError
+from graphprune.graph.layer_graph import LayerGraph
+from graphprune.suggestions import closest
 
 Kind = Literal["layers", "settings", "connections", "pruning", "sparsity", "values"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+READ_FROM_WEIGHTS: frozenset[Kind] = frozenset(("sparsity", "values"))
 _STATUSES: Mapping[Status, Kind] = {
     "added": "layers",
     "removed": "layers",
@@ -67,6 +71,23 @@ class Part:
     def shows(self, kind: Kind) -> bool:
         """Return whether changes of this kind are kept."""
         return not self.what or kind in self.what
+
+
+def check_patterns(patterns: Sequence[str], *graphs: LayerGraph) -> None:
+    """Raise unless each pattern matches the address of a layer.
+
+    Raises:
+        GraphError: one matches none; the text has the closest addresses.
+    """
+    addresses = [address for graph in graphs for address in graph.layers]
+    for pattern in patterns:
+        if not any(fnmatchcase(address, pattern) for address in addresses):
+            near = closest(pattern, addresses, count=3)
+            way_out = near or "'graphprune layers MODEL' lists all addresses"
+            raise GraphError(
+                f"--only {pattern}: neither model has a layer with such an address; {way_out}",
+                "layer/unknown",
+            )
 
 
 def narrow_diff(diff: GraphDiff, part: Part) -> GraphDiff:

@@ -18,8 +18,10 @@ _OURS = Path(graphprune.__file__).parent
 _GENERATED = "__autograph_generated_file"
 """The start of the names of files with functions that TensorFlow has rewritten."""
 _LONGEST = 160
-_ARGUMENTS = re.compile(r"\n\s*\n\s*Call arguments received by")
-"""The start of the list of call arguments that Keras appends to a layer's error."""
+_ARGUMENTS = re.compile(r"\n\s*\n\s*(?:Call a|A)rguments received by")
+"""The start of the list of call arguments that tf_keras and Keras 3 append to a layer's error."""
+_EMPHASISED = re.compile(r"\x1b\[1m(.*?)\x1b\[0m", re.DOTALL)
+"""What Keras 3 says in an error of a layer, in bold letters of a terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,9 @@ def explain_fault(fault: BaseException) -> str:
 def said_by(fault: BaseException) -> str:
     """Return the same line, without file and line."""
     message = str(getattr(fault, "message", fault))
+    emphasised = _EMPHASISED.search(message)
+    if emphasised is not None:
+        message = " ".join(emphasised[1].split())
     lines = [line.strip() for line in _ARGUMENTS.split(message)[0].splitlines()]
     said = [line for line in lines if line and not line.startswith("[[")]
     text = said[-1] if said else type(fault).__name__

@@ -48,6 +48,7 @@ from graphprune.serving.outputs import (
     name_outputs,
     run_saved_model,
     sample_inputs,
+    served_input,
 )
 from graphprune.serving.proving import check_onnx_file
 from graphprune.serving.tflite_forms import TfliteRequest
@@ -142,7 +143,9 @@ def _to_tflite(
     model: Any, request: TfliteRequest, place: str, *, needs_tensorflow: bool
 ) -> MadeTflite:
     recurrent = any(isinstance(layer, keras.layers.RNN) for layer in model._flatten_layers())
-    request = request.with_batch(1 if recurrent else None)
+    inputs = keras.tree.flatten(getattr(model, "inputs", None) or ())
+    fixed = next((tensor.shape[0] for tensor in inputs if tensor.shape and tensor.shape[0]), None)
+    request = request.with_batch(fixed, 1 if recurrent else None, place or model.name)
     with temporary_folder() as parent:
         folder = parent / "exported"
         export_folder(
@@ -290,7 +293,7 @@ def _export_with_keras(
     options: dict[str, Any] = {}
     if is_fixed and keras.config.backend() == "jax":
         options["is_static"] = True
-    if batch is not None or names:
+    if batch is not None or names or _has_special_names(model):
         options["input_signature"] = _signature(model, batch, names)
     model.export(str(folder), format="tf_saved_model", **options)
 
@@ -302,8 +305,14 @@ def _signature(model: Any, batch: int | None, names: Sequence[str]) -> list[Any]
 
     inputs = inputs_of(model)
     flat = keras.tree.flatten(inputs)
-    called = names or [tensor.name for tensor in flat]
+    called = map(served_input, names or [tensor.name for tensor in flat])
     return [keras.tree.pack_sequence_as(inputs, list(map(fixed, flat, called)))]
+
+
+def _has_special_names(model: Any) -> bool:
+    """Return whether an input has a name that TensorFlow Lite has and a SavedModel changes."""
+    names = [tensor.name for tensor in keras.tree.flatten(getattr(model, "inputs", None) or ())]
+    return any(name != served_input(name) for name in names)
 
 
 def _limit(model: Any) -> Limit:

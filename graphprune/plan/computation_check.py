@@ -206,26 +206,32 @@ def in_order(found: Computation) -> Computation:
     return Computation(steps, tuple(places[output] for output in found.outputs))
 
 
-def are_same(left: Computation, right: Computation, named: frozenset[str]) -> bool:
+def are_same(
+    left: Computation, right: Computation, named: frozenset[str], *, is_ordered: bool = False
+) -> bool:
     """Return whether two simplified computations have the same steps and connections.
 
     Args:
         left, right: The two.
         named: The layers that both name; other kernels are told by their steps alone.
+        is_ordered: Whether the order of the outputs counts.
     """
     return any(
-        _are_equal(left_, right_, named | names)
+        _are_equal(left_, right_, named | names, is_ordered=is_ordered)
         for left_, right_, names in _with_inputs(left, right, named)
     )
 
 
-def _are_equal(left: Computation, right: Computation, named: frozenset[str]) -> bool:
+def _are_equal(
+    left: Computation, right: Computation, named: frozenset[str], *, is_ordered: bool
+) -> bool:
     numbers: dict[object, int] = {}
-    ends = [
-        Counter(_classes(each, named, numbers)[output] for output in each.outputs)
+    first, second = (
+        [classes[output] for output in each.outputs]
         for each in (left, right)
-    ]
-    return ends[0] == ends[1]
+        for classes in [_classes(each, named, numbers)]
+    )
+    return first == second if is_ordered else Counter(first) == Counter(second)
 
 
 def _with_inputs(

@@ -5,26 +5,26 @@ A TensorFlow Lite file has operators, and an exported SavedModel has operations 
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from graphprune.archive.operators import FOREIGN, OperatorFile
 from graphprune.graph.architecture import Architecture
 from graphprune.graph.classes.composite_steps import find_kind
 from graphprune.graph.classes.steps import AFFINE, has_kernel
 from graphprune.graph.computation import INPUT, UNKNOWN, Computation, Step
-from graphprune.graph.layers import SEPARATOR
 from graphprune.plan.changes import Plan
 from graphprune.plan.computation_check import are_same, find_missing, in_order, simplify
 from graphprune.plan.computation_differences import list_differences
 from graphprune.plan.kept_operators import find_exchanged, find_lost
 from graphprune.plan.operator_agreement import settle
+from graphprune.plan.operator_layers import with_layers
 from graphprune.plan.operator_moves import check_moves
-from graphprune.plan.operator_names import Path, find_owners, is_named, owners_of, paths_in
+from graphprune.plan.operator_names import find_places
 from graphprune.plan.operator_readings import list_readings
-from graphprune.plan.operator_steps import JOINED, FoundStep, OperatorSteps
+from graphprune.plan.operator_steps import JOINED, OperatorSteps
+from graphprune.plan.shared_kernels import find_unshared
 from graphprune.plan.tflite_relu6 import explain_relu6
 from graphprune.plan.verify import ArchitectureCheck, LayerDifference
 
@@ -65,7 +65,7 @@ def check_operator_architecture(plan: Plan, file: OperatorFile) -> ArchitectureC
 def _find_certain(architecture: Architecture, read: OperatorSteps) -> tuple[LayerDifference, ...]:
     """Return what differs in operators that a converter may take in others."""
     steps = () if architecture.computation is None else architecture.computation.steps
-    exchanged = find_exchanged(steps, _with_layers(read, steps), read.facts.numbers)
+    exchanged = find_exchanged(steps, with_layers(read, steps), read.facts.numbers)
     return (*find_lost(architecture, read.file), *exchanged)
 
 
@@ -81,29 +81,53 @@ def _compare_readings(planned: Computation, read: OperatorSteps) -> Architecture
     return first
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The steps of a file, and those of its outputs; in the plan's order if that is known."""
+
+    steps: Sequence[Step]
+    outputs: Sequence[int]
+    is_ordered: bool
+    is_converted: bool
+
+
 def _compare(computation: Computation, read: OperatorSteps) -> ArchitectureCheck:
     """Return the layers that differ between a file and one reading of a plan."""
     every = computation.steps
-    planned, steps = settle(simplify(computation), _with_layers(read, every))
+    planned, steps = settle(simplify(computation), with_layers(read, every))
     unknown = {step.layer: step.computes for step in planned.steps if step.is_unknown}
-    found = _check(planned, steps, read.outputs, unknown)
+    outputs, is_ordered = _find_outputs(computation, read)
+    seen = _Seen(steps, outputs, is_ordered, read.file.is_converted)
+    found = _check(planned, seen, unknown)
     if found.status == "differs" and (unread := _find_unread(every, steps, read)):
         unknown |= unread
-        seen = _join_unknown(planned.steps, planned.outputs, unknown, planned)
-        found = _check(simplify(seen), steps, read.outputs, unknown)
+        joined = _join_unknown(planned.steps, planned.outputs, unknown, planned)
+        found = _check(simplify(joined), seen, unknown)
     if found.status == "differs" and (stray := _find_stray(every, steps, read)):
         return ArchitectureCheck(unchecked=stray)
+    if found.status != "differs" and not unknown and read.file.is_converted:
+        unshared = tuple(find_unshared(every, planned, steps, read))
+        found = ArchitectureCheck(unshared) if unshared else found
     if found.status == "same" and read.file.is_converted:
         return ArchitectureCheck(unchecked=explain_relu6(every, planned, read.steps))
     return found
 
 
-def _check(
-    planned: Computation, steps: Sequence[Step], outputs: Sequence[int], unknown: Mapping[str, str]
-) -> ArchitectureCheck:
+def _find_outputs(planned: Computation, read: OperatorSteps) -> tuple[tuple[int, ...], bool]:
+    """Return the steps of a file's outputs, in the plan's order if it is known, and if it is."""
+    outputs = read.outputs
+    layers = [planned.steps[place].layer for place in planned.outputs]
+    places = find_places(read.file.output_names, layers)
+    if places is None or len(outputs) != len(places):
+        return outputs, False
+    return tuple(outputs[places.index(place)] for place in range(len(places))), True
+
+
+def _check(planned: Computation, seen: _Seen, unknown: Mapping[str, str]) -> ArchitectureCheck:
     """Compare the steps of a file with those of a plan, apart from layers that are not known."""
+    steps, outputs = seen.steps, seen.outputs
     found = simplify(in_order(_mark_unknown(steps, outputs, unknown, planned)))
-    named = _named_by_both(planned, found)
+    named = _named_by_both(planned, found, is_converted=seen.is_converted)
     if unknown:
         missing = find_missing(planned, found, named)
         if missing:
@@ -112,7 +136,7 @@ def _check(
             missing = missing if find_missing(rest, found, named) else []
         joined = simplify(in_order(_join_unknown(steps, outputs, unknown, planned)))
         return _check_around_unknown(planned, joined, missing, unknown)
-    if are_same(planned, found, named):
+    if are_same(planned, found, named, is_ordered=seen.is_ordered):
         return ArchitectureCheck(unchecked=_explain_nameless(planned, named))
     return ArchitectureCheck(tuple(list_differences(planned, found, named)))
 
@@ -200,7 +224,7 @@ def _check_around_unknown(
     """
     if not missing:
         return ArchitectureCheck(unchecked=f"operators of {_listed(unknown)} are not compared")
-    named = _named_by_both(planned, found)
+    named = _named_by_both(planned, found, is_converted=True)
     told = [one for one in list_differences(planned, found, named) if one.what != "added"]
     return ArchitectureCheck(tuple(told) or (LayerDifference(missing[0].layer, "settings"),))
 
@@ -225,10 +249,19 @@ def _listed(unknown: Mapping[str, str]) -> str:
     return ", ".join(told[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def _named_by_both(planned: Computation, found: Computation) -> frozenset[str]:
-    """Return the layers that both name, in each call that has a kernel of a certain kind."""
+def _named_by_both(
+    planned: Computation, found: Computation, *, is_converted: bool
+) -> frozenset[str]:
+    """Return the layers that both name, in each call that has a kernel of a certain kind.
+
+    A converter may give a kernel the name of a layer beside it.
+    """
     layers, kernels = zip(*(_count_named(each) for each in (planned, found)), strict=True)
-    nameless = {computes for layer, computes in kernels[1] if layer not in layers[0]}
+    nameless = {
+        computes
+        for layer, computes in kernels[1]
+        if not layer or (is_converted and layer not in layers[0])
+    }
     lost = {
         layer
         for (layer, computes), count in kernels[0].items()
@@ -243,62 +276,6 @@ def _count_named(found: Computation) -> tuple[set[str], Counter[tuple[str, str]]
     others = [step for step in found.steps if step.is_unknown or step.computes == INPUT]
     counts = Counter((step.layer, step.computes) for step in kernels)
     return {step.layer for step in (*kernels, *others)}, counts
-
-
-def _with_layers(read: OperatorSteps, planned: Sequence[Step]) -> list[Step]:
-    """Return the steps of a file with the layers that the names in the file tell."""
-    addresses = list(dict.fromkeys(step.layer for step in planned))
-    paths = [path for found in read.steps for path in paths_in(found.names)]
-    owners = find_owners(addresses, paths)
-    with_kernel = {step.layer for step in planned if has_kernel(step.computes) or step.is_unknown}
-    inputs = [step.layer for step in planned if step.computes == INPUT]
-    return [
-        replace(found.step, layer=_layer_of(found, owners, with_kernel, inputs))
-        for found in read.steps
-    ]
-
-
-def _layer_of(
-    found: FoundStep, owners: Mapping[Path, str], with_kernel: set[str], inputs: Sequence[str]
-) -> str:
-    """Return the layer of a step; what its name in the file says if the model has no such layer."""
-    if found.step.computes == INPUT:
-        return _input_of(found.names, inputs)
-    paths = list(paths_in(found.names))
-    told = list(dict.fromkeys(owners_of(paths, owners)))
-    if has_kernel(found.step.computes):
-        told = [layer for layer in told if layer in with_kernel]
-        if len(told) > 1 or (told and _has_other(paths, owners, with_kernel)):
-            return ""
-    if told:
-        return told[0]
-    written = paths[0][-2] if paths else ""
-    return "" if written in with_kernel else written
-
-
-def _has_other(
-    paths: Iterable[Path], owners: Mapping[Path, str], with_kernel: Iterable[str]
-) -> bool:
-    """Return whether a path may be of a layer with a kernel, and does not tell which."""
-    parts = {address.rpartition(SEPARATOR)[2] for address in with_kernel}
-    return any(
-        is_named(segment, part)
-        for path in paths
-        if next(owners_of([path], owners), None) is None
-        for segment in path
-        for part in parts
-    )
-
-
-def _input_of(names: Sequence[str], inputs: Sequence[str]) -> str:
-    """Return the input of the model that an input of the file is named after."""
-    written = {each: re.escape(re.sub(r"\W", "_", each)) for each in inputs}
-    told = [
-        each
-        for each, name in written.items()
-        if any(re.fullmatch(rf"(\w+_)?{name}(:\d+)?", found) for found in names)
-    ]
-    return told[0] if len(told) == 1 else ""
 
 
 def _mark_unknown(

@@ -73,6 +73,30 @@ def find_prefixes(addresses: Sequence[str], paths: Iterable[Path]) -> dict[str, 
     return dict(sorted(found.items()))
 
 
+def find_places(names: Sequence[str], layers: Sequence[str]) -> tuple[int, ...] | None:
+    """Return which output of a plan each output of a file is; None where its names do not tell.
+
+    An export names them after their places, or after their layers.
+
+    Args:
+        names: Those of the file's outputs.
+        layers: The layers of the plan's outputs.
+
+    Example:
+        >>> find_places(["output_1", "output_0"], ["age", "name"])
+        (1, 0)
+        >>> find_places(["name", "age"], ["age", "name"]), find_places(["a", "b"], ["age", "name"])
+        ((1, 0), None)
+    """
+    numbered = [f"output_{place}" for place in range(len(layers))]
+    told = {
+        tuple(way.index(name) for name in names)
+        for way in (numbered, [*map(_written, layers)], [*layers])
+        if len(set(way)) == len(way) and sorted(way) == sorted(names)
+    }
+    return told.pop() if len(told) == 1 else None
+
+
 def find_owners(addresses: Sequence[str], paths: Iterable[Path]) -> dict[Path, str]:
     """Return the layer of each beginning of a path that tells one; see `find_prefixes`."""
     prefixes = find_prefixes(addresses, paths)

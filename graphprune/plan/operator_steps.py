@@ -180,7 +180,7 @@ class OperatorSteps:
         axis = int(operator.settings.get("axis", 0))
         if len(ends) != len(operator.inputs):
             return None
-        places = find_each(self.facts, ends, axis, self._are_equal)
+        places = find_each(self.facts, ends, axis, self.are_equal)
         if places is None:
             return None
         first, *others = places
@@ -202,7 +202,14 @@ class OperatorSteps:
             maker = self.maker_of(maker.inputs[0])
         return False
 
-    def _are_equal(self, first: int, other: int) -> bool:
+    def kernel_of(self, place: int) -> int | None:
+        """Return the largest constant with several axes that a step takes; None without one."""
+        taken = (self._source(index) for index in self.facts.constants[place] if index >= 0)
+        kernels = [self._tensors[index] for index in taken if index in self._tensors]
+        kernels = [one for one in kernels if one.stored and one.dtype and len(one.shape) > 1]
+        return max(kernels, key=lambda one: one.size).index if kernels else None
+
+    def are_equal(self, first: int, other: int) -> bool:
         """Return whether two constants have the same values, up to what is lost in few bits."""
         if first == other:
             return True

@@ -95,10 +95,18 @@ def _others(
         if tensor in used or not tensor.dtype.startswith(("float", "bfloat")):
             continue
         is_weight = bool(constant.kinds) and constant.kinds <= _TURN.keys()
-        values = _read_weights(file, tensor) if is_weight else file.read(tensor)
+        values = file.read(tensor)
+        if is_weight or _has_figures(values):
+            values = _read_weights(file, tensor)
         wrong = int(np.count_nonzero(~np.isfinite(values)))
         if wrong:
             yield NotFinite(tensor.name, "values", wrong)
+
+
+def _has_figures(values: NDArray[np.generic]) -> bool:
+    """Return whether a constant has other values than zero and the largest ones, as no mask has."""
+    figures = np.abs(values)
+    return bool(((figures != 0) & (figures < np.finfo(np.float32).max)).any())
 
 
 def _read_weights(file: TfliteFile, tensor: FileTensor) -> NDArray[np.generic]:

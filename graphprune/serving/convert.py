@@ -154,7 +154,10 @@ _PLACE = re.compile(r"loc\(.*\): ")
 _COLOUR = re.compile(r"\x1b\[\d+m")
 _WRAPPED = "Exception encountered when calling "
 """How Keras 3 begins the text of an error in a layer; the error itself stands below."""
-_JOINED = re.compile(r"(?<=\S)\.?(N)(?=ode number \d)|(?<=\S)\.?(F)(?=ailed to apply )")
+_TRACED = "in user code:"
+"""How TensorFlow begins the text of an error in a function that it traces, with its traceback."""
+_RAISED = re.compile(r"\w*(?:Error|Exception): ")
+_JOINED = re.compile(r"(?<=\S)\.?([NFf])(?=ode number \d|ailed to (?:apply|delegate) )")
 """Where LiteRT writes a second message behind a first one, without a space."""
 
 
@@ -166,6 +169,10 @@ def first_line(fault: Exception) -> str:
         'no tensor 3 in node #8; node number 13 (CONV_2D) failed.'
         >>> first_line(ValueError("Exception encountered when calling GRU.call().\n\nToo long"))
         'Too long'
+        >>> first_line(ValueError('in user code:\n\n    File "a.py", line 1\n\n    OSError: No'))
+        'No'
+        >>> first_line(ValueError("failed to delegate node #3failed to delegate node #8"))
+        'failed to delegate node #3; failed to delegate node #8'
     """
     text = _COLOUR.sub("", str(fault))
     lines = [line.strip() for line in text.splitlines() if line.strip()]
@@ -173,6 +180,9 @@ def first_line(fault: Exception) -> str:
         return type(fault).__name__
     if lines[0].startswith(_WRAPPED) and len(lines) > 1:
         lines = lines[1:]
+    if lines[0] == _TRACED:
+        raised = (line for line in lines if _RAISED.match(line))
+        lines = [_RAISED.sub("", next(raised, lines[-1]), count=1)]
     told = next((line for line in lines if _ERROR.rstrip() in line), lines[0])
     told = _PLACE.sub("", told.partition(_ERROR)[2] or told)
-    return _JOINED.sub(lambda found: f"; {(found[1] or found[2]).lower()}", told)
+    return _JOINED.sub(lambda found: f"; {found[1].lower()}", told)

@@ -155,6 +155,16 @@ def served_names(layers: Sequence[str], inputs: Sequence[str]) -> tuple[str, ...
     return tuple(layers) if is_clear else ()
 
 
+def served_input(name: str) -> str:
+    """Return what exported forms call the input of a layer's name: no special characters.
+
+    Example:
+        >>> served_input("my-image")
+        'my_image'
+    """
+    return re.sub(r"\W", "_", name)
+
+
 def find_input(inputs: Arrays, name: str) -> NDArray[Any]:
     """Return the input of a layer's name, which signatures write without special characters.
 
@@ -162,7 +172,7 @@ def find_input(inputs: Arrays, name: str) -> NDArray[Any]:
         >>> find_input({"my_image": np.zeros(1)}, "my-image")
         array([0.])
     """
-    return inputs[name] if name in inputs else inputs[re.sub(r"\W", "_", name)]
+    return inputs[name] if name in inputs else inputs[served_input(name)]
 
 
 def join_batches(batches: Sequence[Arrays]) -> dict[str, NDArray[Any]]:

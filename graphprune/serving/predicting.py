@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphprune.serving.outputs import Arrays, open_saved_model
+from graphprune.serving.outputs import Arrays, open_saved_model, served_input
 from graphprune.serving.running import Runner, open_runner
 from graphprune.serving.runtimes import RunnerSpec
 from graphprune.serving.tflite_forms import split_samples
@@ -54,4 +53,4 @@ def _as_named(inputs: Arrays, names: Sequence[str]) -> Arrays:
     """
     if len(names) == 1:
         return {names[0]: next(iter(inputs.values()))}
-    return {name: inputs[re.sub(r"\W", "_", name)] for name in names}
+    return {name: inputs[served_input(name)] for name in names}

@@ -69,9 +69,24 @@ class TfliteRequest:
     batch: int | None = None
     samples: Arrays | None = None
 
-    def with_batch(self, batch: int | None) -> TfliteRequest:
-        """Return the request with a batch size of the model, unless it asks for one itself."""
-        return self if self.batch is not None or batch is None else replace(self, batch=batch)
+    def with_batch(self, fixed: int | None, default: int | None, place: str) -> TfliteRequest:
+        """Return the request with the batch size of a model, unless it asks for one itself.
+
+        Args:
+            fixed: The batch size that the model's inputs have; None where they leave it open.
+            default: The one to take where nothing else says it.
+            place: The path of the file, for errors.
+
+        Raises:
+            OutputError: another one was asked for than the model's inputs have.
+        """
+        if fixed is not None and self.batch not in (None, fixed):
+            raise OutputError(
+                f"cannot have the batch size {self.batch}: the inputs of the model have {fixed};"
+                " leave out --batch, or build the model with an open batch size",
+                place=place,
+            )
+        return replace(self, batch=fixed or self.batch or default)
 
 
 def forms_of(precision: Precision) -> tuple[TfliteForm, ...]:

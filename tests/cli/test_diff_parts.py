@@ -92,7 +92,7 @@ def test_a_part_is_shown(pair, options, layers, part):
     assert f"\ncompared  {part}\n" in done.out
 
 
-@pytest.mark.parametrize("options", [["--what", "pruning"], ["--only", "act"], ["--only", "none"]])
+@pytest.mark.parametrize("options", [["--what", "pruning"], ["--only", "act"]])
 def test_a_part_in_which_nothing_differs_is_no_difference(pair, options):
     done = diff(pair, *options, "--detailed-exitcode")
     assert done.code == 0
@@ -109,6 +109,23 @@ def test_a_kind_that_is_none_is_refused(pair):
     done = diff(pair, "--what", "wiring")
     assert done.code == 64
     assert "is not one of 'layers', 'settings', 'connections'" in done.err
+
+
+def test_a_pattern_that_matches_no_layer_is_refused(pair):
+    done = diff(pair, "--only", "act", "--only", "fc_x*", "--detailed-exitcode")
+    assert (done.code, done.out) == (1, "")
+    assert done.err == (
+        "graphprune: --only fc_x*: neither model has a layer with such an address; closest: 'fc_b',"
+        " 'fc_a'\n"
+    )
+
+
+@pytest.mark.parametrize("asked", [("--what", "values"), ("--what", "sparsity"), ("--gzip",)])
+def test_what_needs_weights_is_refused_without_them(pair, asked):
+    done = diff(pair, "--no-values", "--what", "layers", *asked)
+    assert (done.code, done.out) == (64, "")
+    wanted = f"Error: {' '.join(asked)} needs the weights, which --no-values does not read"
+    assert wanted in done.err
 
 
 def test_values_are_not_read_where_they_are_not_asked_for(pair):

@@ -111,6 +111,14 @@ def test_lines_in_the_text_of_an_error_count_unless_they_are_left_out(own):
     assert code().find_failure(fault, "on the first batch", told=False) is None
 
 
+def test_of_an_error_of_keras_3_what_is_in_bold_counts():
+    said = "The batch size must be the same. \n- Expected: 5\n- Received: 20"
+    text = "Exception encountered when calling LSTM.call().\n\n\x1b[1m{}\x1b[0m\n\nArguments {}"
+    fault = ValueError(text.format(said, "received by LSTM.call():\n  \u2022 training=False"))
+    wanted = "The batch size must be the same. - Expected: 5 - Received: 20"
+    assert explain_fault(fault) == wanted
+
+
 def test_errors_of_graphprune_are_replaced_by_their_cause_if_that_is_of_the_user(own):
     def wrapped(call):
         try:

@@ -22,8 +22,10 @@ from graphprune.plan import make_plan
 from graphprune.plan.exported import verify_exported
 from graphprune.serving import convert, proving
 from graphprune.serving.outputs import run_saved_model
+from graphprune.serving.predicting import open_predictor
 from graphprune.serving.running import try_run
 from graphprune.serving.runtimes import RunnerSpec
+from graphprune.serving.tflite_forms import TfliteRequest
 
 CASES = Cases()
 BACKEND = keras.config.backend()
@@ -123,6 +125,28 @@ def outputs_in_a_list_have_the_names_of_their_layers(form):
     for kind in kinds:
         wanted = keras.ops.convert_to_numpy(kind(x))
         np.testing.assert_allclose(found[kind.name], wanted, atol=1e-5, rtol=0)
+
+
+@CASES.each(FORMS, {"tflite"})
+def special_characters_of_an_input_are_replaced(form):
+    given = [keras.Input((3,), name="my-image"), keras.Input((2,), name="b")]
+    model = keras.Model(given, layers.Dense(2, name="d")(layers.Concatenate()(given)), name="net")
+    path = new_folder() / ("net" if form == "folder" else f"net.{form}")
+    export.write_model(model, path)
+    inputs = {"my_image": np.ones((1, 3), "f"), "b": np.ones((1, 2), "f")}
+    wanted = keras.ops.convert_to_numpy(model([inputs["my_image"], inputs["b"]]))
+    with open_predictor(path) as compute:
+        np.testing.assert_allclose(compute(inputs)["d"], wanted, atol=1e-5, rtol=0)
+
+
+@CASES
+def another_batch_size_than_the_inputs_have_is_refused():
+    given = keras.Input((3,), batch_size=5, name="x")
+    model = keras.Model(given, layers.Dense(2)(given), name="net")
+    assert refusal(lambda: export.to_tflite(model, TfliteRequest(batch=3)), OutputError) == (
+        "net: cannot have the batch size 3: the inputs of the model have 5; leave out --batch, or"
+        " build the model with an open batch size"
+    )
 
 
 @CASES.fast_on("tensorflow")

@@ -346,3 +346,51 @@ def test_kernels_of_one_shape_without_names_are_not_told_apart():
         "unchecked",
         "names in the file do not tell fc_b, fc_c apart",
     )
+
+
+HEADS = "in(batch_input_shape=[None, 3]) > age:Dense[3, 2]; in > name:Dense[3, 2]"
+
+
+def exported_heads(folder, outputs):
+    net = Exported()
+    made = {
+        each: net.add(
+            f"net/{each}/MatMul",
+            "MatMul",
+            "x",
+            net.variable(f"net/{each}/MatMul", 3, 2),
+            shape=(-1, 2),
+        )
+        for each in ("age", "name")
+    }
+    named = {name: made[layer] for name, layer in outputs.items()}
+    return ExportedFile(read_operations(net.write(folder, (-1, 3), named)))
+
+
+def converted_heads(outputs):
+    x, *made = ["serving_default_in:0", "StatefulPartitionedCall:0", "StatefulPartitionedCall:1"]
+    kernels = ["net/age/MatMul", "net/name/MatMul"]
+    parts = [Part(x, (1, 3)), *(Part(each, (1, 2)) for each in made)]
+    parts += [Part(each, values=np.full((2, 3), at, "f4")) for at, each in enumerate(kernels)]
+    operators = [
+        ("FULLY_CONNECTED", [x, each], [end]) for each, end in zip(kernels, made, strict=True)
+    ]
+    ends = {name: made[layer == "name"] for name, layer in outputs.items()}
+    return TfliteFile(tflite_bytes(parts, operators, ends))
+
+
+SAME_ENDS = (
+    {"output_0": "age", "output_1": "name"},
+    {"output_1": "name", "output_0": "age"},
+    {"name": "name", "age": "age"},
+    {"first": "name", "second": "age"},
+)
+OTHER_ENDS = ({"output_0": "name", "output_1": "age"}, {"age": "name", "name": "age"})
+
+
+@pytest.mark.parametrize("ends", [*SAME_ENDS, *OTHER_ENDS], ids=str)
+def test_outputs_in_another_order_are_drift_where_their_names_tell_it(ends, tmp_path):
+    plan = make_plan(build_graph(HEADS), KEEP)
+    wanted = ("same", []) if ends in SAME_ENDS else ("differs", [("", "model")])
+    assert found(plan, exported_heads(tmp_path, ends)) == wanted
+    assert found(plan, converted_heads(ends)) == wanted

@@ -11,6 +11,7 @@ from graphprune.errors import OutputError
 from graphprune.serving import convert, proving
 from graphprune.serving.running import try_run
 from graphprune.serving.runtimes import RunnerSpec
+from graphprune.serving.tflite_forms import TfliteRequest
 from graphprune.tf.models import export
 from graphprune.tf.models.export import write_model, write_saved_model
 
@@ -287,3 +288,16 @@ def test_onnx_without_its_packages_names_the_extra(tmp_path, monkeypatch):
         "an .onnx file needs the package a_package_that_is_missing, which is not installed; pip"
         " install 'graphprune[onnx]'"
     )
+
+
+def test_another_batch_size_than_the_inputs_have_is_refused():
+    a, b = layers.Input((2,), name="a"), layers.Input((2,), batch_size=5, name="b")
+    model = tf_keras.Model([a, b], layers.Add()([a, b]), name="net")
+    with pytest.raises(OutputError) as caught:
+        export.to_tflite(model, TfliteRequest(batch=3))
+    assert str(caught.value) == (
+        "net: cannot have the batch size 3: the inputs of the model have 5; leave out --batch, or"
+        " build the model with an open batch size"
+    )
+    request = TfliteRequest(batch=5)
+    assert request.with_batch(5, 1, "net") == TfliteRequest().with_batch(5, 1, "net") == request

@@ -24,11 +24,12 @@ GUIDE = Path(__file__).parents[2] / "docs" / "quantization-aware-training.md"
 def model(tmp_path):
     layers = tf_keras.layers
     tf_keras.utils.set_random_seed(2)
-    convolutions = [layers.Conv2D(8, 3), layers.BatchNormalization(), layers.ReLU()]
-    dense = [layers.Flatten(), layers.Dense(16, activation="relu"), layers.Dense(10, "softmax")]
-    tf_keras.Sequential([layers.Input((8, 8, 1)), *convolutions, *dense]).save(
-        tmp_path / "model.keras"
-    )
+    given = layers.Input((8, 8, 1))
+    x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(8, 3)(given)))
+    x = layers.Activation("relu")(layers.Conv2D(6, 1)(layers.DepthwiseConv2D(3, name="deep")(x)))
+    x = layers.Flatten()(x)
+    x = layers.Concatenate()([layers.Dense(12)(x), layers.Dense(16, activation="relu")(x)])
+    tf_keras.Model(given, layers.Dense(10, "softmax")(x)).save(tmp_path / "model.keras")
     return tmp_path / "model.keras"
 
 
@@ -36,7 +37,7 @@ def test_the_guide_keeps_every_zero_and_the_file_is_as_planned(tmp_path, model):
     shutil.copyfile(shipped_file("fixtures/digits.npz"), tmp_path / "digits.npz")
     rules = tmp_path / "r.yaml"
     rules.write_text(
-        "version: 1\nrules:\n  - id: all\n    match: {type: [Conv2D, Dense]}\n"
+        "version: 1\nrules:\n  - id: all\n    match: {type: [Conv2D, DepthwiseConv2D, Dense]}\n"
         "    prune: {sparsity: 75%, schedule: {curve: constant, begin: 0 steps}}\n"
     )
     plan, sparse = tmp_path / "plan.json", tmp_path / "sparse.keras"

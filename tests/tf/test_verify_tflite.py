@@ -97,16 +97,18 @@ def _checks(plan, file, folder):
 def test_infinite_weights_are_found_where_the_converter_wrote_the_largest_number(tmp_path):
     x = tf_keras.Input((6,), name="x")
     y = tf_keras.layers.Dense(4, name="first")(x)
-    model = tf_keras.Model(x, tf_keras.layers.Dense(2, name="out")(tf.maximum(y, tf.float32.min)))
+    y = tf_keras.layers.Dense(2, "relu", name="out")(tf.maximum(y, tf.float32.min))
+    model = tf_keras.Model(x, tf_keras.layers.BatchNormalization(name="bn")(y))
     plan = plan_of(model, tmp_path / "net.keras")
     first, out = model.get_layer("first").kernel, model.get_layer("out").bias
     first.assign(np.where(np.arange(24).reshape(6, 4) < 20, 0, [np.inf, 1, 1, -np.inf]))
     out.assign([np.inf, 0])
+    model.get_layer("bn").moving_mean.assign([np.inf, 0.5])
     file = convert(model, tmp_path / "net")
     assert not any(np.isinf(file.read(tensor)).any() for tensor in file.constants)
     found = verify_tflite(plan, file)
     assert {one.address: one.non_finite for one in found.checks} == {"first": 2, "out": 0}
-    assert [one.non_finite for one in found.not_finite] == [1]
+    assert [one.non_finite for one in found.not_finite] == [1, 1]
 
 
 def sequence_net(keras, *, heads=2, activation="selu", size=2, **has):

@@ -69,6 +69,7 @@ class Operations:
         operations: The operations.
         values: What they make, and the inputs of the signature.
         inputs, outputs: Those of the signature, by their numbers.
+        output_names: What the signature calls its outputs.
         unread: Why a StableHLO module is one of the operations; empty where none is.
     """
 
@@ -77,4 +78,5 @@ class Operations:
     values: Sequence[Value]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    output_names: tuple[str, ...] = ()
     unread: str = ""

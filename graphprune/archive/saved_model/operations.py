@@ -66,7 +66,9 @@ def read_operations(folder: str) -> Operations | None:
         walk.take(inputs.values())
         ends = walk.frame(graph.nodes, dict(walk.given), list(outputs.values()), "", 0)
         given = tuple(walk.given.values())
-        return Operations(folder, walk.operations, walk.values, given, ends, walk.unread)
+        return Operations(
+            folder, walk.operations, walk.values, given, ends, tuple(outputs), walk.unread
+        )
 
 
 @dataclass

@@ -76,6 +76,11 @@ class ExportedFile:
         """The indices of the tensors that enter and leave the signature."""
         return self._read.inputs, self._read.outputs
 
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """The names of the signature's outputs."""
+        return self._read.output_names
+
     def ends_of(self, subgraph: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Return the indices of the tensors that enter and leave the body of a loop."""
         body = self._bodies.get(subgraph)

@@ -94,6 +94,23 @@ class TfliteFile:
         """
         return self.ends_of(0)
 
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """The names that the first signature has for the outputs; empty without a signature.
+
+        Raises:
+            ArchiveError: the file is damaged.
+        """
+        with self._reading():
+            if not self._model.SignatureDefsLength():
+                return ()
+            signature = self._model.SignatureDefs(0)
+            named = {
+                end.TensorIndex(): (end.Name() or b"").decode("utf-8", "replace")
+                for end in map(signature.Outputs, self._within(signature.OutputsLength()))
+            }
+            return tuple(named.get(index, "") for index in self.ends[1])
+
     def ends_of(self, subgraph: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Return the indices of the tensors that enter and leave a subgraph.
 

@@ -109,7 +109,7 @@ def _build_until_2_14(archive: Archive, *, compiled: bool) -> tf_keras.Model:
 
     It names modules and groups of weights that later versions of Keras do not have.
     """
-    model = _build({key: archive.config[key] for key in ("class_name", "config")})
+    model = build_empty({key: archive.config[key] for key in ("class_name", "config")})
     _check_vocabularies(
         model,
         archive,
@@ -166,13 +166,13 @@ def _other_orders_when_built(archive: Archive) -> dict[str, list[str]]:
     Keras's own error is then more specific.
     """
     try:
-        return _other_orders(archive, _build(archive.config))
+        return _other_orders(archive, build_empty(archive.config))
     except (AttributeError, KeyError, TypeError, ValueError):
         return {}
 
 
-def _build(config: Mapping[str, Any]) -> tf_keras.Model:
-    """Return a new model from its class name and config."""
+def build_empty(config: Mapping[str, Any]) -> tf_keras.Model:
+    """Return a new model from its class name and config, as `.h5` files and SavedModels have it."""
     with (
         readable_as_written(),
         SharedObjectLoadingScope(),
@@ -247,7 +247,7 @@ def _build_with_weights(
 
     `vocabularies` says where learned vocabularies are, and what to do.
     """
-    model = _build(archive.config)
+    model = build_empty(archive.config)
     _check_vocabularies(model, archive, vocabularies)
     stored = _assign_weights(model, archive)
     finalize(model)

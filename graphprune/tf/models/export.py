@@ -7,7 +7,6 @@ where the optimizer is kept, to go on with training.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from functools import partial
@@ -38,6 +37,7 @@ from graphprune.serving.outputs import (
     run_saved_model,
     sample_inputs,
     sample_specs,
+    served_input,
     served_names,
 )
 from graphprune.serving.proving import check_onnx_file
@@ -108,7 +108,7 @@ def to_tflite(model: tf_keras.Model, request: TfliteRequest = PLAIN, place: str 
             else.
     """
     is_fixed = any(isinstance(layer, _IN_FIXED_BATCHES) for layer in model._flatten_layers())
-    request = request.with_batch(_batch_of(model) or (1 if is_fixed else None))
+    request = request.with_batch(_batch_of(model), 1 if is_fixed else None, place or model.name)
     with temporary_folder() as parent, _lstm_as_loop(model):
         folder = parent / "exported"
         export_folder(model, folder, request.batch, "be written for TensorFlow Lite")
@@ -226,7 +226,7 @@ def _specs(model: tf_keras.Model, batch: int | None) -> list[Any]:
         tf.TensorSpec(
             [tensor.shape[0] or batch, *tensor.shape[1:]] if tensor.shape.rank else tensor.shape,
             tensor.dtype,
-            name=re.sub(r"\W", "_", name),
+            name=served_input(name),
         )
         for name, tensor in named
     ]
@@ -240,7 +240,8 @@ normalization's mean, of ones, are then made when it runs, in operators that Lit
 
 def _batch_of(model: tf_keras.Model) -> int | None:
     """Return the batch size that the model itself fixes."""
-    return next((tensor.shape[0] for tensor in model.inputs if tensor.shape.rank), None)
+    sizes = (tensor.shape[0] for tensor in model.inputs if tensor.shape.rank)
+    return next((size for size in sizes if size is not None), None)
 
 
 def _call(model: tf_keras.Model, inputs: Arrays) -> Any:
