@@ -24,11 +24,13 @@ from threading import Lock
 from typing import BinaryIO
 
 from graphprune.errors import WriteError
-from graphprune.write_faults import cannot_write, writing
+from graphprune.write_faults import cannot_write, find_reason, writing
 
 PART = ".graphprune-part"
 _TOKEN = re.compile(r"[0-9a-f]{16}")
 _LONGEST_NAME = 255
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a file that had been opened, which do not name it."""
 _EXCHANGE = 2
 """RENAME_EXCHANGE of renameat2(2)."""
 
@@ -134,19 +136,21 @@ def temporary_folder() -> Iterator[Path]:
     Raises:
         WriteError: the operating system refuses to write there.
     """
-    place = gettempdir()
+    place, told = gettempdir(), "temporary files go there, or where TMPDIR says"
     own = os.path.join(place, "graphprune-")
     try:
         with TemporaryDirectory(prefix="graphprune-") as name, _removed_at_the_end(Path(name)):
             yield Path(name)
-    except WriteError:
-        raise  # of a file that the user knows
+    except WriteError as fault:
+        if not fault.path.startswith(own):
+            raise  # of a file that the user knows
+        raise cannot_write(place, fault.fault, needed=fault.needed, kept=told) from fault
     except OSError as fault:
-        is_full = fault.filename is None and fault.errno in (errno.ENOSPC, errno.EDQUOT)
+        reason = find_reason(fault) or fault
+        is_full = fault.filename is None and reason.errno in _NO_ROOM
         if not is_full and not str(fault.filename).startswith(own):
             raise
-        told = "temporary files go there, or where TMPDIR says"
-        raise cannot_write(place, fault, kept=told) from fault
+        raise cannot_write(place, reason, kept=told) from fault
 
 
 @contextmanager

@@ -51,7 +51,8 @@ def ask_for_file(path: str, is_meant: Callable[[Path], bool]) -> str:
         return ""
     stems = set(find_close(given.stem, [Path(name).stem for name in names], count=5))
     near = [name for name in find_close(given.name, names, count=5) if Path(name).stem in stems]
-    meant = next((given.parent / name for name in near if is_meant(given.parent / name)), None)
+    found = (given.parent / name for name in near)
+    meant = next((each for each in found if each.exists() and is_meant(each)), None)
     return "" if meant is None else f"did you mean {meant}?"
 
 

@@ -97,11 +97,11 @@ def find_reason(fault: BaseException) -> OSError | None:
         >>> find_reason(ValueError("layer fc has no weights")) is None
         True
     """
-    if isinstance(fault, OSError) and fault.errno:
-        return fault
     text = str(fault)
-    # HDF5 writes the number, TensorFlow only the system's words for it
+    # HDF5 writes the number within a text of many parts, TensorFlow only the system's words for it
     numbered = re.search(r"errno = (\d+)", text)
+    if isinstance(fault, OSError) and fault.errno and numbered is None:
+        return fault
     number = (
         int(numbered[1])
         if numbered
@@ -121,7 +121,8 @@ def _advise(number: int | None, then: str) -> str:
 
 def free_bytes(path: Path) -> int:
     """Return the free bytes of the disk that `path` is on, or will be."""
-    disk = os.statvfs(next(parent for parent in path.absolute().parents if parent.is_dir()))
+    place = path.absolute()
+    disk = os.statvfs(next(each for each in (place, *place.parents) if each.is_dir()))
     return disk.f_bavail * disk.f_frsize
 
 

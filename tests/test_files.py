@@ -25,7 +25,7 @@ from graphprune.files import (
     write_once,
     write_whole,
 )
-from graphprune.write_faults import cannot_write, find_reason, writing
+from graphprune.write_faults import cannot_write, find_reason, free_bytes, writing
 
 HALF = """
 import os, sys, time
@@ -249,6 +249,51 @@ def test_only_faults_of_a_temporary_folder_are_told_as_its_own(tmp_path, monkeyp
         " where TMPDIR says; give another place"
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_limit_on_the_size_of_files_is_told_with_the_place_of_temporary_files(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(WriteError) as told, temporary_folder():
+        raise OSError(errno.EFBIG, "File too large")
+    assert str(told.value) == (
+        f"{tmp_path}: cannot be written: File too large; temporary files go there, or where TMPDIR"
+        " says; raise the limit on the size of files (ulimit -f), or give another place"
+    )
+
+
+@pytest.mark.parametrize("number", [None, errno.ENOSPC])
+def test_a_full_disk_of_temporary_files_is_one_line(tmp_path, monkeypatch, number):
+    """HDF5 says it in several lines, with or without a number of the error."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    said = "Can't close file (file write failed: time = now\n, errno = 28, error message = 'No'"
+    with pytest.raises(WriteError) as told, temporary_folder():
+        raise OSError(number, said) if number else OSError(said)
+    assert str(told.value).startswith(f"{tmp_path}: cannot be written: No space left on device (")
+    assert "temporary files go there, or where TMPDIR says" in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_a_file_in_a_temporary_folder_is_told_as_the_place_of_temporary_files(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(WriteError) as told, temporary_folder(), temporary_folder() as own:
+        raise cannot_write(own / "o.keras", full, needed=10**18)
+    needed = "(needs more than 1,000,000,000,000,000,000 bytes, "
+    assert str(told.value).startswith(
+        f"{tmp_path}: cannot be written: No space left on device {needed}"
+    )
+
+
+@pytest.mark.parametrize("below", ["", "new/o.keras"])
+def test_the_room_is_that_of_the_folder_itself_which_may_be_a_disk(tmp_path, monkeypatch, below):
+    asked, look = [], os.statvfs
+    monkeypatch.setattr(os, "statvfs", lambda path: asked.append(path) or look(path))
+    assert free_bytes(tmp_path / below) > 0
+    assert asked == [tmp_path]
 
 
 def test_room_that_is_needed_is_told_where_it_is_more_than_there_is(tmp_path):

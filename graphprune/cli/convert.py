@@ -50,8 +50,8 @@ def command(model: str, output: str, keras: str, format_: str | None, force: boo
     runs. Pruned layers (also those of tfmot) keep masks, steps and schedules. Compile settings are
     kept; the optimizer's state is not.
     """  # noqa: D301 - click wants the real character
-    check_model_suffix(output)
     check_output_free(output, force=force, inputs=[model])
+    check_model_suffix(output)
     source = open_model(model)
     check_convertible(source, Path(output), int(keras))
     with live_display() as display:

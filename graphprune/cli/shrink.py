@@ -52,8 +52,8 @@ def command(
     be removed are listed with the reason. SMALL is a plain model of the same Keras, without compile
     settings and optimizer. A pruned model is stripped first, with graphprune strip.
     """  # noqa: D301 - click wants the real character
-    check_model_suffix(output)
     check_output_free(output, force=force, inputs=[model, find_model_file(model)])
+    check_model_suffix(output)
     source = open_model(model)
     check_shrinkable(source)
     with temporary_folder() as folder, live_display() as display:

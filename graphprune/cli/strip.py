@@ -145,17 +145,6 @@ def _without_quantizers(saved: ModelFile) -> Iterator[Path]:
         yield plain
 
 
-def _tell(model: str, text: str, *, strict: bool) -> None:
-    """Warn of zeros that are missing.
-
-    Raises:
-        GraphError: the warning is to be an error.
-    """
-    if strict:
-        raise GraphError(text, "strip/incomplete", place=model)
-    _warn(f"{model}: {text}")
-
-
 def _tell_of_missing_zeros(
     wrapped: ModelFile, missed: Sequence[MissedTarget], help: str, *, strict: bool
 ) -> None:
@@ -167,18 +156,27 @@ def _tell_of_missing_zeros(
         GraphError: the warning is to be an error.
     """
     if missed:
-        _tell(wrapped.path, f"stripped, and {explain_missed(missed)}; {help}", strict=strict)
+        text = f"{explain_missed(missed)}; {help}"
+        if strict:
+            raise GraphError(f"not stripped, {text}", "strip/incomplete", place=wrapped.path)
+        _warn(f"{wrapped.path}: stripped, and {text}")
     faults = {key: count for key, count in (wrapped.mask_faults or {}).items() if count}
     if not faults:
         return
     total = sum(faults.values())
     named = [f"{layer} {name} {count:,}" for (layer, name), count in faults.items()]
     rest = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
-    _tell(
-        wrapped.path,
-        f"{total:,} masked weights were not zero ({', '.join(named[:_MOST_NAMED])}{rest}); they are"
-        " zero in what is written",
-        strict=strict,
+    which = f"({', '.join(named[:_MOST_NAMED])}{rest})"
+    if strict:
+        raise GraphError(
+            f"{total:,} masked weights are not zero {which}; without --strict they are written as"
+            " zeros",
+            "strip/incomplete",
+            place=wrapped.path,
+        )
+    _warn(
+        f"{wrapped.path}: {total:,} masked weights were not zero {which}; they are zero in what is"
+        " written"
     )
 
 

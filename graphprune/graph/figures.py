@@ -17,7 +17,7 @@ _WITH_NUMBERS = frozenset(
     {"Add", "Maximum", "Minimum", "Multiply", "Power", "Subtract", "TrueDivide"}
 )
 """Operations that take each constant as it is."""
-_NEUTRAL = (0, 1)
+NEUTRAL = (0, 1)
 """Numbers that an operation may leave out."""
 
 
@@ -76,7 +76,7 @@ def _numbers(layer: Layer, constants: Mapping[str, Any]) -> Iterator[float]:
     else:
         names = () if known is None else known.numbers
         taken = [layer.config.get(name) for name in names]
-    yield from dict.fromkeys(number for number in _flat(taken) if number not in _NEUTRAL)
+    yield from dict.fromkeys(number for number in _flat(taken) if number not in NEUTRAL)
 
 
 def _flat(value: Any) -> Iterator[float]:

@@ -33,6 +33,7 @@ from graphprune.keras3.layers import check_built
 from graphprune.keras3.model import check_masks_fit
 from graphprune.keras3.quick_walks import quick_walks
 from graphprune.nested import rebuild
+from graphprune.write_faults import cannot_write, find_reason
 
 
 def save_model(model: Any, path: str | PathLike[str]) -> None:
@@ -97,6 +98,9 @@ def _keras_faults(model: Any, path: Path) -> Iterator[None]:
     try:
         yield
     except (NotImplementedError, TypeError, ValueError, RuntimeError) as err:
+        reason = find_reason(err)
+        if reason is not None:
+            raise cannot_write(path, reason) from err
         lines = str(err).strip().splitlines() or [type(err).__name__]
         way_out = (
             "save it as .keras"

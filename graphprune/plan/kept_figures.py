@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 
 from graphprune.archive.saved_model.exported import ExportedVariables
 from graphprune.archive.saved_model.operator_file import ExportedFile
 from graphprune.graph.architecture import Architecture
-from graphprune.graph.figures import LayerFigures, shape_text
+from graphprune.graph.classes.steps import AFFINE
+from graphprune.graph.figures import NEUTRAL, LayerFigures, shape_text
 from graphprune.plan.operator_names import find_owners, owners_of, paths_in
 from graphprune.plan.verify import LayerDifference
 
@@ -39,7 +40,7 @@ def find_changed_figures(
     spare = Counter(shape_text(variables.shape(key)) for key in variables.nameless)
     changed = [*_with_other_weights(figures, shapes, spare)]
     names = [tensor.name for tensor in file.tensors_of(0)]
-    changed += _with_other_numbers(figures, file.numbers, names)
+    changed += _with_other_numbers(figures, file.numbers, names, _find_affine(architecture))
     for address in dict.fromkeys(changed):
         yield LayerDifference(address, "settings")
 
@@ -74,17 +75,21 @@ def _with_other_weights(
 
 
 def _with_other_numbers(
-    figures: Figures, numbers: Sequence[tuple[str, float]], names: Sequence[str]
+    figures: Figures,
+    numbers: Sequence[tuple[str, float]],
+    names: Sequence[str],
+    affine: Container[str],
 ) -> Iterator[str]:
     """Yield the layers whose operations do not take all numbers that are planned.
 
-    Keras 3 does not name the operations of a layer that is a function; their numbers may be in any
-    operation.
+    Those that only add and multiply must take no others. Keras 3 does not name the operations of a
+    layer that is a function; their numbers may be in any operation.
 
     Args:
         figures: The planned ones.
         numbers: Those of operations, with their names.
         names: The names of all operations.
+        affine: The layers that only add and multiply.
     """
     owners = find_owners([*figures], paths_in([*names, *(name for name, _ in numbers)]))
     found: dict[str, list[float]] = {}
@@ -93,8 +98,17 @@ def _with_other_numbers(
             found.setdefault(address, []).append(number)
     every = [number for _, number in numbers]
     for address, planned in figures.items():
-        if not all(_is_in(found.get(address, every), number) for number in planned.numbers):
+        own = found.get(address, [])
+        more = planned.numbers and not planned.weights and address in affine
+        is_kept = all(_is_in(own or every, number) for number in planned.numbers)
+        if not is_kept or (more and not all(_is_in((*planned.numbers, *NEUTRAL), n) for n in own)):
             yield address
+
+
+def _find_affine(architecture: Architecture) -> set[str]:
+    steps = () if architecture.computation is None else architecture.computation.steps
+    others = {step.layer for step in steps if step.computes != AFFINE}
+    return {step.layer for step in steps} - others
 
 
 def _is_in(taken: Sequence[float], planned: float) -> bool:

@@ -114,6 +114,11 @@ class LayerBook:
                     self.keep(labels, "has settings that its channels do not fit")
             return call.keep_all("has settings that its channels do not fit")
 
+    @property
+    def replaces_masked(self) -> bool:
+        """Whether steps may be masked for which Keras 3 takes other values than those given."""
+        return self.findings.replaces_masked
+
     def has(self, weight: str) -> bool:
         """Return whether the layer has the weight."""
         return f"{self._prefix}{weight}" in self._known

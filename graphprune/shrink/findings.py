@@ -48,6 +48,7 @@ class Findings:
             made them so.
         folds: What can be folded, by the place of the axis that reads the channels.
         outputs: The labels of each tensor that a call makes, by its use.
+        replaces_masked: Whether steps may be masked for which Keras 3 takes other values.
     """
 
     count: int = 0
@@ -57,6 +58,7 @@ class Findings:
     used: list[tuple[Labels, Reason]] = field(default_factory=list)
     folds: dict[Place, Fold] = field(default_factory=dict)
     outputs: dict[TensorUse, Channels] = field(default_factory=dict)
+    replaces_masked: bool = False
 
     def fresh(self, count: int) -> Labels:
         """Return new labels."""

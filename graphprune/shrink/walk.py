@@ -7,7 +7,9 @@ from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 
+from graphprune.archive.op_layers import find_operation
 from graphprune.errors import GraphError
+from graphprune.graph.classes.builtin_layers import known_class
 from graphprune.graph.classes.channels import Channels, along_last
 from graphprune.graph.classes.constants import is_linear
 from graphprune.graph.frames import Frame, Member
@@ -48,6 +50,17 @@ def walk_channels(
     return walk.findings
 
 
+def _may_mask(graph: LayerGraph) -> bool:
+    """Return whether a layer may make a mask; layers of a user's own may."""
+    for address, layer in graph.layers.items():
+        if address in graph.frames or find_operation(layer.entry) is not None:
+            continue
+        known = known_class(layer.entry)
+        if known is None or (known.mask is not None and known.mask(layer.config, None) != ()):
+            return True
+    return False
+
+
 def _shared_ids(graph: LayerGraph) -> dict[tuple[str, str], Hashable]:
     """Return the weights of layers that stand in several models, with what names them."""
     found: dict[tuple[str, str], Hashable] = {}
@@ -63,7 +76,7 @@ class _Walk:
     def __init__(
         self, graph: LayerGraph, shapes: Mapping[TensorUse, Shape], read: Reader | None
     ) -> None:
-        self.findings = Findings()
+        self.findings = Findings(replaces_masked=graph.keras == 3 and _may_mask(graph))
         self._graph = graph
         self._shapes = shapes
         self._zeros = Zeros(read)

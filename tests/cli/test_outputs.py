@@ -91,6 +91,20 @@ def test_an_empty_name_is_wrong_usage():
     assert run_command("layers", "").code == 64
 
 
+@pytest.mark.parametrize("command", [("shrink",), ("convert", "--keras", "3")])
+def test_an_output_without_a_name_is_told_as_such(own, command):
+    done = run_command(*command, own / "net.keras", "-o", "")
+    assert (done.code, done.err) == (1, "graphprune: the output has no name; give one\n")
+
+
+def test_a_link_to_nothing_is_not_suggested_for_itself(tmp_path):
+    link = tmp_path / "net.keras"
+    link.symlink_to("missing")
+    done = run_command("layers", link)
+    assert done.code == 1
+    assert done.err.startswith(f"graphprune: {link}: no such file; check the path (")
+
+
 def test_the_demo_removes_only_its_own_files(tmp_path):
     home = prepare_folder(tmp_path / "demo", DIGITS, force=False)
     (home / "sparse.keras").write_text("old")

@@ -152,13 +152,19 @@ def wrapped(tmp_path_factory):
 
 @pytest.mark.tf
 def test_masked_weights_that_were_not_zero_and_missed_targets_are_told(wrapped, tmp_path):
-    for name, text in (
-        ("masked", "3 masked weights were not zero (hidden kernel 3); they are zero in what is"),
-        ("unfinished", "stripped, and its masks were never updated, so nothing was pruned"),
+    never = "its masks were never updated, so nothing was pruned"
+    which = "(hidden kernel 3);"
+    for name, text, fault in (
+        (
+            "masked",
+            f"3 masked weights were not zero {which} they are zero in what is written",
+            f"3 masked weights are not zero {which} without --strict they are written as zeros",
+        ),
+        ("unfinished", f"stripped, and {never}", f"not stripped, {never}"),
     ):
         place = wrapped / f"{name}.keras"
         refused = run_command("strip", place, "-o", tmp_path / f"{name}.keras", "--strict")
-        assert (refused.code, refused.err.startswith(f"graphprune: {place}: {text}")) == (1, True)
+        assert (refused.code, refused.err.startswith(f"graphprune: {place}: {fault}")) == (1, True)
         assert list(tmp_path.glob(f"{name}*")) == []
         done = run_command("strip", place, "-o", tmp_path / f"{name}.keras")
         assert (done.code, f"graphprune: warning: {place}: {text}" in done.err) == (0, True)

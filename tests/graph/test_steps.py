@@ -2,7 +2,7 @@
 
 import pytest
 
-from graphprune.graph.classes.activation_steps import MATRIX
+from graphprune.graph.classes.activation_steps import MATRIX, softmax_along
 from graphprune.graph.classes.builtin_layers import known_class
 from graphprune.graph.classes.composite_steps import for_each_step
 from graphprune.graph.classes.steps import EACH, StepCall, combined
@@ -59,3 +59,20 @@ def test_a_global_pool_is_over_the_axes_of_space(order, axes):
     call = StepCall({"data_format": order}, {}, [(None, 4, 4, 4)])
     entry = {"class_name": "GlobalAveragePooling2D", "config": {}}
     assert known_class(entry).steps(call) == (f"mean over {axes}",)
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis", "wanted"),
+    [
+        ((None, 8), -1, ("softmax, length 8",)),
+        ((None, None), -1, ("softmax",)),
+        ((None, 5, 8), -1, ("softmax, length 8",)),
+        ((None, 5, 8), [1], ("softmax, length 5",)),
+        ((None, 8, 8), -1, None),
+        ((None, 8, 8), 1, None),
+        ((None, None, 8), -1, None),
+        ((None, 5, None), 2, None),
+    ],
+)
+def test_a_softmax_is_known_where_its_length_tells_the_axis(shape, axis, wanted):
+    assert softmax_along(StepCall({"axis": axis}, {}, [shape])) == wanted

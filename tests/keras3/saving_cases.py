@@ -477,5 +477,19 @@ def the_scope_leaves_keras_as_it_was():
     assert saving_lib._load_state is before
 
 
+@CASES.fast_on("jax")
+def a_file_that_cannot_be_written_is_not_the_fault_of_the_model():
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
+
+    def fail(path, **_):
+        raise RuntimeError("Can't decrement id ref count (errno = 27, error message = 'File')")
+
+    model.save, path = fail, FOLDER / "limited.h5"
+    assert refusal(lambda: graphprune.save_model(model, path), OutputError) == (
+        f"{path}: cannot be written: File too large; raise the limit on the size of files"
+        " (ulimit -f), or give another place"
+    )
+
+
 if __name__ == "__main__":
     CASES.run()

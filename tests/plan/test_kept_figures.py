@@ -17,24 +17,22 @@ version: 1
 rules: [{id: all, match: "*", prune: {sparsity: 50%, schedule: {curve: step}}}]
 """
 )
-PLAN = make_plan(
-    build_graph(
-        "in > fc[4,6] > bn:BatchNormalization(epsilon=0.01)[6]"
-        " > scale:Rescaling(scale=3, offset=0.5) > out(use_bias=False)[6,6]"
-    ),
-    RULES,
+TEXT = (
+    "in > fc[4,6] > bn:BatchNormalization(epsilon=0.01)[6]"
+    " > scale:Rescaling(scale=3, offset=0.5) > out(use_bias=False)[6,6]"
 )
+PLAN = make_plan(build_graph(TEXT), RULES)
 SHAPES = {"fc/kernel": (4, 6), "fc/bias": (6,), "out/kernel": (6, 6)} | {
     f"bn/{name}": (6,) for name in ("gamma", "beta", "moving_mean", "moving_variance")
 }
 
 
-def folder_of(folder, *, epsilon=0.01, scale=3.0, without=(), more=(), is_twice=False):
+def folder_of(folder, *, epsilon=0.01, scale=3.0, offset=0.5, without=(), more=(), is_twice=False):
     """Write an exported model.
 
     Args:
         folder: Where.
-        epsilon, scale: The constants of two layers.
+        epsilon, scale, offset: The constants of two layers.
         without: Variables that it does not have.
         more: Other ones of six values.
         is_twice: Whether it has each a second time, without a name.
@@ -53,7 +51,7 @@ def folder_of(folder, *, epsilon=0.01, scale=3.0, without=(), more=(), is_twice=
     sum_ = add("bn/batchnorm/add", "AddV2", variance, number("net/bn/batchnorm/add/y", epsilon))
     x = add("bn/batchnorm/mul", "Mul", x, add("bn/batchnorm/Rsqrt", "Rsqrt", sum_))
     x = add("scale/mul", "Mul", x, number("net/scale/Cast/x", scale))
-    x = add("scale/add", "AddV2", x, number("net/scale/Cast_1/x", 0.5))
+    x = add("scale/add", "AddV2", x, number("net/scale/Cast_1/x", offset))
     made = add("out/MatMul", "MatMul", x, net.variable("net/out/MatMul", 6, 6))
     net.write(folder, (-1, 4), made)
     shapes = {name: shape for name, shape in SHAPES.items() if name not in without}
@@ -87,6 +85,12 @@ def test_weights_and_constants_of_layers_are_compared(name, tmp_path):
     found = verify_exported(PLAN, folder_of(tmp_path, **changed)).architecture
     layers = {one.address: one.what for one in found.differences}
     assert (layers, found.unchecked) == (dict.fromkeys(wanted, "settings"), "")
+
+
+@pytest.mark.parametrize(("offset", "status"), [(0.0, "same"), (0.5, "differs")])
+def test_a_number_that_is_not_planned_is_drift(offset, status, tmp_path):
+    plan = make_plan(build_graph(TEXT.replace("offset=0.5", "offset=0")), RULES)
+    assert verify_exported(plan, folder_of(tmp_path, offset=offset)).architecture.status == status
 
 
 def test_plans_of_earlier_versions_have_nothing_to_compare(tmp_path):

@@ -181,6 +181,19 @@ def states(keras: Any) -> Any:
     return keras.Model([source, target], layers.Dense(2)(layers.Concatenate()(both)))
 
 
+def masked(keras: Any) -> Any:
+    """Steps that are masked, which Keras 3 leaves out of products and maxima."""
+    layers = keras.layers
+    words = layers.Input((6,), dtype="int32")
+    x = layers.Embedding(20, 12, mask_zero=True)(words)
+    query, y = layers.Dense(9)(x), layers.Dense(9, activation="sigmoid")(x)
+    gate = layers.Dense(12, activation="sigmoid")(layers.GlobalAveragePooling1D()(x))
+    x = layers.Multiply()([layers.Dense(12)(x), layers.Reshape((1, 12))(gate)])
+    x = layers.Concatenate()([layers.Dense(4)(x), layers.Maximum()([query, y])])
+    x = layers.Concatenate()([x, layers.Attention()([query, y])])
+    return keras.Model(words, layers.Dense(2)(layers.Dense(5)(x)))
+
+
 def nested(keras: Any) -> Any:
     layers = keras.layers
     start = layers.Input((6,))
@@ -293,6 +306,7 @@ NETS: Mapping[str, Callable[[Any], Any]] = {
         gated,
         recurrent,
         states,
+        masked,
         nested,
         images_in_time,
         operations,

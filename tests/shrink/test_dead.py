@@ -130,13 +130,17 @@ def test_a_constant_that_nothing_can_take_stays_with_the_reason(weights, reason)
 
 def test_a_constant_value_of_an_attention_stays_because_queries_may_be_masked():
     weights = weights_of(
-        "in:InputLayer(batch_input_shape=[None, 5, 4]) > fc_1[4, 4]; in > fc_2[4, 3];"
+        "in:InputLayer(batch_input_shape=[None, 5, 4]) > fc_1[4, 3]; in > fc_2[4, 3];"
         " fc_1 + fc_2 > mix:Attention() > fc_3[3, 2]"
     )
-    zero(weights, "fc_1", [0, 1, 2, 3], "kernel")
+    zero(weights, "fc_1", [0], "kernel", "bias")
     zero(weights, "fc_2", [0], "kernel")
     weights.tensors["fc_2", "bias"][0] = 2
     assert find_dead(weights).folded == {}
+    assert reasons(find_dead(weights)) == [
+        "fc_1 1: fc_3 reads values of them that are not zero",
+        "fc_2 1: fc_3 reads values of them that are not zero",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -165,7 +165,8 @@ def exponential(call: StepCall) -> Steps | None:
 def softmax_along(call: StepCall) -> Steps | None:
     """Return the step of a Softmax layer, which is along one axis.
 
-    A file has it along the last axis, between operators that move the axes; the length tells which.
+    A file has it along the last axis, between operators that move the axes; the length tells which,
+    unless another axis has it, or may have it.
     """
     axis: Any = call.config.get("axis", -1)
     axis = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
@@ -174,9 +175,10 @@ def softmax_along(call: StepCall) -> Steps | None:
         return None
     if shape is None:
         return (softmax(None),) if axis == -1 else None
-    length, is_last = shape[axis], axis in (-1, len(shape) - 1)
-    is_told = length is not None and shape.count(length) == 1
-    return (softmax(length),) if is_last or is_told else None
+    axis %= len(shape)
+    others = [length for place, length in enumerate(shape) if place not in (0, axis)]
+    is_told = None not in others and shape[axis] not in (None, *others)
+    return (softmax(shape[axis]),) if is_told or not others else None
 
 
 def leaking(call: StepCall) -> Steps | None:

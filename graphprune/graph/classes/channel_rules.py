@@ -127,17 +127,23 @@ Combined = Callable[[Sequence[Values]], Values]
 """What a layer makes of one value of each of its tensors."""
 
 
-def merging(combined: Combined, *, absorbs_zero: bool = False) -> ChannelRule:
+def merging(
+    combined: Combined, *, absorbs_zero: bool = False, replaces_masked: bool = False
+) -> ChannelRule:
     """Return the rule of a sum or product of tensors, value by value.
 
     Args:
         combined: What it makes of the values.
         absorbs_zero: Whether one zero makes the result zero, as in a product.
+        replaces_masked: Whether Keras 3 leaves masked values out, such as by a factor of 1
+            (keras/src/layers/merging/multiply.py and base_merge.py).
     """
 
     def rule(call: ChannelCall) -> Result:
         if len({None if shape is None else len(shape) for shape in call.shapes}) > 1:
             return call.keep_all("merges tensors of several ranks")
+        if replaces_masked and call.book.replaces_masked:
+            return [without_constants(merge(call, combined, absorbs_zero=False))]
         return [merge(call, combined, absorbs_zero=absorbs_zero)]
 
     return rule

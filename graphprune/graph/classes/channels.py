@@ -63,6 +63,10 @@ class Book(Protocol):
 
     address: str
 
+    @property
+    def replaces_masked(self) -> bool:
+        """Whether steps may be masked for which Keras 3 takes other values than those given."""
+
     def has(self, weight: str) -> bool:
         """Return whether the layer has the weight."""
 

@@ -85,6 +85,7 @@ def _merge(
     is_symmetric: bool = True,
     is_pure: bool = True,
     absorbs_zero: bool = False,
+    replaces_masked: bool = False,
 ) -> LayerClass:
     return LayerClass(
         "merge",
@@ -92,7 +93,7 @@ def _merge(
         output_shapes=merged(_added),
         is_symmetric=is_symmetric,
         is_pure=is_pure,
-        channels=merging(values, absorbs_zero=absorbs_zero),
+        channels=merging(values, absorbs_zero=absorbs_zero, replaces_masked=replaces_masked),
         keeps_mask=always,
         joins_masks=True,
         steps=combined(*computed),
@@ -139,9 +140,9 @@ CLASSES: Mapping[str, LayerClass] = {
     ),
     "Add": _merge(lambda values: np.sum(values, axis=0), "add"),
     "Average": _merge(lambda values: np.mean(values, axis=0), "add", AFFINE),
-    "Maximum": _merge(np.maximum.reduce, "maximum"),
-    "Minimum": _merge(np.minimum.reduce, "minimum"),
-    "Multiply": _merge(np.multiply.reduce, "multiply", absorbs_zero=True),
+    "Maximum": _merge(np.maximum.reduce, "maximum", replaces_masked=True),
+    "Minimum": _merge(np.minimum.reduce, "minimum", replaces_masked=True),
+    "Multiply": _merge(np.multiply.reduce, "multiply", absorbs_zero=True, replaces_masked=True),
     "Subtract": _merge(np.subtract.reduce, "subtract", is_symmetric=False),
     "Concatenate": LayerClass(
         "merge",
