@@ -181,7 +181,7 @@ def states(keras: Any) -> Any:
     return keras.Model([source, target], layers.Dense(2)(layers.Concatenate()(both)))
 
 
-def masked(keras: Any) -> Any:
+def masked_steps(keras: Any) -> Any:
     """Steps that are masked, which Keras 3 leaves out of products and maxima."""
     layers = keras.layers
     words = layers.Input((6,), dtype="int32")
@@ -306,7 +306,7 @@ NETS: Mapping[str, Callable[[Any], Any]] = {
         gated,
         recurrent,
         states,
-        masked,
+        masked_steps,
         nested,
         images_in_time,
         operations,
