@@ -222,6 +222,14 @@ def test_variables_that_may_be_of_another_plan_are_not_checked(case, tmp_path):
     } - {"out"}
 
 
+def test_variables_that_are_stored_twice_are_checked(tmp_path):
+    variables = [("fc1/kernel", ALIKE), ("fc2/kernel", ALIKE * 2)] * 2
+    variables.append(("out/kernel", np.float32([[0, 1]] * 4)))
+    plan = make_plan(ONE_SHAPE, rules(LESS))
+    verified = verify_exported(plan, exported(tmp_path, variables))
+    assert (verified.unchecked, verified.drift) == ((), ())
+
+
 def test_a_variable_of_another_shape_is_not_the_weight(tmp_path):
     verified = found(tmp_path, list((HALF | {"fc1/kernel": HALF["fc1/kernel"].T}).items()))
     assert [one.address for one in verified.unchecked] == ["fc1"]
