@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from os import PathLike, fspath
 from typing import Any
 
 from numpy.typing import NDArray
 
 from graphprune.archive.saved_model.folder import EXPORTED, METADATA, is_export
-from graphprune.archive.saved_model.tensor_bundle import (
-    DTYPES,
-    BundleEntry,
-    Checkpoint,
-    read_checkpoint,
-)
+from graphprune.archive.saved_model.tensor_bundle import DTYPES, Checkpoint, read_checkpoint
 
 
 @dataclass(frozen=True)
@@ -27,8 +22,7 @@ class ExportedVariables:
     Attributes:
         path: The folder.
         keys: The key of each variable of real numbers in the checkpoint, by its name, which is that
-            of its layers: `lstm/lstm_cell/kernel`. Names that two variables have are left out, unless
-            both have the same values.
+            of its layers: `lstm/lstm_cell/kernel`. Names that two variables have are left out.
         nameless: The keys of the other variables.
     """
 
@@ -62,22 +56,29 @@ def find_exported(path: str | PathLike[str]) -> ExportedVariables | None:
     if any(os.path.exists(os.path.join(folder, name)) for name in (METADATA, EXPORTED)):
         return None  # Keras reads the model's config there
     checkpoint = read_checkpoint(os.path.join(folder, "variables", "variables"))
-    keys: dict[str, dict[BundleEntry, str]] = defaultdict(dict)
+    keys = defaultdict(set)
     for tracked in checkpoint.read_objects():
         entry = checkpoint.entries.get(tracked.variable or "")
         if entry is not None and _is_real(entry.dtype):
-            found = keys[tracked.full_name.partition(":")[0]]
-            # tf_keras stores a variable of a layer in mixed_float16 twice
-            content = replace(entry, shard=0, offset=0)
-            found[content] = min(str(tracked.variable), found.get(content, str(tracked.variable)))
+            keys[tracked.full_name.partition(":")[0]].add(str(tracked.variable))
     named = {
-        name: key
+        name: max(found)
         for name, found in keys.items()
-        for key in found.values()
-        if name and len(found) == 1
+        if name and (len(found) == 1 or _is_one(found, checkpoint))
     }
-    nameless = {key for found in keys.values() for key in found.values()} - set(named.values())
+    nameless = {key for found in keys.values() for key in found} - set(named.values())
     return ExportedVariables(folder, named, tuple(sorted(nameless)), checkpoint)
+
+
+def _is_one(keys: Collection[str], checkpoint: Checkpoint) -> bool:
+    """Return whether keys are of one variable, which different lists of variables have.
+
+    tf_keras stores a variable of a layer in 16 bits in `variables` and in `_all_variables`.
+    """
+    lists = {key.partition("/")[0] for key in keys}
+    entries = (checkpoint.entries[key] for key in keys)
+    contents = {(entry.dtype, entry.shape, entry.size, entry.crc) for entry in entries}
+    return len(lists) == len(keys) and len(contents) == 1
 
 
 def _is_real(dtype: int) -> bool:
