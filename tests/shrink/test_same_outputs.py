@@ -35,6 +35,10 @@ LEFT_OUT = {
     ("attention", ".h5", "keras"): "Keras 3 cannot load the score mode of an Attention from .h5",
     ("einsum", ".h5", "keras"): "without modules, classes of Keras 3 alone look like a user's own",
     **{
+        (name, ".h5", "keras"): "Keras 3 cannot load operations from .h5"
+        for name in ("masked_steps", "operation_constants", "operations")
+    },
+    **{
         ("scaled_sums", ".h5", package): "without modules, its sums may be layers of a user's class"
         for package in KERASES
     },
