@@ -127,7 +127,14 @@ class Exported:
         return self.add(f"{name}/ReadVariableOp", "ReadVariableOp", given, shape=shape)
 
     def recurrence(
-        self, name: str, x: str, *, state: str = "zeros", kind: str = "Tanh", given: int = 6
+        self,
+        name: str,
+        x: str,
+        *,
+        state: str = "zeros",
+        kind: str = "Tanh",
+        given: int | None = None,
+        mask: str = "",
     ) -> str:
         """Add a loop over a sequence of 3 values at each place, and return its states of 5 values.
 
@@ -136,9 +143,12 @@ class Exported:
             x: The sequence, time first.
             state: What it begins with: `zeros`, or the name of a variable of a stateful layer.
             kind: The activation.
-            given: How many tensors the loop gives to its body, which takes 6.
+            given: How many tensors the loop gives to its body; all that it takes without.
+            mask: A mask, time first, behind which the results of other steps are zero, as tf_keras
+                writes them; none without.
         """
-        ends = ("time", "results", "state", "sequence", "kernel", "recurrent")
+        ends = ["time", "results", "state", "sequence", "kernel", "recurrent"]
+        ends += ["mask", "nothing"] if mask else []
         kernels = [f"{name}_kernel", f"{name}_recurrent"]
         self.variables |= dict(zip(kernels, ((3, 5), (5, 5)), strict=True))
         inner = Exported()
@@ -155,9 +165,21 @@ class Exported:
         ]
         made = inner.add(f"{name}/add", "AddV2", *products, shape=(-1, 5), T=1)
         made = inner.add(f"{name}/{kind}", kind, made, shape=(-1, 5), T=1)
-        written = inner.add("write", "TensorListSetItem", "results", "time", made)
+        result = made
+        if mask:
+            part = inner.add(
+                "kept", "TensorListGetItem", "mask", "time", shape=(-1, 1), element_dtype=10
+            )
+            times = inner.constant("times", [1, 1])
+            part = inner.add("spread", "Tile", part, times, shape=(-1, 1), T=10)
+            choices = [(part, made, before) for before in ("nothing", "state")]
+            result, made = (
+                inner.add(f"chosen{number}", "SelectV2", *choice, shape=(-1, 5), T=1)
+                for number, choice in enumerate(choices)
+            )
+        written = inner.add("write", "TensorListSetItem", "results", "time", result)
         later = inner.add("next", "AddV2", "time", inner.constant("one", 1), T=3)
-        made_ends = (later, written, made, "sequence", "kernel", "recurrent")
+        made_ends = (later, written, made, *ends[3:])
         returned = {f"{each}_out": end for each, end in zip(ends, made_ends, strict=True)}
         self.functions.append(function(f"{name}_body", ends, returned, inner.nodes))
         if state == "zeros":
@@ -173,7 +195,12 @@ class Exported:
             self.add(f"{name}/parts", "TensorListFromTensor", x),
             *kernels,
         ]
-        shapes = [(), (), (2, 5), (), (), ()]
+        shapes: list[Shape] = [(), (), (2, 5), (), (), ()]
+        if mask:
+            taken.append(self.add(f"{name}/marks", "TensorListFromTensor", mask))
+            last = self.add(f"{name}/last", "Tanh", x, shape=(-1, 5), T=1)
+            taken.append(self.add(f"{name}/nothing", "ZerosLike", last, shape=(-1, 5), T=1))
+            shapes += [(), (-1, 5)]
         message = node(f"{name}/while", "While", taken[:given], body=f"@{name}_body")
         listed = wire(1, b"".join(wire(7, _shape(shape)) for shape in shapes))
         self.nodes.append(message + wire(5, _entry("_output_shapes", listed)))

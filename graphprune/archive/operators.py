@@ -122,6 +122,10 @@ class OperatorFile(Protocol):
         """The indices of tensors that are weights, or made of them, whose values are not read."""
 
     @property
+    def zeros(self) -> Set[int]:
+        """The indices of tensors that are zero everywhere, but have no values in the file."""
+
+    @property
     def columns(self) -> Mapping[int, int]:
         """The first column of tensors that are columns of a weight, by their indices."""
 

@@ -15,6 +15,7 @@ _STATES, _MASKED_STATES = ("hc",), ("ohc", "hc")
 """The names of the states of a loop. Beside a mask, the result before is one (`o`), or what is not
 counted gives zero.
 """
+_STATE_TYPES = frozenset(("float32", "float16", "bfloat16", "int8", "int16"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +219,7 @@ def _states_of(file: OperatorFile, body: int) -> list[tuple[int, int]]:
     changed = [
         pair
         for pair in zip(*file.ends_of(body), strict=True)
-        if pair[0] != pair[1] and tensors[pair[0]].dtype in ("float32", "int8", "int16")
+        if pair[0] != pair[1] and tensors[pair[0]].dtype in _STATE_TYPES
     ]
     rank = min((len(tensors[given].shape) for given, _ in changed), default=0)
     return [pair for pair in changed if len(tensors[pair[0]].shape) == rank > 1]

@@ -144,6 +144,8 @@ class Formulas:
         Raises:
             FormulaError: it is something else.
         """
+        if self.constants.get(index, index) in self.file.zeros:
+            return constant(0.0)
         number = read_number(self.file, self.constant(index))
         if number is None or number.value:
             raise FormulaError("a constant that is not zero")
@@ -169,6 +171,15 @@ def _item(body: Formulas, operator: FileOperator) -> _Made:
     name = "m" if body.tensors[operator.outputs[0]].dtype == "bool" else "x"
     body.reads[name] = operator.inputs[0]
     return [symbol(name)]
+
+
+def _spread(body: Formulas, operator: FileOperator) -> _Made:
+    """Return a mask that is repeated for each unit of a state."""
+    source, times = operator.inputs
+    lengths = body.tensors[source].shape[1:]
+    first, *others = np.ravel(body.file.read_stored(body.constant(times))).tolist()
+    is_spread = first == 1 and all(1 in pair for pair in zip(lengths, others, strict=True))
+    return [body.known[source]] if is_spread and source in body.known else None
 
 
 def _chosen(body: Formulas, operator: FileOperator) -> _Made:
@@ -305,4 +316,5 @@ _READERS: Mapping[str, Callable[[Formulas, FileOperator], _Made]] = {
     "SPLIT_V": _split,
     "STRIDED_SLICE": _sliced,
     "SUB": _difference,
+    "TILE": _spread,
 }

@@ -32,13 +32,20 @@ HALF = {
 }
 
 
-def exported(folder, variables):
-    """Write the folder of an exported model with these variables."""
+def exported(folder, variables, again=()):
+    """Write the folder of an exported model with these variables, some of them a second time."""
     root = field(1, field(2, b"_endpoint_names"))
     (folder / "saved_model.pb").write_bytes(field(2, field(7, field(1, root))))
-    names = dict(enumerate(name for name, _ in variables))
-    tree = {"variables": {str(number): array for number, (_, array) in enumerate(variables)}}
-    paths = {f"variables/{number}": name for number, name in names.items()}
+    lists = {"variables": variables, "_all_variables": again}
+    tree = {
+        key: {str(number): array for number, (_, array) in enumerate(each)}
+        for key, each in lists.items()
+    }
+    paths = {
+        f"{key}/{number}": name
+        for key, each in lists.items()
+        for number, (name, _) in enumerate(each)
+    }
     write_checkpoint(folder, tree, names=paths)
     return find_exported(folder)
 
@@ -220,6 +227,19 @@ def test_variables_that_may_be_of_another_plan_are_not_checked(case, tmp_path):
     assert {one.address for one in verified.unchecked} == {
         check.address for check in verified.checks
     } - {"out"}
+
+
+def test_variables_that_are_stored_twice_are_checked(tmp_path):
+    """As tf_keras stores those of a layer in 16 bits; one of two layers is not such a copy."""
+    kernels = [("fc1/kernel", ALIKE), ("fc2/kernel", ALIKE * 2)]
+    variables = [*kernels, ("out/kernel", np.float32([[0, 1]] * 4))]
+    plan = make_plan(ONE_SHAPE, rules(LESS))
+    verified = verify_exported(plan, exported(tmp_path, variables, kernels[::-1]))
+    assert (verified.unchecked, verified.drift) == ((), ())
+    two = exported(tmp_path, [*kernels, ("fc1/kernel", ALIKE)])
+    assert [*two.keys] == ["fc2/kernel"]
+    other = exported(tmp_path, kernels, [("fc1/kernel", ALIKE + 1)])
+    assert [*other.keys] == ["fc2/kernel"]
 
 
 def test_a_variable_of_another_shape_is_not_the_weight(tmp_path):

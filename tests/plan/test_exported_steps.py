@@ -131,6 +131,16 @@ def test_loops_over_sequences_are_read_as_recurrent_layers(name, tmp_path):
     assert steps(tmp_path, net, (4, 2, 3), made)[1] == wanted
 
 
+def test_a_loop_whose_results_are_zero_behind_a_mask_is_read(tmp_path):
+    net = Exported()
+    zero = net.constant("net/zero", np.zeros((), "float32"))
+    mask = net.add("net/mask", "NotEqual", "x", zero, shape=(4, 2, 1))
+    made = net.recurrence("net/rnn", "x", mask=mask)
+    chosen = "m tanh(h[0/1] + x[0/1])"
+    wanted = f"recurrent 3x5 5x5, o = {chosen}; h = -1 h m + h + {chosen}"
+    assert wanted in steps(tmp_path, net, (4, 2, 3), made)
+
+
 def test_the_last_of_a_stacked_sequence_is_taken_along_its_first_axis(tmp_path):
     net = Exported()
     made = net.recurrence("net/rnn", "x")

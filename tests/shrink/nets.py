@@ -280,7 +280,7 @@ def einsum(keras: Any) -> Any:
     steps = layers.Input((4, 3))
     x = layers.EinsumDense("abc,cd->abd", output_shape=(4, 6), bias_axes="d")(steps)
     if hasattr(layers, "GroupQueryAttention"):  # Keras 3 alone has it
-        x = layers.GroupQueryAttention(3, 4, 2)(x, x)
+        x = layers.GroupQueryAttention(3, 4, 2)(x, layers.Dense(6)(x))
     x = layers.EinsumDense("abc,cde->abde", (4, 2, 5), activation="relu", bias_axes="be")(x)
     x = layers.EinsumDense("abde,def->abf", output_shape=(4, 3), bias_axes="f")(x)
     x = layers.RepeatVector(2)(layers.Flatten()(x))

@@ -35,6 +35,10 @@ LEFT_OUT = {
     ("attention", ".h5", "keras"): "Keras 3 cannot load the score mode of an Attention from .h5",
     ("einsum", ".h5", "keras"): "without modules, classes of Keras 3 alone look like a user's own",
     **{
+        (name, ".h5", "keras"): "Keras 3 cannot load operations from .h5"
+        for name in ("masked_steps", "operation_constants", "operations")
+    },
+    **{
         ("scaled_sums", ".h5", package): "without modules, its sums may be layers of a user's class"
         for package in KERASES
     },
@@ -69,6 +73,22 @@ def test_a_net_without_its_dead_channels_computes_the_same(package, name, suffix
     removal = check(NETS[name], package, suffix, len(name), tmp_path)
     assert sum(removal.removed.values()) > 0
     assert {f"{address}.{weight}" for address, weight in removal.folded} >= FOLDED.get(name, set())
+
+
+@pytest.mark.parametrize("dead", ["query", "value"])
+def test_a_grouped_attention_keeps_as_many_channels_of_its_query_as_of_its_values(dead, tmp_path):
+    layers = keras.layers
+    steps = keras.Input((4, 3))
+    query, value = (layers.Dense(6, name=name)(steps) for name in ("query", "value"))
+    mixed = layers.GroupQueryAttention(3, 4, 2)(query, value)
+    model = keras.Model(steps, layers.Dense(2)(mixed))
+    kernel, bias = model.get_layer(dead).get_weights()
+    kernel[:, :2] = bias[:2] = 0
+    model.get_layer(dead).set_weights([kernel, bias])
+    model.save(tmp_path / "zeroed.keras")
+    load = partial(keras.models.load_model, compile=False)
+    rng = np.random.default_rng(1)
+    assert_shrinks(tmp_path / "zeroed.keras", tmp_path / "small.keras", load, rng)
 
 
 @pytest.mark.timeout(3600)  # 150 nets under --slow

@@ -3,6 +3,8 @@
 import pytest
 from converted_files import check_folder, convert_in_batches_of_one, converted_and_same, plan_of
 
+from graphprune.archive.saved_model.exported import find_exported
+from graphprune.plan.exported import verify_exported
 from graphprune.plan.operator_architecture import check_operator_architecture
 
 pytestmark = pytest.mark.tf
@@ -166,7 +168,7 @@ NETS = {
 }
 
 
-UNREAD = {"frames", "recurrent"}
+UNREAD = {("frames", "keras"), ("recurrent", "keras"), ("recurrent", "tf_keras")}
 """Nets whose exported folder has operations that are not read: TimeDistributed, unrolled layers."""
 
 
@@ -175,7 +177,7 @@ UNREAD = {"frames", "recurrent"}
 def test_what_is_changed_in_layers_over_sequences_is_seen(net, name, tmp_path):
     keras = pytest.importorskip(name)
     build, changes = NETS[net]
-    exported = "unchecked" if net in UNREAD else "same"
+    exported = "unchecked" if (net, name) in UNREAD else "same"
     file = converted_and_same(build(keras), keras, tmp_path, exported)
     for case, (changed, wanted) in changes.items():
         other = plan_of(build(keras, **changed), tmp_path / "other.keras")
@@ -186,6 +188,30 @@ def test_what_is_changed_in_layers_over_sequences_is_seen(net, name, tmp_path):
             # Keras 3 numbers the names of operations
             addresses = {each.address.removesuffix("_1") for each in one.differences}
             assert wanted in addresses, case
+
+
+def masked_half_net(keras, *, back=False, zeros=True, policy="mixed_float16"):
+    """A recurrent layer in both directions behind a mask, computed in 16 bits."""
+    layers, own = keras.layers, {"dtype": policy}
+    given = layers.Input((3,), name="x")
+    x = layers.Embedding(9, 6, mask_zero=zeros, name="embed", **own)(given)
+    inner = layers.LSTM(5, return_sequences=True, go_backwards=back, **own)
+    x = layers.Bidirectional(inner, name="both", **own)(x)
+    return keras.Model(given, layers.Dense(2, name="out")(x), name="net")
+
+
+def test_a_folder_of_tf_keras_with_16_bits_and_a_mask_is_compared(tmp_path):
+    keras = pytest.importorskip("tf_keras")
+    model = masked_half_net(keras)
+    plan = plan_of(model, tmp_path / "net.keras")
+    model.export(str(tmp_path / "net"))
+    exported = find_exported(tmp_path / "net")
+    found = verify_exported(plan, exported)
+    assert (found.unchecked, found.architecture.status) == ((), "same")
+    assert {one.partition("/")[0] for one in exported.keys} >= {"embed", "both", "out"}
+    for changed in ({"back": True}, {"zeros": False}):
+        other = plan_of(masked_half_net(keras, **changed), tmp_path / "other.keras")
+        assert verify_exported(other, exported).architecture.status == "differs"
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from os import PathLike, fspath
 from typing import Any
@@ -61,9 +61,24 @@ def find_exported(path: str | PathLike[str]) -> ExportedVariables | None:
         entry = checkpoint.entries.get(tracked.variable or "")
         if entry is not None and _is_real(entry.dtype):
             keys[tracked.full_name.partition(":")[0]].add(str(tracked.variable))
-    named = {name: min(found) for name, found in keys.items() if name and len(found) == 1}
+    named = {
+        name: max(found)
+        for name, found in keys.items()
+        if name and (len(found) == 1 or _is_one(found, checkpoint))
+    }
     nameless = {key for found in keys.values() for key in found} - set(named.values())
     return ExportedVariables(folder, named, tuple(sorted(nameless)), checkpoint)
+
+
+def _is_one(keys: Collection[str], checkpoint: Checkpoint) -> bool:
+    """Return whether keys are of one variable, which different lists of variables have.
+
+    tf_keras stores a variable of a layer in 16 bits in `variables` and in `_all_variables`.
+    """
+    lists = {key.partition("/")[0] for key in keys}
+    entries = (checkpoint.entries[key] for key in keys)
+    contents = {(entry.dtype, entry.shape, entry.size, entry.crc) for entry in entries}
+    return len(lists) == len(keys) and len(contents) == 1
 
 
 def _is_real(dtype: int) -> bool:

@@ -81,6 +81,11 @@ class ExportedFile:
         """The names of the signature's outputs."""
         return self._read.output_names
 
+    @property
+    def zeros(self) -> frozenset[int]:
+        """The indices of tensors that are zero everywhere, whatever the inputs are."""
+        return frozenset(index for index, value in self._uniform.items() if value == 0)
+
     def ends_of(self, subgraph: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Return the indices of the tensors that enter and leave the body of a loop."""
         body = self._bodies.get(subgraph)

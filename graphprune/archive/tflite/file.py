@@ -38,11 +38,12 @@ class TfliteFile:
     Attributes:
         path: What to call it in errors.
         is_converted: That a converter wrote its operators.
-        weights, columns: Empty: its weights are constants.
+        weights, columns, zeros: Empty: its weights and zeros are constants.
     """
 
     is_converted = True
     weights: frozenset[int] = frozenset()
+    zeros: frozenset[int] = frozenset()
     columns: Mapping[int, int] = MappingProxyType({})
 
     def __init__(self, content: bytes, path: str = "") -> None:

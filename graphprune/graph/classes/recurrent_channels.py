@@ -145,7 +145,16 @@ def multi_head(call: ChannelCall) -> Result:
 
 
 def grouped_query(call: ChannelCall) -> Result:
-    """Apply the rule of a GroupQueryAttention: a key head goes with its query heads."""
+    """Apply the rule of a GroupQueryAttention: a key head goes with its query heads.
+
+    Keras takes a query and values of the same number of channels alone.
+    """
+    query, value = call.given("query"), call.given("value")
+    if query is not None and value is not None:
+        call.book.couple(query.labels, value.labels)
+    for one in (query, value):
+        if None in (query, value):
+            call.keep(one, "takes a query and values of the same number of channels")
     fewer = call.config["num_key_value_heads"]
     heads = call.book.own("value.kernel", 1, fewer, "produces")
     times = call.config["num_query_heads"] // fewer
