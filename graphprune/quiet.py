@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _LOGGERS = ("tensorflow", "absl")
+_CONVERTERS = ("tf2onnx",)
+"""Loggers whose errors are raised too; their handlers may write past the descriptors 1 and 2."""
 
 
 @contextmanager
@@ -21,7 +23,7 @@ def quiet_output() -> Iterator[None]:
 
     Errors are raised all the same.
     """
-    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    loggers = [logging.getLogger(name) for name in (*_LOGGERS, *_CONVERTERS)]
     levels = [logger.level for logger in loggers]
     sys.stdout.flush()
     sys.stderr.flush()
@@ -32,7 +34,8 @@ def quiet_output() -> Iterator[None]:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
         for logger in loggers:
-            logger.setLevel(logging.ERROR)
+            quietest = logging.CRITICAL if logger.name in _CONVERTERS else logging.ERROR
+            logger.setLevel(quietest)
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)
         yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ from graphprune import signals
 from graphprune.cli.main import run
 from graphprune.cli.options import Choice, force_option
 from graphprune.cli.outputs import echo
-from graphprune.errors import EXIT_ERROR, OUTPUT_EXISTS, OutputError
+from graphprune.errors import EXIT_ERROR, OUTPUT_EXISTS, GraphpruneError, OutputError
 from graphprune.files import write_whole
 from graphprune.shipped import shipped_file
 
@@ -138,8 +139,14 @@ def prepare_folder(home: Path, model: str, *, force: bool) -> Path:
             )
         for name in OWN_FILES - {RUN_FOLDER}:
             (home / name).unlink(missing_ok=True)
-    write_whole(home / "original.keras", shipped_file(model).read_bytes())
-    write_whole(home / "digits.npz", shipped_file("fixtures/digits.npz").read_bytes())
+    is_new = not home.exists()
+    try:
+        write_whole(home / "original.keras", shipped_file(model).read_bytes())
+        write_whole(home / "digits.npz", shipped_file("fixtures/digits.npz").read_bytes())
+    except (GraphpruneError, OSError):
+        if is_new:
+            shutil.rmtree(home, ignore_errors=True)
+        raise
     return home
 
 

@@ -7,6 +7,7 @@ import importlib
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import click
@@ -110,6 +111,28 @@ def loading_arguments(loading: LoadingOptions) -> dict[str, Any]:
     }
 
 
+def _import_module(spec: str, name: str) -> ModuleType:
+    if not name or name.startswith("."):
+        raise TrainingError(
+            f"--custom-objects {spec}: does not name a module; write it as MODULE or MODULE:NAME"
+        )
+    try:
+        return importlib.import_module(name)
+    except ImportError as fault:
+        raise TrainingError(
+            f"--custom-objects {spec}: cannot import {name}: {fault}; run from the folder that"
+            " holds it, or install it"
+        ) from fault
+    except Exception as fault:  # the user's own code raises errors of all kinds
+        from graphprune.engine.faults import find_place
+
+        place = find_place(fault)
+        raise TrainingError(
+            f"--custom-objects {spec}: importing {name} failed{f' at {place}' if place else ''}"
+            f" with {type(fault).__name__}: {fault}; mend it there"
+        ) from fault
+
+
 def _is_own(value: Any, module_name: str) -> bool:
     """Return whether a class or function comes from the package of a module."""
     home = getattr(value, "__module__", None)
@@ -144,17 +167,12 @@ def import_custom_objects(specs: tuple[str, ...]) -> dict[str, Any]:
                 f"--custom-objects {spec}: only one class or function can have another name; write"
                 f" it as {renamed}={module_name}:NAME"
             )
-        try:
-            module = importlib.import_module(module_name)
-        except ImportError as fault:
-            raise TrainingError(
-                f"--custom-objects {spec}: cannot import {module_name}: {fault}; run from the"
-                " folder that holds it, or install it"
-            ) from fault
+        module = _import_module(spec, module_name)
         if name and not hasattr(module, name):
+            public = [n for n, value in vars(module).items() if n[0] != "_" and callable(value)]
             raise TrainingError(
                 f"--custom-objects {spec}: {module_name} has no {name}; it has"
-                f" {', '.join(n for n in vars(module) if not n.startswith('_'))}"
+                f" {', '.join(public) or 'no classes and functions'}"
             )
         names = (
             [name]

@@ -16,6 +16,7 @@ from graphprune.cli.planning import import_quietly, open_to_load
 from graphprune.cli.progress import live_display
 from graphprune.diff.sizes import measure_sizes
 from graphprune.documents import to_json
+from graphprune.errors import ArchiveError
 from graphprune.files import temporary_folder
 from graphprune.graph import ModelFile, open_model_file
 from graphprune.report.shrink_text import render_shrink_text
@@ -70,7 +71,10 @@ def command(
         assert summary.after.parameters == made.graph.parameters
         if _LAYOUTS[Path(output).suffix] != made.need_archive().layout:
             small = Path(folder, f"other{Path(output).suffix}")
-            _saved_again(str(made.path), small, loading)
+            try:
+                _saved_again(str(made.path), small, loading)
+            except ArchiveError as fault:  # of the temporary file, which has the same layers
+                raise ArchiveError(fault.text, fault.slug, place=model) from fault
         write_small(small, Path(output))
     _warn_of_nothing(model, removal)
     before, after = (measure_sizes(path).raw for path in (find_model_file(model), output))

@@ -7,13 +7,13 @@ stripping can take it back.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from graphprune.archive.entries import Entry, is_builtin, is_entry, is_input, type_of
-from graphprune.errors import TrainingError
+from graphprune.errors import GraphpruneError, OutputError, TrainingError
 from graphprune.graph.classes import preprocessing
 from graphprune.graph.layer_graph import LayerGraph
 from graphprune.graph.layers import Layer
@@ -24,50 +24,105 @@ POLICIES = ("mixed_float16", "mixed_bfloat16")
 SCALED = "mixed_float16"
 """The policy whose gradients may underflow, so that the loss is scaled, as Keras does."""
 FLOAT32 = "float32"
+_Model = TypeVar("_Model")
 _OWN = "own"
 """Says in a provenance that the loss was scaled before a run set a policy."""
 _WITHOUT_POLICY = ("losses", "metrics")
 """Modules of objects whose `dtype` is not a policy of layers."""
+_OTHERS = ("float16", "bfloat16", "float64")
+"""What layers compute in that TensorFlow Lite has no Dense layers and convolutions for."""
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyChange:
-    """A dtype policy that takes the place of another.
+    """A dtype policy that takes the place of others.
 
     Attributes:
-        old, new: Their names.
+        old: The names of those that change.
+        new: That of the other one.
+        is_everywhere: Whether preprocessing layers change too.
     """
 
-    old: str
+    old: tuple[str, ...]
     new: str
+    is_everywhere: bool = False
 
     def config_of(self, entry: Entry) -> dict[str, Any]:
         """Return the config of a layer with the new policy, layers in it included.
 
-        Input and preprocessing layers are left as they are: what a model is given may be larger
-        than float16 holds.
+        Input and preprocessing layers are left as they are, unless `is_everywhere` includes the
+        latter: what a model is given may be larger than float16 holds.
 
         Example:
             >>> dense = {"class_name": "Dense", "config": {"units": 3, "dtype": "float32"}}
-            >>> PolicyChange("float32", "mixed_float16").config_of(dense)
+            >>> PolicyChange(("float32",), "mixed_float16").config_of(dense)
             {'units': 3, 'dtype': 'mixed_float16'}
         """
         changed: dict[str, Any] = rebuild(entry, self._changed)["config"]
         return changed
 
     def _changed(self, value: dict[str, Any]) -> dict[str, Any]:
-        if not has_policy(value) or policy_of(value) != self.old:
+        takes = _is_layer(value) if self.is_everywhere else has_policy(value)
+        if not takes or policy_of(value) not in self.old:
             return value
         return {**value, "config": {**value["config"], "dtype": self.new}}
 
 
+SERVED = PolicyChange((*POLICIES, *_OTHERS), FLOAT32, is_everywhere=True)
+"""The change to what TensorFlow Lite computes in."""
+
+
+def copy_in_float32(
+    model: _Model,
+    copy: Callable[[_Model], _Model],
+    dtypes: Callable[[_Model], Mapping[str, str]],
+    place: str,
+) -> _Model:
+    """Return a model that TensorFlow Lite can compute: itself, or its copy in float32.
+
+    Args:
+        model: The model.
+        copy: Returns its copy with the change `SERVED`.
+        dtypes: Returns what each layer of a model computes in, by name.
+        place: The path of the file, for errors.
+
+    Raises:
+        OutputError: a layer cannot be copied in float32.
+    """
+    found = _find_other(dtypes(model))
+    if found is None:
+        return model
+    name, dtype = found
+    try:
+        copied = copy(model)
+        left = _find_other(dtypes(copied))
+        reason = f"the copy of {left[0]!r} still computes in {left[1]}" if left else ""
+    except (GraphpruneError, TypeError, ValueError) as fault:
+        reason = str(fault).strip().partition("\n")[0]
+    if not reason:
+        return copied
+    raise OutputError(
+        f"cannot be written for TensorFlow Lite: layer {name!r} computes in {dtype}, and the model"
+        f" cannot be copied in float32 ({reason}); build the model in float32, or save it as"
+        " .keras",
+        place=place,
+    )
+
+
+def _find_other(dtypes: Mapping[str, str]) -> tuple[str, str] | None:
+    return next((each for each in dtypes.items() if each[1] in _OTHERS), None)
+
+
 def has_policy(value: Mapping[str, Any]) -> bool:
     """Return whether this is the entry of a layer whose policy a run may set."""
+    return _is_layer(value) and not (is_builtin(value) and type_of(value) in preprocessing.CLASSES)
+
+
+def _is_layer(value: Mapping[str, Any]) -> bool:
+    """Return whether this is the entry of a layer with a policy, no input."""
     if not is_entry(value) or "dtype" not in value["config"] or is_input(value):
         return False
-    if str(value.get("module")).rpartition(".")[2] in _WITHOUT_POLICY:
-        return False
-    return not (is_builtin(value) and type_of(value) in preprocessing.CLASSES)
+    return str(value.get("module")).rpartition(".")[2] not in _WITHOUT_POLICY
 
 
 def policy_of(entry: Entry) -> str:
@@ -125,7 +180,7 @@ def in_float32(graph: LayerGraph) -> LayerGraph:
     policy = precision_of(graph)
     if not policy:
         return graph
-    change = PolicyChange(policy, FLOAT32)
+    change = PolicyChange((policy,), FLOAT32)
 
     def changed(layer: Layer) -> Layer:
         if layer.kind != "layer":

@@ -27,6 +27,7 @@ from graphprune.keras3.export_archive import export_with_archive, takes_signatur
 from graphprune.keras3.export_process import export_in_process
 from graphprune.keras3.model import held_layers
 from graphprune.keras3.named_outputs import inputs_of, output_names, with_named_outputs
+from graphprune.keras3.precision import in_float32
 from graphprune.keras3.saving import has_custom_objects, save_model
 from graphprune.keras3.torch_onnx import torch_to_onnx
 from graphprune.quiet import quiet_output
@@ -123,7 +124,8 @@ def to_tflite(model: Any, request: TfliteRequest = PLAIN, place: str = "") -> Ma
     """Return `model` as a TensorFlow Lite file that was run and computed what the model does.
 
     What JAX exports computes shapes at run time, lacks the names of layers, and has operations that
-    cannot be converted, so TensorFlow exports the model, unless it has its own classes.
+    cannot be converted, so TensorFlow exports the model, unless it has its own classes. A model in
+    another precision than float32 is written as its copy in float32, and compared with the model.
 
     Raises:
         OutputError: TensorFlow Lite has no operation for a layer, or the file computes something
@@ -146,16 +148,18 @@ def _to_tflite(
     inputs = keras.tree.flatten(getattr(model, "inputs", None) or ())
     fixed = next((tensor.shape[0] for tensor in inputs if tensor.shape and tensor.shape[0]), None)
     request = request.with_batch(fixed, 1 if recurrent else None, place or model.name)
+    served = in_float32(model, place)
     with temporary_folder() as parent:
         folder = parent / "exported"
         export_folder(
-            model, folder, request.batch, needs_tensorflow=needs_tensorflow, is_fixed=True
+            served, folder, request.batch, needs_tensorflow=needs_tensorflow, is_fixed=True
         )
-        return make_tflite(_exported(model, folder), request, place or model.name)
+        return make_tflite(_exported(model, served, folder), request, place or model.name)
 
 
-def _exported(model: Any, folder: Path) -> Exported:
-    weights = (keras.ops.convert_to_numpy(weight) for weight in model.weights)
+def _exported(model: Any, served: Any, folder: Path) -> Exported:
+    """Return what was exported: `served`, which is compared with `model`."""
+    weights = (keras.ops.convert_to_numpy(weight) for weight in served.weights)
     floats = tuple(values for values in weights if values.dtype.kind == "f")
     return Exported(folder, model.name, partial(_compute, model), floats, _limit(model) is HALF)
 

@@ -9,8 +9,15 @@ import keras
 
 from graphprune.engine.precision import explain_unbuildable, warn_of_float32
 from graphprune.errors import TrainingError
-from graphprune.graph.precision import FLOAT32, SCALED, PolicyChange, in_policy
-from graphprune.keras3.cloning import Precision
+from graphprune.graph.precision import (
+    FLOAT32,
+    SCALED,
+    SERVED,
+    PolicyChange,
+    copy_in_float32,
+    in_policy,
+)
+from graphprune.keras3.cloning import Precision, clone_model
 from graphprune.keras3.held import HeldLayer
 from graphprune.keras3.layers import is_layered_model
 from graphprune.keras3.optimizers import LIKE_MODEL
@@ -40,13 +47,39 @@ def in_precision(model: Any, policy: str) -> Any:
         return held
 
     try:
-        precision = Precision(PolicyChange(FLOAT32, policy), kept, scaling)
+        precision = Precision(PolicyChange((FLOAT32,), policy), kept, scaling)
         clone = pruned_clone(model, hold, precision=precision)
     except (TypeError, ValueError) as fault:
         raise explain_unbuildable(str(model.name), policy, fault) from fault
     _check_operations(model, clone, policy)
     warn_of_float32(model, clone, policy, kept=kept, holds=is_layered_model)
     return clone
+
+
+def in_float32(model: Any, place: str) -> Any:
+    """Return a model that TensorFlow Lite can compute: itself, or its clone in float32.
+
+    Raises:
+        OutputError: a layer cannot be cloned in float32; the text begins with `place`.
+    """
+
+    def copy(model: Any) -> Any:
+        precision = Precision(SERVED, frozenset(), LIKE_MODEL)
+        return clone_model(model, compiled=False, precision=precision)
+
+    return copy_in_float32(model, copy, _computes_in, place)
+
+
+def _computes_in(model: Any) -> dict[str, str]:
+    """Return what each layer of a model computes in; inputs compute nothing."""
+    layers = (
+        one for one in model._flatten_layers() if not isinstance(one, keras.layers.InputLayer)
+    )
+    return {
+        one.name: one.compute_dtype
+        for one in layers
+        if one is not model and not is_layered_model(one)
+    }
 
 
 def _check_operations(model: Any, clone: Any, policy: str) -> None:

@@ -107,7 +107,7 @@ def strip_model(model: Any, *, compiled: bool = True) -> Any:
     precision = None
     if policy:
         scaling = "unscaled" if scale_set_by_run(_provenances(model)) else LIKE_MODEL
-        precision = Precision(PolicyChange(policy, FLOAT32), frozenset(), scaling)
+        precision = Precision(PolicyChange((policy,), FLOAT32), frozenset(), scaling)
     return pruned_clone(
         model, lambda address, layer, before: None, compiled=compiled, precision=precision
     )

@@ -130,6 +130,10 @@ def _check_operations(model: Any) -> None:
         raise ValueError(f"ONNX has no operation for {', '.join(unknown)}")
 
 
+_TABLES = ("HashTable", "LookupTable", "MutableHashTable", "MutableDenseHashTable")
+"""How operations on tables, such as vocabularies, are called; tf2onnx cannot trace them."""
+
+
 def _frozen(concrete: Any) -> Callable[..., Any]:
     """Return a traced function with its variables and constants as numbers.
 
@@ -141,6 +145,10 @@ def _frozen(concrete: Any) -> Callable[..., Any]:
     frozen = convert_variables_to_constants_v2(
         concrete, lower_control_flow=False, aggressive_inlining=True
     )
+    kinds = {operation.type for operation in frozen.graph.get_operations()}
+    tables = sorted(kind for kind in kinds if kind.startswith(_TABLES))
+    if tables:
+        raise ValueError(f"ONNX has no operation for {', '.join(tables)}")
 
     def call(*tensors: Any) -> Any:
         return tf.nest.pack_sequence_as(concrete.structured_outputs, frozen(*tensors))

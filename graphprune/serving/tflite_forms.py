@@ -6,6 +6,7 @@ are tried is here; which of them is written is decided in `tflite_writing`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -17,6 +18,9 @@ from graphprune.quiet import quiet_output
 from graphprune.serving.convert import SIGNATURE, first_line
 from graphprune.serving.outputs import Arrays
 from graphprune.serving.tflite_process import CrashError, convert_in_process
+
+_LACKING = re.compile(r"'tf\.(\w+)' op is neither a custom op nor a flex op")
+"""How the converter says that TensorFlow Lite lacks an operation."""
 
 
 class Precision(StrEnum):
@@ -150,7 +154,8 @@ def convert(folder: Path, form: TfliteForm, request: TfliteRequest) -> bytes:
             _configure(converter, form, request)
             return bytes(converter.convert())
     except Exception as fault:  # the converter raises its own, MLIR's and TensorFlow's errors
-        raise OutputError(first_line(fault)) from fault
+        reason = _LACKING.sub(r"it has no operation for \1", first_line(fault))
+        raise OutputError(reason) from fault
 
 
 def _configure(converter: Any, form: TfliteForm, request: TfliteRequest) -> None:

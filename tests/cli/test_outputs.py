@@ -1,10 +1,12 @@
 """What may be overwritten, and what never is."""
 
+import errno
 import os
 
 import pytest
 from commands import run_command
 
+from graphprune.cli import demo
 from graphprune.cli.demo import prepare_folder
 from graphprune.errors import OutputError
 from graphprune.shipped import shipped_file
@@ -103,6 +105,22 @@ def test_a_link_to_nothing_is_not_suggested_for_itself(tmp_path):
     done = run_command("layers", link)
     assert done.code == 1
     assert done.err.startswith(f"graphprune: {link}: no such file; check the path (")
+
+
+def test_a_demo_that_cannot_be_written_leaves_no_folder(tmp_path, monkeypatch):
+    written = []
+
+    def write(path, content):
+        if written:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written.append(path)
+        path.parent.mkdir()
+        path.write_bytes(content)
+
+    monkeypatch.setattr(demo, "write_whole", write)
+    with pytest.raises(OSError, match="No space left"):
+        prepare_folder(tmp_path / "demo", DIGITS, force=False)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_demo_removes_only_its_own_files(tmp_path):

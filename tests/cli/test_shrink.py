@@ -195,3 +195,19 @@ def test_other_formats_go_through_keras(dead, tmp_path):
         small = tf_keras.models.load_model(tmp_path / output, compile=False)
         assert small.count_params() == 39_842
         assert np.abs(small(x).numpy() - loaded(x).numpy()).max() < 1e-5
+
+
+@pytest.mark.tf
+def test_a_missing_class_is_told_with_the_path_of_the_model(tmp_path):
+    import tf_keras
+
+    class Own(tf_keras.layers.Layer):
+        pass
+
+    tf_keras.Sequential([tf_keras.Input((3,)), Own(name="own")]).save(tmp_path / "net.h5")
+    done = run_command("shrink", tmp_path / "net.h5", "-o", tmp_path / "small.keras")
+    assert done.err == (
+        f"graphprune: {tmp_path}/net.h5: layer 'own': the class 'Own' is not part of Keras; give it"
+        " with --custom-objects MODULE:Own (custom_objects={'Own': ...} in Python)\n"
+    )
+    assert [file.name for file in tmp_path.iterdir()] == ["net.h5"]

@@ -16,8 +16,9 @@ from keras3.models import array, assert_same
 from keras3.run_cases import DATA, FOLDER, RULES, check_resumes, compiled, load, pruned, run
 
 import graphprune
-from graphprune.errors import TrainingError
+from graphprune.errors import OutputError, TrainingError
 from graphprune.keras3 import precision
+from graphprune.keras3.export import to_tflite
 from graphprune.keras3.precision import in_precision
 from graphprune.runs.run_file import read_run_file
 
@@ -166,6 +167,40 @@ def layers_that_stay_in_float32_are_named():
         " custom layer must return the dtype in get_config (super().get_config() does), pass it to"
         " super().__init__, and give its dtype policy to the layers that it makes"
     ], told
+
+
+class Fixed(layers.Layer):
+    """A layer that makes one of float16, whatever its own dtype is."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.dense = layers.Dense(4, name="inside", dtype="float16")
+
+    def call(self, x):
+        return self.dense(x)
+
+
+@CASES.fast_on("jax")
+def tflite_files_of_another_precision_compute_in_float32():
+    x = inputs = keras.Input((6, 6, 1), name="image", dtype="float16")
+    x = layers.Rescaling(0.5, name="scale", dtype=FLOAT16)(x)
+    x = layers.Conv2D(4, 3, name="conv", dtype=FLOAT16)(x)
+    x = layers.Dense(3, name="fc", dtype="float16")(layers.Flatten(dtype="float16")(x))
+    model = keras.Model(inputs, x, name="net")
+    assert to_tflite(model).content  # compared with the model
+    assert model.get_layer("conv").compute_dtype == "float16"
+
+
+@CASES.fast_on("jax")
+def layers_that_stay_in_16_bits_are_named_before_tensorflow_lite_converts():
+    inputs = keras.Input((4,), name="x")
+    x = Fixed(name="half")(layers.Dense(4, name="fc")(inputs))
+    model = keras.Model(inputs, layers.Dense(2, name="out")(x), name="net")
+    assert refusal(lambda: to_tflite(model, place="net.tflite"), OutputError) == (
+        "net.tflite: cannot be written for TensorFlow Lite: layer 'inside' computes in float16, and"
+        " the model cannot be copied in float32 (the copy of 'inside' still computes in float16);"
+        " build the model in float32, or save it as .keras"
+    )
 
 
 @CASES

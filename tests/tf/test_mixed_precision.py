@@ -13,11 +13,14 @@ from run_builders import assert_same_bits, ramp, wrap
 from tf_keras import layers
 from tf_keras.mixed_precision import LossScaleOptimizer
 
-from graphprune.errors import TrainingError
+from graphprune.archive.tflite.file import TfliteFile
+from graphprune.errors import OutputError, TrainingError
 from graphprune.graph import read_graph
 from graphprune.graph.architecture import describe_architecture
 from graphprune.runs.records import read_record
 from graphprune.runs.run_file import read_run_file
+from graphprune.serving.kept_zeros import zeros_of
+from graphprune.tf.models.export import to_tflite
 from graphprune.tf.models.loading import load_model
 from graphprune.tf.models.saving import save_model
 from graphprune.tf.pruning.addresses import find_wrappers
@@ -43,6 +46,17 @@ class Low(layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "gives": self.gives}
+
+
+class Fixed(layers.Layer):
+    """A layer that makes one of float16, whatever its own dtype is."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.dense = layers.Dense(4, name="inside", dtype="float16")
+
+    def call(self, x):
+        return self.dense(x)
 
 
 class Closed(layers.Layer):
@@ -119,6 +133,34 @@ def test_custom_layers_that_stay_in_float32_are_named():
         " super().__init__, and give its dtype policy to the layers that it makes"
     ]
     assert policies(low) | {"fc": ""} == policies(model) | {"fc": "", "half": FLOAT16}
+
+
+@pytest.mark.parametrize("policy", [FLOAT16, "float64"])
+def test_a_tflite_file_of_another_precision_computes_in_float32(policy):
+    x = inputs = layers.Input((6, 6, 1), name="image", dtype=policy.removeprefix("mixed_"))
+    x = layers.Rescaling(0.5, name="scale", dtype=policy)(x)
+    x = layers.Conv2D(4, 3, name="conv", dtype=policy)(x)
+    x = layers.Dense(3, name="fc", dtype=policy)(layers.Flatten(dtype=policy)(x))
+    model = tf_keras.Model(inputs, x, name="net")
+    kernel = model.get_layer("fc").kernel
+    kernel.assign(tf.where(tf.range(64)[:, None] < 40, tf.zeros_like(kernel), kernel))
+    made = to_tflite(model)  # compared with the model
+    zeros = zeros_of(TfliteFile(made.content))
+    assert [int(flags.sum()) for flags in zeros[64 * 3]] == [40 * 3]
+    assert model.get_layer("conv").compute_dtype == policy.removeprefix("mixed_")
+
+
+def test_a_layer_that_stays_in_16_bits_is_named_before_tensorflow_lite_converts():
+    inputs = layers.Input((4,), name="x")
+    x = Fixed(name="half")(layers.Dense(4, name="fc")(inputs))
+    model = tf_keras.Model(inputs, layers.Dense(2, name="out")(x), name="net")
+    with pytest.raises(OutputError) as fault:
+        to_tflite(model, place="net.tflite")
+    assert str(fault.value) == (
+        "net.tflite: cannot be written for TensorFlow Lite: layer 'inside' computes in float16, and"
+        " the model cannot be copied in float32 (the copy of 'inside' still computes in float16);"
+        " build the model in float32, or save it as .keras"
+    )
 
 
 def test_an_operation_that_fails_in_16_bits_is_told_before_training():

@@ -84,7 +84,7 @@ def copy_state(source: Layer, target: Layer) -> None:
     """
     for old, new in zip(source.weights, target.weights, strict=True):
         if isinstance(old, tf.Variable):  # table handles are copied below
-            new.assign(old)
+            new.assign(tf.cast(old, new.dtype))  # the same, unless the precision changes
     for old_layer, new_layer in zip(
         source._flatten_layers(), target._flatten_layers(), strict=True
     ):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import replace
 from functools import partial
 from io import StringIO
 from pathlib import Path
@@ -47,6 +48,7 @@ from graphprune.serving.tflite_forms import TfliteRequest
 from graphprune.serving.tflite_writing import MadeTflite, make_tflite
 from graphprune.tf.models.keras_file import estimate_bytes
 from graphprune.tf.models.saving import save_model
+from graphprune.tf.pruning.precision import in_float32
 from graphprune.write_faults import find_reason
 
 PLAIN = TfliteRequest()
@@ -98,7 +100,8 @@ def to_tflite(model: tf_keras.Model, request: TfliteRequest = PLAIN, place: str 
 
     The batch size stays open, except for models with recurrent layers or group normalization, for
     which TensorFlow Lite needs a fixed one. Each call of an interpreter starts a new sequence, as
-    in Keras; only layers with `stateful=True` keep their state.
+    in Keras; only layers with `stateful=True` keep their state. A model in another precision than
+    float32 is written as its copy in float32, and compared with the model.
 
     Args:
         model: The model.
@@ -111,10 +114,12 @@ def to_tflite(model: tf_keras.Model, request: TfliteRequest = PLAIN, place: str 
     """
     is_fixed = any(isinstance(layer, _IN_FIXED_BATCHES) for layer in model._flatten_layers())
     request = request.with_batch(_batch_of(model), 1 if is_fixed else None, place or model.name)
-    with temporary_folder() as parent, _lstm_as_loop(model):
+    served = in_float32(model, place)
+    with temporary_folder() as parent, _lstm_as_loop(served):
         folder = parent / "exported"
-        export_folder(model, folder, request.batch, "be written for TensorFlow Lite")
-        return make_tflite(_exported(model, folder), request, place or model.name)
+        export_folder(served, folder, request.batch, "be written for TensorFlow Lite")
+        exported = replace(_exported(model, folder), weights=_weights(served))
+        return make_tflite(exported, request, place or model.name)
 
 
 def to_onnx(model: tf_keras.Model, place: str = "") -> bytes:
@@ -274,8 +279,11 @@ def _exported(model: tf_keras.Model, folder: Path) -> Exported:
             [{name: tensor.numpy() for name, tensor in named.items()} for named in outputs]
         )
 
-    weights = tuple(weight.numpy() for weight in model.weights if weight.dtype.is_floating)
-    return Exported(folder, model.name, compute, weights, _limit(model) is HALF)
+    return Exported(folder, model.name, compute, _weights(model), _limit(model) is HALF)
+
+
+def _weights(model: tf_keras.Model) -> tuple[NDArray[Any], ...]:
+    return tuple(weight.numpy() for weight in model.weights if weight.dtype.is_floating)
 
 
 def _limit(model: tf_keras.Model) -> Limit:

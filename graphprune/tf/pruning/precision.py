@@ -14,7 +14,9 @@ from graphprune.engine.precision import explain_unbuildable, warn_of_float32
 from graphprune.graph.precision import (
     FLOAT32,
     SCALED,
+    SERVED,
     PolicyChange,
+    copy_in_float32,
     in_policy,
     policy_set_by_run,
     scale_set_by_run,
@@ -40,7 +42,7 @@ def in_precision(model: tf_keras.Model, policy: str) -> tf_keras.Model:
     has_scale = scales_loss(model)
 
     def make(address: str, layer: Layer) -> Layer:
-        change = None if id(layer) in last else PolicyChange(FLOAT32, policy)
+        change = None if id(layer) in last else PolicyChange((FLOAT32,), policy)
         made = clone_wrapped(address, layer, change)
         if isinstance(made, PruneLowMagnitude):
             made.provenance = in_policy(made.provenance, policy, scales_loss=has_scale)
@@ -57,6 +59,32 @@ def in_precision(model: tf_keras.Model, policy: str) -> tf_keras.Model:
     return clone
 
 
+def in_float32(model: tf_keras.Model, place: str) -> tf_keras.Model:
+    """Return a model that TensorFlow Lite can compute: itself, or its clone in float32.
+
+    Raises:
+        OutputError: a layer cannot be cloned in float32; the text begins with `place`.
+    """
+
+    def copy(model: tf_keras.Model) -> tf_keras.Model:
+        def make(address: str, layer: Layer) -> Layer:
+            return clone_wrapped(address, layer, SERVED)
+
+        return clone_with_state(model, make, set(), compiled=False)
+
+    return copy_in_float32(model, copy, _computes_in, place)
+
+
+def _computes_in(model: tf_keras.Model) -> dict[str, str]:
+    """Return what each layer of a model computes in; inputs compute nothing."""
+    inputs = tf_keras.layers.InputLayer
+    return {
+        one.name: one.compute_dtype
+        for one in model._flatten_layers()
+        if one is not model and not isinstance(one, inputs) and not is_layered_model(one)
+    }
+
+
 def set_by_run(model: tf_keras.Model) -> str:
     """Return the policy that a run set on the model's layers; empty if none did."""
     return policy_set_by_run(_provenances(model))
@@ -70,7 +98,7 @@ def _provenances(model: tf_keras.Model) -> list[Provenance]:
 def change_back(model: tf_keras.Model) -> PolicyChange | None:
     """Return the change that takes back the policy that a run set; None if none did."""
     policy = set_by_run(model)
-    return PolicyChange(policy, FLOAT32) if policy else None
+    return PolicyChange((policy,), FLOAT32) if policy else None
 
 
 def unscale_loss(stripped: tf_keras.Model, pruned: tf_keras.Model) -> None:
