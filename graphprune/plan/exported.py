@@ -100,8 +100,10 @@ def _check_architecture(
 def _others(exported: ExportedVariables, used: set[str]) -> Iterator[NotFinite]:
     """Yield the other variables with weights that are no numbers."""
     names = {key: name for name, key in exported.keys.items()}
+    told = {exported.content(key) for key in {*names, *used}}
+    copies = {key for key in exported.nameless if exported.content(key) in told}
     for key in [*names, *exported.nameless]:
-        if key in used:
+        if key in used or key in copies:
             continue
         wrong = int(np.count_nonzero(~np.isfinite(exported.read(key))))
         if wrong:

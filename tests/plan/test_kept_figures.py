@@ -27,7 +27,9 @@ SHAPES = {"fc/kernel": (4, 6), "fc/bias": (6,), "out/kernel": (6, 6)} | {
 }
 
 
-def folder_of(folder, *, epsilon=0.01, scale=3.0, offset=0.5, without=(), more=(), is_twice=False):
+def folder_of(
+    folder, *, epsilon=0.01, scale=3.0, offset=0.5, without=(), more=(), is_twice=False, values=None
+):
     """Write an exported model.
 
     Args:
@@ -36,6 +38,7 @@ def folder_of(folder, *, epsilon=0.01, scale=3.0, offset=0.5, without=(), more=(
         without: Variables that it does not have.
         more: Other ones of six values.
         is_twice: Whether it has each a second time, without a name.
+        values: What a variable is full of, by name; 1 by default.
     """
     net = Exported()
 
@@ -57,8 +60,11 @@ def folder_of(folder, *, epsilon=0.01, scale=3.0, offset=0.5, without=(), more=(
     shapes = {name: shape for name, shape in SHAPES.items() if name not in without}
     shapes |= dict.fromkeys(more, (6,))
     names = {f"variables/{at}": name for at, name in enumerate(shapes)}
-    values = {str(at): np.ones(shape, "float32") for at, shape in enumerate(shapes.values())}
-    tree = {"variables": values, "again": values if is_twice else {}}
+    arrays = {
+        str(at): np.full(shape, (values or {}).get(name, 1), "float32")
+        for at, (name, shape) in enumerate(shapes.items())
+    }
+    tree = {"variables": arrays, "again": arrays if is_twice else {}}
     write_checkpoint(folder, tree, names=names)
     return find_exported(folder)
 
@@ -91,6 +97,12 @@ def test_weights_and_constants_of_layers_are_compared(name, tmp_path):
 def test_a_number_that_is_not_planned_is_drift(offset, status, tmp_path):
     plan = make_plan(build_graph(TEXT.replace("offset=0.5", "offset=0")), RULES)
     assert verify_exported(plan, folder_of(tmp_path, offset=offset)).architecture.status == status
+
+
+def test_a_weight_that_is_no_number_and_stored_twice_is_told_once(tmp_path):
+    folder = folder_of(tmp_path, is_twice=True, values={"fc/bias": np.nan})
+    found = verify_exported(PLAN, folder).not_finite
+    assert [(one.address, one.non_finite) for one in found] == [("fc/bias", 6)]
 
 
 def test_plans_of_earlier_versions_have_nothing_to_compare(tmp_path):

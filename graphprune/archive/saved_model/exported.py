@@ -43,6 +43,15 @@ class ExportedVariables:
         """
         return self.checkpoint.read(key)
 
+    def content(self, key: str) -> tuple[object, ...]:
+        """Return what copies of a variable have in common: type, shape, size and checksum."""
+        return _content(self.checkpoint, key)
+
+
+def _content(checkpoint: Checkpoint, key: str) -> tuple[object, ...]:
+    entry = checkpoint.entries[key]
+    return entry.dtype, entry.shape, entry.size, entry.crc
+
 
 def find_exported(path: str | PathLike[str]) -> ExportedVariables | None:
     """Return the variables of a folder that `model.export()` wrote; None for all other files.
@@ -76,9 +85,7 @@ def _is_one(keys: Collection[str], checkpoint: Checkpoint) -> bool:
     tf_keras stores a variable of a layer in 16 bits in `variables` and in `_all_variables`.
     """
     lists = {key.partition("/")[0] for key in keys}
-    entries = (checkpoint.entries[key] for key in keys)
-    contents = {(entry.dtype, entry.shape, entry.size, entry.crc) for entry in entries}
-    return len(lists) == len(keys) and len(contents) == 1
+    return len(lists) == len(keys) and len({_content(checkpoint, key) for key in keys}) == 1
 
 
 def _is_real(dtype: int) -> bool:
