@@ -20,6 +20,7 @@ STATUSES: tuple[Status, ...] = (
     "wrapped",
     "unwrapped",
 )
+End = Literal["source", "target"]
 PRUNING_PREFIX = "pruning."
 
 
@@ -215,6 +216,8 @@ class Connection:
         target, target_call: The layer that takes it, in which call.
         argument: Where the call takes it (`0`, `query`); `input` and `output 0` at the ends of a
             model.
+        gone: Which ends are layers of the left side alone, where the right side has another layer
+            of that name.
     """
 
     source: str | None
@@ -223,6 +226,7 @@ class Connection:
     target: str | None
     target_call: int
     argument: str
+    gone: tuple[End, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,6 +163,8 @@ class ConnectionJson(TypedDict):
     """In which of its calls."""
     argument: Text
     """Where the call takes it."""
+    gone: NotRequired[list[Literal["source", "target"]]]
+    """Which ends are layers of the left side alone, where the right has another of that name."""
 
 
 class EdgesJson(TypedDict):
@@ -356,7 +358,7 @@ def _listed(shape: tuple[int, ...] | None) -> list[int] | None:
 
 
 def _connection_to_config(edge: Connection) -> ConnectionJson:
-    return {
+    config: ConnectionJson = {
         "source": edge.source,
         "source_call": edge.source_call,
         "source_tensor": edge.source_tensor,
@@ -364,6 +366,9 @@ def _connection_to_config(edge: Connection) -> ConnectionJson:
         "target_call": edge.target_call,
         "argument": edge.argument,
     }
+    if edge.gone:
+        config["gone"] = [*edge.gone]
+    return config
 
 
 def _round(share: float | None) -> float | None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import networkx as nx
 
-from graphprune.diff.changes import Connection
+from graphprune.diff.changes import Connection, End
 from graphprune.graph.architecture import settings_to_hash
 from graphprune.graph.call_constants import collect_call_constants
 from graphprune.graph.frames import Frame
@@ -212,7 +212,9 @@ def compare_connections(
 def _without_mark(fields: _Fields) -> Connection:
     source, source_call, source_tensor, target, target_call, argument = fields
     names = [None if name is None else name.removesuffix(_GONE) for name in (source, target)]
-    return Connection(names[0], source_call, source_tensor, names[1], target_call, argument)
+    ends: Mapping[End, str | None] = {"source": source, "target": target}
+    gone = tuple(end for end, name in ends.items() if name is not None and name.endswith(_GONE))
+    return Connection(names[0], source_call, source_tensor, names[1], target_call, argument, gone)
 
 
 def _connections(graph: LayerGraph, renames: Mapping[str, str]) -> Iterator[_Fields]:

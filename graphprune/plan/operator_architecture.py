@@ -53,7 +53,7 @@ def check_operator_architecture(plan: Plan, file: OperatorFile) -> ArchitectureC
     texts = frozenset(step.computes for step in architecture.computation.steps)
     read = OperatorSteps(file, texts)
     addresses = [facts.address for facts in architecture.layers.values()]
-    moves = check_moves(architecture.computation.steps, addresses, file)
+    moves = check_moves(architecture.computation.steps, addresses, read)
     found = _compare_readings(architecture.computation, read)
     if found.status != "differs" and not file.is_converted:
         certain = _find_certain(architecture, read)

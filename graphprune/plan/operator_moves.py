@@ -2,35 +2,41 @@
 
 The converter joins such operators with others and leaves out those that do nothing, so only an
 operator that has the name of one layer alone is compared. A Reshape without one is not missed: the
-shapes of kernels behind it tell. A Permute without one is reported as not checked.
+shapes of kernels behind it tell. A Permute without one is reported as not checked. Which tensor the
+operator of a Permute takes is told by the kernel or input that this comes from.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from graphprune.archive.operators import FileOperator, FileTensor, OperatorFile
-from graphprune.graph.computation import Step
+from graphprune.graph.classes.steps import has_kernel
+from graphprune.graph.computation import INPUT, Step
 from graphprune.graph.layers import SEPARATOR
+from graphprune.plan.operator_layers import with_layers
 from graphprune.plan.operator_names import Path, find_prefixes, is_named, paths_in
+from graphprune.plan.operator_steps import OperatorSteps
 from graphprune.plan.verify import ArchitectureCheck, LayerDifference
 
 _KINDS = {"TRANSPOSE": "permute", "RESHAPE": "reshape"}
 
 
 def check_moves(
-    steps: Sequence[Step], addresses: Sequence[str], file: OperatorFile
+    steps: Sequence[Step], addresses: Sequence[str], read: OperatorSteps
 ) -> ArchitectureCheck:
     """Return which layers that move values differ from the planned ones.
 
     Args:
         steps: What the plan's model computes.
         addresses: All layers of the model.
-        file: The file.
+        read: The steps of the file.
 
     Raises:
         ArchiveError: the file is damaged.
     """
+    file = read.file
     planned = {step.layer: step.computes for step in steps if step.computes.startswith(_MOVES)}
     named = _Names(addresses, file.tensors_of(0))
     found: dict[str, list[tuple[str, list[int], tuple[int, ...]]]] = {}
@@ -46,6 +52,8 @@ def check_moves(
     ]
     if wrong or strange:
         return ArchitectureCheck((*wrong, *dict.fromkeys(strange)))
+    if elsewhere := dict.fromkeys(_find_elsewhere(steps, named, read)):
+        return ArchitectureCheck(tuple(elsewhere))
     gone = [layer for layer, text in planned.items() if _is_gone(text, found.get(layer, ()))]
     if gone:
         return ArchitectureCheck(
@@ -92,6 +100,47 @@ class _Names:
     def is_strange(self, layer: str) -> bool:
         """Return whether a name is of no layer of the model."""
         return bool(layer) and layer not in self._known
+
+
+def _find_elsewhere(
+    planned: Sequence[Step], named: _Names, read: OperatorSteps
+) -> Iterator[LayerDifference]:
+    """Yield the Permute layers whose operator takes what comes from another kernel or input.
+
+    The file must name both as often as the plan has them, and nothing but operators of one tensor
+    may be between: a converter moves transpositions through others.
+    """
+    found = with_layers(read, planned)
+    counts, own = (
+        Counter(step.layer for step in each if _is_source(step)) for each in (planned, found)
+    )
+    told = {layer for layer in own if layer and own[layer] == counts[layer]}
+    wanted: dict[str, set[str]] = {}
+    for step in planned:
+        if step.computes.startswith("permute"):
+            wanted.setdefault(step.layer, set()).add(_source_of(planned, step.inputs[0]))
+    turns = (each for each in read.file.operators_of(0) if each.kind == "TRANSPOSE")
+    for operator in turns if wanted else ():
+        layer = named.owner_of(operator.outputs[0])
+        taken, sources = read.place_of(operator.inputs[0]), wanted.get(layer, set())
+        if taken is not None and sources and sources <= told:
+            source = _source_of(found, taken)
+            if source in told - sources:
+                yield LayerDifference(layer, "inputs")
+
+
+def _source_of(steps: Sequence[Step], place: int) -> str:
+    """Return the layer of the kernel or input that a step comes from; empty for one of several."""
+    while not _is_source(steps[place]):
+        inputs = set(steps[place].inputs)
+        if len(inputs) != 1:
+            return ""
+        (place,) = inputs
+    return steps[place].layer
+
+
+def _is_source(step: Step) -> bool:
+    return step.computes == INPUT or has_kernel(step.computes)
 
 
 def _read_moves(

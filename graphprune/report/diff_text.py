@@ -188,11 +188,14 @@ def _called_again(connections: Sequence[Connection]) -> Collection[str | None]:
 
 def _connection_text(connection: Connection, again: Collection[str | None]) -> str:
     source, target = connection.source, connection.target
+    gone = {end: " (removed)" if end in connection.gone else "" for end in ("source", "target")}
+    taken = f"{target}{gone['target']}"
     if source is None:
-        return f"input {connection.source_tensor} -> {target}"
+        return f"input {connection.source_tensor} -> {taken}"
     tensor = connection.source_tensor
     made = (
         source
+        + gone["source"]
         + (f" ({name_call(connection.source_call)})" if source in again else "")
         + (f" (tensor {tensor})" if tensor else "")
     )
@@ -205,7 +208,7 @@ def _connection_text(connection: Connection, again: Collection[str | None]) -> s
         places.append(argument if is_named else f"input {argument}")
     if target in again:
         places.append(name_call(connection.target_call))
-    return f"{made} -> {target}" + (f" ({', '.join(places)})" if places else "")
+    return f"{made} -> {taken}" + (f" ({', '.join(places)})" if places else "")
 
 
 _NARROWEST = 16

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from memory_weights import MemoryWeights, make_weights, with_zeros, wrap_layers
 
 from graphprune.diff.changes import ConfigChange, Connection, MaskOverlap
+from graphprune.diff.document import graph_diff_to_config
 from graphprune.diff.graph_diff import diff_graphs, diff_models
 from graphprune.graph import graph_from_config
 from graphprune.graph.read import open_model_file, read_graph
@@ -88,6 +89,16 @@ def test_added_and_removed_layers_and_connections_are_listed():
         ("fc1", "relu"),
         ("relu", "out"),
     ]
+
+
+def test_a_layer_that_is_gone_is_told_from_another_of_its_name():
+    before = build_graph("in > dense_1[4,4] > dense_2[4,5] > dense_3[5,5]")
+    after = build_graph("in > dense_1[4,4] > dense_2[5,5]")
+    diff = diff_graphs(before, after)
+    assert [edge.gone for edge in diff.removed] == [("target",), ("source",)]
+    assert all(edge.gone == () for edge in diff.added)
+    config = graph_diff_to_config(diff)
+    assert [edge.get("gone") for edge in config["edges"]["removed"]] == [["target"], ["source"]]
 
 
 def test_connections_of_renamed_layers_are_the_same():

@@ -15,6 +15,7 @@ from graphprune.interface import write_plan
 from graphprune.plan import make_plan
 from graphprune.plan.exported import verify_exported
 from graphprune.plan.operator_architecture import check_operator_architecture
+from graphprune.plan.verify import LayerDifference
 
 RULES = """
 version: 1
@@ -143,6 +144,35 @@ def test_the_order_of_axes_of_a_permute_is_compared(order, status, tmp_path):
     folder = net.write(tmp_path, (-1, 4, 4, 4), made)
     found = operations_checked(make_plan(graph, rules(RULES)), folder)
     assert found.status == status
+
+
+TURNED = (
+    "in > fc1(use_bias=False)[4,4]; in > fc2(use_bias=False)[4,4]; "
+    "fc1 > turn:Permute(dims=[2, 1]); turn + fc2 > add"
+)
+
+
+@pytest.mark.parametrize(
+    ("way", "wanted"), [("fc1", ()), ("fc2", (LayerDifference("turn", "inputs"),)), ("sum", ())]
+)
+def test_the_tensor_that_a_permute_takes_is_compared(way, wanted, tmp_path):
+    """By the kernel that it comes from; a converter moves transpositions through a sum."""
+    net, of = Exported(), {"shape": (-1, 4, 4)}
+    parts = {}
+    for name in ("fc1", "fc2"):
+        kernel = net.variable(f"net/{name}/Einsum", 4, 4)
+        parts[name] = net.add(
+            f"net/{name}/Einsum", "Einsum", "x", kernel, equation="abc,cd->abd", **of
+        )
+    axes = net.constant("net/turn/perm", [0, 2, 1])
+    if way == "sum":
+        made = net.add("net/add/add", "AddV2", *parts.values(), T=1, **of)
+        made = net.add("net/turn/transpose", "Transpose", made, axes, T=1, **of)
+    else:
+        parts[way] = net.add("net/turn/transpose", "Transpose", parts[way], axes, T=1, **of)
+        made = net.add("net/add/add", "AddV2", *parts.values(), T=1, **of)
+    plan = make_plan(build_graph(TURNED, name="net"), rules(RULES))
+    assert operations_checked(plan, net.write(tmp_path, (-1, 4, 4), made)).differences == wanted
 
 
 def test_a_function_without_operations_of_its_name_is_not_called_drift(tmp_path):

@@ -340,6 +340,17 @@ def test_default_names_that_have_shifted_are_one_line():
     assert render_diff_text(diff, show_all=True).count("renamed from") == 9
 
 
+def test_a_removed_layer_is_told_from_another_of_its_name():
+    chains = ("in > dense_1[4,4] > dense_2[4,5] > dense_3[5,5]", "in > dense_1[4,4] > dense_2[5,5]")
+    text = show(*map(build_graph, chains))
+    assert [line for line in text.splitlines() if line.startswith(("  + ", "  - "))] == [
+        "  - dense_2  Dense   removed: kernel [4, 5], bias [5]",
+        "  + dense_1 -> dense_2",
+        "  - dense_1 -> dense_2 (removed)",
+        "  - dense_2 (removed) -> dense_2",
+    ]
+
+
 def test_a_change_of_many_layers_between_two_kerases_is_one_line():
     def build(keras, momentum):
         layers = (f"bn_x{index}:BatchNormalization(momentum={momentum})" for index in range(3))

@@ -158,6 +158,31 @@ def test_layers_of_several_operators_are_compared(name, tmp_path):
             assert seen.status == "differs", case
 
 
+def turned_net(keras, *, turned="a"):
+    """The sum of two tensors of one shape, one of which is transposed."""
+    layers = keras.layers
+    inputs = [layers.Input((8, 8), name=f"x{letter}") for letter in "ab"]
+    parts = {}
+    for letter, given in zip("ab", inputs, strict=True):
+        x = layers.Dense(8, "relu", name=letter)(given)
+        parts[letter] = layers.Permute((2, 1), name="turn")(x) if letter == turned else x
+    x = layers.Dense(2, name="out")(layers.Add(name="add")([*parts.values()]))
+    return keras.Model(inputs, x, name="net")
+
+
+@pytest.mark.parametrize("name", ["tf_keras", "keras"])
+def test_the_tensor_that_a_permute_takes_is_compared(name, tmp_path):
+    keras = pytest.importorskip(name)
+    model = turned_net(keras)
+    plan = plan_of(model, tmp_path / "net.keras")
+    file = convert(model, tmp_path / "net")
+    other = plan_of(turned_net(keras, turned="b"), tmp_path / "other.keras")
+    for found in _checks(plan, file, str(tmp_path / "net")):
+        assert (found.status, found.differences) == ("same", ())
+    for found in _checks(other, file, str(tmp_path / "net")):
+        assert found.differences == (LayerDifference("turn", "inputs"),)
+
+
 def odd_net(keras, **has):
     """A net of layers that the converter writes as many operators, with loops over four steps."""
     layers = keras.layers
