@@ -145,3 +145,16 @@ class CheckpointError(GraphpruneError):
     """A training run cannot be resumed from what is on disk."""
 
     slug = "run/unusable"
+
+
+def explain_refusal(fault: OSError) -> str:
+    """Return why the operating system refuses something, and what to do about permissions.
+
+    Example:
+        >>> explain_refusal(PermissionError(13, "Permission denied"))
+        'Permission denied; change the permissions of the folders on this path, or give another one'
+    """
+    text = fault.strerror or str(fault)
+    if isinstance(fault, PermissionError):
+        return f"{text}; change the permissions of the folders on this path, or give another one"
+    return text

@@ -11,7 +11,7 @@ import click
 from graphprune.diagnostics.diagnostic import Diagnostic, Where
 from graphprune.diagnostics.renderings import diagnostics_to_config, render_annotations
 from graphprune.documents import encodable, to_json
-from graphprune.errors import GraphpruneError
+from graphprune.errors import GraphpruneError, explain_refusal
 
 USAGE = "usage/invalid"
 SYSTEM = "system/failed"
@@ -55,7 +55,7 @@ def diagnose(fault: Fault) -> tuple[Diagnostic, ...]:
     if isinstance(fault, OSError):
         name = fault.filename
         where = Where(os.fsdecode(name)) if isinstance(name, str | bytes) else None
-        return (Diagnostic(SYSTEM, fault.strerror or str(fault), where),)
+        return (Diagnostic(SYSTEM, explain_refusal(fault), where),)
     where = None if fault.place is None else Where(fault.place)
     return fault.diagnostics or (Diagnostic(fault.slug, fault.text, where),)
 

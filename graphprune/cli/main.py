@@ -17,7 +17,14 @@ import click
 
 import graphprune
 from graphprune.diagnostics.terminal_text import escape_controls, shorten
-from graphprune.errors import EXIT_ERROR, EXIT_OK, EXIT_STOPPED, EXIT_USAGE, GraphpruneError
+from graphprune.errors import (
+    EXIT_ERROR,
+    EXIT_OK,
+    EXIT_STOPPED,
+    EXIT_USAGE,
+    GraphpruneError,
+    explain_refusal,
+)
 
 # Command name -> one line of help. The module graphprune.cli.NAME holds it as `command`, imported
 # only when it is called: `--help` stays fast.
@@ -175,10 +182,8 @@ def render_fault(fault: Fault) -> str:
         fault.show(file=told)
         return shorten(told.getvalue()).removesuffix("\n")
     if isinstance(fault, OSError):
-        return (
-            "graphprune:"
-            f" {escape_controls(shorten(f'{fault.filename or SYSTEM}: {fault.strerror or fault}'))}"
-        )
+        text = f"{fault.filename or SYSTEM}: {explain_refusal(fault)}"
+        return f"graphprune: {escape_controls(shorten(text))}"
     return "graphprune: " + "\n".join(escape_controls(line) for line in str(fault).split("\n"))
 
 

@@ -129,7 +129,12 @@ def read_text(path: Path, name: str, kind: str, find_help: Callable[[], str]) ->
         )
     except (OSError, ValueError) as err:
         return Diagnostic(
-            "file/unreadable", f"cannot be opened: {getattr(err, 'strerror', None) or err}", where
+            "file/unreadable",
+            f"cannot be opened: {getattr(err, 'strerror', None) or err}",
+            where,
+            "change its permissions, or give another one"
+            if isinstance(err, PermissionError)
+            else None,
         )
     if len(content) > MAX_BYTES:
         return Diagnostic(
