@@ -16,7 +16,7 @@ from graphprune.graph.classes.steps import has_kernel
 from graphprune.graph.computation import INPUT, Step
 from graphprune.graph.layers import SEPARATOR
 from graphprune.plan.operator_layers import with_layers
-from graphprune.plan.operator_names import Path, find_prefixes, is_named, paths_in
+from graphprune.plan.operator_names import Path, find_owners, is_named, owners_of, paths_in
 from graphprune.plan.operator_steps import OperatorSteps
 from graphprune.plan.verify import ArchitectureCheck, LayerDifference
 
@@ -74,8 +74,7 @@ class _Names:
     def __init__(self, addresses: Sequence[str], tensors: Iterable[FileTensor]) -> None:
         self._names = {tensor.index: tensor.name for tensor in tensors}
         paths = list(paths_in(self._names.values()))
-        prefixes = find_prefixes(addresses, paths)
-        self._owners = {start: address for address, told in prefixes.items() for start in told}
+        self._owners = find_owners(addresses, paths)
         self._parts = {part for address in addresses for part in address.split(SEPARATOR)}
         self._known = set(addresses)
 
@@ -90,8 +89,7 @@ class _Names:
         return owners.pop() if len(owners) == 1 and is_whole else ""
 
     def _owner(self, path: Path) -> str:
-        starts = (path[:end] for end in range(len(path) - 1, 0, -1))
-        known = next((self._owners[start] for start in starts if start in self._owners), None)
+        known = next(owners_of([path], self._owners), None)
         if known is not None:
             return known
         is_known = any(is_named(segment, part) for segment in path for part in self._parts)
