@@ -153,17 +153,23 @@ TURNED = (
 
 
 @pytest.mark.parametrize(
-    ("way", "wanted"), [("fc1", ()), ("fc2", (LayerDifference("turn", "inputs"),)), ("sum", ())]
+    ("way", "wanted"),
+    [
+        ("fc1", ()),
+        ("fc2", (LayerDifference("turn", "inputs"),)),
+        ("sum", ()),
+        ("fc2, where nothing names fc1", ()),
+    ],
 )
 def test_the_tensor_that_a_permute_takes_is_compared(way, wanted, tmp_path):
     """By the kernel that it comes from; a converter moves transpositions through a sum."""
     net, of = Exported(), {"shape": (-1, 4, 4)}
+    way, _, is_nameless = way.partition(",")
     parts = {}
     for name in ("fc1", "fc2"):
-        kernel = net.variable(f"net/{name}/Einsum", 4, 4)
-        parts[name] = net.add(
-            f"net/{name}/Einsum", "Einsum", "x", kernel, equation="abc,cd->abd", **of
-        )
+        told = "any" if is_nameless and name == "fc1" else f"net/{name}"
+        kernel = net.variable(f"{told}/Einsum", 4, 4)
+        parts[name] = net.add(f"{told}/Einsum", "Einsum", "x", kernel, equation="abc,cd->abd", **of)
     axes = net.constant("net/turn/perm", [0, 2, 1])
     if way == "sum":
         made = net.add("net/add/add", "AddV2", *parts.values(), T=1, **of)

@@ -10,6 +10,7 @@ from memory_weights import MemoryWeights, make_weights
 
 from graphprune.graph import LayerGraph, graph_from_config
 from graphprune.report.shrink_text import render_shrink_text
+from graphprune.shrink import walk
 from graphprune.shrink.dead import Removal, find_dead
 from graphprune.shrink.summary import summarize
 
@@ -379,3 +380,16 @@ def test_outputs_keep_their_zeros():
 def test_nothing_dead_is_nothing_removed():
     removal = find_dead(weights_of(CONVS))
     assert (removal.kept, removal.lengths, removal.removed, removal.staying) == ({}, {}, {}, ())
+
+
+@pytest.mark.parametrize(
+    ("text", "may"),
+    [
+        ("in > fc_1[4, 3]", False),
+        ("in > words:Embedding(mask_zero=False)[9, 4] > fc_1[4, 3]", False),
+        ("in > words:Embedding(mask_zero=True)[9, 4] > fc_1[4, 3]", True),
+        ("in > own:mypkg>Own > fc_1[4, 3]", True),
+    ],
+)
+def test_layers_that_make_masks_and_those_of_the_user_may_mask_steps(text, may):
+    assert walk._may_mask(build_graph(text)) is may
